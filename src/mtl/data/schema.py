@@ -1,0 +1,114 @@
+"""The canonical table: one Arrow schema that carries a data set through every step after download.
+
+| column | type | meaning |
+|---|---|---|
+| id | string | unique within the data set; an augmented row's id is ``<parent>~<method>~<copy>`` |
+| split | string | train, validation or test |
+| tokens | list<string> | the text; of a row without token labels: the text split at single spaces |
+| space_after | list<bool> | whether a space follows each token, so that the text is rebuilt exactly |
+| one column a label | string, float64 or list<string> | class, number or IOB2 tags; null where the row has no such label |
+| parent_id, augmenter | string | of augmented rows: the row they were made from, and the method; else null |
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mtl.errors import DataError
+from mtl.params import SPLITS
+
+LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "tags": pa.list_(pa.string())}
+"""Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
+
+
+def schema(labels: Mapping[str, str]) -> pa.Schema:
+    """The schema of a data set whose labels are ``{name: kind}``."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("split", pa.string(), nullable=False),
+            pa.field("tokens", pa.list_(pa.string()), nullable=False),
+            pa.field("space_after", pa.list_(pa.bool_()), nullable=False),
+            *(pa.field(name, LABEL_TYPES[kind]) for name, kind in labels.items()),
+            pa.field("parent_id", pa.string()),
+            pa.field("augmenter", pa.string()),
+        ],
+        metadata={f"label:{name}": kind for name, kind in labels.items()},
+    )
+
+
+def labels_of(table_schema: pa.Schema) -> dict[str, str]:
+    """The labels of a canonical table as ``{name: kind}``, in the order of its columns."""
+    metadata = {key.decode(): value.decode() for key, value in (table_schema.metadata or {}).items()}
+    return {name: metadata[f"label:{name}"] for name in table_schema.names if f"label:{name}" in metadata}
+
+
+def text_of(tokens: Iterable[str], space_after: Iterable[bool]) -> str:
+    """The text that tokens stand for."""
+    return "".join(token + " " if space else token for token, space in zip(tokens, space_after, strict=True)).removesuffix(" ")
+
+
+def legal_iob2(tags: Iterable[str]) -> bool:
+    """Whether tags form legal IOB2: each is O, B-type or I-type, and an I- follows a B- or I- of its type."""
+    previous = "O"
+    for tag in tags:
+        if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
+            return False
+        if tag.startswith("I-") and previous[2:] != tag[2:]:
+            return False
+        previous = tag
+    return True
+
+
+def check(table: pa.Table, where: str) -> None:
+    """Check what the types cannot say: unique ids, known splits, one flag and one tag a token, legal IOB2.
+
+    Raises:
+        DataError: names the first offending row.
+    """
+    ids = table.column("id")
+    if pc.count_distinct(ids).as_py() != table.num_rows:
+        raise DataError(f"{where}: ids are not unique")
+    unknown = set(pc.unique(table.column("split")).to_pylist()) - set(SPLITS)
+    if unknown:
+        raise DataError(f"{where}: unknown split {sorted(unknown)[0]!r}; choose from: {', '.join(SPLITS)}")
+    lengths = pc.list_value_length(table.column("tokens"))
+    aligned = ["space_after"] + [name for name, kind in labels_of(table.schema).items() if kind == "tags"]
+    for column in aligned:
+        same = pc.fill_null(pc.equal(pc.list_value_length(table.column(column)), lengths), True)
+        if not pc.all(same, min_count=0).as_py():
+            row = same.to_pylist().index(False)
+            raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} has another length than tokens")
+    for column in aligned[1:]:
+        for row, tags in enumerate(table.column(column).to_pylist()):
+            if tags is not None and not legal_iob2(tags):
+                raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} is not legal IOB2: {' '.join(tags)}")
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Check a canonical table and write it to a temporary name, then rename it. Same table, same bytes.
+
+    Raises:
+        DataError: the table breaks the contract of this module.
+    """
+    check(table, path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd", row_group_size=65_536)
+    temporary.replace(path)
+
+
+def read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a canonical table.
+
+    Raises:
+        DataError: the file is missing, is not Parquet or lacks a column.
+    """
+    try:
+        table = pq.read_table(path, columns=columns, memory_map=True)
+    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
+    return table

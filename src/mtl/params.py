@@ -1,0 +1,613 @@
+"""The settings: ``params.yaml`` as typed, frozen models.
+
+The models are the schema. ``load`` reads a file and reports every fault at once; ``json_schema`` is what editors use.
+This module imports neither torch nor transformers: the Snakefile loads it each time it is parsed.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mtl.errors import Fault, ParamsError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and an unknown key is a fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Source(Section):
+    """A file or folder, named by one URL, with the sum that it must have."""
+
+    url: str
+    """Any fsspec URL (https, s3, gs, hf, file, chains such as ``tar://a.txt::https://…``), a path, or
+    ``pypi://NAME==VERSION/path/inside``."""
+    sha256: Sha256 | None = None
+    """sha256 of the file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path.
+    A missing sum is an error that prints the one found."""
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+class ConllReader(Section):
+    """One token a line, columns split by white space, a blank line between sentences; ``-DOCSTART-`` is dropped."""
+
+    format: Literal["conll"]
+    columns: tuple[str, ...] = ("token", "tags")
+    """Names of the columns, in order; ``token`` is the token itself. ``_`` skips a column."""
+    separator: Literal["whitespace", "tab", "space"] = "whitespace"
+
+
+class DelimitedReader(Section):
+    """Comma- or tab-separated values."""
+
+    format: Literal["csv", "tsv"]
+    columns: tuple[str, ...] | None = None
+    """Names of the columns where the file has no header line; without it the first line is the header."""
+    quoting: Literal["minimal", "none"] = "minimal"
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """Another delimiter than the format's own."""
+
+
+class JsonLinesReader(Section):
+    """One JSON object a line."""
+
+    format: Literal["jsonl"]
+
+
+class ParquetReader(Section):
+    """A Parquet file."""
+
+    format: Literal["parquet"]
+
+
+class ParallelReader(Section):
+    """A folder of files with one row a line each, such as ``seq.in``, ``seq.out`` and ``label``."""
+
+    format: Literal["parallel"]
+    files: dict[str, str]
+    """Column name to file name inside the source's folder."""
+
+
+Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
+
+
+class ClassLabel(Section):
+    """A class per text: the column's own values, mapped values, or a number cut into named bins."""
+
+    kind: Literal["class"] = "class"
+    column: str
+    values: dict[str, str] | None = None
+    """Renames values, such as ``{"0": negative, "1": positive}``; a value not named is a malformed row."""
+    bins: dict[str, tuple[float, float]] | None = None
+    """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ClassLabel":
+        if self.values is not None and self.bins is not None:
+            raise ValueError("give values or bins, not both")
+        spans = sorted((low, high, name) for name, (low, high) in (self.bins or {}).items())
+        for low, high, name in spans:
+            if not low < high:
+                raise ValueError(f"bin {name}: low {low} must be less than high {high}")
+        for (_, high, first), (low, _, second) in itertools.pairwise(spans):
+            if low < high:
+                raise ValueError(f"bins {first} and {second} overlap")
+        return self
+
+
+class NumberLabel(Section):
+    """A number per text."""
+
+    kind: Literal["number"]
+    column: str
+
+
+class TagsLabel(Section):
+    """A tag per token; read as IOB1, IOB2 or BIOES, kept as IOB2."""
+
+    kind: Literal["tags"]
+    column: str
+    scheme: Literal["iob1", "iob2", "bioes"] = "iob2"
+
+
+Label = Annotated[ClassLabel | NumberLabel | TagsLabel, Field(discriminator="kind")]
+
+
+class Fractions(Section):
+    """How rows are dealt out where the source does not say: by a hash of the text, so that equal texts stay together."""
+
+    train: Share
+    validation: Share = 0.0
+    test: Share = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Fractions":
+        total = self.train + self.validation + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-9):
+            raise ValueError(f"train + validation + test must be 1, not {total:g}")
+        return self
+
+
+class Dataset(Section):
+    """One labelled data set."""
+
+    source: Source | Annotated[dict[Split, Source], Field(min_length=1)]
+    """One source, or one for each split that the publisher gives."""
+    reader: Reader
+    text: str = "text"
+    """Column that holds the text; for ``conll`` and ``parallel`` readers the column of tokens."""
+    tokens: bool = False
+    """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
+    labels: Annotated[dict[Name, Label], Field(min_length=1)]
+    split: Fractions | None = None
+    """Deals out the rows of a single source, or of the source named ``train`` where others lack;
+    leave it out where every split has a source."""
+    encoding: str | None = None
+    """Fallback for bytes that are not UTF-8, such as ``cp1252``; without one such a byte is an error."""
+    unescape_html: bool = False
+    """Turns ``&amp;`` and its like into the characters they stand for, in texts that are not tokens."""
+    max_malformed: Share = 0.01
+    """Share of malformed rows above which reading fails."""
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The sources by split name; a single source is named ``all``."""
+        return {**self.source} if isinstance(self.source, dict) else {"all": self.source}
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+LABEL_KIND = {"classification": "class", "regression": "number", "token_classification": "tags"}
+"""Task type (a module of ``mtl.tasks``) to the kind of label that it learns."""
+
+
+class Task(Section):
+    """One thing that the model learns to predict: a head on the shared encoder."""
+
+    type: Literal["classification", "regression", "token_classification"]
+    label: Name
+    """Label of the data sets below."""
+    datasets: tuple[Name, ...] | None = None
+    """Data sets to learn from; without it, all that have the label."""
+    weight: Positive = 1.0
+    """wₜ in the joint loss Σ wₜ·ℓₜ."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+# --- augmentation ---------------------------------------------------------------------------------------------------
+
+
+class Method(Section):
+    """What all augmentation methods have in common."""
+
+    copies: Annotated[int, Field(ge=1, le=100)] = 1
+    """Variants made of each training row."""
+    datasets: tuple[Name, ...] | None = None
+    """Data sets it is applied to; without it, all."""
+
+
+class Synonym(Method):
+    """Swaps words for synonyms of the shipped table, one token for one token."""
+
+    type: Literal["synonym"]
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Share of the words that have a synonym that are swapped."""
+
+
+class BackTranslate(Method):
+    """Translates there and back; entities and other protected tokens go through as placeholders."""
+
+    type: Literal["back_translate"]
+    engine: Literal["apertium", "transformers"] = "apertium"
+    pivots: Annotated[tuple[str, ...], Field(min_length=1)] = ("eo", "es")
+    """Apertium: pivot languages, taken in turn by the copies. transformers: ignored."""
+    forward: Source | None = None
+    """transformers: the model into the pivot language."""
+    backward: Source | None = None
+    """transformers: the model back."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "BackTranslate":
+        if self.engine == "transformers" and not (self.forward and self.backward):
+            raise ValueError("engine transformers needs forward and backward models")
+        unknown = set(self.pivots) - {"eo", "es"}
+        if self.engine == "apertium" and unknown:
+            raise ValueError(f"unknown pivot {', '.join(sorted(unknown))}; choose from: eo, es")
+        return self
+
+
+class Nlpaug(Method):
+    """Any word or character augmenter of nlpaug, by its class name."""
+
+    type: Literal["nlpaug"]
+    augmenter: str
+    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word)."""
+    options: dict[str, Any] = {}
+    """Arguments of its constructor."""
+
+
+AugmentMethod = Annotated[Synonym | BackTranslate | Nlpaug, Field(discriminator="type")]
+
+
+class Augment(Section):
+    """Augmentation of the train split."""
+
+    shards: Annotated[int, Field(ge=1, le=99_999)] = 2
+    """Shards per data set: one job and one Parquet file each."""
+    methods: dict[Name, AugmentMethod] = {}
+    """By a name of your choice, which rows and report carry."""
+    share: Share = 0.5
+    """Chance that a row that has variants is trained on as one of them rather than as it was written."""
+
+
+# --- model and training ---------------------------------------------------------------------------------------------
+
+
+class BaseEncoder(Section):
+    """What all encoders have in common."""
+
+    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    """Longest sequence in pieces, special ones included."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class TransformerEncoder(BaseEncoder):
+    """Any Hugging Face encoder: a folder, a package's folder, or ``hf://owner/name``."""
+
+    type: Literal["transformer"]
+    source: Source
+    word_shape: bool = True
+    """Adds a learned embedding of each word's shape (case, digits), zero at the start; helps uncased encoders with entities."""
+
+
+class SmallEncoder(BaseEncoder):
+    """Encoders trained from scratch on a vocabulary learnt from the train split."""
+
+    vocabulary: Annotated[int, Field(ge=100, le=60_000)] = 8_000
+    width: Annotated[int, Field(ge=8, le=4096)] = 128
+
+
+class FeedForwardEncoder(SmallEncoder):
+    """Embeddings of a window of pieces through a multi-layer perceptron."""
+
+    type: Literal["fnn"]
+    window: Annotated[int, Field(ge=0, le=8)] = 2
+    layers: Count = 2
+
+
+class ConvolutionalEncoder(SmallEncoder):
+    """Convolutions of several widths side by side (Kim 2014)."""
+
+    type: Literal["cnn"]
+    kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=15)], ...], Field(min_length=1)] = (3, 5)
+    layers: Count = 2
+
+
+class RecurrentEncoder(SmallEncoder):
+    """A bidirectional LSTM or GRU."""
+
+    type: Literal["rnn"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    layers: Count = 1
+
+
+Encoder = Annotated[TransformerEncoder | FeedForwardEncoder | ConvolutionalEncoder | RecurrentEncoder, Field(discriminator="type")]
+
+
+class Train(Section):
+    """Joint training."""
+
+    epochs: Positive = 3.0
+    """Passes over each data set's train split."""
+    batch_tokens: Annotated[int, Field(ge=16)] = 1024
+    """Real tokens (pieces) per optimiser step, all data sets together."""
+    learning_rate: Positive = 2e-4
+    head_learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Share = 0.1
+    """Share of all steps in which the learning rate rises."""
+    clip_norm: Positive = 1.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU."""
+    balancing: Literal["gradient_norm", "static"] = "gradient_norm"
+    """gradient_norm: tasks weigh on the shared encoder in proportion to their weights, whatever the scale of their losses."""
+    eval_every: Count = 50
+    """Steps between two validations."""
+    patience: Count = 5
+    """Validations without a better score before training stops."""
+    score: str = "mean"
+    """What early stopping watches: ``mean`` of all tasks' main metrics, or one task's name."""
+
+
+class Experiment(Section):
+    """The matrix of runs: seeds × {joint, each task alone} × {augmented, plain}."""
+
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
+    joint: Annotated[tuple[Literal["augmented", "plain"], ...], Field(min_length=1)] = ("augmented", "plain")
+    alone: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
+
+
+class Evaluate(Section):
+    """Test metrics and their intervals."""
+
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """Bootstrap resamples of the test rows."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class Report(Section):
+    """The HTML report."""
+
+    title: str = "Multi-task training report"
+    samples: Annotated[int, Field(ge=0, le=50)] = 5
+    """Augmented rows shown per data set and method."""
+
+
+class Params(Section):
+    """All of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Seed of splits and augmentation; ``experiment.seeds`` are those of the runs."""
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
+    augment: Augment = Augment()
+    encoder: Encoder
+    train: Train = Train()
+    experiment: Experiment = Experiment()
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+
+    def datasets_of(self, task: str) -> tuple[str, ...]:
+        """The names of the data sets that a task learns from, in the order of ``datasets``."""
+        spec = self.tasks[task]
+        return tuple(
+            name
+            for name, dataset in self.datasets.items()
+            if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
+        )
+
+    def runs(self) -> dict[str, "Run"]:
+        """Every run of the experiment by its name, joint ones first."""
+        runs = [
+            Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed)
+            for seed in self.experiment.seeds
+            for data in self.experiment.joint
+        ]
+        if len(self.tasks) > 1:
+            runs += [
+                Run(tasks=(task,), model=task, data=data, seed=seed)
+                for seed in self.experiment.seeds
+                for data in self.experiment.alone
+                for task in self.tasks
+            ]
+        return {run.name: run for run in runs}
+
+
+class Run(Section):
+    """One training run of the experiment."""
+
+    tasks: tuple[str, ...]
+    model: str
+    """``joint``, or the name of the task that is trained alone."""
+    data: Literal["augmented", "plain"]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``joint-augmented-1`` or ``alone_entities-plain-1``."""
+        model = self.model if self.model == "joint" else f"alone_{self.model}"
+        return f"{model}-{self.data}-{self.seed}"
+
+
+# --- loading --------------------------------------------------------------------------------------------------------
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML 1.2 file (the dialect that DVC writes) as plain values.
+
+    Raises:
+        ParamsError: the file is missing, is not UTF-8 or YAML, or is no mapping.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(str(path), [Fault("file", "does not exist")]) from None
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ParamsError(str(path), [Fault("file", f"cannot be read as YAML: {error}")]) from None
+    if not isinstance(content, dict):
+        raise ParamsError(str(path), [Fault("file", "must be a mapping of sections")])
+    return content
+
+
+def load(path: Path) -> Params:
+    """Read and check a params file (YAML or JSON).
+
+    Raises:
+        ParamsError: lists every fault with its dotted path and the allowed values.
+    """
+    return parse(read_yaml(path), source=str(path))
+
+
+def parse(content: Mapping[str, Any], source: str = "params") -> Params:
+    """Check settings that were read already.
+
+    Raises:
+        ParamsError: lists every fault with its dotted path and the allowed values.
+    """
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        faults = [_fault(item, content) for item in error.errors()]
+        raise ParamsError(source, [*faults, *_relations_of_raw(content)]) from None
+    faults = _relations(params)
+    if faults:
+        raise ParamsError(source, faults)
+    return params
+
+
+def dump(params: Params) -> str:
+    """All settings, defaults included, as canonical JSON."""
+    return json.dumps(params.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema that editors use to check and complete ``params.yaml``."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
+
+
+_UNION_TAGS = {"conll", "csv", "tsv", "jsonl", "parquet", "parallel", "class", "number", "tags", "synonym", "back_translate", "nlpaug"} | {
+    "transformer",
+    "fnn",
+    "cnn",
+    "rnn",
+    "Source",
+    "function-after[_check(), Fractions]",
+}
+
+
+def _fault(item: Any, content: Mapping[str, Any]) -> Fault:
+    """One pydantic error as a fault: its path without the tags of unions, its message with the bad value and the choices."""
+    path: list[str] = []
+    node: Any = content
+    for part in item["loc"]:
+        inside = (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node))
+        if not inside and (part in _UNION_TAGS or ("[" in str(part) and item["type"] != "missing")):
+            continue
+        if part == "[key]":
+            continue
+        path.append(str(part))
+        if isinstance(node, Mapping):
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            node = None
+    key = ".".join(path) or "params"
+    return Fault(key, _message(item))
+
+
+def _message(item: Any) -> str:
+    value = item.get("input")
+    match item["type"]:
+        case "extra_forbidden":
+            return "unknown key"
+        case "missing":
+            return "is required"
+        case "union_tag_invalid":
+            context = item["ctx"]
+            return f"{context['tag']!r} is unknown; choose from: {context['expected_tags']}"
+        case "union_tag_not_found":
+            return f"{item['ctx']['discriminator']} is required"
+        case "value_error":
+            return str(item["ctx"]["error"])
+    message = str(item["msg"]).removeprefix("Input ")
+    scalar = isinstance(value, str | int | float | bool) or value is None
+    return f"{message}, not {value!r}" if scalar else message
+
+
+def _relations(params: Params) -> list[Fault]:
+    """Faults that lie between sections."""
+    faults: list[Fault] = []
+    names = ", ".join(params.datasets)
+    for task, spec in params.tasks.items():
+        for name in spec.datasets or ():
+            if name not in params.datasets:
+                faults.append(Fault(f"tasks.{task}.datasets", f"{name!r} is no data set; choose from: {names}"))
+            elif spec.label not in params.datasets[name].labels:
+                choices = ", ".join(params.datasets[name].labels)
+                faults.append(Fault(f"tasks.{task}.label", f"data set {name!r} has no label {spec.label!r}; choose from: {choices}"))
+        if not params.datasets_of(task) and spec.datasets is None:
+            choices = ", ".join(sorted({label for dataset in params.datasets.values() for label in dataset.labels}))
+            faults.append(Fault(f"tasks.{task}.label", f"no data set has a label {spec.label!r}; choose from: {choices}"))
+        for name in params.datasets_of(task):
+            kind = params.datasets[name].labels[spec.label].kind
+            if kind != LABEL_KIND[spec.type]:
+                fitting = ", ".join(type_ for type_, wanted in LABEL_KIND.items() if wanted == kind)
+                faults.append(
+                    Fault(
+                        f"tasks.{task}.type", f"label {spec.label!r} of {name!r} is a {kind}; choose {fitting}, or change the label's kind"
+                    )
+                )
+    for name, dataset in params.datasets.items():
+        faults += _dataset_faults(name, dataset)
+    for method, spec_ in params.augment.methods.items():
+        for name in spec_.datasets or ():
+            if name not in params.datasets:
+                faults.append(Fault(f"augment.methods.{method}.datasets", f"{name!r} is no data set; choose from: {names}"))
+    if params.train.score != "mean" and params.train.score not in params.tasks:
+        faults.append(Fault("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
+    if "joint" in params.tasks:
+        faults.append(Fault("tasks.joint", "the name joint is kept for the joint model; choose another"))
+    if "augmented" in (*params.experiment.joint, *params.experiment.alone) and not params.augment.methods:
+        faults.append(Fault("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
+    return faults
+
+
+def _dataset_faults(name: str, dataset: Dataset) -> list[Fault]:
+    """Faults inside one data set that involve several of its keys."""
+    faults: list[Fault] = []
+    if not isinstance(dataset.source, dict) and dataset.split is None:
+        faults.append(Fault(f"datasets.{name}.split", "is required where there is one source"))
+    if isinstance(dataset.source, dict) and "train" not in dataset.source:
+        faults.append(Fault(f"datasets.{name}.source", "needs a source for train"))
+    columns = _columns(dataset.reader)
+    if columns is not None:
+        wanted = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
+        wanted["text"] = "token" if isinstance(dataset.reader, ConllReader) else dataset.text
+        for key, column in wanted.items():
+            if column not in columns:
+                faults.append(Fault(f"datasets.{name}.{key}", f"{column!r} is no column; choose from: {', '.join(columns)}"))
+    return faults
+
+
+def _columns(reader: Any) -> tuple[str, ...] | None:
+    """The columns that a reader declares, or None where only the file knows."""
+    if isinstance(reader, ParallelReader):
+        return tuple(reader.files)
+    columns: tuple[str, ...] | None = getattr(reader, "columns", None)
+    return columns
+
+
+def _relations_of_raw(content: Mapping[str, Any]) -> list[Fault]:
+    """Faults between sections that can be told although some section is wrong: tasks that name no data set or label."""
+    datasets, tasks = content.get("datasets"), content.get("tasks")
+    if not isinstance(datasets, Mapping) or not isinstance(tasks, Mapping):
+        return []
+    faults = []
+    labels = {
+        label
+        for dataset in datasets.values()
+        if isinstance(dataset, Mapping) and isinstance(dataset.get("labels"), Mapping)
+        for label in dataset["labels"]
+    }
+    for task, spec in tasks.items():
+        if not isinstance(spec, Mapping):
+            continue
+        named = spec.get("datasets")
+        for name in named if isinstance(named, list) else ():
+            if name not in datasets:
+                faults.append(Fault(f"tasks.{task}.datasets", f"{name!r} is no data set; choose from: {', '.join(map(str, datasets))}"))
+        if isinstance(spec.get("label"), str) and spec["label"] not in labels:
+            faults.append(
+                Fault(f"tasks.{task}.label", f"no data set has a label {spec['label']!r}; choose from: {', '.join(sorted(labels))}")
+            )
+    return faults
