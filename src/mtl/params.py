@@ -171,7 +171,8 @@ class Dataset(Section):
     @property
     def sources(self) -> dict[str, Source]:
         """The sources by split name; a single source is named ``all``."""
-        return {**self.source} if isinstance(self.source, dict) else {"all": self.source}
+        named = self.source if isinstance(self.source, dict) else {"all": self.source}
+        return {str(split): source for split, source in named.items()}
 
 
 # --- tasks ----------------------------------------------------------------------------------------------------------
@@ -363,18 +364,18 @@ class Report(Section):
 
 
 class Params(Section):
-    """All of ``params.yaml``."""
+    """All of ``params.yaml``. Every section is required, since DVC tracks each by its name; ``train: {}`` takes the defaults."""
 
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0)]
     """Seed of splits and augmentation; ``experiment.seeds`` are those of the runs."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
-    augment: Augment = Augment()
+    augment: Augment
     encoder: Encoder
-    train: Train = Train()
-    experiment: Experiment = Experiment()
-    evaluate: Evaluate = Evaluate()
-    report: Report = Report()
+    train: Train
+    experiment: Experiment
+    evaluate: Evaluate
+    report: Report
 
     def datasets_of(self, task: str) -> tuple[str, ...]:
         """The names of the data sets that a task learns from, in the order of ``datasets``."""
@@ -474,6 +475,8 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
 
 
+_OPTIONAL_SECTIONS = ("augment", "train", "experiment", "evaluate", "report")
+
 _UNION_TAGS = {"conll", "csv", "tsv", "jsonl", "parquet", "parallel", "class", "number", "tags", "synonym", "back_translate", "nlpaug"} | {
     "transformer",
     "fnn",
@@ -511,7 +514,8 @@ def _message(item: Any) -> str:
         case "extra_forbidden":
             return "unknown key"
         case "missing":
-            return "is required"
+            whole_section = len(item["loc"]) == 1 and item["loc"][0] in _OPTIONAL_SECTIONS
+            return f"is required; write `{item['loc'][0]}: {{}}` for the defaults" if whole_section else "is required"
         case "union_tag_invalid":
             context = item["ctx"]
             return f"{context['tag']!r} is unknown; choose from: {context['expected_tags']}"

@@ -1,0 +1,139 @@
+"""The command line: the only module that reads arguments, prints or sets the exit status."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import mtl.params
+from mtl.errors import Fault, MtlError, ParamsError
+from mtl.jobs import JOBS, RESUMABLE
+from mtl.pipeline.milestones import ENCODER, MILESTONES, sources
+from mtl.pipeline.state import State
+from mtl.plan import plan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 for an error that the user can mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except MtlError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mtl", description="Multi-task text training: the commands behind the workflow.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="check a params file and print the plan")
+    check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
+    check.add_argument("--offline", action="store_true", help="do not look whether remote sources exist")
+    check.set_defaults(run=_check)
+    sums = commands.add_parser("checksums", help="print the sum of every source; --write puts them into the file")
+    sums.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
+    sums.add_argument("--write", action="store_true")
+    sums.set_defaults(run=_checksums)
+    schema = commands.add_parser("schema", help="print the JSON schema of params.yaml")
+    schema.set_defaults(run=lambda _: print(json.dumps(mtl.params.json_schema(), indent=1)))
+    predict = commands.add_parser("predict", help="predict new texts with a trained model")
+    predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
+    predict.add_argument("--task", action="append", help="only this task; may be given again")
+    predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
+    predict.set_defaults(run=_predict)
+    prune = commands.add_parser("prune", help="delete built parts that the present settings do not use")
+    prune.set_defaults(run=_prune)
+    publish = commands.add_parser("publish", help="(workflow) put the built parts of a milestone into data/")
+    publish.add_argument("milestone", choices=tuple(MILESTONES))
+    publish.add_argument("--settings", type=Path, required=True)
+    publish.set_defaults(run=lambda options: State(mtl.params.load(options.settings)).publish(options.milestone))
+    for milestone, spec in MILESTONES.items():
+        job = commands.add_parser(spec.job, help=f"(workflow) build one part of {milestone}")
+        job.add_argument("--settings", type=Path, required=True)
+        job.add_argument("--part", required=True)
+        job.set_defaults(run=_job, milestone=milestone)
+    return parser
+
+
+def _job(options: argparse.Namespace) -> None:
+    params = mtl.params.load(options.settings)
+    state = State(params)
+    job = MILESTONES[options.milestone].job
+
+    def produce(out: Path) -> None:
+        JOBS[job](params, options.part, state.data, out)
+
+    if not state.build(options.milestone, options.part, produce, resume=job in RESUMABLE):
+        print(f"{options.milestone} {options.part}: its inputs, settings and code are as before; kept", file=sys.stderr)
+
+
+def _key_of(download: str, part: str) -> str:
+    """The dotted path in the params file of one source of ``mtl.pipeline.milestones.sources``."""
+    if download == ENCODER:
+        return "encoder.source"
+    if download.startswith("model."):
+        return f"augment.methods.{download.removeprefix('model.')}.{part}"
+    return f"datasets.{download}.source" + ("" if part == "all" else f".{part}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Print the plan; with every fault of the settings and every source that cannot be found, if there are any."""
+    from mtl.data.sources import exists
+
+    params = mtl.params.load(options.file)
+    faults = [
+        Fault(_key_of(name, part), reason)
+        for name, parts in sources(params).items()
+        for part, source in parts.items()
+        if (options.offline is False or is_local(source.url)) and (reason := exists(source))
+    ]
+    if faults:
+        raise ParamsError(str(options.file), faults)
+    print(plan(params))
+
+
+def _checksums(options: argparse.Namespace) -> None:
+    """Print the sum of every source, and with ``--write`` put them into the file, its comments kept."""
+    from ruamel.yaml import YAML
+
+    from mtl.data.sources import checksum
+
+    params = mtl.params.load(options.file)
+    yaml = YAML()
+    yaml.width = 1_000_000
+    content = yaml.load(options.file.read_text(encoding="utf-8"))
+    for name, parts in sources(params).items():
+        for part, source in parts.items():
+            key = _key_of(name, part)
+            found = checksum(source)
+            node = content
+            for step in key.split("."):
+                node = node[step]
+            node["sha256"] = found
+            print(f"{found}  {key}  {'as stated' if found == source.sha256 else f'stated: {source.sha256}'}")
+    if options.write:
+        temporary = options.file.with_name(f".{options.file.name}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            yaml.dump(content, file)
+        temporary.replace(options.file)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    """Read texts and print one JSON object a line with every task's answer."""
+    from mtl.predict import predict_lines
+
+    lines = sys.stdin if options.file == "-" else Path(options.file).open(encoding="utf-8")  # noqa: SIM115
+    with lines:
+        for answer in predict_lines(options.model, lines, tasks=options.task):
+            print(json.dumps(answer, ensure_ascii=False))
+
+
+def _prune(options: argparse.Namespace) -> None:
+    state = State(mtl.params.load(Path("params.yaml")))
+    state.sync()
+    print(f"{state.prune()} part(s) deleted from {state.store.folder}")

@@ -1,0 +1,72 @@
+"""The jobs of the workflow: rule name to the function that builds one part of a milestone.
+
+Heavy packages are imported by the job that needs them, so that the others start at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mtl.params import Params
+from mtl.pipeline.milestones import ENCODER, sources
+
+
+def download_source(params: Params, part: str, data: Path, out: Path) -> None:
+    """Fetch the sources of a data set or model and check their sums."""
+    from mtl.data.sources import fetch
+
+    for name, source in sources(params)[part].items():
+        (out / name).mkdir(parents=True, exist_ok=True)
+        fetch(source, out / name, progress=True)
+
+
+def prepare_dataset(params: Params, part: str, data: Path, out: Path) -> None:
+    """Read, check and split one data set."""
+    from mtl.data.prepare import prepare
+
+    prepare(params, part, data / "raw" / part, out)
+
+
+def augment_shard(params: Params, part: str, data: Path, out: Path) -> None:
+    """Augment one shard of one data set."""
+    from mtl.augment.shards import augment_shard
+
+    dataset, index, _, _ = part.rsplit("-", 3)
+    augment_shard(params, dataset, int(index), data / "examples", out)
+
+
+def train_run(params: Params, part: str, data: Path, out: Path) -> None:
+    """Train one run of the experiment."""
+    from mtl.training.run import train
+
+    encoder = data / "raw" / ENCODER
+    train(params, params.runs()[part], data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
+
+
+def predict_run(params: Params, part: str, data: Path, out: Path) -> None:
+    """Predict the test rows with one trained model."""
+    from mtl.evaluation.predictions import predict_run
+
+    predict_run(params, params.runs()[part], data / "models" / part, data / "examples", out)
+
+
+def evaluate_runs(params: Params, part: str, data: Path, out: Path) -> None:
+    """Score and compare all runs."""
+    from mtl.evaluation.results import evaluate
+
+    evaluate(params, data / "models", data / "predictions", out)
+
+
+def render_report(params: Params, part: str, data: Path, out: Path) -> None:
+    """Write the report."""
+    from mtl.report.render import render
+
+    render(params, data, out)
+
+
+JOBS: dict[str, Callable[[Params, str, Path, Path], None]] = {
+    job.__name__: job for job in (download_source, prepare_dataset, augment_shard, train_run, predict_run, evaluate_runs, render_report)
+}
+"""Rule and command name to job."""
+
+RESUMABLE = {"train_run"}
+"""Jobs that go on from what a killed one left in its folder."""

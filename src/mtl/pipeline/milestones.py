@@ -1,0 +1,146 @@
+"""The milestones of the workflow: one table that the Snakefile, ``dvc.yaml`` (by a test) and the fingerprints agree on."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from mtl.params import BackTranslate, Params, Source, TransformerEncoder
+
+ENCODER = "model.encoder"
+"""The download of a pretrained encoder; the dot keeps it apart from the names of data sets."""
+
+
+class Part(NamedTuple):
+    """One job of a milestone."""
+
+    name: str
+    into: str
+    """Folder below ``data/`` where its files are published."""
+    reads: tuple[str, ...]
+    """Patterns of the files below ``data/`` that it reads."""
+    settings: Any
+    """All of the params that decide its result."""
+
+
+class Milestone(NamedTuple):
+    """A step of the workflow: a rule and a DVC stage of the same name."""
+
+    job: str
+    """Rule and command of one part."""
+    out: str
+    """Folder below ``data/``."""
+    code: tuple[str, ...]
+    """Modules and packages of ``mtl`` that decide the result."""
+    after: tuple[str, ...]
+    """Milestones whose data it reads."""
+    sections: tuple[str, ...]
+    """Sections of ``params.yaml`` that decide the result."""
+    parts: Callable[[Params], Iterator[Part]]
+
+
+def _settings(params: Params, *sections: str) -> dict[str, Any]:
+    content = params.model_dump(mode="json")
+    return {section: content[section] for section in sections}
+
+
+def sources(params: Params) -> dict[str, dict[str, Source]]:
+    """Everything to download: ``{download: {part of it: source}}``."""
+    wanted = {name: dataset.sources for name, dataset in params.datasets.items()}
+    if isinstance(params.encoder, TransformerEncoder):
+        wanted[ENCODER] = {"": params.encoder.source}
+    for name, method in params.augment.methods.items():
+        if isinstance(method, BackTranslate) and method.forward and method.backward:
+            wanted[f"model.{name}"] = {"forward": method.forward, "backward": method.backward}
+    return wanted
+
+
+def _download(params: Params) -> Iterator[Part]:
+    for name, wanted in sources(params).items():
+        yield Part(name, f"raw/{name}", (), {key: source.model_dump(mode="json") for key, source in wanted.items()})
+
+
+def _prepare(params: Params) -> Iterator[Part]:
+    for name, dataset in params.datasets.items():
+        yield Part(name, "examples", (f"raw/{name}/*",), {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")})
+
+
+def _augment(params: Params) -> Iterator[Part]:
+    shards = params.augment.shards
+    for dataset in params.datasets:
+        methods = {
+            name: method.model_dump(mode="json")
+            for name, method in params.augment.methods.items()
+            if method.datasets is None or dataset in method.datasets
+        }
+        models = tuple(f"raw/model.{name}/*" for name in methods)
+        for index in range(shards):
+            settings = {"seed": params.seed, "dataset": dataset, "index": index, "shards": shards, "methods": methods}
+            yield Part(f"{dataset}-{index:05d}-of-{shards:05d}", "shards", (f"examples/{dataset}.parquet", *models), settings)
+
+
+def _train(params: Params) -> Iterator[Part]:
+    learnt = {task: params.datasets_of(task) for task in params.tasks}
+    settings = _settings(params, "tasks", "encoder", "train")
+    for name, run in params.runs().items():
+        augmented = run.data == "augmented"
+        reads = ("examples/*.parquet", f"raw/{ENCODER}/*", *(("shards/*",) if augmented else ()))
+        share = params.augment.share if augmented else 0.0
+        yield Part(name, f"models/{name}", reads, {**settings, "datasets": learnt, "run": run.model_dump(mode="json"), "share": share})
+
+
+def _predict(params: Params) -> Iterator[Part]:
+    learnt = {task: params.datasets_of(task) for task in params.tasks}
+    for name, run in params.runs().items():
+        reads = (f"models/{name}/model.safetensors", f"models/{name}/*.json", "examples/*.parquet")
+        settings = {**_settings(params, "tasks"), "datasets": learnt, "run": run.model_dump(mode="json")}
+        yield Part(name, "predictions", reads, settings)
+
+
+def _evaluate(params: Params) -> Iterator[Part]:
+    yield Part(
+        "all",
+        "results",
+        ("predictions/*", "models/*/history.jsonl", "models/*/run.json"),
+        _settings(params, "tasks", "experiment", "evaluate"),
+    )
+
+
+def _report(params: Params) -> Iterator[Part]:
+    reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*/run.json", "models/*/history.jsonl")
+    yield Part("all", "report", reads, params.model_dump(mode="json"))
+
+
+MILESTONES: dict[str, Milestone] = {
+    "download": Milestone("download_source", "raw", ("data/sources.py",), (), ("datasets", "augment", "encoder"), _download),
+    "prepare": Milestone("prepare_dataset", "examples", ("data",), ("download",), ("seed", "datasets"), _prepare),
+    "augment": Milestone(
+        "augment_shard", "shards", ("augment", "data/schema.py"), ("download", "prepare"), ("seed", "datasets", "augment"), _augment
+    ),
+    "train": Milestone(
+        "train_run",
+        "models",
+        ("encoders", "tasks", "training", "data/schema.py"),
+        ("download", "prepare", "augment"),
+        ("datasets", "tasks", "augment", "encoder", "train", "experiment"),
+        _train,
+    ),
+    "predict": Milestone(
+        "predict_run",
+        "predictions",
+        ("evaluation/predictions.py", "encoders", "tasks", "training/model.py", "training/predictor.py", "data/schema.py"),
+        ("prepare", "train"),
+        ("datasets", "tasks", "experiment"),
+        _predict,
+    ),
+    "evaluate": Milestone(
+        "evaluate_runs", "results", ("evaluation", "tasks"), ("train", "predict"), ("tasks", "experiment", "evaluate"), _evaluate
+    ),
+    "report": Milestone(
+        "render_report",
+        "report",
+        ("report", "evaluation"),
+        ("prepare", "augment", "train", "predict", "evaluate"),
+        ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report"),
+        _report,
+    ),
+}
+"""Rule and DVC stage name to what it needs, in the order of the data."""

@@ -1,0 +1,105 @@
+"""The store of built parts: each under the fingerprint of all that decided it, so that it can never be stale.
+
+``work/store/<key>/`` holds a part's files, ``work/store/<key>.json`` their sums; the latter is written last, so that what it names is
+complete.
+What is being built lies in ``work/store/<key>.part/`` and survives a kill, for jobs that can resume.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from mtl.errors import PipelineError
+from mtl.pipeline.fingerprint import FileSums, write_json
+
+Files = dict[str, str]
+"""Relative path to sha256."""
+
+
+def files_below(folder: Path) -> list[str]:
+    """The files below a folder, as sorted relative paths."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a file at another place without copying it where the file system can; replaces what is there in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, temporary)
+    temporary.replace(target)
+    temporary.unlink(missing_ok=True)  # renaming one name of a file to another of the same file leaves both
+
+
+class Store:
+    """Built parts by their keys."""
+
+    def __init__(self, folder: Path, sums: FileSums) -> None:
+        self.folder = folder
+        self._sums = sums
+
+    def files(self, key: str) -> Files | None:
+        """A part's files and their sums, or None where it is not there or was tampered with."""
+        try:
+            files: Files = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        intact = all(self._sums.of(self.folder / key / path) == found for path, found in files.items())
+        if not intact:
+            self._drop(key)
+        return files if intact else None
+
+    def begin(self, key: str, resume: bool) -> Path:
+        """The folder in which a part is built; emptied unless its job can resume."""
+        folder = self.folder / f"{key}.part"
+        if folder.exists() and not resume:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def finish(self, key: str) -> Files:
+        """Take a built part into the store.
+
+        Raises:
+            PipelineError: the job wrote no file.
+        """
+        folder, target = self.folder / f"{key}.part", self.folder / key
+        if not files_below(folder):
+            raise PipelineError(f"{folder}: the job wrote no file")
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+        return self._seal(key)
+
+    def adopt(self, key: str, published: Path, files: Files) -> bool:
+        """Take published files of a part into the store, if they are there and intact."""
+        if any(self._sums.of(published / path) != found for path, found in files.items()):
+            return False
+        target = self.folder / key
+        if target.exists():
+            shutil.rmtree(target)
+        for path in files:
+            link(published / path, target / path)
+        self._seal(key)
+        return True
+
+    def prune(self, wanted: set[str]) -> int:
+        """Delete all parts but the wanted ones; returns how many."""
+        keys = {path.name.split(".")[0] for path in self.folder.glob("*")} if self.folder.exists() else set()
+        for key in keys - wanted:
+            self._drop(key)
+            shutil.rmtree(self.folder / f"{key}.part", ignore_errors=True)
+        return len(keys - wanted)
+
+    def _seal(self, key: str) -> Files:
+        files: Files = {path: self._sums.of(self.folder / key / path) or "" for path in files_below(self.folder / key)}
+        write_json(self.folder / f"{key}.json", files)
+        self._sums.save()
+        return files
+
+    def _drop(self, key: str) -> None:
+        (self.folder / f"{key}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / key, ignore_errors=True)

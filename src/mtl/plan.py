@@ -1,0 +1,61 @@
+"""The plan that ``python -m mtl check`` prints: data sets, tasks, runs, shards and the steps to expect."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from mtl.params import Params
+
+_PIECES_PER_TOKEN = 1.5  # word pieces per space-separated token, a usual figure for English; the exact one is known after tokenising
+
+
+def plan(params: Params, data: Path = Path("data")) -> str:
+    """The plan in words, for people."""
+    lines = ["Data sets"]
+    for name, dataset in params.datasets.items():
+        labels = ", ".join(f"{label} ({spec.kind})" for label, spec in dataset.labels.items())
+        lines.append(f"  {name}: {labels}; {_rows(data, name)}")
+    lines.append("Tasks, all served by one encoder")
+    for name, task in params.tasks.items():
+        lines.append(f"  {name}: {task.type}, weight {task.weight:g}, from {', '.join(params.datasets_of(name))}")
+    lines.append(f"Encoder\n  {params.encoder.type}, at most {params.encoder.max_length} pieces a text")
+    lines.append("Augmentation")
+    for name, method in params.augment.methods.items():
+        lines.append(f"  {name}: {method.type}, {method.copies} variant(s) a row of {_listed(method.datasets or params.datasets)}")
+    if not params.augment.methods:
+        lines.append("  none")
+    runs = params.runs()
+    lines.append(f"  {params.augment.shards} shard(s) a data set, {params.augment.shards * len(params.datasets)} job(s)")
+    lines.append(f"Runs: {len(runs)}")
+    lines += [f"  {name}: {_listed(run.tasks)}" for name, run in runs.items()]
+    lines.append(f"Steps\n  {_steps(params, data)}")
+    return "\n".join(lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _card(data: Path, name: str) -> dict[str, object]:
+    path = data / "examples" / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _rows(data: Path, name: str) -> str:
+    splits = _card(data, name).get("splits")
+    if not isinstance(splits, dict):
+        return "not prepared yet"
+    return ", ".join(f"{count} {split}" for split, count in splits.items())
+
+
+def _steps(params: Params, data: Path) -> str:
+    total = 0.0
+    for name in params.datasets:
+        card = _card(data, name)
+        splits, tokens = card.get("splits"), card.get("tokens")
+        if not isinstance(splits, dict) or not isinstance(tokens, int):
+            return f"{params.train.epochs:g} epochs; their number is known once the data is prepared (snakemake prepare)"
+        total += tokens * splits.get("train", 0) / max(1, sum(splits.values())) * _PIECES_PER_TOKEN
+    steps = math.ceil(total * params.train.epochs / params.train.batch_tokens)
+    return f"about {steps} a run: {params.train.epochs:g} epochs at {params.train.batch_tokens} pieces a step"

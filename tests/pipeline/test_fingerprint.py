@@ -1,0 +1,66 @@
+"""Fingerprints change with what decides the result, and with nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mtl.pipeline.fingerprint import FileSums, significant, sum_of_code
+
+BASE = '''
+"""Docstring."""
+import math
+
+def area(radius: float) -> float:
+    """Of a circle."""
+    return math.pi * radius**2
+'''
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        BASE.replace("    return", "    # by Archimedes\n\n    return"),
+        BASE.replace("Of a circle.", "The area of a circle."),
+        BASE.replace('"""Docstring."""', ""),
+        BASE.replace("radius**2", "radius ** 2  # squared"),
+    ],
+)
+def test_comments_docstrings_and_space_do_not_count(edited: str) -> None:
+    assert edited != BASE
+    assert significant(edited) == significant(BASE)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        BASE.replace("**2", "**3"),
+        BASE.replace("    return", "    'used' + ''\n    return"),
+        BASE.replace("    return math", "    if radius:\n        return math"),
+        BASE.replace("math.pi", '"""math.pi"""'),
+    ],
+)
+def test_code_counts(edited: str) -> None:
+    assert significant(edited) != significant(BASE)
+
+
+def test_indentation_counts() -> None:
+    assert significant("if a:\n    b\n    c\n") != significant("if a:\n    b\nc\n")
+
+
+def test_code_of_other_packages_does_not_count() -> None:
+    assert sum_of_code(["errors.py"]) != sum_of_code(["params.py"])
+    assert sum_of_code(["pipeline"]) == sum_of_code(["pipeline"])
+
+
+def test_file_sums_notice_a_change_and_survive_a_damaged_memory(tmp_path: Path) -> None:
+    file, memory = tmp_path / "a", tmp_path / "sums.json"
+    file.write_text("one")
+    sums = FileSums(memory)
+    first = sums.of(file)
+    sums.save()
+    assert json.loads(memory.read_text())[str(file)][3] == first
+    file.write_text("two")
+    assert FileSums(memory).of(file) != first
+    memory.write_text("{")
+    assert FileSums(memory).of(tmp_path / "missing") is None

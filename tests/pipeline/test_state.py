@@ -1,0 +1,180 @@
+"""State files exist exactly where a result is valid."""
+
+import copy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mtl.params
+from mtl.errors import PipelineError
+from mtl.params import Params
+from mtl.pipeline.milestones import MILESTONES
+from mtl.pipeline.state import State
+
+CONTENT: dict[str, Any] = {
+    "seed": 1,
+    "datasets": {
+        name: {
+            "source": {"url": f"{name}.csv", "sha256": "0" * 64},
+            "reader": {"format": "csv"},
+            "labels": {"mood": {"kind": "class", "column": "mood"}},
+            "split": {"train": 0.8, "test": 0.2},
+        }
+        for name in ("a", "b")
+    },
+    "tasks": {"mood": {"type": "classification", "label": "mood"}},
+    "augment": {"shards": 2, "methods": {"synonym": {"type": "synonym"}}},
+    "encoder": {"type": "fnn"},
+    "train": {},
+    "experiment": {"joint": ["augmented", "plain"]},
+    "evaluate": {},
+    "report": {},
+}
+
+
+def params(**changes: Any) -> Params:
+    content = copy.deepcopy(CONTENT)
+    for path, value in changes.items():
+        *sections, key = path.split("__")
+        node = content
+        for section in sections:
+            node = node[section]
+        node[key] = value
+    return mtl.params.parse(content)
+
+
+def build_all(root: Path, settings: Params, content: Callable[[str, str], str] = lambda m, p: f"{m} {p}") -> list[str]:
+    """What Snakemake does: all jobs whose state file is missing, in order; returns those that really built."""
+    state = State(settings, root)
+    state.sync()
+    built = []
+    for milestone in MILESTONES:
+        if state.marker(milestone).exists():
+            continue
+        for part in state.parts(milestone):
+            names = {"download": "all/file", "prepare": f"{part}.parquet", "train": "model.safetensors"}
+
+            def produce(out: Path, milestone: str = milestone, part: str = part, name: str = names.get(milestone, part)) -> None:
+                (out / name).parent.mkdir(exist_ok=True)
+                (out / name).write_text(content(milestone, part))
+
+            if not state.marker(milestone, part).exists() and state.build(milestone, part, produce):
+                built.append(f"{milestone} {part}")
+        state.publish(milestone)
+    return built
+
+
+def everything(settings: Params, root: Path) -> list[str]:
+    state = State(settings, root)
+    return [f"{milestone} {part}" for milestone in MILESTONES for part in state.parts(milestone)]
+
+
+def test_a_second_build_does_nothing(tmp_path: Path) -> None:
+    assert build_all(tmp_path, params()) == everything(params(), tmp_path)
+    assert build_all(tmp_path, params()) == []
+    assert all(State(params(), tmp_path).sync().values())
+
+
+def test_an_edit_builds_what_it_touches_and_a_revert_builds_nothing(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    assert build_all(tmp_path, params(report__title="New")) == ["report all"]
+    tuned = build_all(tmp_path, params(train__epochs=9), lambda m, p: f"{m} {p} tuned")
+    assert [job.split()[0] for job in tuned] == ["train", "train", "predict", "predict", "evaluate", "report"]
+    assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text().endswith("tuned")
+    assert build_all(tmp_path, params()) == []
+    assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text() == "train joint-plain-1"
+
+
+def test_a_seed_more_trains_one_seed_more(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    built = build_all(tmp_path, params(experiment__seeds=[1, 2]))
+    assert [job for job in built if job.startswith("train")] == ["train joint-augmented-2", "train joint-plain-2"]
+
+
+def test_augmentation_leaves_plain_runs_alone(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    built = build_all(tmp_path, params(augment__methods__synonym={"type": "synonym", "rate": 0.5}), lambda m, p: f"{m} {p} other")
+    assert [job for job in built if job.startswith("train")] == ["train joint-augmented-1"]
+
+
+def test_equal_results_upstream_stop_the_chain(tmp_path: Path) -> None:
+    """Another number of malformed rows allowed prepares anew; as the examples are the same, nothing below runs."""
+    build_all(tmp_path, params())
+    assert build_all(tmp_path, params(datasets__a__max_malformed=0.5)) == ["prepare a", "report all"]
+
+
+def test_data_that_was_changed_behind_our_back_is_put_right(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    (tmp_path / "data/examples/a.parquet").unlink()
+    (tmp_path / "data/examples/a.parquet").write_text("tampered")
+    (tmp_path / "data/shards/stray").write_text("left over")
+    state = State(params(), tmp_path)
+    assert state.sync()["prepare"] is False
+    assert build_all(tmp_path, params()) == []
+    assert (tmp_path / "data/examples/a.parquet").read_text() == "prepare a"
+    assert not (tmp_path / "data/shards/stray").exists()
+
+
+def test_damage_to_the_store_and_the_published_file_is_rebuilt(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    (tmp_path / "data/models/joint-plain-1/model.safetensors").write_text("damaged in place: both are one file")
+    assert build_all(tmp_path, params()) == ["train joint-plain-1"]
+
+
+def test_pulled_data_without_a_store_is_valid_and_is_adopted(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    shutil.copytree(tmp_path / "data", tmp_path / "clone/data")
+    assert all(State(params(), tmp_path / "clone").sync().values())
+    built = build_all(tmp_path / "clone", params(experiment__seeds=[1, 2]))
+    assert [job for job in built if job.startswith("train")] == ["train joint-augmented-2", "train joint-plain-2"]
+
+
+def test_inside_a_dvc_stage_what_lies_upstream_is_taken_as_it_is(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    shutil.rmtree(tmp_path / "data/records")
+    shutil.rmtree(tmp_path / "data/models")
+    state = State(params(), tmp_path)
+    valid = state.sync("train")
+    assert valid["augment"]
+    assert not valid["train"]
+    assert state.marker("train", "joint-plain-1").exists()
+
+
+def test_a_killed_build_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    settings = params()
+    state = State(settings, tmp_path)
+    state.sync()
+
+    def die(out: Path) -> None:
+        (out / "half").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        state.build("download", "a", die)
+    state.sync()
+    assert not state.marker("download", "a").exists()
+    seen = []
+    state.build("download", "a", lambda out: seen.append(list(out.iterdir())) or (out / "whole").write_text("whole"))  # type: ignore[func-returns-value]
+    assert seen == [[]]
+
+
+def test_errors_name_the_choices(tmp_path: Path) -> None:
+    state = State(params(), tmp_path)
+    with pytest.raises(PipelineError, match=r"no part 'c'; choose from: a, b"):
+        state.build("download", "c", lambda out: None)
+    with pytest.raises(PipelineError, match="prepare reads download, which is not there"):
+        state.build("prepare", "a", lambda out: None)
+    with pytest.raises(PipelineError, match="part 'a' is not built"):
+        state.publish("download")
+
+
+def test_prune_keeps_what_is_in_use(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    build_all(tmp_path, params(report__title="New"))
+    state = State(params(report__title="New"), tmp_path)
+    state.sync()
+    assert state.prune() == 1
+    assert build_all(tmp_path, params(report__title="New")) == []

@@ -1,0 +1,39 @@
+"""Train one run of the experiment, joint or one task alone.
+
+INPUTS:  data/raw, data/examples, data/shards
+OUTPUTS: data/models
+"""
+
+
+rule train_run:
+    input:
+        flow.after("train"),
+    output:
+        "work/state/train/{part}.json",
+    log:
+        "logs/train_run/{part}.log",
+    params:
+        settings=flow.settings,
+    threads: 1
+    resources:
+        gpu=flow.gpus_of_run(),
+    shell:
+        "python -m mtl train_run"
+        " --settings {params.settings}"
+        " --part {wildcards.part}"
+        " 2>&1 | tee {log}"
+
+
+rule train:
+    input:
+        flow.parts("train"),
+    output:
+        "work/state/train.json",
+    log:
+        "logs/train.log",
+    params:
+        settings=flow.settings,
+    shell:
+        "python -m mtl publish train"
+        " --settings {params.settings}"
+        " 2>&1 | tee {log}"
