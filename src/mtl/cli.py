@@ -4,13 +4,14 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import mtl.params
 from mtl.errors import Fault, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE
-from mtl.pipeline.milestones import ENCODER, MILESTONES, sources
+from mtl.pipeline.milestones import MILESTONES, key_of, sources
 from mtl.pipeline.state import State
 from mtl.plan import plan
 
@@ -68,17 +69,11 @@ def _job(options: argparse.Namespace) -> None:
     def produce(out: Path) -> None:
         JOBS[job](params, options.part, state.data, out)
 
-    if not state.build(options.milestone, options.part, produce, resume=job in RESUMABLE):
-        print(f"{options.milestone} {options.part}: its inputs, settings and code are as before; kept", file=sys.stderr)
-
-
-def _key_of(download: str, part: str) -> str:
-    """The dotted path in the params file of one source of ``mtl.pipeline.milestones.sources``."""
-    if download == ENCODER:
-        return "encoder.source"
-    if download.startswith("model."):
-        return f"augment.methods.{download.removeprefix('model.')}.{part}"
-    return f"datasets.{download}.source" + ("" if part == "all" else f".{part}")
+    start = time.monotonic()
+    if state.build(options.milestone, options.part, produce, resume=job in RESUMABLE):
+        print(f"built {options.milestone} {options.part} in {time.monotonic() - start:.1f} s")
+    else:
+        print(f"kept {options.milestone} {options.part}: inputs, settings and code are as when it was built")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -87,7 +82,7 @@ def _check(options: argparse.Namespace) -> None:
 
     params = mtl.params.load(options.file)
     faults = [
-        Fault(_key_of(name, part), reason)
+        Fault(key_of(name, part), reason)
         for name, parts in sources(params).items()
         for part, source in parts.items()
         if (options.offline is False or is_local(source.url)) and (reason := exists(source))
@@ -109,7 +104,7 @@ def _checksums(options: argparse.Namespace) -> None:
     content = yaml.load(options.file.read_text(encoding="utf-8"))
     for name, parts in sources(params).items():
         for part, source in parts.items():
-            key = _key_of(name, part)
+            key = key_of(name, part)
             found = checksum(source)
             node = content
             for step in key.split("."):

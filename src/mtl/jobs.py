@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtl.params import Params
-from mtl.pipeline.milestones import ENCODER, sources
+from mtl.pipeline.milestones import ENCODER, key_of, sources
 
 
 def download_source(params: Params, part: str, data: Path, out: Path) -> None:
@@ -16,7 +16,7 @@ def download_source(params: Params, part: str, data: Path, out: Path) -> None:
 
     for name, source in sources(params)[part].items():
         (out / name).mkdir(parents=True, exist_ok=True)
-        fetch(source, out / name, progress=True)
+        fetch(source, out / name, progress=True, key=key_of(part, name))
 
 
 def prepare_dataset(params: Params, part: str, data: Path, out: Path) -> None:

@@ -12,11 +12,11 @@ rule train_run:
         "work/state/train/{part}.json",
     log:
         "logs/train_run/{part}.log",
-    params:
-        settings=flow.settings,
     threads: 1
     resources:
         gpu=flow.gpus_of_run(),
+    params:
+        settings=flow.settings,
     shell:
         "python -m mtl train_run"
         " --settings {params.settings}"

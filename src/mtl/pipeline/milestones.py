@@ -53,6 +53,15 @@ def sources(params: Params) -> dict[str, dict[str, Source]]:
     return wanted
 
 
+def key_of(download: str, part: str) -> str:
+    """The dotted path in the params file of one of the ``sources``."""
+    if download == ENCODER:
+        return "encoder.source"
+    if download.startswith("model."):
+        return f"augment.methods.{download.removeprefix('model.')}.{part}"
+    return f"datasets.{download}.source" + ("" if part == "all" else f".{part}")
+
+
 def _download(params: Params) -> Iterator[Part]:
     for name, wanted in sources(params).items():
         yield Part(name, f"raw/{name}", (), {key: source.model_dump(mode="json") for key, source in wanted.items()})
@@ -109,8 +118,10 @@ def _report(params: Params) -> Iterator[Part]:
     yield Part("all", "report", reads, params.model_dump(mode="json"))
 
 
+_SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")
+
 MILESTONES: dict[str, Milestone] = {
-    "download": Milestone("download_source", "raw", ("data/sources.py",), (), ("datasets", "augment", "encoder"), _download),
+    "download": Milestone("download_source", "raw", _SOURCES, (), ("datasets", "augment", "encoder"), _download),
     "prepare": Milestone("prepare_dataset", "examples", ("data",), ("download",), ("seed", "datasets"), _prepare),
     "augment": Milestone(
         "augment_shard", "shards", ("augment", "data/schema.py"), ("download", "prepare"), ("seed", "datasets", "augment"), _augment

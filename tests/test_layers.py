@@ -1,0 +1,54 @@
+"""Imports flow one way, and what the Snakefile loads stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
+LAYERS = [
+    {"errors"},
+    {"params"},
+    {"pipeline"},
+    {"data"},
+    {"augment", "encoders", "tasks"},
+    {"training"},
+    {"evaluation"},
+    {"report"},
+    {"jobs", "plan", "predict"},
+    {"cli"},
+    {"__main__"},
+]
+
+
+def imports(file: Path) -> set[str]:
+    """The parts of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mtl":
+            found |= {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("mtl.")}
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_flow_one_way(file: Path) -> None:
+    part = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part == "__init__":
+        assert not imports(file)
+        return
+    (level,) = (number for number, names in enumerate(LAYERS) if part in names)
+    below = set().union(*LAYERS[:level]) | {part}
+    assert imports(file) <= below
+
+
+@pytest.mark.parametrize(
+    "module", ["mtl.params", "mtl.pipeline.flow", "mtl.data.prepare", "mtl.augment.shards", "mtl.augment.synonym", "mtl.cli", "mtl.jobs"]
+)
+def test_light_modules_stay_light(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in ('torch', 'transformers', 'nlpaug', 'matplotlib', 'dvc') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

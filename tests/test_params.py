@@ -1,0 +1,119 @@
+"""Settings: what is accepted, and that every fault is told at once with its path and the choices."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mtl.params
+from mtl.errors import ParamsError
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    return copy.deepcopy(mtl.params.read_yaml(ROOT / "params.yaml"))
+
+
+def faults(content: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(ParamsError) as caught:
+        mtl.params.parse(content)
+    return {fault.key: fault.message for fault in caught.value.faults}
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.parent.name)
+def test_shipped_files_are_valid(file: Path) -> None:
+    params = mtl.params.load(file)
+    assert mtl.params.parse(json.loads(mtl.params.dump(params))) == params
+
+
+def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        node = content
+        *parents, key = path.split(".")
+        for parent in parents:
+            node = node[parent]
+        node[key] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "message"),
+    [
+        ("train.lr", 1, "train.lr", "unknown key"),
+        ("train.learning_rate", "fast", "train.learning_rate", "should be a valid number.*'fast'"),
+        ("train.learning_rate", 0, "train.learning_rate", "greater than 0, not 0"),
+        ("train.precision", "fp8", "train.precision", "'auto', 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ("train.score", "f1", "train.score", "choose from: mean, entities, sentiment, intensity"),
+        ("tasks.sentiment.weight", 0, "tasks.sentiment.weight", "greater than 0, not 0"),
+        ("tasks.sentiment.datasets", ["films"], "tasks.sentiment.datasets", "'films' is no data set; choose from: tweets_sentiment, tweets_entities"),
+        ("tasks.sentiment.datasets", ["tweets_entities"], "tasks.sentiment.label", "no label 'sentiment'; choose from: entities"),
+        ("tasks.sentiment.label", "mood", "tasks.sentiment.label", "no data set has a label 'mood'; choose from: entities, intensity, sentiment"),
+        ("tasks.sentiment.type", "regression", "tasks.sentiment.type", "is a class; choose classification"),
+        ("tasks.joint", {"type": "regression", "label": "intensity"}, "tasks.joint", "choose another"),
+        ("datasets.tweets_sentiment.split", {"train": 0.8, "test": 0.1}, "datasets.tweets_sentiment.split", "must be 1, not 0.9"),
+        ("datasets.tweets_sentiment.split", None, "datasets.tweets_sentiment.split", "is required where there is one source"),
+        ("datasets.tweets_sentiment.source.sha256", "abc", "datasets.tweets_sentiment.source.sha256", "should match pattern"),
+        ("datasets.tweets_sentiment.labels.sentiment.column", "stars", "datasets.tweets_sentiment.labels.sentiment.column", "choose from: row, rating, text"),
+        ("datasets.tweets_sentiment.labels.sentiment.bins", {"a": [0, 2], "b": [1, 3]}, "datasets.tweets_sentiment.labels.sentiment", "overlap"),
+        ("datasets.tweets_sentiment.reader.format", "xml", "datasets.tweets_sentiment.reader", "'xml' is unknown; choose from: 'conll'"),
+        ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
+        ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),
+        ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
+        ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
+        ("augment.methods.synonym.type", "shuffle", "augment.methods.synonym", "'shuffle' is unknown; choose from"),
+    ],
+)
+def test_a_fault_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
+    set_(path, value)(content)
+    with pytest.raises(ParamsError, match=message):
+        mtl.params.parse(content)
+    assert key in faults(content)
+
+
+def test_all_faults_are_told_at_once(content: dict[str, Any]) -> None:
+    set_("train.lr", 1)(content)
+    set_("tasks.sentiment.weight", -1)(content)
+    set_("tasks.entities.datasets", ["nowhere"])(content)
+    set_("datasets.tweets_sentiment.split", {"train": 0.5})(content)
+    del content["report"]
+    assert set(faults(content)) == {
+        "train.lr",
+        "tasks.sentiment.weight",
+        "tasks.entities.datasets",
+        "datasets.tweets_sentiment.split",
+        "report",
+    }
+
+
+def test_yaml_is_read_as_dvc_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("rate: 1e-05\nword: on\n")
+    assert mtl.params.read_yaml(tmp_path / "params.yaml") == {"rate": 1e-05, "word": "on"}
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "cannot be read as YAML"), ("- a", "must be a mapping"), (None, "does not exist")])
+def test_files_that_cannot_be_read(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        mtl.params.load(path)
+
+
+def test_the_editors_schema_is_in_step() -> None:
+    kept = (ROOT / "workflow/schemas/params.schema.json").read_text()
+    assert json.loads(kept) == mtl.params.json_schema(), "run: python -m mtl schema > workflow/schemas/params.schema.json"
+
+
+def test_runs_are_the_matrix(content: dict[str, Any]) -> None:
+    content["experiment"] = {"seeds": [1, 2], "joint": ["augmented", "plain"], "alone": ["plain"]}
+    runs = mtl.params.parse(content).runs()
+    assert len(runs) == 2 * (2 + 3)
+    assert runs["alone_sentiment-plain-2"].tasks == ("sentiment",)
+    assert runs["joint-plain-1"].tasks == ("entities", "sentiment", "intensity")

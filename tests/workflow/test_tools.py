@@ -1,0 +1,228 @@
+"""The real Snakemake and DVC on a small real project: what runs after each kind of change, and that no result is stale."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from mtl.pipeline.milestones import MILESTONES
+from workflow.make_project import ROOT, Project, only
+
+pytestmark = pytest.mark.workflow
+
+BELOW_TRAIN = ["evaluate all", "predict joint-augmented-1", "report all", "train joint-augmented-1"]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after its first run, to be copied."""
+    project = Project.make(tmp_path_factory.mktemp("finished") / "project")
+    parts = project.snakemake()
+    assert len(only(parts, *MILESTONES)) == 2 + 2 + 2 + 4, parts
+    project.commit("first run")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A project of its own, as after a first run; DVC's cache comes along."""
+    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True, copy_function=shutil.copy2)
+    return Project(tmp_path / "project")
+
+
+def clean(project: Project) -> None:
+    """Both tools agree that there is nothing to do."""
+    assert "Nothing to be done" in project.run("snakemake", "--cores", "2")
+    assert "up to date" in project.run("dvc", "status")
+
+
+def from_scratch(project: Project, folder: Path) -> dict[str, str]:
+    """The results that the present params, code and data give in a fresh folder."""
+    shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns("work", ".snakemake", ".dvc", ".git", "logs", "data"))
+    (folder / "data").mkdir()
+    scratch = Project(folder)
+    scratch.run("snakemake", "--cores", "2")
+    return scratch.results()
+
+
+def test_a_first_run_leaves_both_tools_with_nothing_to_do(project: Project) -> None:
+    clean(project)
+    assert project.dvc("repro") == []
+    metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
+    assert {"mood", "names"} <= set(metrics)
+
+
+def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project, tmp_path: Path) -> None:
+    project.edit("params.yaml", "learning_rate: 0.005,", "learning_rate: 0.004,")
+    assert project.dvc("repro") == BELOW_TRAIN
+    clean(project)
+    assert project.results() == from_scratch(project, tmp_path / "scratch")
+    project.edit("params.yaml", "Small project", "Another title")
+    assert project.snakemake() == ["report all"]
+    clean(project)
+
+
+def test_a_revert_runs_nothing(project: Project) -> None:
+    first = project.results()
+    project.edit("params.yaml", "seed: 1", "seed: 2")
+    assert "train joint-augmented-1" in project.snakemake()
+    assert project.results() != first
+    project.edit("params.yaml", "seed: 2", "seed: 1")
+    assert project.dvc("repro") == []
+    assert project.results() == first
+    clean(project)
+
+
+def test_an_edit_to_code_runs_its_milestone_and_equal_results_stop_there(project: Project) -> None:
+    project.edit("src/mtl/data/prepare.py", "import ", "UNUSED = 1\nimport ")
+    assert project.snakemake() == ["prepare mood", "prepare names"]
+    clean(project)
+    project.edit("src/mtl/data/prepare.py", "UNUSED = 1\n", "# a comment\n")
+    assert project.snakemake() == []
+    assert project.dvc("repro") == []
+    clean(project)
+
+
+def test_an_edit_to_code_that_changes_results_runs_all_below(project: Project, tmp_path: Path) -> None:
+    project.edit("src/mtl/training/schedule.py", "return ", "return 0.5 * ")
+    assert project.dvc("repro") == BELOW_TRAIN
+    clean(project)
+    assert project.results() == from_scratch(project, tmp_path / "scratch")
+
+
+def test_an_edit_to_a_data_set_is_noticed(project: Project, tmp_path: Path) -> None:
+    old = project.sum("input/mood.csv")
+    path = project.folder / "input/mood.csv"
+    path.write_text(path.read_text() + '1.5,"one more lovely day"\n')
+    project.edit("params.yaml", old, project.sum("input/mood.csv"))
+    parts = project.snakemake()
+    assert only(parts, "download", "prepare", "augment") == ["augment mood-00000-of-00001", "download mood", "prepare mood"]
+    assert only(parts, "train") == ["train joint-augmented-1"]
+    clean(project)
+    assert project.results() == from_scratch(project, tmp_path / "scratch")
+
+
+def test_overrides_reach_the_job(project: Project) -> None:
+    assert project.dvc("exp", "run", "-S", "train.learning_rate=0.001", "-n", "slow") == BELOW_TRAIN
+    model = json.loads((project.folder / "data/records/train.json").read_text())
+    project.git("stash", "-q", "-u") if project.git("status", "--porcelain").strip() else None
+    project.run("dvc", "checkout", "-q")
+    assert json.loads((project.folder / "data/records/train.json").read_text()) != model
+    table = json.loads(project.run("dvc", "exp", "show", "--json"))
+    assert "slow" in json.dumps(table)
+    assert project.snakemake("--config", "train={learning_rate: 0.002}") == BELOW_TRAIN
+    assert "changed" in project.run("dvc", "status")
+    assert project.snakemake() == []
+    clean(project)
+
+
+def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) -> None:
+    before = project.results()
+    output = project.run("dvc", "exp", "run", "--temp", "-S", "train.epochs=1", "-n", "short")
+    assert "built train joint-augmented-1" in output
+    assert "built prepare" not in output
+    assert project.results() == before
+    clean(project)
+    project.run("dvc", "exp", "apply", "short")
+    assert project.results() != before
+    clean(project)
+
+
+def test_a_fresh_clone_pulls_and_has_nothing_to_do(project: Project, tmp_path: Path) -> None:
+    project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
+    project.commit("remote")
+    project.run("dvc", "push", "-q")
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc", "pull", "-q")
+    clean(clone)
+    assert clone.results() == project.results()
+    clone.edit("params.yaml", "epochs: 2", "epochs: 1")
+    assert clone.dvc("repro") == BELOW_TRAIN
+    clean(clone)
+
+
+def test_a_checkout_behind_snakemakes_back_is_noticed(project: Project) -> None:
+    first = project.results()
+    project.edit("params.yaml", "epochs: 2", "epochs: 1")
+    project.snakemake()
+    project.commit("one epoch")
+    second = project.results()
+    project.git("checkout", "-q", "HEAD~1")
+    assert project.snakemake() == []
+    assert project.results() == first
+    project.git("checkout", "-q", "main")
+    project.run("dvc", "checkout", "-q")
+    assert project.results() == second
+    clean(project)
+
+
+@pytest.mark.parametrize("until", ["built prepare", "train_run", "built train", "evaluate_runs"])
+def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tmp_path: Path, until: str) -> None:
+    """``kill -9`` of Snakemake and all its jobs, then the same command again."""
+    project = Project.make(tmp_path / "project")
+    process = subprocess.Popen(
+        ["snakemake", "--cores", "2"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if until in line:
+            break
+    time.sleep(0.7 if until == "train_run" else 0)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    project.run("snakemake", "--unlock")
+    project.run("snakemake", "--cores", "2")
+    assert project.results() == finished.results()
+    clean(project)
+
+
+def test_faults_in_the_settings_stop_before_any_job(project: Project) -> None:
+    project.edit("params.yaml", "train: {", "train: {lr: 1, ")
+    output = project.run("snakemake", "--cores", "2", check=False)
+    assert "train.lr: unknown key" in output
+    assert "rule " not in output
+
+
+def test_cores_do_not_change_results(finished: Project, tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "project")
+    project.run("snakemake", "--cores", "1")
+    assert project.results() == finished.results()
+
+
+def test_stages_and_milestones_agree() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    assert list(stages) == list(MILESTONES)
+    for name, milestone in MILESTONES.items():
+        stage = stages[name]
+        assert stage["cmd"].startswith(f"snakemake {name} ")
+        assert set(stage["deps"]) == {
+            "src/mtl/params.py",
+            *(f"src/mtl/{code}" for code in milestone.code),
+            *(f"data/{MILESTONES[before].out}" for before in milestone.after),
+        }
+        assert stage["params"] == list(milestone.sections)
+        assert stage["outs"] == [f"data/{milestone.out}", f"data/records/{name}.json"]
+        rules = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
+        assert f"rule {name}:" in rules
+        assert f"rule {milestone.job}:" in rules
+
+
+def test_the_workflow_passes_snakemakes_linter() -> None:
+    done = subprocess.run(["snakemake", "--lint", "json"], cwd=ROOT, capture_output=True, text=True, check=False, env=Project(ROOT).environment)
+    found = json.loads(done.stdout)
+    titles = {lint["title"] for part in ("rules", "snakefiles") for entry in found.get(part, []) for lint in entry["lints"]}
+    # The environment is one for all rules: .venv, made from pyproject.toml and constraints.txt.
+    assert titles <= {"Specify a conda environment or container for each rule."}
