@@ -1,0 +1,105 @@
+"""Classes: scores agree with scikit-learn, losses are masked and normalised."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+from mtl.tasks import TASKS
+from mtl.tasks.classification import Classification, confusion, counts, from_counts, metrics, per_type
+
+pairs = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40)
+
+
+@given(pairs)
+def test_scores_agree_with_scikit_learn(rows: list[tuple[str, str]]) -> None:
+    gold, prediction = map(list, zip(*rows, strict=True))
+    found = metrics(gold, prediction)
+    assert found["accuracy"] == pytest.approx(accuracy_score(gold, prediction), abs=1e-15)
+    assert found["macro_f1"] == pytest.approx(f1_score(gold, prediction, average="macro", zero_division=0), abs=1e-14)
+    names, matrix = confusion(gold, prediction)
+    if len(names) > 1:  # scikit-learn warns of a single class
+        assert np.array_equal(matrix, confusion_matrix(gold, prediction, labels=names))
+    expected = f1_score(gold, prediction, average=None, labels=names, zero_division=0)
+    assert [row["f1"] for row in per_type(gold, prediction).values()] == pytest.approx(expected.tolist())
+
+
+@given(pairs, st.integers(0, 1000))
+def test_counts_give_the_metric_of_any_resample(rows: list[tuple[str, str]], seed: int) -> None:
+    gold, prediction = map(np.array, zip(*rows, strict=True))
+    drawn = np.random.default_rng(seed).integers(0, len(rows), size=(3, len(rows)))
+    weights = np.stack([np.bincount(sample, minlength=len(rows)) for sample in drawn])
+    found = from_counts(weights @ counts(gold.tolist(), prediction.tolist()))
+    assert found == pytest.approx([metrics(gold[s].tolist(), prediction[s].tolist())["macro_f1"] for s in drawn])
+
+
+def test_no_rows_score_zero() -> None:
+    assert metrics([], []) == {"accuracy": 0.0, "macro_f1": 0.0}
+    assert counts([], []).shape == (0, 0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_predicting_the_train_distribution_costs_one(smoothing: float) -> None:
+    labels = ["a"] * 6 + ["b"] * 3 + [None] * 5 + ["c"]
+    task = TASKS["classification"](Classification.fit(labels, smoothing))
+    shares = (1 - smoothing) * torch.tensor([0.6, 0.3, 0.1]) + smoothing / 3
+    logits = shares.log().expand(len(labels), 3)
+    assert task.loss(logits, task.targets(labels)).item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_masked_rows_neither_count_nor_move_the_loss() -> None:
+    task = Classification(Classification.fit(["a", "b", "a"]))
+    logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets = task.targets(["a", None, "b", "never seen"])
+    total, count = task.loss_sum(logits, targets)
+    total.backward()
+    assert count.item() == 2
+    assert total.item() == pytest.approx(sum(task.loss(logits[[i]], targets[[i]]).item() for i in (0, 2)), rel=1e-6)
+    assert logits.grad is not None
+    assert logits.grad[[1, 3]].abs().sum() == 0
+    assert logits.grad[[0, 2]].abs().sum() > 0
+
+
+def test_parts_of_a_step_add_up_to_the_whole_step() -> None:
+    labels = ["a", None, "b", "b", None, "a", "a"]
+    task = Classification(Classification.fit(labels))
+    logits, targets = torch.randn(7, 2, generator=torch.Generator().manual_seed(0)), task.targets(labels)
+    count = task.count(targets)
+    parts = task.loss(logits[:2], targets[:2], count) + task.loss(logits[2:], targets[2:], count)
+    assert parts.item() == pytest.approx(task.loss(logits, targets).item())
+
+
+def test_a_batch_without_labels_has_zero_loss_and_gradient() -> None:
+    task = Classification(Classification.fit(["a", "b"]))
+    logits = torch.zeros(2, 2, requires_grad=True)
+    loss = task.loss(logits, task.targets([None, None]))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None
+    assert logits.grad.abs().sum() == 0
+
+
+def test_the_loss_is_computed_in_float32() -> None:
+    task = Classification(Classification.fit(["a", "b"]))
+    logits = torch.tensor([[3.0, -3.0]], dtype=torch.float16)
+    expected = -torch.tensor([3.0, -3.0]).log_softmax(0)[0] / math.log(2)
+    loss = task.loss(logits, task.targets(["a"]))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_one_class_only_has_a_finite_scale() -> None:
+    task = Classification(Classification.fit(["a", "a"]))
+    assert task.loss(torch.zeros(1, 1), task.targets(["a"])).item() == 0.0
+    assert task.state["loss_scale"] == 0.1
+
+
+def test_decoding_names_the_class_and_its_probability() -> None:
+    task = Classification(Classification.fit(["x", "y", "z"]))
+    [answer] = task.decode(torch.tensor([[0.0, math.log(2), 0.0]]))
+    assert (answer.value, answer.text) == ("y", "y")
+    assert answer.confidence == pytest.approx(0.5)

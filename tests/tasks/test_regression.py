@@ -1,0 +1,77 @@
+"""Numbers: correlations agree with scipy and are never NaN, losses are standardised and masked."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mtl.tasks.regression import Regression, counts, from_counts, metrics
+
+values = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=3, max_size=30)
+
+
+def texts(numbers: np.ndarray) -> list[str]:
+    return [repr(float(x)) for x in numbers]
+
+
+@given(values, st.sampled_from([0.0, 1e4]))
+def test_correlations_agree_with_scipy(rows: list[tuple[int, int]], shift: float) -> None:
+    x, y = np.array(rows).T / 10 + shift
+    found = metrics(texts(x), texts(y))
+    assert found["mse"] == pytest.approx(float(np.mean((x - y) ** 2)))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
+    else:
+        assert found["pearson"] == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-8)
+        assert found["spearman"] == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-8)
+
+
+@given(values, st.integers(0, 1000))
+def test_counts_give_the_metric_of_any_resample(rows: list[tuple[int, int]], seed: int) -> None:
+    x, y = np.array(rows).T / 10 + 100
+    drawn = np.random.default_rng(seed).integers(0, len(x), size=(3, len(x)))
+    weights = np.stack([np.bincount(sample, minlength=len(x)) for sample in drawn])
+    found = from_counts(weights @ counts(texts(x), texts(y)))
+    assert found == pytest.approx([metrics(texts(x[s]), texts(y[s]))["pearson"] for s in drawn], abs=1e-9)
+
+
+@pytest.mark.parametrize("rows", [[], ["1.0"], ["2.5", "2.5", "2.5"]])
+def test_what_has_no_correlation_scores_zero(rows: list[str]) -> None:
+    assert metrics(rows, rows) == {"pearson": 0.0, "spearman": 0.0, "mse": 0.0}
+    assert from_counts(counts(rows, rows).sum(0)) == 0.0
+
+
+def test_predicting_the_mean_costs_one() -> None:
+    labels = [3.0, -1.0, 2.5, None, 0.0, None]
+    task = Regression(json.loads(json.dumps(Regression.fit(labels))))
+    assert task.loss(torch.zeros(6, 1), task.targets(labels)).item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_masked_rows_neither_count_nor_poison_the_gradient() -> None:
+    task = Regression(Regression.fit([1.0, 3.0]))
+    logits = torch.ones(3, 1, requires_grad=True)
+    total, count = task.loss_sum(logits, task.targets([1.0, None, 3.0]))
+    total.backward()
+    assert (total.item(), count.item()) == (pytest.approx(4.0), 2)
+    assert logits.grad is not None
+    assert logits.grad.flatten().tolist() == pytest.approx([4.0, 0.0, 0.0])
+
+
+def test_decoding_undoes_the_standardisation() -> None:
+    task = Regression(Regression.fit([1.0, 2.0, 6.0]))
+    labels = [1.0, 2.0, 6.0, -3.5]
+    answers = task.decode(task.targets(labels)[:, None])
+    assert [a.value for a in answers] == pytest.approx(labels, abs=1e-6)
+    assert all(a.confidence == 1.0 and math.isfinite(float(a.text)) for a in answers)
+
+
+@pytest.mark.parametrize("labels", [[], [None], [4.0, 4.0]])
+def test_labels_without_spread_keep_a_usable_scale(labels: list[float | None]) -> None:
+    task = Regression(Regression.fit(labels))
+    assert task.std == 1.0
+    assert math.isfinite(task.loss(torch.zeros(1, 1), task.targets([4.0])).item())
