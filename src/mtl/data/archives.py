@@ -1,0 +1,232 @@
+"""Opening zip and tar archives that nobody vouches for: no path leaves the target, no link is followed, no bomb unpacks."""
+
+import bz2
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from mtl.errors import SourceError
+
+CHUNK = 1 << 20
+
+# What the standard library raises on archives that are damaged, encrypted or made to hurt. An unknown compression is NotImplementedError.
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
+
+_COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": lambda file: bz2.BZ2File(file),
+    b"\xfd7zXZ": lambda file: lzma.LZMAFile(file),  # noqa: SIM115
+}
+
+
+class Limits(NamedTuple):
+    """How far an archive may unpack."""
+
+    member: int = 32 << 30
+    """Greatest size of one member, in bytes."""
+    ratio: int = 200
+    """Greatest ratio of unpacked to packed bytes; text rarely exceeds 20."""
+    floor: int = 64 << 20
+    """Unpacked bytes that are harmless whatever the ratio."""
+
+    def allowed(self, packed: int) -> int:
+        """Bytes that an archive of ``packed`` bytes may unpack to."""
+        return max(self.floor, self.ratio * packed)
+
+
+LIMITS = Limits()
+
+
+class MissingMemberError(SourceError):
+    """An archive does not contain the path that is asked for."""
+
+
+class Archive(NamedTuple):
+    """An open archive: the sizes of its regular files, what is no regular file (name to kind), and a way to open a file."""
+
+    files: Mapping[str, int]
+    special: Mapping[str, str]
+    open: Callable[[str], IO[bytes]]
+
+
+def kind_of(name: str) -> str:
+    """``zip`` or ``tar``, by a file name; a wheel is a zip."""
+    return "zip" if name.endswith((".zip", ".whl")) else "tar"
+
+
+@contextmanager
+def opened(path: Path, kind: str, *, strip_top: bool = False, limits: Limits = LIMITS) -> Iterator[Archive]:
+    """Open a ``zip`` or ``tar`` (plain, gz, bz2, xz); ``strip_top`` drops the first folder of every name.
+
+    Raises:
+        SourceError: the archive is damaged, unpacks beyond the limits, or has a member whose path leaves the archive.
+    """
+    try:
+        with ExitStack() as stack:
+            archive = (_zip if kind == "zip" else _tar)(path, stack, limits)
+            yield _stripped(archive) if strip_top else archive
+    except _DAMAGE as error:
+        raise SourceError(f"{path}: cannot be read as a {kind} archive: {error or type(error).__name__}") from None
+
+
+def extract(path: Path, kind: str, member: str, target: Path, *, strip_top: bool = False, limits: Limits = LIMITS) -> None:
+    """Unpack one file, or a folder with all below it (``""``: everything), of an archive to ``target``.
+
+    Raises:
+        MissingMemberError: there is no such member.
+        SourceError: the archive is damaged or unsafe.
+    """
+    with opened(path, kind, strip_top=strip_top, limits=limits) as archive:
+        _check_sizes(path, chosen := select(archive, member, path), archive, limits, path.stat().st_size)
+        left = limits.allowed(path.stat().st_size)
+        for name, relative in chosen.items():
+            destination = target / relative if relative else target
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, destination.open("xb") as sink:
+                left -= copy(source, sink, min(left, limits.member), f"{path}: {name}")
+
+
+def select(archive: Archive, member: str, path: Path) -> dict[str, str]:
+    """The files that ``member`` stands for, as name to path relative to it (``""`` where it is a file itself).
+
+    Raises:
+        MissingMemberError: there is none.
+        SourceError: the member is, or holds, a link or a device.
+    """
+    member = "/".join(part for part in member.split("/") if part not in ("", "."))
+    prefix = f"{member}/" if member else ""
+    for name, kind in archive.special.items():
+        if name == member or name.startswith(prefix):
+            raise SourceError(f"{path}: {name} is a {kind}, which is not unpacked for safety")
+    if member in archive.files:
+        return {member: ""}
+    chosen = {name: name.removeprefix(prefix) for name in sorted(archive.files) if name.startswith(prefix)}
+    if not chosen:
+        raise MissingMemberError(f"{path}: does not contain {member!r}; it contains {_glimpse(archive.files, member)}")
+    return chosen
+
+
+def copy(source: IO[bytes], sink: IO[bytes], allowed: int, what: str) -> int:
+    """Copy a stream and return its length.
+
+    Raises:
+        SourceError: it is longer than ``allowed`` bytes.
+    """
+    total = 0
+    while chunk := source.read(CHUNK):
+        total += len(chunk)
+        if total > allowed:
+            raise SourceError(f"{what} unpacks to more than {allowed:,} bytes: refused as a decompression bomb")
+        sink.write(chunk)
+    return total
+
+
+def _check_sizes(path: Path, chosen: Mapping[str, str], archive: Archive, limits: Limits, packed: int) -> None:
+    """Refuse by the sizes that the archive states, before a byte is written; ``copy`` then holds it to them."""
+    total = 0
+    for name in chosen:
+        size = archive.files[name]
+        total += size
+        if size > limits.member or total > limits.allowed(packed):
+            raise SourceError(
+                f"{path}: {name} ({size:,} bytes) would unpack {packed:,} bytes to {total:,}: refused as a decompression bomb"
+            )
+
+
+def _safe(name: str, path: Path) -> str:
+    """A member's name without ``./``, refused where it could leave the target folder."""
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or (parts and parts[0].endswith(":")):
+        raise SourceError(f"{path}: member {name!r} would leave the target folder: the archive is refused")
+    return "/".join(parts)
+
+
+def _zip(path: Path, stack: ExitStack, limits: Limits) -> Archive:
+    handle = stack.enter_context(zipfile.ZipFile(path))
+    files: dict[str, zipfile.ZipInfo] = {}
+    special: dict[str, str] = {}
+    for info in handle.infolist():
+        name = _safe(info.filename, path)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            special[name] = "link"
+        elif not info.is_dir():
+            files[name] = info
+    return Archive({name: info.file_size for name, info in files.items()}, special, lambda name: handle.open(files[name]))
+
+
+def _tar(path: Path, stack: ExitStack, limits: Limits) -> Archive:
+    handle = stack.enter_context(tarfile.TarFile(fileobj=_plain(path, stack, limits)))
+    files: dict[str, tarfile.TarInfo] = {}
+    special: dict[str, str] = {}
+    for info in handle:
+        name = _safe(info.name, path)
+        if info.isfile():
+            files[name] = info
+        elif not info.isdir():
+            special[name] = "link" if info.issym() or info.islnk() else "device"
+
+    def read(name: str) -> IO[bytes]:
+        file = handle.extractfile(files[name])
+        if file is None:
+            raise SourceError(f"{path}: {name} is no regular file")
+        return file
+
+    return Archive({name: info.size for name, info in files.items()}, special, read)
+
+
+def _plain(path: Path, stack: ExitStack, limits: Limits) -> IO[bytes]:
+    """The tar itself, unpacked to a nameless temporary file first where it is compressed.
+
+    Its real length is thus known, and held to the limits, before one of its headers is believed.
+    """
+    file = stack.enter_context(path.open("rb"))
+    magic = file.read(6)
+    file.seek(0)
+    for prefix, decompress in _COMPRESSIONS.items():
+        if magic.startswith(prefix):
+            plain = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))  # noqa: SIM115
+            copy(decompress(file), plain, limits.allowed(path.stat().st_size), str(path))
+            plain.seek(0)
+            return plain
+    return file
+
+
+def _stripped(archive: Archive) -> Archive:
+    """The same archive without the first folder of its names, as in ``NAME-VERSION/…`` of a source archive."""
+    full = {name.partition("/")[2]: name for name in archive.files if "/" in name}
+    special = {name.partition("/")[2]: kind for name, kind in archive.special.items() if "/" in name}
+    return Archive({short: archive.files[name] for short, name in full.items()}, special, lambda name: archive.open(full[name]))
+
+
+def _glimpse(files: Mapping[str, int], member: str) -> str:
+    """A few names for an error message: those with the same last part first."""
+    last = member.rpartition("/")[2]
+    names = sorted(files, key=lambda name: (name.rpartition("/")[2] != last, name))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "nothing"
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""The data card of a data set: what was read, what was left out, how it is split and labelled, and what leaked."""
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl.data.splits import leaks, repeats
+from mtl.data.tags import entities
+from mtl.params import SPLITS, Dataset
+
+if TYPE_CHECKING:
+    from mtl.data.prepare import Counts, Example
+
+SAMPLES = 5
+"""Leaked rows that are shown of each kind."""
+
+
+def make(dataset: str, settings: Dataset, examples: Sequence["Example"], counts: "Counts") -> dict[str, Any]:
+    """The card as a JSON-able dict; its keys are those of the file ``<dataset>.json``."""
+    texts = [" ".join(example.tokens) for example in examples]
+    used = [name for name in SPLITS if any(example.split == name for example in examples)]
+    longest = max(examples, key=lambda example: len(example.tokens))
+    total, malformed = sum(counts.read.values()), sum(counts.malformed.values())
+    return {
+        "dataset": dataset,
+        "sources": {name: {"url": source.url, "sha256": source.sha256} for name, source in settings.sources.items()},
+        "format": settings.reader.format,
+        "rows_read": {"total": total, **counts.read},
+        "malformed": {"total": malformed, "share": malformed / total, **counts.malformed, "samples": counts.shown},
+        "unlabelled": {"total": sum(counts.unlabelled.values()), **counts.unlabelled},
+        "rows": {"total": len(examples), **_by_split(examples, len)},
+        "tokens": {"total": _token_count(examples), **_by_split(examples, _token_count)},
+        "longest": {"id": longest.id, "tokens": len(longest.tokens), "characters": max(map(len, texts))},
+        "labels": {
+            name: {"kind": label.kind, **{split: _distribution(examples, name, label.kind, split) for split in used}}
+            for name, label in settings.labels.items()
+        },
+        "duplicates": {"total": repeats(texts)} | {split: repeats(_texts_of(examples, texts, split)) for split in used},
+        "leakage": _leakage(examples, texts, [name for name in used if name != "train"]),
+    }
+
+
+def write(content: dict[str, Any], path: Path) -> None:
+    """Write a card to a temporary name, then rename it. Same card, same bytes."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _by_split(examples: Sequence["Example"], measure: Callable[[list["Example"]], int]) -> dict[str, int]:
+    return {name: measure([example for example in examples if example.split == name]) for name in SPLITS}
+
+
+def _token_count(examples: Sequence["Example"]) -> int:
+    return sum(len(example.tokens) for example in examples)
+
+
+def _texts_of(examples: Sequence["Example"], texts: Sequence[str], split: str) -> list[str]:
+    return [text for example, text in zip(examples, texts, strict=True) if example.split == split]
+
+
+def _distribution(examples: Sequence["Example"], label: str, kind: str, split: str) -> dict[str, Any]:
+    values = [example.labels[label] for example in examples if example.split == split and example.labels[label] is not None]
+    return {"rows": len(values), **DISTRIBUTIONS[kind](values)}
+
+
+def _classes(values: Sequence[Any]) -> dict[str, Any]:
+    return {"classes": dict(sorted(Counter(values).items()))}
+
+
+def _numbers(values: Sequence[Any]) -> dict[str, Any]:
+    if not values:
+        return {"mean": None, "std": None, "min": None, "max": None}
+    return {"mean": statistics.fmean(values), "std": statistics.pstdev(values), "min": min(values), "max": max(values)}
+
+
+def _entities(values: Sequence[Any]) -> dict[str, Any]:
+    return {"entities": dict(sorted(Counter(kind for tags in values for _, _, kind in entities(tags)).items()))}
+
+
+DISTRIBUTIONS: dict[str, Callable[[Sequence[Any]], dict[str, Any]]] = {"class": _classes, "number": _numbers, "tags": _entities}
+"""Kind of a label to the summary of its values: rows by class; mean, population standard deviation, min and max; entities by type."""
+
+
+def _leakage(examples: Sequence["Example"], texts: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
+    """Rows of validation and test whose text is in train: ``exact``, or ``near`` (same letters, or Jaccard of shingles of 0.8 or more)."""
+    found = leaks(texts, [example.split for example in examples])
+    kinds = {"exact": [leak for leak in found if leak.similarity == 1.0], "near": [leak for leak in found if leak.similarity < 1.0]}
+    counts = {
+        kind: {split: sum(examples[leak.row].split == split for leak in leaked) for split in held_out} for kind, leaked in kinds.items()
+    }
+    samples = [
+        {
+            "kind": kind,
+            "similarity": round(leak.similarity, 3),
+            "split": examples[leak.row].split,
+            "id": examples[leak.row].id,
+            "text": texts[leak.row],
+            "train_id": examples[leak.train_row].id,
+            "train_text": texts[leak.train_row],
+        }
+        for kind, leaked in kinds.items()
+        for leak in leaked[:SAMPLES]
+    ]
+    return {**counts, "samples": samples}

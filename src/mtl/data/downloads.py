@@ -1,0 +1,278 @@
+"""Whole files from the net into a cache folder: under a lock, to a ``.part`` name, resumed by HTTP range, renamed when complete."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+from filelock import FileLock
+from httpx2 import HTTPError, HTTPStatusError, InvalidURL, Response
+from tqdm import tqdm
+from unearth.fetchers.sync import PyPIClient
+
+from mtl.data.archives import CHUNK, remove
+from mtl.errors import SourceError
+
+CACHE = Path("work/downloads")
+"""Where whole downloads are kept, relative to the current folder."""
+ATTEMPTS = 4
+"""The first try and three more."""
+PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses after which another try may help."""
+
+T = TypeVar("T")
+
+
+class Artifact(NamedTuple):
+    """A file on the net, with the sums that its publisher states (algorithm to accepted sums)."""
+
+    url: str
+    filename: str
+    hashes: Mapping[str, list[str]] = {}
+
+
+def redacted(url: str) -> str:
+    """A URL without user name and password, for messages."""
+    return re.sub(r"//[^/@\s]+@", "//***@", url)
+
+
+def file_name(url: str) -> str:
+    """The last part of a URL's path, fit to be a file's name."""
+    path = urlsplit(url).path if "://" in url else url
+    name = re.sub(r"[^\w.=+-]", "_", unquote(path).rstrip("/").rpartition("/")[2]).lstrip(".")
+    return name[-120:] or "file"
+
+
+def cached(url: str, name: str, cache: Path) -> Path:
+    """Where the cache keeps what a URL names."""
+    return cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+
+
+def retried(action: Callable[[], T], what: str, *, faults: tuple[type[Exception], ...] = (HTTPError,), pause: float = 0.5) -> T:
+    """Run an action, again after a passing fault, with pauses that double.
+
+    Raises:
+        SourceError: the fault did not pass.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except faults as error:
+            if isinstance(error, HTTPStatusError) and error.response.status_code not in PASSING_STATUS:
+                raise SourceError(f"{redacted(what)}: the server answers {_status(error.response)}") from None
+            if attempt == ATTEMPTS:
+                reason = redacted(str(error)) or type(error).__name__
+                raise SourceError(f"{redacted(what)}: cannot be fetched ({ATTEMPTS} attempts): {reason}") from None
+        except InvalidURL as error:
+            raise SourceError(f"{redacted(what)}: is no valid URL: {error}") from None
+        time.sleep(pause * 2 ** (attempt - 1))
+    raise AssertionError("unreachable")
+
+
+def download(artifact: Artifact, cache: Path, session: PyPIClient, *, progress: bool = False, fresh: bool = False) -> Path:
+    """Fetch a file once, whoever asks at the same time, and return its path in the cache; ``fresh`` drops what the cache holds.
+
+    Raises:
+        SourceError: it cannot be fetched, or its publisher's sum differs.
+    """
+    target = cached(artifact.url, artifact.filename, cache)
+    with locked(target):
+        if fresh:
+            remove(target)
+        if not target.exists():
+            part = target.with_name(f"{target.name}.part")
+            try:
+                retried(lambda: _transfer(session, artifact, part, progress), artifact.url)
+            except OSError as error:
+                raise SourceError(f"{part}: cannot be written: {error}") from None
+            _check_publisher(artifact, part)
+            _validator(part).unlink(missing_ok=True)
+            part.replace(target)
+    return target
+
+
+def locked(target: Path) -> FileLock:
+    """A lock between processes on one entry of the cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(target.with_name(f"{target.name}.lock"))
+
+
+def probe(url: str, session: PyPIClient) -> None:
+    """Check that a server has a file, reading only its head.
+
+    Raises:
+        SourceError: it has not.
+    """
+
+    def ask() -> None:
+        # A ranged GET rather than HEAD: some stores sign URLs for GET alone.
+        with session.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
+            if response.status_code != 416:  # an empty file has no byte 0
+                response.raise_for_status()
+
+    retried(ask, url)
+
+
+def _transfer(session: PyPIClient, artifact: Artifact, part: Path, progress: bool) -> None:
+    """One attempt: go on behind what ``part`` holds if the server says that the file is the same, else start over."""
+    have = part.stat().st_size if part.exists() else 0
+    validator = _validator(part).read_text(encoding="utf-8") if have and _validator(part).exists() else ""
+    headers = {"Accept-Encoding": "identity"}
+    if validator:
+        headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+    with session.stream("GET", artifact.url, headers=headers) as response:
+        if response.status_code == 416:  # nothing lies behind what we have: it may be another file by now
+            remove(part)
+            _validator(part).unlink(missing_ok=True)
+            raise HTTPError("the server refuses to resume; starting over")
+        response.raise_for_status()
+        resumed = response.status_code == 206 and response.headers.get("content-range", "").startswith(f"bytes {have}-")
+        if response.status_code == 206 and not resumed:
+            raise SourceError(f"{redacted(artifact.url)}: the server sent another part of the file than the one asked for")
+        if not resumed:
+            remove(part)
+            _validator(part).write_text(_validator_of(response), encoding="utf-8")
+        _receive(response, part, artifact.filename, have if resumed else 0, progress)
+
+
+def _receive(response: Response, part: Path, name: str, have: int, progress: bool) -> None:
+    encoded = response.headers.get("content-encoding", "identity") != "identity"  # some servers compress unasked
+    length = response.headers.get("content-length", "")
+    total = have + int(length) if length.isdigit() and not encoded else None
+    with part.open("ab") as sink, bar(name, total, progress, have) as ticks:
+        for chunk in response.iter_bytes(CHUNK) if encoded else response.iter_raw():
+            sink.write(chunk)
+            ticks.update(len(chunk))
+
+
+def bar(name: str, total: int | None, progress: bool, initial: int = 0) -> "tqdm[Any]":
+    """A progress bar in bytes on stderr, hidden unless ``progress``."""
+    return tqdm(desc=name, total=total, initial=initial, unit="B", unit_scale=True, unit_divisor=1024, disable=not progress, leave=True)
+
+
+def _validator(part: Path) -> Path:
+    return part.with_name(f"{part.name}.etag")
+
+
+def _validator_of(response: Response) -> str:
+    """What tells this version of the file from another: a strong ETag, else its date. Without one a broken transfer starts over."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return ""
+    tag = str(response.headers.get("etag", ""))
+    return tag if tag.startswith('"') else str(response.headers.get("last-modified", ""))
+
+
+def _status(response: Response) -> str:
+    return f"{response.status_code} {response.reason_phrase}".strip()
+
+
+def _check_publisher(artifact: Artifact, path: Path) -> None:
+    for algorithm, accepted in artifact.hashes.items():
+        if algorithm in hashlib.algorithms_available:
+            found = digest(path, algorithm)
+            if found not in accepted:
+                remove(path)
+                wanted = " or ".join(accepted)
+                raise SourceError(f"{redacted(artifact.url)}: its index states {algorithm} {wanted}, but the file has {found}")
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The sum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def download_any(url: str, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:
+    """Fetch a file or folder by fsspec (s3, gs, hf, memory, caching chains …) and return its path in the cache.
+
+    Raises:
+        SourceError: the protocol is unknown, its package is not installed, or the file cannot be fetched.
+    """
+    target = cached(url, file_name(url), cache)
+    with locked(target):
+        if fresh:
+            remove(target)
+        if not target.exists():
+            fs, path = _file_system(url)
+            part = target.with_name(f"{target.name}.part")
+            _fsspec_retried(lambda: _transfer_tree(fs, path, part, skip, progress), url)
+            part.replace(target)
+    return target
+
+
+def probe_any(url: str) -> None:
+    """Check by fsspec that a file or folder is there.
+
+    Raises:
+        SourceError: it is not.
+    """
+    fs, path = _file_system(url)
+    if not _fsspec_retried(lambda: bool(fs.exists(path)), url):
+        raise SourceError(f"{redacted(url)}: does not exist")
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise SourceError(f"{redacted(url)}: {error}") from None
+    except Exception as error:
+        raise SourceError(f"{redacted(url)}: is no URL that can be opened: {error}") from None
+    return fs, str(path)
+
+
+def _fsspec_retried(action: Callable[[], T], url: str) -> T:
+    """Stores fail by exceptions of their own, hence the broad net; what cannot pass is not tried again."""
+    try:
+        return retried(lambda: _translated(action), url, faults=(_PassingError,))
+    except (FileNotFoundError, PermissionError, NotImplementedError, ImportError) as error:
+        raise SourceError(f"{redacted(url)}: cannot be fetched: {type(error).__name__}: {redacted(str(error))}") from None
+
+
+class _PassingError(Exception):
+    """A fault of some store that may pass."""
+
+
+def _translated(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except (SourceError, FileNotFoundError, PermissionError, NotImplementedError, ImportError):
+        raise
+    except Exception as error:
+        raise _PassingError(f"{type(error).__name__}: {error}") from error
+
+
+def _transfer_tree(fs: Any, path: str, part: Path, skip: Callable[[str], bool], progress: bool) -> None:
+    remove(part)
+    if fs.isfile(path):
+        return _transfer_file(fs, path, part, progress)
+    names = [str(name) for name in fs.find(path)]
+    if not names:
+        raise FileNotFoundError(path)
+    for name, relative in _relative(names, path):
+        if not skip(relative):
+            _transfer_file(fs, name, part / relative, progress)
+    return None
+
+
+def _relative(names: Iterable[str], root: str) -> list[tuple[str, str]]:
+    pairs = [(name, name.removeprefix(root.rstrip("/")).lstrip("/")) for name in names]
+    for name, relative in pairs:
+        if ".." in relative.split("/") or not relative:
+            raise SourceError(f"{name}: lies outside the folder {root}")
+    return pairs
+
+
+def _transfer_file(fs: Any, path: str, target: Path, progress: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = fs.info(path).get("size")
+    with fs.open(path, "rb") as source, target.open("wb") as sink, bar(target.name, size, progress) as ticks:
+        while chunk := source.read(CHUNK):
+            sink.write(chunk)
+            ticks.update(len(chunk))
+    if size is not None and target.stat().st_size != size:
+        raise OSError(f"{path}: ended after {target.stat().st_size} of {size} bytes")

@@ -1,0 +1,46 @@
+"""Readers of the file formats of data sets: one file a format, one table. A reader yields rows and malformed rows as it meets them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl.data.readers import conll, delimited, jsonl, parallel, parquet
+from mtl.data.readers.rows import Malformed, Row
+from mtl.errors import DataError
+from mtl.params import ParallelReader, Reader
+
+READERS: dict[str, Callable[[Path, Any, str | None, Sequence[str]], Iterator[Row | Malformed]]] = {
+    "conll": conll.read,
+    "csv": delimited.read,
+    "tsv": delimited.read,
+    "jsonl": jsonl.read,
+    "parquet": parquet.read,
+    "parallel": parallel.read,
+}
+"""Format (``mtl.params.Reader.format``) to ``read(path, settings, fallback encoding, wanted columns)``."""
+
+__all__ = ["READERS", "Malformed", "Row", "read"]
+
+
+def read(folder: Path, settings: Reader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Read the one file (``parallel``: the files) of a source's folder, lazily.
+
+    Args:
+        folder: what ``mtl.data.sources.fetch`` wrote.
+        settings: the format and its options.
+        encoding: for lines that are not UTF-8; None makes such a line an error.
+        wanted: columns that must be there; others may be left out of the rows.
+
+    Raises:
+        DataError: no file, an undecodable byte, a missing column or a file of another format.
+    """
+    path = folder if isinstance(settings, ParallelReader) else _only_file(folder)
+    return READERS[settings.format](path, settings, encoding, wanted)
+
+
+def _only_file(folder: Path) -> Path:
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    if len(files) != 1:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in files[:10]) or "none"
+        raise DataError(f"{folder}: must hold exactly one file for this reader; it holds: {names}. Name one file in the source's URL")
+    return files[0]

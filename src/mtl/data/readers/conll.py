@@ -1,0 +1,40 @@
+"""CoNLL columns: one token a line, a blank line between sentences."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mtl.data.readers.rows import Malformed, Row, check_columns, lines
+from mtl.params import ConllReader
+
+_SEPARATORS = {"whitespace": re.compile(r"[ \t]+"), "tab": re.compile(r"\t"), "space": re.compile(r" ")}
+
+
+def read(path: Path, settings: ConllReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield a row a sentence; each column is the list of its values.
+
+    A sentence ends at a line that is empty or holds separators only, at ``-DOCSTART-`` and at the end of the file.
+    """
+    check_columns(path, settings.columns, wanted)
+    sentence: list[tuple[int, str]] = []
+    for number, line in lines(path, encoding):
+        if line.strip(" \t") and not line.startswith("-DOCSTART-"):
+            sentence.append((number, line))
+        elif sentence:
+            yield _row(sentence, settings)
+            sentence = []
+    if sentence:
+        yield _row(sentence, settings)
+
+
+def _row(sentence: Sequence[tuple[int, str]], settings: ConllReader) -> Row | Malformed:
+    split = _SEPARATORS[settings.separator].split
+    cells = []
+    for number, line in sentence:
+        parts = split(line.strip(" \t") if settings.separator == "whitespace" else line)
+        if len(parts) != len(settings.columns):
+            reason = f"{len(parts)} columns, not {len(settings.columns)} ({', '.join(settings.columns)})"
+            return Malformed(number, reason, line)
+        cells.append(parts)
+    columns = zip(*cells, strict=True)
+    return Row(sentence[0][0], {name: list(column) for name, column in zip(settings.columns, columns, strict=True) if name != "_"})

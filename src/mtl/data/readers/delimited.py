@@ -1,0 +1,97 @@
+"""Comma- and tab-separated values."""
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mtl.data.readers.rows import Malformed, Row, check_columns, lines
+from mtl.errors import DataError
+from mtl.params import DelimitedReader
+
+LONGEST_RECORD = 1000
+"""Lines after which a quote that was opened counts as unmatched."""
+
+
+class _Record(NamedTuple):
+    line: int
+    cells: list[str]
+
+
+def read(path: Path, settings: DelimitedReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield a row a record; empty lines are skipped.
+
+    ``_`` in ``columns`` skips a column; ``_*`` as the last one skips any number. Where the delimiter is a space and quoting is off,
+    the last column takes the rest of the line.
+    """
+    delimiter = settings.delimiter or ("," if settings.format == "csv" else "\t")
+    numbered = lines(path, encoding)
+    if settings.quoting == "none":
+        most = len(settings.columns or ()) - 1 if delimiter == " " else -1
+        records: Iterator[_Record | Malformed] = (_Record(number, line.split(delimiter, most)) for number, line in numbered if line)
+    else:
+        records = _quoted(numbered, delimiter)
+    columns = settings.columns or _header(path, records)
+    check_columns(path, columns, wanted)
+    for record in records:
+        yield record if isinstance(record, Malformed) else _row(record, columns, delimiter)
+
+
+def _header(path: Path, records: Iterator[_Record | Malformed]) -> tuple[str, ...]:
+    first = next(records, None)
+    if not isinstance(first, _Record):
+        raise DataError(f"{path}: has no header line" + (f": {first.reason}" if first else "; the file is empty"))
+    return tuple(cell.strip() for cell in first.cells)
+
+
+def _row(record: _Record, columns: Sequence[str], delimiter: str) -> Row | Malformed:
+    cells = record.cells
+    open_end = bool(columns) and columns[-1] == "_*"
+    named = columns[:-1] if open_end else columns
+    if len(cells) < len(named) or (len(cells) > len(named) and not open_end):
+        return Malformed(record.line, f"{len(cells)} columns, not {len(named)} ({', '.join(columns)})", delimiter.join(cells))
+    return Row(record.line, {name: cell for name, cell in zip(named, cells, strict=False) if name != "_"})
+
+
+def _quoted(numbered: Iterator[tuple[int, str]], delimiter: str) -> Iterator[_Record | Malformed]:
+    """Records whose quoted cells may go over several lines.
+
+    A quote that is never closed must not swallow the rest of the file: its line is malformed and reading goes on behind it.
+    """
+    ahead: deque[tuple[int, str]] = deque()
+    while True:
+        first = ahead.popleft() if ahead else next(numbered, None)
+        if first is None:
+            return
+        if first[1]:
+            yield _record(first, ahead, numbered, delimiter)
+
+
+def _record(
+    first: tuple[int, str], ahead: deque[tuple[int, str]], numbered: Iterator[tuple[int, str]], delimiter: str
+) -> _Record | Malformed:
+    cells, fault = _parsed(first[1], delimiter)
+    texts = [first[1]]
+    while cells is None and fault is None and len(texts) <= LONGEST_RECORD:
+        if len(ahead) < len(texts):
+            following = next(numbered, None)
+            if following is None:
+                break
+            ahead.append(following)
+        texts.append(ahead[len(texts) - 1][1])
+        if '"' in texts[-1]:  # only a quote can close the cell
+            cells, fault = _parsed("\n".join(texts), delimiter)
+    if cells is None:
+        return Malformed(first[0], fault or "a quote is opened and never closed", first[1])
+    for _ in texts[1:]:
+        ahead.popleft()
+    return _Record(first[0], cells)
+
+
+def _parsed(text: str, delimiter: str) -> tuple[list[str] | None, str | None]:
+    """The cells of a record; or None and the fault, which is None too where a quote still stands open."""
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True), []), None
+    except csv.Error as error:
+        return None, None if "unexpected end" in str(error) else f"unmatched quote or other fault: {error}"

@@ -1,0 +1,34 @@
+"""JSON lines: one object a line."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mtl.data.readers.rows import Malformed, Row, check_columns, lines
+from mtl.params import JsonLinesReader
+
+
+def read(path: Path, settings: JsonLinesReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield a row an object; empty lines are skipped, a key that an object lacks is null, yet the first must have all that are wanted."""
+    first = True
+    for number, line in lines(path, encoding):
+        if not line.strip():
+            continue
+        row = _row(number, line)
+        if first and isinstance(row, Row):
+            check_columns(path, list(row.values), wanted)
+            first = False
+        yield row
+
+
+def _row(number: int, line: str) -> Row | Malformed:
+    try:
+        value = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return Malformed(number, f"no JSON: {error}", line)
+    return Row(number, value) if isinstance(value, dict) else Malformed(number, "no JSON object", line)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")

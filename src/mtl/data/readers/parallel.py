@@ -1,0 +1,27 @@
+"""Parallel files: row ``i`` of a data set is line ``i`` of each."""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from mtl.data.readers.rows import Malformed, Row, check_columns, lines
+from mtl.errors import DataError
+from mtl.params import ParallelReader
+
+
+def read(folder: Path, settings: ParallelReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield a row a line, without lines that are blank in every file.
+
+    Raises:
+        DataError: a file is missing, or the files differ in length.
+    """
+    check_columns(folder, list(settings.files), wanted)
+    files = [lines(folder / name, encoding) for name in settings.files.values()]
+    for number, cells in enumerate(zip_longest(*files), start=1):
+        texts = [cell[1] for cell in cells if cell is not None]
+        if not any(text.strip() for text in texts):
+            continue
+        if len(texts) < len(cells):
+            short = [name for name, cell in zip(settings.files.values(), cells, strict=True) if cell is None]
+            raise DataError(f"{folder}: the files differ in length: {', '.join(short)} ends before line {number}")
+        yield Row(number, dict(zip(settings.files, texts, strict=True)))
