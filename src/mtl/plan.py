@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mtl.params import Params
 
@@ -37,25 +38,20 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _card(data: Path, name: str) -> dict[str, object]:
+def _card(data: Path, name: str) -> dict[str, Any]:
     path = data / "examples" / f"{name}.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _rows(data: Path, name: str) -> str:
-    splits = _card(data, name).get("splits")
-    if not isinstance(splits, dict):
-        return "not prepared yet"
-    return ", ".join(f"{count} {split}" for split, count in splits.items())
+    rows = _card(data, name).get("rows")
+    return f"{rows['train']} train, {rows['validation']} validation, {rows['test']} test" if rows else "not prepared yet"
 
 
 def _steps(params: Params, data: Path) -> str:
-    total = 0.0
-    for name in params.datasets:
-        card = _card(data, name)
-        splits, tokens = card.get("splits"), card.get("tokens")
-        if not isinstance(splits, dict) or not isinstance(tokens, int):
-            return f"{params.train.epochs:g} epochs; their number is known once the data is prepared (snakemake prepare)"
-        total += tokens * splits.get("train", 0) / max(1, sum(splits.values())) * _PIECES_PER_TOKEN
-    steps = math.ceil(total * params.train.epochs / params.train.batch_tokens)
+    cards = [_card(data, name) for name in params.datasets]
+    if not all(cards):
+        return f"{params.train.epochs:g} epochs; their number is known once the data is prepared (snakemake prepare)"
+    pieces = sum(card["tokens"]["train"] for card in cards) * _PIECES_PER_TOKEN
+    steps = math.ceil(pieces * params.train.epochs / params.train.batch_tokens)
     return f"about {steps} a run: {params.train.epochs:g} epochs at {params.train.batch_tokens} pieces a step"
