@@ -1,0 +1,115 @@
+"""The interface of all encoders, and what the small ones share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from mtl.encoders.tokenizer import SHAPES, PieceTokenizer
+from mtl.params import BaseEncoder, SmallEncoder
+
+Layers = list[list[nn.Parameter]]
+
+
+class Encoder(nn.Module, ABC):
+    """Pieces to hidden states. Padding and the other rows of a batch do not change a row's hidden states (in eval mode)."""
+
+    width: int
+
+    @classmethod
+    @abstractmethod
+    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
+        """A new encoder and its tokenizer; see ``mtl.encoders.build``."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, config: Mapping[str, Any]) -> Self:
+        """The same architecture again, with weights still to be loaded."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """All that ``restore`` needs, JSON-able, with the key ``type``."""
+
+    @abstractmethod
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+        """Hidden states ``[rows, positions, width]``.
+
+        Args:
+            pieces: int64 ``[rows, positions]``, padded at the right with anything in the vocabulary.
+            mask: bool ``[rows, positions]``, true on real pieces.
+            shapes: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
+        """
+
+    @abstractmethod
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """One vector a row, ``[rows, width]``, from hidden states and mask."""
+
+    @abstractmethod
+    def layers(self) -> Layers:
+        """All parameters, each once, in groups from bottom to top."""
+
+
+def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean of the hidden states over real positions."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def shape_embedding(width: int) -> nn.Embedding:
+    """An embedding of the word-shape classes, zero at the start: it changes nothing until it has learnt something."""
+    embedding = nn.Embedding(SHAPES, width)
+    nn.init.zeros_(embedding.weight)
+    return embedding
+
+
+class FromScratch(Encoder):
+    """Base of the small encoders: piece and shape embeddings, then layers that a subclass adds to ``self.blocks``."""
+
+    kind: ClassVar[str]
+    """Its ``encoder.type``; ``nn.Module.type`` is taken."""
+
+    def __init__(self, *, vocabulary: int, width: int, dropout: float, **settings: Any) -> None:
+        super().__init__()
+        self._config = {"vocabulary": vocabulary, "width": width, "dropout": dropout, **settings}
+        self.width = width
+        self.pieces = nn.Embedding(vocabulary, width)
+        nn.init.normal_(self.pieces.weight, std=0.1)
+        self.shapes = shape_embedding(width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList()
+
+    @classmethod
+    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
+        """Learn a vocabulary from the rows, then draw weights for it."""
+        if not isinstance(settings, SmallEncoder):
+            raise TypeError(f"{cls.__name__} cannot be built from {type(settings).__name__}")
+        tokenizer = PieceTokenizer.train(rows, settings.vocabulary)
+        own = settings.model_dump(exclude={"type", "max_length", "vocabulary"})
+        return cls(vocabulary=tokenizer.size, **own), tokenizer
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any]) -> Self:
+        """The same architecture again, with weights still to be loaded."""
+        return cls(**{key: value for key, value in config.items() if key != "type"})
+
+    def config(self) -> dict[str, Any]:
+        """The arguments of the constructor, and the type."""
+        return {"type": self.kind, **self._config}
+
+    def embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
+        """Normalised embeddings ``[rows, positions, width]``."""
+        embedded: Tensor = self.dropout(self.norm(self.pieces(pieces) + self.shapes(shapes)))
+        return embedded
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Maximum plus mean over real positions: the strongest feature and the general drift."""
+        highest = hidden.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1)
+        return highest.masked_fill(highest.isinf(), 0.0) + mean_pool(hidden, mask)
+
+    def layers(self) -> Layers:
+        """The embeddings, then each block."""
+        bottom = [*self.pieces.parameters(), *self.shapes.parameters(), *self.norm.parameters()]
+        return [bottom, *(list(block.parameters()) for block in self.blocks)]

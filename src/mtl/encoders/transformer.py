@@ -1,0 +1,205 @@
+"""Any Hugging Face encoder: a folder with ``config.json``, safetensors weights and a tokenizer."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.utils import logging
+
+from mtl import params
+from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
+from mtl.encoders.tokenizer import PieceTokenizer
+from mtl.errors import EncoderError
+
+HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
+"""Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
+
+
+class TransformerEncoder(Encoder):
+    """A pretrained transformer without its pooler, with an optional word-shape embedding added to the word embeddings."""
+
+    def __init__(self, model: Any, *, word_shape: bool) -> None:
+        super().__init__()
+        # The text heads pool by the mean; an unused pooler would only be carried, decayed and saved.
+        if isinstance(getattr(model, "pooler", None), nn.Module):
+            model.pooler = None
+        self.model: nn.Module = model
+        self.width = int(model.config.hidden_size)
+        self.shapes = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
+
+    @classmethod
+    def build(cls, settings: params.BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
+        """Load weights and tokenizer from a folder.
+
+        Raises:
+            EncoderError: the folder is no encoder, or ``max_length`` is more than it can take.
+        """
+        if not isinstance(settings, params.TransformerEncoder) or source is None:
+            raise EncoderError("an encoder of type transformer needs the folder of its source")
+        config = _read_config(source)
+        _set_dropout(config, settings.dropout)
+        tokenizer = _read_tokenizer(source)
+        model = _read_model(source, config)
+        _check(source, model, tokenizer, settings.max_length)
+        return cls(model, word_shape=settings.word_shape), tokenizer
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any]) -> Self:
+        """The same architecture again, with weights still to be loaded."""
+        kept = dict(config["model"])
+        model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
+        auto: Any = AutoModel  # transformers leaves this method untyped
+        model = auto.from_config(model_config, attn_implementation=_attention(model_config), dtype=torch.float32)
+        return cls(model, word_shape=config["word_shape"])
+
+    def config(self) -> dict[str, Any]:
+        """The Hugging Face configuration, and whether there is a word-shape embedding."""
+        config: Any = self.model.config
+        return {"type": "transformer", "model": json.loads(config.to_json_string(use_diff=False)), "word_shape": self.shapes is not None}
+
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+        """Hidden states; see ``Encoder.forward``."""
+        model: Any = self.model
+        # Embeddings rather than indices: some models derive positions from the padding index, which we do not promise.
+        embedded = model.get_input_embeddings()(pieces)
+        if self.shapes is not None:
+            embedded = embedded + self.shapes(shapes)
+        hidden: Tensor = model(inputs_embeds=embedded, attention_mask=mask.long()).last_hidden_state
+        return hidden
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """The mean over real positions, special ones included, as sentence encoders are trained."""
+        return mean_pool(hidden, mask)
+
+    def layers(self) -> Layers:
+        """Embeddings, then each layer of the largest stack, then what follows it, if anything."""
+        stack = max((m for m in self.model.modules() if isinstance(m, nn.ModuleList)), key=_parameter_count)
+        groups = [list(layer.parameters()) for layer in stack]
+        held = {id(parameter) for group in groups for parameter in group}
+        every = list(self.model.parameters())
+        start = next(i for i, parameter in enumerate(every) if id(parameter) in held)
+        bottom = every[:start] + ([] if self.shapes is None else list(self.shapes.parameters()))
+        top = [parameter for parameter in every[start:] if id(parameter) not in held]
+        return [group for group in [bottom, *groups, top] if group]
+
+
+def _parameter_count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _read_config(folder: Path) -> PretrainedConfig:
+    """The model's configuration, if it is that of an encoder."""
+    if not (folder / "config.json").is_file():
+        raise EncoderError(f"{folder}: is no encoder: config.json is missing")
+    if not list(folder.glob("*.safetensors")):
+        found = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+        raise EncoderError(f"{folder}: is no encoder: no *.safetensors" + (f" (pickled weights are never read: {found})" if found else ""))
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"{folder / 'config.json'}: cannot be used: {_first_line(error)}") from None
+    kind = config.model_type
+    decoder_only = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False) or decoder_only:
+        raise EncoderError(f"{folder / 'config.json'}: model_type {kind!r} is no encoder; choose a BERT-like model")
+    return config
+
+
+def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
+    """Set the dropout of hidden states; that of attention is off: it costs 6-12 % of the time, and hidden dropout regularises enough."""
+    for names, value in ((HIDDEN_DROPOUT, dropout), (ATTENTION_DROPOUT, 0.0)):
+        for name in names:
+            if hasattr(config, name):
+                setattr(config, name, value)
+
+
+def _attention(config: PretrainedConfig) -> str:
+    """Fused attention where the model has it."""
+    return "sdpa" if getattr(AutoModel._model_mapping[type(config)], "_supports_sdpa", False) else "eager"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar and no table of unused weights: what matters is checked and raised."""
+    library: Any = logging  # untyped
+    verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(verbosity)
+        if bars:
+            library.enable_progress_bar()
+
+
+def _read_model(folder: Path, config: PretrainedConfig) -> Any:
+    """The weights in float32; a weight that the folder lacks is an error, not a random one."""
+    try:
+        with _quiet():
+            model, info = AutoModel.from_pretrained(
+                folder,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                attn_implementation=_attention(config),
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except Exception as error:  # safetensors, a missing shard and wrong sizes each raise types of their own
+        raise EncoderError(f"{folder}: weights cannot be read: {_first_line(error)}") from None
+    missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise EncoderError(f"{folder}: {len(missing)} weight(s) missing, such as {missing[0]}")
+    return model
+
+
+def _read_tokenizer(folder: Path) -> PieceTokenizer:
+    """``tokenizer.json``, or one made from an older kind of vocabulary file."""
+    if (folder / "tokenizer.json").is_file():
+        return PieceTokenizer.load(folder / "tokenizer.json")
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise EncoderError(f"{folder}: is no encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
+    try:
+        with _quiet():
+            loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # converters raise types of their own
+        raise EncoderError(f"{folder}: no tokenizer can be made from its vocabulary: {_first_line(error)}") from None
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise EncoderError(f"{folder}: its tokenizer has no fast form (tokenizer.json)")
+    return PieceTokenizer(backend)
+
+
+def _check(folder: Path, model: Any, tokenizer: PieceTokenizer, max_length: int) -> None:
+    """The length must fit the positions, the tokenizer the embeddings."""
+    limit = _positions(model)
+    if limit is not None and max_length > limit:
+        raise EncoderError(f"{folder}: encoder.max_length is {max_length}, but the model has {limit} positions")
+    rows = model.get_input_embeddings().num_embeddings
+    if tokenizer.size > rows:
+        raise EncoderError(f"{folder}: the tokenizer has {tokenizer.size} pieces, but the model embeds {rows}")
+
+
+def _positions(model: Any) -> int | None:
+    """How many positions the model can take; ``None`` if it knows no limit."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa and its like keep the positions up to the padding index to themselves.
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return int(limit) if limit and limit > 0 else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
