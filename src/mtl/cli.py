@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mtl.params
-from mtl.errors import Fault, MtlError, ParamsError
+from mtl.errors import DataError, Fault, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE
 from mtl.pipeline.milestones import MILESTONES, key_of, sources
 from mtl.pipeline.state import State
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="predict new texts with a trained model")
     predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     predict.add_argument("--task", action="append", help="only this task; may be given again")
+    predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: by the first line")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     prune = commands.add_parser("prune", help="delete built parts that the present settings do not use")
@@ -122,10 +123,12 @@ def _predict(options: argparse.Namespace) -> None:
     """Read texts and print one JSON object a line with every task's answer."""
     from mtl.predict import predict_lines
 
-    lines = sys.stdin if options.file == "-" else Path(options.file).open(encoding="utf-8")  # noqa: SIM115
-    with lines:
-        for answer in predict_lines(options.model, lines, tasks=options.task):
-            print(json.dumps(answer, ensure_ascii=False))
+    try:
+        with sys.stdin if options.file == "-" else Path(options.file).open(encoding="utf-8") as lines:
+            for answer in predict_lines(options.model, lines, tasks=options.task, form=options.format):
+                print(json.dumps(answer, ensure_ascii=False))
+    except (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise DataError(f"{options.file}: cannot be read: {error}") from None
 
 
 def _prune(options: argparse.Namespace) -> None:

@@ -3,11 +3,13 @@
 Heavy packages are imported by the job that needs them, so that the others start at once.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from mtl.params import Params
 from mtl.pipeline.milestones import ENCODER, key_of, sources
+from mtl.pipeline.state import MISSING
 
 
 def download_source(params: Params, part: str, data: Path, out: Path) -> None:
@@ -27,11 +29,14 @@ def prepare_dataset(params: Params, part: str, data: Path, out: Path) -> None:
 
 
 def augment_shard(params: Params, part: str, data: Path, out: Path) -> None:
-    """Augment one shard of one data set."""
-    from mtl.augment.shards import augment_shard
+    """Augment one shard of one data set; a file beside it names the programs that it had to do without."""
+    from mtl.augment.shards import augment_shard, read_counts
 
     dataset, index, _, _ = part.rsplit("-", 3)
     augment_shard(params, dataset, int(index), data / "examples", out)
+    missing = [name for name, counts in read_counts(out / f"{part}.parquet")["methods"].items() if "engine missing" in counts["dropped"]]
+    if missing and shutil.which("apertium") is None:
+        (out / f"{part}{MISSING}apertium").write_text("\n".join(missing) + "\n", encoding="utf-8")
 
 
 def train_run(params: Params, part: str, data: Path, out: Path) -> None:

@@ -178,3 +178,18 @@ def test_prune_keeps_what_is_in_use(tmp_path: Path) -> None:
     state.sync()
     assert state.prune() == 1
     assert build_all(tmp_path, params(report__title="New")) == []
+
+
+def test_a_part_made_without_a_program_is_made_again_once_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    state = State(params(), tmp_path)
+    state.sync()
+    state.build("download", "a", lambda out: (out / "shard.missing-translator").touch())
+    state.sync()
+    assert state.marker("download", "a").exists()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/translator").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/translator").chmod(0o755)
+    state.sync()
+    assert not state.marker("download", "a").exists()

@@ -22,6 +22,10 @@ from mtl.pipeline.fingerprint import FileSums, sum_of, sum_of_code, write_json
 from mtl.pipeline.milestones import MILESTONES, Milestone, Part
 from mtl.pipeline.store import Files, Store, files_below, link
 
+MISSING = ".missing-"
+"""A part that had to do without an optional program says so by a file ``<name>.missing-<program>``; once the program is there, it is
+built anew."""
+
 
 class State:
     """The state of a project folder under given params."""
@@ -78,7 +82,7 @@ class State:
                 self.marker(name, part.name).unlink(missing_ok=True)
         recorded = {part: entry["files"] for part, entry in record.get("parts", {}).items()}
         files: Files = {path: found for entry in recorded.values() for path, found in entry.items()}
-        built_so = record.get("key") == _milestone_key(keys)
+        built_so = record.get("key") == _milestone_key(keys) and not any(map(_improvable, files))
         if built_so and files == self._published(milestone):
             write_json(self.marker(name), {"files": files})
             return True
@@ -170,7 +174,7 @@ class State:
             relative = {Path(path).relative_to(part.into).as_posix(): found for path, found in recorded["files"].items()}
             if self.store.adopt(key, self.data / part.into, relative):
                 files = relative
-        if files is None:
+        if files is None or any(map(_improvable, files)):
             return False
         self._mark(milestone, part, key, files)
         return True
@@ -183,6 +187,11 @@ class State:
         """The files that lie in a milestone's folder."""
         folder = self.data / milestone.out
         return {f"{milestone.out}/{path}": self._sums.of(folder / path) or "" for path in files_below(folder)}
+
+
+def _improvable(path: str) -> bool:
+    _, missing, program = path.partition(MISSING)
+    return bool(missing) and shutil.which(program) is not None
 
 
 def _milestone_key(keys: dict[str, tuple[Part, str]]) -> str:

@@ -1,0 +1,93 @@
+"""Prediction on new texts: lines in, answers with character offsets out."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mtl.data.tokens import tokenize
+from mtl.errors import DataError
+from mtl.tasks import Answer
+from mtl.training.predictor import Predictor
+
+CHUNK = 1024  # lines held at a time
+Format = Literal["auto", "text", "jsonl"]
+
+
+class _Row(NamedTuple):
+    given: dict[str, Any]
+    text: str
+    tokens: list[str]
+    starts: list[int]
+
+
+def predict_lines(
+    model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
+) -> Iterator[dict[str, Any]]:
+    """Answer each line, in order.
+
+    Args:
+        model: folder of a trained model.
+        lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along.
+        tasks: names of the tasks to answer; without it, all.
+        form: ``auto`` takes all lines as JSON if the first one is a JSON object.
+
+    Yields:
+        The given object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
+        ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity. Of an empty text: null.
+
+    Raises:
+        ModelError: the folder holds no whole model, or the model has no such task.
+        DataError: a line is not JSON of that form; names the line.
+    """
+    predictor = Predictor.load(model)
+    names = list(predictor.model.tasks) if tasks is None else list(tasks)
+    numbered = enumerate(lines, start=1)
+    while chunk := list(islice(numbered, CHUNK)):
+        if form == "auto":
+            form = "jsonl" if _is_object(chunk[0][1]) else "text"
+        rows = [_row(line.rstrip("\r\n"), number, form) for number, line in chunk]
+        asked = [row for row in rows if row.tokens]
+        answers = predictor.predict([row.tokens for row in asked], names)
+        by_row = iter(zip(*(answers[name] for name in names), strict=True))
+        for row in rows:
+            found = next(by_row) if row.tokens else (None,) * len(names)
+            yield {**row.given, **{name: answer and _shown(answer, row) for name, answer in zip(names, found, strict=True)}}
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _row(line: str, number: int, form: Format) -> _Row:
+    if form == "text":
+        tokens, _, starts = tokenize(line)
+        return _Row({"text": line}, line, tokens, starts)
+    try:
+        given = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"line {number}: not JSON: {error}") from None
+    if isinstance(given, dict) and isinstance(given.get("text"), str):
+        tokens, _, starts = tokenize(given["text"])
+        return _Row(given, given["text"], tokens, starts)
+    words = given.get("tokens") if isinstance(given, dict) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise DataError(f'line {number}: needs "text" (a string) or "tokens" (a list of strings that are not empty)')
+    starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
+    return _Row({"text": " ".join(words), **given}, " ".join(words), words, starts)
+
+
+def _shown(answer: Answer, row: _Row) -> dict[str, Any]:
+    if isinstance(answer.value, str):
+        return {"label": answer.value, "probability": answer.confidence}
+    if isinstance(answer.value, float):
+        return {"value": answer.value}
+    entities = []
+    for span in answer.spans:
+        start, end = row.starts[span.start], row.starts[span.end - 1] + len(row.tokens[span.end - 1])
+        entities.append({"type": span.type, "text": row.text[start:end], "start": start, "end": end, "confidence": span.confidence})
+    return {"entities": entities}
