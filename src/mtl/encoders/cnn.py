@@ -13,7 +13,10 @@ class Block(nn.Module):
 
     def __init__(self, width: int, kernels: Sequence[int], dropout: float) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(nn.Conv1d(width, width, kernel, padding="same") for kernel in kernels)
+        # Padded by hand: padding="same" copies its input, and warns, where a kernel is even.
+        self.convolutions = nn.ModuleList(
+            nn.Sequential(nn.ZeroPad1d(((kernel - 1) // 2, kernel // 2)), nn.Conv1d(width, width, kernel)) for kernel in kernels
+        )
         self.project = nn.Linear(width * len(kernels), width)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)

@@ -1,0 +1,58 @@
+"""What many tests need: one thread for torch, and a real but tiny encoder folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Read when torch is first imported; importing it here would cost every test that does not need it three seconds.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+SENTENCES = [
+    "The quick brown fox jumps over the lazy dog .",
+    "Angela Merkel visited Paris in 2015 with a friend from New York .",
+    "I love this wonderful film , it is great !",
+    "What a terrible , boring waste of time ...",
+    "Berlin and London are large cities ; Acme Corp. is a company .",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a hub would give it: a BERT of 2 layers, width 32 and 64 positions, random weights, uncased WordPiece."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    pieces = write_wordpiece(folder / "tokenizer.json")
+    config = BertConfig(
+        vocab_size=pieces,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def write_wordpiece(path: Path) -> int:
+    """Write the tokenizer of ``tiny_bert``, with the padding and cutting that published ones often have; returns its size."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    letters = sorted({c for sentence in SENTENCES for c in sentence.lower() if c != " "})
+    words = sorted({word for sentence in SENTENCES for word in sentence.lower().split() if len(word) > 1})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), *words]
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(pieces[:5])
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(16)
+    tokenizer.save(str(path))
+    return len(pieces)

@@ -1,0 +1,283 @@
+"""All encoders keep the promises of the interface; a folder that is no encoder is named."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModel, GPT2Config, GPT2Model, RobertaConfig, RobertaModel
+
+from mtl import params
+from mtl.encoders import ENCODERS, Encoder, PieceTokenizer, build, restore
+from mtl.errors import EncoderError
+
+ROWS = [
+    ["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "."],
+    ["Angela", "Merkel", "visited", "Paris"],
+    ["great", "!"],
+    [],
+    ["\u200b"],
+]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "transformer": {"type": "transformer", "source": {"url": "unused"}},
+    "fnn": {"type": "fnn", "width": 16, "window": 2, "layers": 2, "vocabulary": 300},
+    "fnn without window": {"type": "fnn", "width": 16, "window": 0, "layers": 1, "vocabulary": 300},
+    "cnn": {"type": "cnn", "width": 16, "kernels": [2, 3, 5], "layers": 2, "vocabulary": 300},
+    "lstm": {"type": "rnn", "width": 15, "cell": "lstm", "layers": 2, "vocabulary": 300},
+    "gru": {"type": "rnn", "width": 16, "cell": "gru", "layers": 1, "vocabulary": 300},
+}
+Built = tuple[Encoder, PieceTokenizer]
+
+
+def settings_of(**values: Any) -> Any:
+    return TypeAdapter(params.Encoder).validate_python({"max_length": 32, **values})
+
+
+@pytest.fixture(params=SETTINGS, scope="module")
+def built(request: pytest.FixtureRequest, tiny_bert: Path) -> Built:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder, tokenizer = build(settings_of(**SETTINGS[request.param]), tiny_bert, ROWS)
+        for name, parameter in encoder.named_parameters():
+            if name.startswith("shapes"):  # zero at the start; what is tested below should depend on them
+                nn.init.normal_(parameter)
+    return encoder.eval(), tokenizer
+
+
+def batch(tokenizer: PieceTokenizer, rows: list[list[str]]) -> tuple[Tensor, Tensor, Tensor]:
+    encoded = tokenizer.encode(rows, 32)
+    cuts = encoded.lengths.tolist()
+    pieces = pad_sequence(torch.from_numpy(encoded.pieces).long().split(cuts), batch_first=True)
+    shapes = pad_sequence(torch.from_numpy(encoded.shapes).long().split(cuts), batch_first=True)
+    return pieces, torch.arange(pieces.shape[1]) < torch.tensor(cuts)[:, None], shapes
+
+
+def test_padding_does_not_change_a_row(built: Built) -> None:
+    encoder, tokenizer = built
+    pieces, mask, shapes = batch(tokenizer, ROWS)
+    with torch.no_grad():
+        hidden = encoder(pieces, mask, shapes)
+        pooled = encoder.pool(hidden, mask)
+        assert hidden.shape == (*pieces.shape, encoder.width)
+        assert pooled.shape == (len(ROWS), encoder.width)
+        for i, row in enumerate(ROWS):
+            alone = batch(tokenizer, [row])
+            own = encoder(*alone)
+            torch.testing.assert_close(hidden[i, : own.shape[1]], own[0], atol=1e-5, rtol=0)
+            torch.testing.assert_close(pooled[i], encoder.pool(own, alone[1])[0], atol=1e-5, rtol=0)
+
+
+def test_what_stands_in_the_padding_does_not_matter(built: Built) -> None:
+    encoder, tokenizer = built
+    pieces, mask, shapes = batch(tokenizer, ROWS)
+    with torch.no_grad():
+        expected = encoder(pieces, mask, shapes)
+        found = encoder(pieces.masked_fill(~mask, 7), mask, shapes.masked_fill(~mask, 3))
+    torch.testing.assert_close(found[mask], expected[mask], atol=1e-5, rtol=0)
+
+
+def test_restored_it_is_the_same(built: Built, tmp_path: Path) -> None:
+    encoder, tokenizer = built
+    tokenizer.save(tmp_path / "tokenizer.json")
+    before = torch.random.get_rng_state()
+    again, loaded = restore(json.loads(json.dumps(encoder.config())), tmp_path / "tokenizer.json")
+    assert torch.equal(before, torch.random.get_rng_state())
+    again.load_state_dict(encoder.state_dict(), strict=True)
+    again.eval()
+    with torch.no_grad():
+        assert torch.equal(again(*batch(loaded, ROWS)), encoder(*batch(tokenizer, ROWS)))
+    assert (again.width, again.config()) == (encoder.width, encoder.config())
+
+
+def test_layers_hold_every_parameter_once(built: Built) -> None:
+    encoder, _ = built
+    held = [id(parameter) for group in encoder.layers() for parameter in group]
+    assert sorted(held) == sorted(id(parameter) for parameter in encoder.parameters())
+    assert len(encoder.layers()) > 1
+
+
+def test_every_parameter_gets_a_gradient(built: Built) -> None:
+    encoder, tokenizer = built
+    pieces, mask, shapes = batch(tokenizer, ROWS)
+    hidden = encoder(pieces, mask, shapes)
+    weights = torch.randn(encoder.width, generator=torch.Generator().manual_seed(0))
+    ((hidden + encoder.pool(hidden, mask)[:, None])[mask] @ weights).sum().backward()
+    without = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
+    encoder.zero_grad()
+    assert without == []
+
+
+def test_word_shapes_change_hidden_states(built: Built) -> None:
+    encoder, tokenizer = built
+    with torch.no_grad():
+        upper, lower = (encoder(*batch(tokenizer, [[word]])) for word in ("PARIS", "paris"))
+    assert not torch.allclose(upper, lower, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_equal_seeds_give_equal_weights(name: str, tiny_bert: Path) -> None:
+    states = []
+    for _ in range(2):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            states.append(build(settings_of(**SETTINGS[name]), tiny_bert, ROWS)[0].state_dict())
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name != "transformer"])
+def test_small_encoders_learn(name: str) -> None:
+    # The order of words decides the class, which a bag of words, an encoder without a window, cannot tell.
+    rows = [["a", "x", "b"], ["b", "x", "a"], ["a", "x", "b", "b"], ["b", "x", "a", "a"]]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder, tokenizer = build(settings_of(**SETTINGS[name], dropout=0.0), None, rows)
+        head = nn.Linear(encoder.width, 2)
+    inputs, targets = batch(tokenizer, rows), torch.tensor([0, 1, 0, 1])
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=1e-2)
+    for _ in range(60):
+        loss = nn.functional.cross_entropy(head(encoder.pool(encoder(*inputs), inputs[1])), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (loss.item() < 0.05) == (name != "fnn without window")
+
+
+def test_the_transformer_is_the_published_one(tiny_bert: Path) -> None:
+    encoder, tokenizer = build(settings_of(**SETTINGS["transformer"], dropout=0.3), tiny_bert, [])
+    pieces, mask, shapes = batch(tokenizer, ROWS)
+    reference = AutoModel.from_pretrained(tiny_bert).eval()
+    with torch.no_grad():
+        expected = reference(input_ids=pieces, attention_mask=mask.long()).last_hidden_state
+        found = encoder.eval()(pieces, mask, shapes)  # the shape embedding is zero at the start
+    torch.testing.assert_close(found[mask], expected[mask], atol=1e-6, rtol=0)
+    rates = {name: module.p for name, module in encoder.named_modules() if isinstance(module, nn.Dropout)}
+    assert rates
+    assert all(p == (0.0 if name.endswith("attention.self.dropout") else 0.3) for name, p in rates.items())
+    assert not any("pooler" in name for name in encoder.state_dict())
+
+
+def test_without_word_shapes_there_is_no_embedding_of_them(tiny_bert: Path) -> None:
+    encoder, _ = build(settings_of(**SETTINGS["transformer"], word_shape=False), tiny_bert, [])
+    assert not any(name.startswith("shapes") for name in encoder.state_dict())
+    assert restore(encoder.config(), tiny_bert / "tokenizer.json")[0].config() == encoder.config()
+
+
+def test_weights_in_half_precision_are_read_as_float32(tiny_bert: Path, tmp_path: Path) -> None:
+    AutoModel.from_pretrained(tiny_bert, dtype=torch.float16).save_pretrained(tmp_path)
+    shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
+    encoder, _ = build(settings_of(**SETTINGS["transformer"]), tmp_path, [])
+    again, _ = restore(encoder.config(), tmp_path / "tokenizer.json")
+    assert {p.dtype for p in [*encoder.parameters(), *again.parameters()]} == {torch.float32}
+
+
+def test_a_folder_with_a_vocabulary_only(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "bert")
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in sorted(vocabulary, key=vocabulary.get)))
+    _, found = build(settings_of(**SETTINGS["transformer"]), folder, [])
+    expected = PieceTokenizer.load(tiny_bert / "tokenizer.json")
+    assert found.encode(ROWS, 32).pieces.tolist() == expected.encode(ROWS, 32).pieces.tolist()
+
+
+def roberta(folder: Path) -> None:
+    PieceTokenizer.train(ROWS, 300).save(folder / "tokenizer.json")
+    config = RobertaConfig(
+        vocab_size=300, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=34
+    )
+    RobertaModel(config).save_pretrained(folder)
+
+
+def test_roberta_keeps_two_positions_to_itself(tmp_path: Path) -> None:
+    roberta(tmp_path)
+    encoder, tokenizer = build(settings_of(**SETTINGS["transformer"]), tmp_path, [])
+    inputs = batch(tokenizer, [["fox"] * 60, ["a"]])
+    assert inputs[0].shape == (2, 32)
+    reference = AutoModel.from_pretrained(tmp_path).eval()
+    pieces = inputs[0].masked_fill(~inputs[1], reference.config.pad_token_id)
+    with torch.no_grad():
+        expected = reference(input_ids=pieces, attention_mask=inputs[1].long()).last_hidden_state
+        torch.testing.assert_close(encoder.eval()(*inputs)[inputs[1]], expected[inputs[1]], atol=1e-6, rtol=0)
+    with pytest.raises(EncoderError, match="max_length is 33, but the model has 32 positions"):
+        build(settings_of(**{**SETTINGS["transformer"], "max_length": 33}), tmp_path, [])
+
+
+def no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def broken_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def unknown_model(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "nonesuch"}')
+
+
+def pickled_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def damaged_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+
+
+def missing_weights(folder: Path) -> None:
+    spec = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**spec, "num_hidden_layers": 3}))
+
+
+def wrong_sizes(folder: Path) -> None:
+    spec = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**spec, "intermediate_size": 48}))
+
+
+def no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def too_large_tokenizer(folder: Path) -> None:
+    PieceTokenizer.train([], 300).save(folder / "tokenizer.json")
+
+
+def decoder(folder: Path) -> None:
+    GPT2Model(GPT2Config(vocab_size=300, n_embd=8, n_layer=1, n_head=1)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (no_config, "config.json is missing"),
+        (broken_config, "config.json: cannot be used"),
+        (unknown_model, "nonesuch"),
+        (pickled_weights, r"no \*\.safetensors .*pytorch_model\.bin"),
+        (damaged_weights, "weights cannot be read"),
+        (missing_weights, r"16 weight\(s\) missing, such as encoder\.layer\.2"),
+        (wrong_sizes, "weights cannot be read"),
+        (no_tokenizer, "neither tokenizer.json nor any of vocab.txt"),
+        (too_large_tokenizer, "pieces, but the model embeds"),
+        (decoder, "model_type 'gpt2' is no encoder"),
+    ],
+)
+def test_a_folder_that_is_no_encoder_is_named(damage: Callable[[Path], None], message: str, tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "broken")
+    damage(folder)
+    with pytest.raises(EncoderError, match=message) as caught:
+        build(settings_of(**SETTINGS["transformer"]), folder, [])
+    assert str(folder) in str(caught.value)
+
+
+def test_more_positions_than_the_model_has(tiny_bert: Path) -> None:
+    with pytest.raises(EncoderError, match="max_length is 65, but the model has 64 positions"):
+        build(settings_of(**{**SETTINGS["transformer"], "max_length": 65}), tiny_bert, [])
+
+
+def test_an_unknown_type_names_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=", ".join(ENCODERS)):
+        restore({"type": "nonesuch"}, tmp_path)
