@@ -1,0 +1,67 @@
+"""Where to compute, and in which number format."""
+
+import resource
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from mtl.errors import TrainingError
+
+MICRO_BATCH = {"cpu": (512, 48), "cuda": (32_768, 4_096)}
+"""Device to the largest padded size of a micro-batch and the cost of starting one, both in pieces (see ``batching.micro_batches``).
+A CPU wants what fits its caches and pays little for one more; a GPU wants few and large ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """A number format for the forward pass: ``fp32``, ``bf16``, or ``fp16``, which needs loss scaling."""
+
+    name: str
+    device: torch.device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What autocast computes in, ``None`` without autocast."""
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of forward pass and losses."""
+        return nullcontext() if self.dtype is None else torch.autocast(self.device.type, dtype=self.dtype)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """The one loss scaler of a run; it does nothing unless the format is fp16."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        TrainingError: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(f"device {name!r} is not available; choose from: auto, cpu")
+    return torch.device(name)
+
+
+def choose_precision(setting: str, device: torch.device) -> Precision:
+    """What a setting of ``train.precision`` means on a device.
+
+    ``auto`` never uses autocast on a CPU: without matrix units for them, 16-bit formats are many times slower there.
+    """
+    if setting != "auto":
+        return Precision(setting, device)
+    if device.type != "cuda":
+        return Precision("fp32", device)
+    capability = torch.cuda.get_device_capability(device)
+    return Precision("bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32", device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory used so far, in bytes: of the GPU, or of the process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,297 @@
+"""Train one run of the experiment: read its rows, train, write the model folder. The loop itself is in ``loop.py``."""
+
+import hashlib
+import json
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mtl import encoders
+from mtl.encoders import Encoded, PieceTokenizer
+from mtl.errors import TrainingError
+from mtl.params import Params, Run
+from mtl.tasks import TASKS, Label
+from mtl.training import checkpoint
+from mtl.training.batching import seed_of
+from mtl.training.corpus import Corpus
+from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
+from mtl.training.loop import Data, Loop, Preempted
+from mtl.training.model import Model, save, write_atomically
+from mtl.training.texts import Texts, augmented_datasets, read_split, read_variants, used_datasets, variants_of
+
+__all__ = ["Preempted", "train"]
+
+VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows that a run touches. ``train`` and ``validation`` know every task of the settings, not only those of the run."""
+
+    train: Texts
+    variants: Texts
+    validation: Texts
+    test: Texts
+
+
+def train(
+    params: Params, run: Run, examples: Path, shards: Path, encoder: Path | None, out: Path, *, progress: bool = False, device: str = "auto"
+) -> None:
+    """Train one run and write its model folder. Called again after it was killed, it goes on from its last checkpoint, bit by bit
+    as if it had never stopped.
+
+    Args:
+        params: the settings.
+        run: one of ``params.runs()``.
+        examples: folder of the canonical tables.
+        shards: folder of the augmented shards; unused by a plain run.
+        encoder: local folder of a transformer; unused by the others.
+        out: an existing folder; empty, or with the checkpoints of this run.
+        progress: show a bar on stderr.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        DataError: a table or shard is missing or damaged.
+        EncoderError: the encoder cannot be used.
+        TrainingError: training cannot go on.
+        Preempted: SIGTERM came; the state is saved, and the same call goes on from there.
+    """
+    place = choose_device(device)
+    precision = choose_precision(params.train.precision, place)
+    rows = _read(params, run, examples, shards)
+    # What is drawn here must not depend on what ran before in this process, nor change what runs after it.
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        loop, warnings = _prepare(params, run, rows, encoder, precision)
+        identity = _identity(params, run, loop, precision)
+        warnings += _resume(loop, out / "checkpoint", identity)
+        with _sigterm() as asked_to_stop, tqdm(total=loop.steps, initial=loop.progress.step, desc=run.name, disable=not progress) as bar:
+            loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
+    _write(params, run, rows, loop, warnings, out)
+    checkpoint.remove(out / "checkpoint")
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
+    """All rows. The plan of the steps needs the train rows of every task's data sets, also in a run of one task alone.
+
+    Raises:
+        TrainingError: a task of the run has no labelled train row.
+    """
+    every = tuple(params.tasks)
+    train = read_split(params, "train", examples, every)
+    for task in run.tasks:
+        if not train.labelled([task]).any():
+            names = ", ".join(params.datasets_of(task))
+            raise TrainingError(f"task {task!r}: no train row of {names} has a label {params.tasks[task].label!r}")
+    return Rows(
+        train=train,
+        variants=read_variants(params, shards, every) if run.data == "augmented" else Texts(every),
+        validation=read_split(params, "validation", examples, run.tasks),
+        test=read_split(params, "test", examples, run.tasks),
+    )
+
+
+def _prepare(params: Params, run: Run, rows: Rows, source: Path | None, precision: Precision) -> tuple[Loop, list[str]]:
+    """Model and data of a run, ready for the first step; and warnings about the data."""
+    torch.manual_seed(seed_of("encoder", run.seed))
+    # Every run of the same settings gets the same vocabulary, and so the same pieces, lengths and plan.
+    encoder, tokenizer = encoders.build(params.encoder, source, rows.train.tokens)
+    fitted = {
+        name: TASKS[params.tasks[name].type](
+            TASKS[params.tasks[name].type].fit(rows.train.labels[name], label_smoothing=params.tasks[name].label_smoothing)
+        )
+        for name in run.tasks
+    }
+    length, dropout = params.encoder.max_length, params.encoder.dropout
+    model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
+    data, validation = _data(params, run, rows, tokenizer), rows.validation
+    weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
+    loop = Loop(model, data, params.train, weights, run.seed, precision)
+    lost = {"train": (rows.train, data.train.encoded), "validation": (validation, data.validation.encoded)}
+    return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, lost, length)
+
+
+def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Data:
+    """Encoded rows: those of the train split, then their variants."""
+    train, variants = rows.train, rows.variants
+    encoded = tokenizer.encode([*train.tokens, *variants.tokens], params.encoder.max_length)
+    wanted = rows.validation.labelled(run.tasks).nonzero()[0].tolist()
+    tokens = [rows.validation.tokens[row] for row in wanted]
+    return Data(
+        train=Corpus(encoded, {task: [*train.labels[task], *variants.labels[task]] for task in run.tasks}),
+        ids=train.ids,
+        groups=np.array(train.groups, dtype=np.int64),
+        planned=train.labelled(params.tasks).nonzero()[0],
+        wanted=train.labelled(run.tasks),
+        variants=[places + len(train) for places in variants_of(train, variants)],
+        share=params.augment.share,
+        validation=Corpus(
+            tokenizer.encode(tokens, params.encoder.max_length),
+            {task: [rows.validation.labels[task][row] for row in wanted] for task in run.tasks},
+        ),
+        validation_tokens=[len(row) for row in tokens],
+    )
+
+
+# --- warnings ---------------------------------------------------------------------------------------------------------
+
+
+def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> list[str]:
+    """What is odd about settings and data, though nothing forbids it."""
+    found = []
+    if precision.dtype is not None and precision.device.type == "cpu":
+        found.append(f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32")
+    if run.data == "augmented":
+        augmented = {rows.variants.groups[i] for i in range(len(rows.variants))}
+        for i, name in enumerate(params.datasets):
+            if name in used_datasets(params, run.tasks) and i not in augmented:
+                reason = "its shards are empty" if name in augmented_datasets(params, run.tasks) else "no method is applied to it"
+                found.append(f"{name}: this run is augmented, but the data set has no variants: {reason}")
+    for task in run.tasks:
+        known = _values(rows.train.labels[task])
+        for split, texts in (("validation", rows.validation), ("test", rows.test)):
+            if not texts.labelled([task]).any():
+                found.append(f"{task}: no {split} row has its label")
+            if unseen := sorted(_values(texts.labels[task]) - known):
+                found.append(f"{task}: the {split} split has {', '.join(unseen)}, never seen in training")
+    return found
+
+
+def _values(labels: Iterable[Label | None]) -> set[str]:
+    """The classes or tags that occur."""
+    lists = (label if isinstance(label, list) else [label] for label in labels)
+    return {value for values in lists for value in values if isinstance(value, str)}
+
+
+def _cut_off(tasks: Sequence[str], splits: dict[str, tuple[Texts, Encoded]], max_length: int) -> list[str]:
+    """What the longest length cuts off: tokens, and the gold entities among them."""
+    found = []
+    for split, (texts, encoded) in splits.items():
+        kept = [row for row, wanted in enumerate(texts.labelled(tasks)) if wanted]
+        # Of train all rows are encoded, of validation only the labelled ones.
+        lost = encoded.lost[: len(texts)][kept] if len(encoded) >= len(texts) else encoded.lost
+        if not lost.sum():
+            continue
+        entities = 0
+        for task in tasks:
+            for row, gone in zip(kept, lost.tolist(), strict=True):
+                tags = texts.labels[task][row]
+                if gone and isinstance(tags, list):
+                    entities += sum(str(tag).startswith("B-") for tag in tags[-gone:])
+        found.append(
+            f"encoder.max_length {max_length} cuts {int(lost.sum())} tokens off {int((lost > 0).sum())} {split} rows, "
+            f"with {entities} gold entities"
+        )
+    return found
+
+
+# --- going on, and being stopped --------------------------------------------------------------------------------------
+
+
+def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str:
+    """Digest of all that must be equal for a checkpoint to be this run's own: settings, data and the code that draws numbers."""
+    data = hashlib.sha256()
+    for corpus in (loop.data.train, loop.data.validation):
+        for array in (corpus.encoded.pieces, corpus.encoded.offsets, corpus.encoded.word):
+            data.update(np.ascontiguousarray(array).tobytes())
+        data.update(json.dumps(corpus.labels).encode())
+    told = {
+        "run": run.model_dump(),
+        "tasks": {name: task.model_dump() for name, task in params.tasks.items()},
+        "encoder": params.encoder.model_dump(),
+        "train": params.train.model_dump(),
+        "share": params.augment.share,
+        "precision": [precision.name, precision.device.type],
+        "ids": hashlib.sha256("\n".join(loop.data.ids).encode()).hexdigest(),
+        "data": data.hexdigest(),
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _resume(loop: Loop, folder: Path, identity: str) -> list[str]:
+    """Go on from the newest usable checkpoint, if there is one; returns a warning for each one that was passed over."""
+    state, warnings = checkpoint.read(folder, identity)
+    if state is not None:
+        loop.load_state_dict(state)
+    return warnings
+
+
+@contextmanager
+def _sigterm() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM into a flag, so that training ends between two steps. Only a main thread can set a handler."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _shower(bar: Any) -> Callable[[int, str], None]:
+    """What moves a progress bar."""
+
+    def show(step: int, line: str) -> None:
+        bar.set_postfix_str(line, refresh=False)
+        bar.update(step - bar.n)
+
+    return show
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def _write(params: Params, run: Run, rows: Rows, loop: Loop, warnings: Sequence[str], out: Path) -> None:
+    """The model folder; run.json comes last, so that where it is, all is."""
+    tasks = {name: {"type": params.tasks[name].type, "label": params.tasks[name].label} for name in run.tasks}
+    used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
+    save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
+    write_atomically(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
+    facts = _facts(params, run, rows, loop, [*warnings, *loop.progress.warnings])
+    write_atomically(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]) -> dict[str, Any]:
+    """What run.json says of a finished run."""
+    now, used = loop.progress, used_datasets(params, run.tasks)
+    groups = loop.data.groups[loop.data.wanted]
+    lost = [f"{what} was not finite in {count} step(s), which were made without it" for what, count in sorted(now.lost.items())]
+    return {
+        "run": run.name,
+        "model": run.model,
+        "data": run.data,
+        "seed": run.seed,
+        "tasks": list(run.tasks),
+        "steps": now.step,
+        "best_step": now.best_step,
+        "best_score": now.best_score,
+        "stopped": now.stopped,
+        "epochs": dict.fromkeys(used, now.step / loop.epoch_steps),
+        "rows": {name: int((groups == list(params.datasets).index(name)).sum()) for name in used},
+        "seconds": now.seconds,
+        "tokens": now.tokens,
+        "padding_share": 1 - now.tokens / max(now.padded, 1),
+        "tokens_per_second": now.tokens / now.seconds if now.seconds else 0.0,
+        "precision": loop.precision.name,
+        "device": torch.cuda.get_device_name(loop.device) if loop.device.type == "cuda" else f"cpu ({platform.machine()})",
+        "threads": torch.get_num_threads(),
+        "peak_memory_bytes": peak_memory(loop.device),
+        "warnings": warnings + lost,
+        "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+    }

@@ -1,0 +1,89 @@
+"""The plan deals every row once, evenly, and knows nothing of tasks; micro-batches waste as little as can be."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl.training.batching import micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
+
+LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=80).map(np.array)
+
+
+@given(LENGTHS, st.integers(1, 30), st.integers(0, 5))
+def test_plan_deals_every_row_once(lengths: np.ndarray, steps: int, epoch: int) -> None:
+    deal = plan(1, epoch, lengths, np.arange(len(lengths)) % 3, steps)
+    assert len(deal) == steps
+    assert sorted(np.concatenate(deal)) == list(range(len(lengths)))
+
+
+def test_every_step_has_its_share_of_every_data_set() -> None:
+    random = np.random.default_rng(0)
+    lengths, groups = random.integers(5, 40, 3000), np.repeat([0, 1, 2], [300, 700, 2000])
+    steps = steps_per_epoch(lengths, 1500)
+    for rows in plan(3, 0, lengths, groups, steps):
+        for group in range(3):
+            fair = lengths[groups == group].sum() / steps
+            assert abs(lengths[rows[groups[rows] == group]].sum() - fair) <= 40
+
+
+def test_plan_depends_on_seed_and_epoch_alone() -> None:
+    lengths, groups = np.full(200, 10), np.repeat([0, 1], 100)
+    deals = {key: [rows.tolist() for rows in plan(*key, lengths, groups, 10)] for key in ((1, 0), (1, 1), (2, 0))}
+    assert deals[1, 0] == [rows.tolist() for rows in plan(1, 0, lengths, groups, 10)]
+    assert deals[1, 0] != deals[1, 1] != deals[2, 0] != deals[1, 0]
+
+
+def test_order_within_a_data_set_does_not_hang_on_the_others() -> None:
+    lengths, groups = np.full(200, 10), np.repeat([0, 1], 100)
+    both = [rows[groups[rows] == 0].tolist() for rows in plan(1, 0, lengths, groups, 10)]
+    assert both == [rows.tolist() for rows in plan(1, 0, lengths[:100], groups[:100], 10)]
+
+
+@pytest.mark.parametrize(
+    ("total", "batch", "epochs", "steps"), [(1000, 100, 1.0, 10), (1000, 100, 2.5, 25), (10, 100, 0.1, 1), (1049, 100, 3, 30)]
+)
+def test_number_of_steps(total: int, batch: int, epochs: float, steps: int) -> None:
+    assert total_steps(np.array([total]), batch, epochs) == steps
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(0, 60))
+def test_micro_batches_cut_all_rows_within_the_limit(lengths: np.ndarray, limit: int, overhead: int) -> None:
+    batches = micro_batches(lengths, limit, overhead)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= limit
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=9).map(np.array), st.integers(0, 20))
+def test_micro_batches_are_the_cheapest(lengths: np.ndarray, overhead: int) -> None:
+    def price(parts: list[np.ndarray]) -> int:
+        return sum(len(part) * part.max() + overhead for part in parts)
+
+    ordered, places = np.sort(lengths), range(1, len(lengths))
+    cuts = itertools.chain.from_iterable(itertools.combinations(places, n) for n in range(len(lengths)))
+    best = min(price(np.split(ordered, cut)) for cut in cuts)
+    assert price([lengths[batch] for batch in micro_batches(lengths, 10_000, overhead)]) == best
+
+
+def test_micro_batches_of_nothing() -> None:
+    assert micro_batches(np.array([], dtype=np.int64), 10, 1) == []
+
+
+def test_variants_are_shown_at_their_share_and_each_as_often() -> None:
+    shown = [variant(1, epoch, f"row-{i}", 3, 0.4) for i in range(2000) for epoch in range(2)]
+    assert abs(sum(v is not None for v in shown) / 4000 - 0.4) < 4 * math.sqrt(0.24 / 4000)
+    counts = np.bincount([v for v in shown if v is not None])
+    assert len(counts) == 3
+    assert counts.max() - counts.min() < 120
+    assert variant(1, 0, "row", 0, 1.0) is None
+    assert all(variant(1, 0, f"row-{i}", 2, 1.0) is not None for i in range(100))
+    assert all(variant(1, 0, f"row-{i}", 2, 0.0) is None for i in range(100))
+
+
+def test_seeds_tell_their_parts_apart() -> None:
+    assert seed_of("a", 1, 23) != seed_of("a", 12, 3)
+    assert seed_of("step", 1, 2) == 3343933379242688377

@@ -1,0 +1,42 @@
+"""Device and number format."""
+
+import pytest
+import torch
+
+from mtl.errors import TrainingError
+from mtl.training.device import choose_device, choose_precision, peak_memory
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_fp32_on_a_cpu() -> None:
+    precision = choose_precision("auto", CPU)
+    assert (precision.name, precision.dtype, precision.scaler().is_enabled()) == ("fp32", None, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "scales"), [("fp32", None, False), ("bf16", torch.bfloat16, False), ("fp16", torch.float16, True)]
+)
+def test_a_format_that_is_asked_for_is_used(name: str, dtype: torch.dtype | None, scales: bool) -> None:
+    precision = choose_precision(name, CPU)
+    assert (precision.dtype, precision.scaler().is_enabled()) == (dtype, scales)
+    with precision.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (dtype or torch.float32)
+
+
+@pytest.mark.parametrize(("capability", "name"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16"), ((7, 0), "fp16"), ((6, 1), "fp32")])
+def test_auto_goes_by_what_a_gpu_can_do(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", torch.device("cuda")).name == name
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert choose_device("auto") == CPU
+    with pytest.raises(TrainingError, match="'cuda:1' is not available; choose from: auto, cpu"):
+        choose_device("cuda:1")
+
+
+def test_peak_memory_is_in_bytes() -> None:
+    assert 50e6 < peak_memory(CPU) < 1e12
