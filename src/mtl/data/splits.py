@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from mtl.data.tokens import MARK
 from mtl.params import SPLITS, Fractions, Split
 
 NEAR = 0.8
@@ -17,7 +18,7 @@ NEAR = 0.8
 NEAR_WORDS = 3
 """Words that a text must have to be a near duplicate of another: "London 1996" is none of "London!"."""
 
-_NO_LETTER = re.compile(r"[\W\d_]+")
+_NO_LETTER = re.compile(rf"(?:[^\w{MARK}]|[\d_])+")
 
 
 class Leak(NamedTuple):
@@ -34,7 +35,10 @@ NORMALISED = 0.99
 
 def normalised(text: str) -> str:
     """A text's letters alone, casefolded, words parted by one space; a text without letters is kept as it is, casefolded."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFD", text)
+    for _ in range(2):  # compatibility caseless matching, Unicode standard, section 3.13
+        folded = unicodedata.normalize("NFKD", folded.casefold())
+    folded = unicodedata.normalize("NFC", folded)  # else accents would count as signs
     return _NO_LETTER.sub(" ", folded).strip() or " ".join(folded.split())
 
 

@@ -3,8 +3,8 @@
 import re
 
 # Python's \w lacks the marks that stand on or beside letters: accents, vowel signs of Hebrew, Arabic, the Indic scripts and Thai.
-_MARK = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d"
-_WORD = rf"[^\W_](?:[^\W_]|[{_MARK}])*(?:[-'’.&/_][^\W_](?:[^\W_]|[{_MARK}])*)*"
+MARK = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d"
+_WORD = rf"[^\W_](?:[^\W_]|[{MARK}])*(?:[-'’.&/_][^\W_](?:[^\W_]|[{MARK}])*)*"
 
 _PATTERN = re.compile(
     "|".join(
@@ -21,7 +21,7 @@ _PATTERN = re.compile(
             r"(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Gen|Sen|Rep|Gov)\.",
             _WORD,
             r"\.{2,}|…+|!+|\?+|[?!]+|-{2,}|—+|\*+|~+|_+|=+",
-            rf"[^\w\s](?:[{_MARK}\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]|(?<=\u200d)[^\w\s])*",  # a sign, an emoji with its joined parts
+            rf"[^\w\s](?:[{MARK}\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]|(?<=\u200d)[^\w\s])*",  # a sign, an emoji with its joined parts
             r"\S",
         )
     )
@@ -39,7 +39,7 @@ def tokenize(text: str) -> tuple[list[str], list[bool], list[int]]:
     """
     spans = [span for match in _PATTERN.finditer(text) for span in _parts(match.group(), match.start())]
     starts = [start for start, _ in spans]
-    following = [*starts[1:], 0]
+    following = [*starts[1:], 0][: len(starts)]
     return (
         [text[start:end] for start, end in spans],
         [after > end for (_, end), after in zip(spans, following, strict=True)],

@@ -25,7 +25,9 @@ def read(path: Path, settings: JsonLinesReader, encoding: str | None, wanted: Se
 def _row(number: int, line: str) -> Row | Malformed:
     try:
         value = json.loads(line, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return Malformed(number, "no JSON: nested too deeply", line)
+    except ValueError as error:
         return Malformed(number, f"no JSON: {error}", line)
     return Row(number, value) if isinstance(value, dict) else Malformed(number, "no JSON object", line)
 

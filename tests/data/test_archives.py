@@ -1,0 +1,113 @@
+"""Hostile and damaged archives."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mtl.data.archives import Limits, MissingMemberError, extract
+from mtl.errors import SourceError
+
+SMALL = Limits(member=1 << 20, ratio=10, floor=1 << 16)
+
+
+def tar_with(path: Path, members: dict[str, bytes | tarfile.TarInfo], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+                continue
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def zip_with(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_tar_file_and_folder(tmp_path: Path, mode: str) -> None:
+    path = tar_with(tmp_path / "a.tar", {"./top/a.txt": b"a", "top/b/c.txt": b"c", "other": b"o"}, mode)
+    extract(path, "tar", "top/a.txt", tmp_path / "one")
+    assert (tmp_path / "one").read_bytes() == b"a"
+    extract(path, "tar", "top/", tmp_path / "folder")
+    assert sorted(p.relative_to(tmp_path / "folder").as_posix() for p in (tmp_path / "folder").rglob("*.txt")) == ["a.txt", "b/c.txt"]
+    extract(path, "tar", "b", tmp_path / "stripped", strip_top=True)
+    assert (tmp_path / "stripped" / "c.txt").read_bytes() == b"c"
+
+
+def test_zip_file_and_missing_member_names_what_is_there(tmp_path: Path) -> None:
+    path = zip_with(tmp_path / "a.zip", {"x/train.csv": b"a,b\n", "x/test.csv": b""})
+    extract(path, "zip", "x/train.csv", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"a,b\n"
+    with pytest.raises(MissingMemberError, match=r"does not contain 'train.csv'; it contains x/train\.csv, x/test\.csv"):
+        extract(path, "zip", "train.csv", tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "a\\..\\evil", "c:/evil"])
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_path_that_leaves_the_target_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    make: Callable[[Path, dict[str, bytes]], Path] = tar_with if kind == "tar" else zip_with  # type: ignore[assignment]
+    path = make(tmp_path / "archive", {"good": b"1", name: b"2"})
+    with pytest.raises(SourceError, match="would leave the target folder"):
+        extract(path, kind, "", tmp_path / "deep" / "out")
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_are_refused_where_asked_for(tmp_path: Path, kind: bytes) -> None:
+    path = tar_with(tmp_path / "a.tar.gz", {"d/x": link("d/x", "/etc/passwd", kind), "d/x/y": b"through", "plain": b"p"})
+    for member in ("", "d", "d/x"):
+        with pytest.raises(SourceError, match="not unpacked for safety"):
+            extract(path, "tar", member, tmp_path / "out")
+    extract(path, "tar", "plain", tmp_path / "plain")
+    assert (tmp_path / "plain").read_bytes() == b"p"
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(SourceError, match="is a link"):
+        extract(tmp_path / "a.zip", "zip", "link", tmp_path / "out")
+
+
+def test_bombs_are_refused_before_they_fill_the_disk(tmp_path: Path) -> None:
+    zeros = bytes(8 << 20)
+    for kind, path in (("tar", tar_with(tmp_path / "a.tar.gz", {"z": zeros})), ("zip", zip_with(tmp_path / "a.zip", {"z": zeros}))):
+        with pytest.raises(SourceError, match="bomb"):
+            extract(path, kind, "z", tmp_path / "out", limits=SMALL)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_header_that_claims_a_huge_file_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("huge")
+    info.size = 1 << 50
+    (tmp_path / "a.tar").write_bytes(info.tobuf() + bytes(1024))
+    with pytest.raises(SourceError):
+        extract(tmp_path / "a.tar", "tar", "huge", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("content", [b"", b"no archive at all", gzip.compress(b"no tar"), gzip.compress(b"x" * 9999)[:30], b"PK\x03\x04"])
+def test_damage_is_told(tmp_path: Path, kind: str, content: bytes) -> None:
+    (tmp_path / "archive").write_bytes(content)
+    with pytest.raises(SourceError, match=r"archive"):
+        extract(tmp_path / "archive", kind, "a", tmp_path / "out")

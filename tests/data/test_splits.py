@@ -1,0 +1,91 @@
+"""Splits and leakage."""
+
+import itertools
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl.data.splits import NEAR, NEAR_WORDS, NORMALISED, deal, leaks, normalised, repeats
+from mtl.params import Fractions
+
+EIGHTY = Fractions(train=0.8, validation=0.1, test=0.1)
+SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=1, max_size=9).map(" ".join)
+
+
+@given(st.text(max_size=30), st.integers(0, 3))
+def test_texts_that_differ_in_case_or_signs_stay_together(text: str, seed: int) -> None:
+    split = deal(text, EIGHTY, seed)
+    assert deal(f"  {text} ", EIGHTY, seed) == split
+    assert deal(text.casefold(), EIGHTY, seed) == split
+    if any(character.isalpha() for character in normalised(text)):
+        assert deal(f"{text} !! 7", EIGHTY, seed) == split
+
+
+def test_shares_are_met_and_depend_on_the_seed() -> None:
+    letters = ["".join(chosen) for chosen in itertools.product("abcdefgh", repeat=5)][:20_000]
+    dealt = [deal(text, EIGHTY, 1) for text in letters]
+    counts = Counter(dealt)
+    assert abs(counts["train"] - 16_000) < 250
+    assert abs(counts["validation"] - 2_000) < 200
+    other = [deal(text, EIGHTY, 2) for text in letters]
+    assert 0.6 < sum(a == b for a, b in zip(dealt, other, strict=True)) / len(dealt) < 0.72  # 0.8² + 2 × 0.1² = 0.66
+
+
+def test_a_share_of_zero_gets_nothing() -> None:
+    texts = [f"{'x' * n}" for n in range(1, 400)]
+    assert {deal(text, Fractions(train=0.5, test=0.5), 1) for text in texts} == {"train", "test"}
+    assert {deal(text, Fractions(train=0.7, validation=0.3), 1) for text in texts} == {"train", "validation"}
+    assert {deal(text, Fractions(train=1.0), 1) for text in texts} == {"train"}
+
+
+def test_rows_do_not_move_when_others_come() -> None:
+    """The split is a function of text and seed alone; these values must never change, or every data set is dealt anew."""
+    assert [deal(text, EIGHTY, 1) for text in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")] == EXPECTED
+
+
+EXPECTED = ["train", "train", "train", "train", "train", "validation", "train", "train", "train", "test"]
+
+
+def test_repeats() -> None:
+    assert repeats(["a", "b", "a", "a"]) == 2
+
+
+def brute(texts: list[str], splits: list[str]) -> dict[int, float]:
+    """Similarity by row, by comparing all pairs."""
+
+    def shingles(text: str) -> set[str]:
+        words = text.split()
+        return set(words) | {" ".join(pair) for pair in itertools.pairwise(words)}
+
+    found: dict[int, float] = {}
+    for i, text in enumerate(texts):
+        if splits[i] == "train":
+            continue
+        for j, other in enumerate(texts):
+            if splits[j] != "train":
+                continue
+            similarity = len(shingles(text) & shingles(other)) / len(shingles(text) | shingles(other))
+            if text == other:
+                found[i] = 1.0
+            elif len(text.split()) >= NEAR_WORDS and similarity >= NEAR:
+                found[i] = max(found.get(i, 0.0), min(similarity, NORMALISED))
+    return found
+
+
+@given(st.lists(st.tuples(SENTENCES, st.sampled_from(["train", "validation", "test"])), max_size=25))
+def test_leaks_are_those_that_comparing_all_pairs_finds(rows: list[tuple[str, str]]) -> None:
+    texts, splits = [text for text, _ in rows], [split for _, split in rows]
+    found = leaks(texts, splits)
+    assert {leak.row: leak.similarity for leak in found} == brute(texts, splits)
+    assert all(splits[leak.train_row] == "train" for leak in found)
+
+
+def test_normalised_keeps_letters_and_their_marks() -> None:
+    assert normalised("Nai\u0308ve  CAFÉ, 7 नमस्ते_ﬁ!") == "naïve café नमस्ते fi"
+    assert normalised(" :-)  1 ") == ":-) 1"
+
+
+def test_near_by_letters() -> None:
+    texts = ["Great film, 10 of 10 !", "great FILM 9 of 9", "London 1996", "London 1997"]
+    assert [(leak.row, leak.train_row) for leak in leaks(texts, ["train", "test", "train", "test"])] == [(1, 0)]

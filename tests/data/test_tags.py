@@ -1,0 +1,71 @@
+"""Tag schemes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl.data.schema import legal_iob2
+from mtl.data.tags import entities, to_iob2
+
+Span = tuple[int, int, str]
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> tuple[int, list[Span]]:
+    """A number of tokens and entities that do not overlap, some of them touching."""
+    found: list[Span] = []
+    position = 0
+    for _ in range(draw(st.integers(0, 5))):
+        start = position + draw(st.integers(0, 2))
+        position = start + draw(st.integers(1, 3))
+        found.append((start, position, draw(st.sampled_from(["PER", "geo-loc"]))))
+    return position + draw(st.integers(0, 2)), found
+
+
+def encode(length: int, found: list[Span], scheme: str) -> list[str]:
+    """The other way round, written independently."""
+    tags = ["O"] * length
+    for start, end, kind in found:
+        for i in range(start, end):
+            tags[i] = f"{'B' if i == start else 'I'}-{kind}"
+        if scheme == "bioes":
+            tags[end - 1] = f"{'S' if end - start == 1 else 'E'}-{kind}"
+        touches = any(other_end == start and other == kind for _, other_end, other in found)
+        if scheme == "iob1" and not touches:
+            tags[start] = f"I-{kind}"
+    return tags
+
+
+@given(spans(), st.sampled_from(["iob1", "iob2", "bioes"]))
+def test_every_scheme_gives_the_same_iob2(case: tuple[int, list[Span]], scheme: str) -> None:
+    length, found = case
+    converted = to_iob2(encode(length, found, scheme), scheme)
+    assert converted == encode(length, found, "iob2")
+    assert legal_iob2(converted)
+    assert entities(converted) == found
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags", "message"),
+    [
+        ("iob2", "O I-PER", "'I-PER' after 'O'"),
+        ("iob2", "B-PER I-LOC", "'I-LOC' after 'B-PER'"),
+        ("iob2", "I-PER", "after 'the start'"),
+        ("iob2", "B-", "'B-' is not legal iob2; choose from: O, B-TYPE, I-TYPE"),
+        ("iob2", "S-PER", "'S-PER'"),
+        ("iob1", "PER", "'PER'"),
+        ("bioes", "B-PER O", "PER is open"),
+        ("bioes", "B-PER I-PER", "has no E-"),
+        ("bioes", "O E-PER", "none is open"),
+        ("bioes", "B-PER E-LOC", "PER is open"),
+        ("bioes", "S-PER I-PER", "none is open"),
+        ("bioes", "B-PER S-PER", "PER is open"),
+    ],
+)
+def test_illegal_tags(scheme: str, tags: str, message: str) -> None:
+    with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(")):
+        to_iob2(tags.split(), scheme)
+
+
+def test_iob1_takes_an_opening_b() -> None:
+    assert to_iob2(["B-PER", "I-PER", "I-LOC", "O", "I-LOC", "B-LOC"], "iob1") == ["B-PER", "I-PER", "B-LOC", "O", "B-LOC", "B-LOC"]
