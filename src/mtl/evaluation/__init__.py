@@ -1,1 +1,1 @@
-"""evaluation"""
+"""Predictions on the test split, metrics with bootstrap intervals, and paired comparisons of runs."""

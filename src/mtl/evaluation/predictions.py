@@ -1,0 +1,96 @@
+"""A run's answers on the test split, as Parquet."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mtl.data.schema import labels_of, read, text_of
+from mtl.errors import DataError
+from mtl.params import Params, Run
+from mtl.tasks import to_text
+from mtl.training.predictor import Predictor
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
+)
+
+
+class Row(NamedTuple):
+    """A test row: its tokens, and the label of each task that it carries."""
+
+    dataset: str
+    id: str
+    tokens: tuple[str, ...]
+    space_after: tuple[bool, ...]
+    gold: dict[str, Any]
+
+
+def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path) -> None:
+    """Write ``<run>.parquet``: one row for each task of the run and each test row that carries the task's label.
+
+    Args:
+        model: the run's model folder.
+        examples: folder of the canonical tables.
+        out: folder of the predictions.
+
+    Raises:
+        DataError: a canonical table is missing or lacks a label, or a task has no test row.
+        ModelError: the model folder is incomplete or damaged.
+    """
+    rows = test_rows(params, run.tasks, examples)
+    predictor = Predictor.load(model)
+    answers = [
+        answer for dataset in params.datasets for answer in _answers(predictor, params, [row for row in rows if row.dataset == dataset])
+    ]
+    answers.sort(key=lambda answer: (answer["task"], answer["dataset"], answer["id"]))
+    temporary = out / f".{run.name}.parquet.tmp"
+    pq.write_table(pa.Table.from_pylist(answers, schema=SCHEMA), temporary, compression="zstd")
+    temporary.replace(out / f"{run.name}.parquet")
+
+
+def test_rows(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
+    """All test rows that carry a label of any of the tasks."""
+    labels = {
+        dataset: {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)} for dataset in params.datasets
+    }
+    rows = [row for dataset, wanted in labels.items() if wanted for row in _rows_of(dataset, wanted, examples / f"{dataset}.parquet")]
+    for task in tasks:
+        if not any(task in row.gold for row in rows):
+            names = ", ".join(params.datasets_of(task))
+            raise DataError(f"task {task}: no test row of {names} carries its label; give the split test a share or a source")
+    return rows
+
+
+def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
+    table = read(path)
+    known = labels_of(table.schema)
+    for label in labels.values():
+        if label not in known:
+            raise DataError(f"{path}: has no label {label!r}; it has: {', '.join(known) or 'none'}")
+    test = table.filter(pc.equal(table.column("split"), "test"))
+    for row in test.select(["id", "tokens", "space_after", *dict.fromkeys(labels.values())]).to_pylist():
+        gold = {task: row[label] for task, label in labels.items() if row[label] is not None}
+        if gold:
+            yield Row(dataset, row["id"], tuple(row["tokens"]), tuple(row["space_after"]), gold)
+
+
+def _answers(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
+    """The answers to the rows of one data set: one pass through the encoder for all its tasks."""
+    tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
+    answers = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
+    for i, row in enumerate(rows):
+        for task, gold in row.gold.items():
+            tagged = params.tasks[task].type == "token_classification"
+            yield {
+                "task": task,
+                "dataset": row.dataset,
+                "id": row.id,
+                "text": to_text(row.tokens) if tagged else text_of(row.tokens, row.space_after),
+                "gold": to_text(gold),
+                "prediction": answers[task][i].text,
+                "confidence": answers[task][i].confidence,
+            }

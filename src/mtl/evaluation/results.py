@@ -1,0 +1,298 @@
+"""All results of an experiment: ``comparisons.json`` for the report, ``metrics.json`` and ``plots/`` for DVC."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtl.errors import DataError, PipelineError
+from mtl.evaluation.bootstrap import Array, draws, interval, resample
+from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, pooled, spread
+from mtl.params import Params, Run
+from mtl.tasks import TASKS
+from mtl.tasks.classification import confusion
+
+COLUMNS = ["task", "dataset", "id", "gold", "prediction"]
+
+
+class Answers(NamedTuple):
+    """Gold labels and predictions of one run for one task, row by row."""
+
+    keys: tuple[str, ...]
+    gold: tuple[str, ...]
+    prediction: tuple[str, ...]
+
+
+def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None:
+    """Score every run, compare them, and write ``comparisons.json``, ``metrics.json``, ``plots/`` and ``predictions/`` into ``out``.
+
+    Args:
+        models: folder of the model folders, of which ``history.jsonl`` is read.
+        predictions: folder of ``<run>.parquet``.
+
+    Raises:
+        PipelineError: a run's file is missing or damaged, or runs answer different rows.
+        DataError: a task has no test row.
+    """
+    runs = params.runs()
+    answers = {name: read_answers(predictions / f"{name}.parquet", run) for name, run in runs.items()}
+    check_paired(answers)
+    comparisons = results(params, answers)
+    _write_json(comparisons, out / "comparisons.json")
+    _write_json(headline(params, comparisons), out / "metrics.json")
+    histories = {name: read_history(models / name / "history.jsonl") for name in runs}
+    main = {task: TASKS[spec.type].main_metric for task, spec in params.tasks.items()}
+    write_csv(["step", "run", "task", "loss"], loss_rows(histories), out / "plots" / "loss.csv")
+    write_csv(["step", "run", "task", "score"], score_rows(histories, main), out / "plots" / "validation.csv")
+    write_csv(["task", "actual", "predicted"], confusion_rows(params, answers[joint_run(params).name]), out / "plots" / "confusion.csv")
+    for name in runs:
+        _copy(predictions / f"{name}.parquet", out / "predictions" / f"{name}.parquet")
+
+
+def read_answers(path: Path, run: Run) -> dict[str, Answers]:
+    """A run's predictions by task.
+
+    Raises:
+        PipelineError: the file is missing, damaged, or has other tasks than the run.
+        DataError: a task has no test row.
+    """
+    try:
+        table = pq.read_table(path, columns=COLUMNS)
+    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise PipelineError(f"{path}: cannot be read as the predictions of run {run.name}: {error}") from None
+    columns = [table.column(name).to_pylist() for name in COLUMNS]
+    rows: dict[str, list[tuple[str, str, str]]] = {task: [] for task in run.tasks}
+    for task, dataset, id_, gold, prediction in zip(*columns, strict=True):
+        if task not in rows:
+            raise PipelineError(f"{path}: answers task {task!r}, which run {run.name} has not; it has: {', '.join(run.tasks)}")
+        rows[task].append((f"{dataset}\x1e{id_}", gold, prediction))
+    for task, found in rows.items():
+        if not found:
+            raise DataError(f"{path}: no test row for task {task}; give the split test of its data sets a share or a source")
+    return {task: Answers(*zip(*found, strict=True)) for task, found in rows.items()}
+
+
+def check_paired(answers: Mapping[str, Mapping[str, Answers]]) -> None:
+    """Check that all runs of a task answer the same rows with the same gold labels.
+
+    Raises:
+        PipelineError: names the first two runs that differ.
+    """
+    first: dict[str, tuple[str, Answers]] = {}
+    for run, tasks in answers.items():
+        for task, found in tasks.items():
+            other, expected = first.setdefault(task, (run, found))
+            if (found.keys, found.gold) != (expected.keys, expected.gold):
+                raise PipelineError(f"task {task}: runs {other} and {run} answer different test rows; predict both again")
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The records of a run's training, one a line.
+
+    Raises:
+        PipelineError: the file is missing, or a line is no JSON object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from None
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            records.append({**record, "kind": record["kind"], "step": record["step"]})
+        except (ValueError, TypeError, KeyError):
+            raise PipelineError(f"{path}:{number}: is no record of training: {line[:80]!r}") from None
+    return records
+
+
+# --- comparisons.json -----------------------------------------------------------------------------------------------
+
+
+def results(params: Params, answers: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
+    """Everything that the report says about scores."""
+    confidence = params.evaluate.confidence
+    runs = params.runs()
+    details: dict[str, dict[str, Any]] = {name: _about(run) for name, run in runs.items()}
+    scores: dict[Key, Scores] = {}
+    for task in params.tasks:
+        sampled = _score_task(params, task, {name: found[task] for name, found in answers.items() if task in found}, details)
+        scores.update(_grouped(params, task, sampled, details))
+    compared = compare(scores, confidence)
+    return {
+        "confidence": confidence,
+        "resamples": params.evaluate.resamples,
+        "correction": "Bonferroni",
+        "corrected_confidence": corrected_confidence(confidence, len(compared)),
+        "seeds": list(params.experiment.seeds),
+        "headline": joint_run(params).data,
+        "tasks": {task: _task(params, task, answers) for task in params.tasks},
+        "runs": details,
+        "groups": [_group(key, group, confidence) for key, group in scores.items()],
+        "comparisons": compared,
+        "overall": overall(scores, list(params.tasks), confidence),
+        "warnings": list(warnings(params, len(compared))),
+    }
+
+
+def joint_run(params: Params) -> Run:
+    """The run that the headline figures are of: joint, augmented if there is one, of the first seed."""
+    data = "augmented" if "augmented" in params.experiment.joint else "plain"
+    return next(run for run in params.runs().values() if run.model == "joint" and run.data == data)
+
+
+def _about(run: Run) -> dict[str, Any]:
+    model = "joint" if run.model == "joint" else "alone"
+    return {"model": model, "data": run.data, "seed": run.seed, "tasks": {}}
+
+
+def _task(params: Params, task: str, answers: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
+    kind = params.tasks[task].type
+    rows = len(answers[joint_run(params).name][task].keys)
+    return {"type": kind, "metric": TASKS[kind].main_metric, "rows": rows, "datasets": list(params.datasets_of(task))}
+
+
+def _score_task(params: Params, task: str, answers: Mapping[str, Answers], details: Mapping[str, Any]) -> dict[str, Array]:
+    """Fill in ``details[run]["tasks"][task]``; the main metric's draws ``[resamples]`` by run."""
+    kind, confidence = params.tasks[task].type, params.evaluate.confidence
+    sampled = {}
+    for name, (keys, gold, prediction) in answers.items():
+        drawn = draws(kind, gold, prediction, resample(keys, params.evaluate.resamples))
+        values = TASKS[kind].metrics(gold, prediction)
+        metrics = {metric: _measured(value, interval(drawn[metric], confidence)) for metric, value in values.items()}
+        details[name]["tasks"][task] = {"metrics": metrics, "per_type": TASKS[kind].per_type(gold, prediction)}
+        if kind == "classification":
+            classes, matrix = confusion(gold, prediction)
+            details[name]["tasks"][task]["confusion"] = {"classes": classes, "counts": matrix.tolist()}
+        sampled[name] = drawn[TASKS[kind].main_metric]
+    return sampled
+
+
+def _measured(value: float, span: tuple[float, float]) -> dict[str, float]:
+    return {"value": value, "low": span[0], "high": span[1]}
+
+
+def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: Mapping[str, Any]) -> dict[Key, Scores]:
+    """The runs of a task brought together over seeds."""
+    metric = TASKS[params.tasks[task].type].main_metric
+    members: dict[Key, list[str]] = {}
+    for name in sampled:
+        members.setdefault((task, details[name]["model"], details[name]["data"]), []).append(name)
+    return {
+        key: Scores(
+            tuple(details[name]["seed"] for name in names),
+            np.array([details[name]["tasks"][task]["metrics"][metric]["value"] for name in names]),
+            np.stack([sampled[name] for name in names]),
+        )
+        for key, names in members.items()
+    }
+
+
+def _group(key: Key, group: Scores, confidence: float) -> dict[str, Any]:
+    low, high = interval(pooled(group.draws), confidence)
+    return {
+        "task": key[0],
+        "model": key[1],
+        "data": key[2],
+        "seeds": list(group.seeds),
+        "values": group.values.tolist(),
+        "mean": float(group.values.mean()),
+        "sd": spread(group.values),
+        "low": low,
+        "high": high,
+    }
+
+
+def warnings(params: Params, comparisons: int) -> Iterator[str]:
+    """What a reader must know before trusting the intervals."""
+    if len(params.experiment.seeds) == 1:
+        yield "One seed: intervals cover the choice of test rows, not the luck of training. Name more in experiment.seeds to cover both."
+    tail = (1 - corrected_confidence(params.evaluate.confidence, comparisons)) / 2
+    if params.evaluate.resamples * tail < 1:
+        needed = int(np.ceil(1 / tail))
+        yield f"Too few resamples for {comparisons} comparisons: set evaluate.resamples to at least {needed}."
+
+
+# --- metrics.json ---------------------------------------------------------------------------------------------------
+
+
+def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
+    """The few figures that ``dvc exp show`` prints, of the joint run, as means over its seeds."""
+    data = comparisons["headline"]
+    means = {group["task"]: group["mean"] for group in comparisons["groups"] if (group["model"], group["data"]) == ("joint", data)}
+    figures: dict[str, Any] = {"score": _rounded(sum(means.values()) / len(means))}
+    for task, mean in means.items():
+        figures[task] = {comparisons["tasks"][task]["metric"]: _rounded(mean)}
+    for item in comparisons["comparisons"]:
+        if (item["kind"], item["within"]) in (("joint", data), ("augmentation", "joint")):
+            figures[item["task"]][f"{item['kind']}_gain"] = _rounded(item["difference"])
+    return figures
+
+
+def _rounded(value: float) -> float:
+    """Four decimals: more would say nothing on some hundred test rows. No negative zero."""
+    return round(value, 4) + 0.0
+
+
+# --- plots ----------------------------------------------------------------------------------------------------------
+
+
+def loss_rows(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[tuple[Any, ...]]:
+    """(step, run, task, loss) of all training records."""
+    for run, records in histories.items():
+        for record in records:
+            for task, loss in record.get("loss", {}).items():
+                yield record["step"], run, task, loss
+
+
+def score_rows(histories: Mapping[str, Sequence[Mapping[str, Any]]], main: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
+    """(step, run, task, main metric) of all validations."""
+    for run, records in histories.items():
+        for record in records:
+            for task, metrics in record.get("metrics", {}).items():
+                if main.get(task) in metrics:
+                    yield record["step"], run, task, metrics[main[task]]
+
+
+def confusion_rows(params: Params, answers: Mapping[str, Answers]) -> Iterator[tuple[str, str, str]]:
+    """(task, actual, predicted) of every test row; classes carry their task's name where there are several such tasks."""
+    tasks = [task for task, spec in params.tasks.items() if spec.type == "classification"]
+    for task in tasks:
+        prefix = f"{task}: " if len(tasks) > 1 else ""
+        for (actual, predicted), times in sorted(Counter(zip(answers[task].gold, answers[task].prediction, strict=True)).items()):
+            yield from [(task, prefix + actual, prefix + predicted)] * times
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> None:
+    """Write rows under a header line."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    _write(text.getvalue().encode(), path)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def _write_json(content: Any, path: Path) -> None:
+    _write((json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(), path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    _write(source.read_bytes(), target)
+
+
+def _write(content: bytes, path: Path) -> None:
+    """Write to a temporary name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,67 @@
+"""The bootstrap against plain resampling row by row."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mtl.evaluation.bootstrap import MAX_CELLS, draws, generator, interval, resample
+from mtl.tasks import TASKS
+
+KEYS = tuple(f"d\x1e{i}" for i in range(40))
+
+
+def labels(kind: str, seed: int) -> list[str]:
+    draw = np.random.default_rng(seed)
+    if kind == "classification":
+        return [str(draw.choice(["a", "b", "c"])) for _ in KEYS]
+    if kind == "regression":
+        return [repr(float(draw.integers(0, 8)) / 2) for _ in KEYS]  # with ties
+    return [json.dumps([str(draw.choice(["O", "B-x", "B-y"])) for _ in range(4)]) for _ in KEYS]
+
+
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_draws_equal_the_metrics_of_the_resampled_rows(kind: str) -> None:
+    gold, prediction = labels(kind, 1), labels(kind, 2)
+    blocks = list(resample(KEYS, 30))
+    found = draws(kind, gold, prediction, blocks)
+    for r, weights in enumerate(np.concatenate(blocks)):
+        rows = np.repeat(np.arange(len(KEYS)), weights.astype(int))
+        expected = TASKS[kind].metrics([gold[i] for i in rows], [prediction[i] for i in rows])
+        assert {name: values[r] for name, values in found.items()} == pytest.approx(expected)
+
+
+def test_resamples_depend_on_the_rows_alone() -> None:
+    np.random.default_rng(0).normal()
+    first, second, other = (np.concatenate(list(resample(keys, 20))) for keys in (KEYS, KEYS, KEYS[::-1]))
+    assert (first == second).all()
+    assert (first != other).any()
+    assert (first.sum(1) == len(KEYS)).all()
+
+
+def test_large_test_splits_come_in_blocks() -> None:
+    keys = [str(i) for i in range(5000)]
+    blocks = list(resample(keys, 1000))
+    assert sum(map(len, blocks)) == 1000
+    assert max(block.size for block in blocks) <= MAX_CELLS
+
+
+def test_names_are_kept_apart() -> None:
+    assert generator("ab", "c").integers(1 << 60) != generator("a", "bc").integers(1 << 60)
+
+
+def test_interval_is_central() -> None:
+    assert interval(np.arange(101.0), 0.9) == pytest.approx((5, 95))
+
+
+def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Accuracy of a coin with p = .7 on 200 rows: 95 % intervals of 200 experiments."""
+    hits = 0
+    draw = np.random.default_rng(3)
+    keys = [str(i) for i in range(200)]
+    blocks = list(resample(keys, 200))
+    for _ in range(200):
+        gold, prediction = ["a"] * 200, ["a" if right else "b" for right in draw.random(200) < 0.7]
+        low, high = interval(draws("classification", gold, prediction, blocks)["accuracy"], 0.95)
+        hits += low <= 0.7 <= high
+    assert 180 <= hits <= 200

@@ -1,0 +1,107 @@
+"""Verdicts: real differences are found, chance is not called a gain, and Δm follows its definition."""
+
+import numpy as np
+import pytest
+
+from mtl.evaluation.bootstrap import draws, resample
+from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, pooled, shared, verdict
+
+ROWS = 300
+KEYS = [str(i) for i in range(ROWS)]
+BLOCKS = list(resample(KEYS, 400))
+GOLD = ["a", "b"] * (ROWS // 2)
+
+
+def answers(accuracy: float, seed: int) -> list[str]:
+    right = np.random.default_rng(seed).random(ROWS) < accuracy
+    return [label if ok else "ab".replace(label, "") for label, ok in zip(GOLD, right, strict=True)]
+
+
+def scores(*accuracies: float, seed: int = 0) -> Scores:
+    drawn = [draws("classification", GOLD, answers(p, seed + i), BLOCKS)["accuracy"] for i, p in enumerate(accuracies)]
+    values = [float(np.mean([a == b for a, b in zip(GOLD, answers(p, seed + i), strict=True)])) for i, p in enumerate(accuracies)]
+    return Scores(tuple(range(1, len(accuracies) + 1)), np.array(values), np.stack(drawn))
+
+
+def constant(*values: float) -> Scores:
+    return Scores(tuple(range(1, len(values) + 1)), np.array(values), np.repeat(np.array(values)[:, None], 50, axis=1))
+
+
+def grid(**named: Scores) -> dict[Key, Scores]:
+    """Keys such as ``t_joint_plain``."""
+    return {(name.split("_")[0], name.split("_")[1], name.split("_")[2]): value for name, value in named.items()}
+
+
+def test_a_large_difference_is_a_gain_and_its_mirror_a_loss() -> None:
+    found = compare(grid(t_joint_plain=scores(0.9), t_alone_plain=scores(0.7, seed=9)), 0.95)
+    assert [(item["kind"], item["within"], item["verdict"]) for item in found] == [("joint", "plain", "gained")]
+    found = compare(grid(t_joint_plain=scores(0.7), t_alone_plain=scores(0.9, seed=9)), 0.95)
+    assert found[0]["verdict"] == "lost"
+    assert found[0]["difference"] == pytest.approx(found[0]["first"] - found[0]["second"])
+
+
+def test_equal_runs_differ_in_nothing() -> None:
+    item = compare(grid(t_joint_augmented=scores(0.8), t_joint_plain=scores(0.8)), 0.95)[0]
+    assert (item["kind"], item["difference"], item["low"], item["high"]) == ("augmentation", 0, 0, 0)
+    assert item["verdict"] == "no difference shown"
+
+
+def test_chance_is_seldom_called_a_difference() -> None:
+    """Twenty experiments of two tasks whose runs are equally good: at most one false claim."""
+    false = 0
+    for seed in range(20):
+        runs = grid(
+            t_joint_plain=scores(0.8, seed=100 * seed),
+            t_alone_plain=scores(0.8, seed=100 * seed + 50),
+            u_joint_plain=scores(0.7, seed=100 * seed + 7),
+            u_alone_plain=scores(0.7, seed=100 * seed + 57),
+        )
+        false += any(item["verdict"] != "no difference shown" for item in compare(runs, 0.95))
+    assert false <= 1
+
+
+def test_the_correction_widens_intervals_with_the_number_of_comparisons() -> None:
+    assert corrected_confidence(0.95, 1) == pytest.approx(0.95)
+    assert corrected_confidence(0.95, 5) == pytest.approx(0.99)
+    alone = grid(t_joint_plain=scores(0.8), t_alone_plain=scores(0.75, seed=3))
+    crowd = {
+        **alone,
+        **grid(u_joint_plain=scores(0.8), u_alone_plain=scores(0.8, seed=4), v_joint_plain=scores(0.8), v_alone_plain=scores(0.8)),
+    }
+    one, three = compare(alone, 0.95)[0], compare(crowd, 0.95)[0]
+    assert (one["low"], one["corrected_low"]) == (three["low"], one["low"])
+    assert three["corrected_low"] < three["low"]
+    assert three["corrected_high"] > three["high"]
+
+
+def test_seeds_are_paired_and_resampled() -> None:
+    first, second = shared(constant(0.5, 0.6, 0.7), Scores((3, 2), np.array([0.4, 0.5]), np.zeros((2, 50))))
+    assert (first.seeds, first.values.tolist(), second.values.tolist()) == ((2, 3), [0.6, 0.7], [0.5, 0.4])
+    spread_of_means = pooled(constant(0.1, 0.9).draws)
+    assert set(np.round(spread_of_means, 6)) == {0.1, 0.5, 0.9}
+    item = compare(grid(t_joint_plain=constant(0.6, 0.4), t_alone_plain=constant(0.4, 0.4)), 0.95)[0]
+    assert (item["difference"], item["sd"]) == (pytest.approx(0.1), pytest.approx(np.std([0.2, 0.0], ddof=1)))
+    assert item["verdict"] == "no difference shown"  # one of two seeds shows nothing
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [(0.01, 0.2, "gained"), (-0.2, -0.01, "lost"), (-0.1, 0.1, "no difference shown"), (0, 0.1, "no difference shown")],
+)
+def test_verdicts(low: float, high: float, word: str) -> None:
+    assert verdict(low, high) == word
+
+
+def test_delta_m_is_the_mean_relative_gain() -> None:
+    runs = grid(t_joint_plain=constant(0.55), t_alone_plain=constant(0.5), u_joint_plain=constant(0.72), u_alone_plain=constant(0.8))
+    [item] = overall(runs, ["t", "u"], 0.95)
+    assert item["tasks"] == pytest.approx({"t": 10, "u": -10})
+    assert item["delta_m"] == pytest.approx(0)
+    assert (item["low"], item["high"]) == (pytest.approx(0), pytest.approx(0))
+
+
+def test_delta_m_says_when_it_has_no_value() -> None:
+    runs = grid(t_joint_plain=constant(0.5), t_alone_plain=constant(0.0), u_joint_plain=constant(0.7), u_alone_plain=constant(0.8))
+    [item] = overall(runs, ["t", "u"], 0.95)
+    assert (item["delta_m"], item["undefined"]) == (None, "t alone scores no more than 0")
+    assert overall(grid(t_joint_plain=constant(0.5)), ["t"], 0.95) == []
