@@ -41,7 +41,7 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
         DataError: a canonical table is missing or lacks a label, or a task has no test row.
         ModelError: the model folder is incomplete or damaged.
     """
-    rows = test_rows(params, run.tasks, examples)
+    rows = gather(params, run.tasks, examples)
     predictor = Predictor.load(model)
     answers = [
         answer for dataset in params.datasets for answer in _answers(predictor, params, [row for row in rows if row.dataset == dataset])
@@ -52,7 +52,7 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
     temporary.replace(out / f"{run.name}.parquet")
 
 
-def test_rows(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
+def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
     """All test rows that carry a label of any of the tasks."""
     labels = {
         dataset: {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)} for dataset in params.datasets

@@ -216,7 +216,7 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
         yield "One seed: intervals cover the choice of test rows, not the luck of training. Name more in experiment.seeds to cover both."
     tail = (1 - corrected_confidence(params.evaluate.confidence, comparisons)) / 2
     if params.evaluate.resamples * tail < 1:
-        needed = int(np.ceil(1 / tail))
+        needed = int(np.ceil(1 / tail - 1e-6))
         yield f"Too few resamples for {comparisons} comparisons: set evaluate.resamples to at least {needed}."
 
 

@@ -1,0 +1,231 @@
+"""From predictions to comparisons.json, metrics.json and plots: real files of a small experiment."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mtl.errors import DataError, PipelineError
+from mtl.evaluation.predictions import SCHEMA
+from mtl.evaluation.results import evaluate, read_history
+from mtl.params import Params, parse
+
+ROWS = 60
+
+
+def settings(**changes: Any) -> Params:
+    source = {"url": "data.csv", "sha256": "0" * 64}
+    labels = {
+        "mood": {"kind": "class", "column": "mood"},
+        "rating": {"kind": "number", "column": "rating"},
+        "spans": {"kind": "tags", "column": "tags"},
+    }
+    dataset = {"source": source, "reader": {"format": "jsonl"}, "tokens": True, "labels": labels, "split": {"train": 0.5, "test": 0.5}}
+    content = {
+        "seed": 1,
+        "train": {},
+        "experiment": {},
+        "report": {},
+        "datasets": {"notes": dataset},
+        "tasks": {
+            "mood": {"type": "classification", "label": "mood"},
+            "rating": {"type": "regression", "label": "rating"},
+            "spans": {"type": "token_classification", "label": "spans"},
+        },
+        "augment": {"methods": {"synonym": {"type": "synonym"}}},
+        "encoder": {"type": "fnn"},
+        "evaluate": {"resamples": 200},
+        **changes,
+    }
+    return parse(content)
+
+
+ERRORS = {("joint", "augmented"): 0.05, ("joint", "plain"): 0.2, ("alone", "augmented"): 0.5}
+"""Share of wrong answers by model and data: joint training and augmentation both help a lot."""
+
+
+def answer(task: str, row: int, wrong: bool) -> tuple[str, str]:
+    if task == "mood":
+        gold = "glad" if row % 3 else "sad"
+        return gold, ("sad" if gold == "glad" else "glad") if wrong else gold
+    if task == "rating":
+        return repr(row / 10), repr(row / 10 + (5.0 if row % 2 else -5.0) * wrong)
+    return json.dumps(["B-x", "I-x", "O"]), json.dumps(["O", "O", "B-x"] if wrong else ["B-x", "I-x", "O"])
+
+
+def write_run(params: Params, name: str, models: Path, predictions: Path) -> None:
+    run = params.runs()[name]
+    share = ERRORS["joint" if run.model == "joint" else "alone", run.data]
+    rows = []
+    for task in sorted(run.tasks):
+        wrong = np.random.default_rng([run.seed, len(name), len(task)]).random(ROWS) < share
+        for row in range(ROWS):
+            gold, prediction = answer(task, row, bool(wrong[row]))
+            rows.append(
+                {
+                    "task": task,
+                    "dataset": "notes",
+                    "id": f"all-{row:03d}",
+                    "text": "x",
+                    "gold": gold,
+                    "prediction": prediction,
+                    "confidence": 0.5,
+                }
+            )
+    predictions.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), predictions / f"{name}.parquet")
+    records = [
+        {"step": 10, "kind": "train", "tokens": 9, "loss": dict.fromkeys(run.tasks, 0.9), "learning_rate": 0.1},
+        {"step": 10, "kind": "validation", "score": 0.5, "metrics": {"mood": {"accuracy": 0.6, "macro_f1": 0.5}}},
+    ]
+    (models / name).mkdir(parents=True, exist_ok=True)
+    (models / name / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Callable[[Params], tuple[Path, Path, Path]]:
+    """Writes the runs of an experiment; returns the folders of models, predictions and results."""
+
+    def write(params: Params) -> tuple[Path, Path, Path]:
+        folders = tmp_path / "models", tmp_path / "predictions", tmp_path / "results"
+        for name in params.runs():
+            write_run(params, name, folders[0], folders[1])
+        folders[2].mkdir(exist_ok=True)
+        return folders
+
+    return write
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+Finished = Callable[[Params], tuple[Path, Path, Path]]
+
+
+def test_the_files_say_what_the_runs_are_made_to_show(finished: Finished) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    found = read(out / "comparisons.json")
+    assert len(found["comparisons"]) == 6
+    assert {(item["kind"], item["task"]): item["verdict"] for item in found["comparisons"] if item["kind"] == "joint"} == {
+        ("joint", task): "gained" for task in params.tasks
+    }
+    assert found["corrected_confidence"] == pytest.approx(1 - 0.05 / 6)
+    assert found["overall"][0]["delta_m"] > 0
+    assert found["runs"]["joint-plain-1"]["tasks"]["mood"]["confusion"]["classes"] == ["glad", "sad"]
+    for run in found["runs"].values():
+        for task in run["tasks"].values():
+            for metric in task["metrics"].values():
+                assert metric["low"] <= metric["value"] <= metric["high"] or metric["value"] in (0, 1)
+    assert any("One seed" in warning for warning in found["warnings"])
+
+
+def test_metrics_are_few_and_well_named(finished: Finished) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    figures = read(out / "metrics.json")
+    assert list(figures) == ["score", "mood", "rating", "spans"]
+    assert list(figures["mood"]) == ["macro_f1", "joint_gain", "augmentation_gain"]
+    assert figures["score"] == pytest.approx(
+        (figures["mood"]["macro_f1"] + figures["rating"]["pearson"] + figures["spans"]["f1"]) / 3, abs=1e-4
+    )
+
+
+def test_plots_hold_the_curves_and_every_answer(finished: Finished) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    losses = rows_of(out / "plots" / "loss.csv")
+    assert losses[0] == {"step": "10", "run": "joint-augmented-1", "task": "mood", "loss": "0.9"}
+    assert {row["run"] for row in losses} == set(params.runs())
+    assert rows_of(out / "plots" / "validation.csv")[0] == {"step": "10", "run": "joint-augmented-1", "task": "mood", "score": "0.5"}
+    confusion = rows_of(out / "plots" / "confusion.csv")
+    assert len(confusion) == ROWS
+    assert {row["actual"] for row in confusion} == {"glad", "sad"}
+    copied = out / "predictions" / "joint-plain-1.parquet"
+    assert copied.read_bytes() == (predictions / copied.name).read_bytes()
+
+
+def test_same_input_same_bytes(finished: Finished, tmp_path: Path) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    again = tmp_path / "again"
+    np.random.default_rng().random(7)
+    evaluate(params, models, predictions, again)
+    files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    assert len(files) == 5 + len(params.runs())
+    assert all((out / path).read_bytes() == (again / path).read_bytes() for path in files)
+
+
+def test_seeds_are_averaged(finished: Finished) -> None:
+    params = settings(experiment={"seeds": [1, 2, 3]})
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    found = read(out / "comparisons.json")
+    group = next(item for item in found["groups"] if (item["task"], item["model"], item["data"]) == ("mood", "joint", "augmented"))
+    singles = [found["runs"][f"joint-augmented-{seed}"]["tasks"]["mood"]["metrics"]["macro_f1"]["value"] for seed in (1, 2, 3)]
+    assert group["mean"] == pytest.approx(np.mean(singles))
+    assert group["sd"] == pytest.approx(np.std(singles, ddof=1))
+    assert read(out / "metrics.json")["mood"]["macro_f1"] == pytest.approx(group["mean"], abs=1e-4)
+    assert not any("One seed" in warning for warning in found["warnings"])
+
+
+def test_an_experiment_of_one_run_has_no_comparison(finished: Finished) -> None:
+    params = settings(experiment={"joint": ["plain"], "alone": []})
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    assert read(out / "comparisons.json")["comparisons"] == []
+    assert read(out / "metrics.json")["mood"].keys() == {"macro_f1"}
+
+
+def test_missing_and_damaged_files_are_named(finished: Finished) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    broken = predictions / "joint-plain-1.parquet"
+    broken.write_bytes(b"PAR1")
+    with pytest.raises(PipelineError, match=r"joint-plain-1\.parquet: cannot be read"):
+        evaluate(params, models, predictions, out)
+    broken.unlink()
+    with pytest.raises(PipelineError, match=r"joint-plain-1\.parquet: cannot be read"):
+        evaluate(params, models, predictions, out)
+
+
+def test_runs_with_other_rows_are_not_compared(finished: Finished) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    path = predictions / "joint-plain-1.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(PipelineError, match="task mood: runs joint-augmented-1 and joint-plain-1 answer different test rows"):
+        evaluate(params, models, predictions, out)
+    pq.write_table(pq.read_table(path).slice(0, 3), path)
+    with pytest.raises(DataError, match="no test row for task"):
+        evaluate(params, models, predictions, out)
+
+
+def test_a_damaged_history_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"step": 1, "kind": "train"}\n{"step": 2, "ki')
+    with pytest.raises(PipelineError, match=r"history\.jsonl:2: is no record"):
+        read_history(path)
+
+
+def test_too_few_resamples_are_said(finished: Finished) -> None:
+    params = settings(evaluate={"resamples": 100})
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    assert any("at least 240" in warning for warning in read(out / "comparisons.json")["warnings"])
