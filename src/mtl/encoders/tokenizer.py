@@ -197,15 +197,13 @@ def _for_single_words(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _separate_words(step: dict[str, Any] | None) -> None:
-    """Have the pre-tokenizers that mark word starts by a space (RoBERTa, XLM-R and their like) mark every token's."""
+    """Have byte-level pre-tokenizers (RoBERTa's and its like) mark the start of every token by a space; metaspace ones do so anyway."""
     if step is None:
         return
     for part in step.get("pretokenizers", ()):
         _separate_words(part)
     if step["type"] == "ByteLevel":
         step["add_prefix_space"] = True
-    if step["type"] == "Metaspace":
-        step["prepend_scheme"] = "always"
 
 
 def _unknown(tokenizer: Tokenizer) -> int:

@@ -101,9 +101,9 @@ class Regression(TaskType):
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed squared error in units of the train variance, and the number of labelled rows; logits ``[rows, 1]``."""
         masked = targets.isnan()
-        # Replaced before the difference: 0 × NaN in the backward pass would poison every gradient.
-        error = logits.float().squeeze(-1) - targets.masked_fill(masked, 0.0)
-        return error.masked_fill(masked, 0.0).square().sum(), masked.logical_not().sum()
+        # Filled before the square, whose gradient would be NaN × 0 otherwise.
+        error = (logits.float().squeeze(-1) - targets).masked_fill(masked, 0.0)
+        return error.square().sum(), masked.logical_not().sum()
 
     def decode(self, logits: Tensor, word: Words | None = None, lengths: Sequence[int] | None = None) -> list[Answer]:
         """The number in the label's own units. A point estimate has no probability: the confidence is 1 always."""

@@ -118,19 +118,18 @@ def viterbi(log_probabilities: Matrix, lengths: npt.NDArray[np.int64], tags: Seq
         reached = np.take_along_axis(score, back[:, t], axis=1)
         if t == 0:
             reached[:, inside] = -np.inf
-        # A row that has ended keeps its scores: the trace back then starts from its last token.
+        # A row that has ended keeps its scores, so its best tag points to itself until the trace back reaches its last token.
         score = np.where((t < lengths)[:, None], reached + log_probabilities[:, t], score)
-    return _trace(score.argmax(1), back, lengths)
+    return _trace(score.argmax(1), back)
 
 
-def _trace(last: npt.NDArray[np.int64], back: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _trace(last: npt.NDArray[np.int64], back: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Follow the pointers from each row's best last tag to its first."""
     path = np.zeros(back.shape[:2], dtype=np.int64)
     best = last
     for t in range(back.shape[1] - 1, -1, -1):
         path[:, t] = best
-        before = np.take_along_axis(back[:, t], best[:, None], axis=1)[:, 0]
-        best = np.where(t < lengths, before, best)
+        best = np.take_along_axis(back[:, t], best[:, None], axis=1)[:, 0]
     return path
 
 
