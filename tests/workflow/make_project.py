@@ -16,6 +16,14 @@ PEOPLE, PLACES = ("Ann", "Bob Lee", "Carla", "Dan", "Eva Stone"), ("Paris", "New
 GOOD, BAD = ("good", "great", "fine", "lovely"), ("bad", "poor", "awful", "sad")
 
 
+def _words(number: int) -> tuple[str, str, str]:
+    """Three words that no other number below 1000 has in this order."""
+    sizes = ("big", "small", "long", "short", "wide", "thin", "tall", "low", "deep", "flat")
+    colours = ("red", "green", "blue", "black", "white", "brown", "pink", "grey", "gold", "violet")
+    things = ("house", "car", "river", "book", "shoe", "tree", "lamp", "boat", "chair", "bridge")
+    return sizes[number % 10], colours[number // 10 % 10], things[(number // 100 + number) % 10]
+
+
 def ratings(rows: int, seed: int = 0) -> str:
     """A CSV of texts with a rating whose sign the words give away."""
     random = Random(seed)
@@ -23,7 +31,7 @@ def ratings(rows: int, seed: int = 0) -> str:
     for number in range(rows):
         good = random.random() < 0.5
         word = random.choice(GOOD if good else BAD)
-        lines.append(f'{1.5 if good else -1.5},"the {random.choice(("food", "film", "day"))} number {number} was {word}"')
+        lines.append(f'{1.5 if good else -1.5},"the {" ".join(_words(number))} was {word}"')
     return "\n".join(lines) + "\n"
 
 
@@ -34,7 +42,7 @@ def entities(rows: int, seed: int = 0) -> str:
     for number in range(rows):
         person, place = random.choice(PEOPLE).split(), random.choice(PLACES).split()
         tagged = [(word, ("B-" if i == 0 else "I-") + "person") for i, word in enumerate(person)]
-        tagged += [("saw", "O"), (str(number), "O"), ("cars", "O"), ("in", "O")]
+        tagged += [(word, "O") for word in ("saw", *_words(number), "in")]
         tagged += [(word, ("B-" if i == 0 else "I-") + "place") for i, word in enumerate(place)]
         sentences.append("\n".join(f"{word} {tag}" for word, tag in tagged))
     return "\n\n".join(sentences) + "\n"

@@ -71,8 +71,8 @@ class Flow:
         return [str(self.state.marker(milestone, part)) for part in self.state.parts(milestone)]
 
     def shell_prefix(self) -> str:
-        """Makes ``python`` the interpreter that runs Snakemake, also where its environment is not activated."""
-        return f"export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
+        """Makes ``python`` the interpreter that runs Snakemake, also where its environment is not activated, and a failure in a pipe count."""
+        return f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
 
     def gpus_of_run(self) -> int:
         """GPUs that a training run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
