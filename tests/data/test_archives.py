@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl.data.archives import Limits, MissingMemberError, extract
+from mtl.data.archives import Limits, MissingMemberError, copy, extract
 from mtl.errors import SourceError
 
-SMALL = Limits(member=1 << 20, ratio=10, floor=1 << 16)
+SMALL = Limits(member=1 << 30, ratio=10, floor=1 << 16)
 
 
 def tar_with(path: Path, members: dict[str, bytes | tarfile.TarInfo], mode: str = "w:gz") -> Path:
@@ -94,6 +94,12 @@ def test_bombs_are_refused_before_they_fill_the_disk(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="bomb"):
             extract(path, kind, "z", tmp_path / "out", limits=SMALL)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_stream_is_held_to_its_limit() -> None:
+    assert copy(io.BytesIO(b"four"), io.BytesIO(), 4, "x") == 4
+    with pytest.raises(SourceError, match="x unpacks to more than 3 bytes"):
+        copy(io.BytesIO(b"four"), io.BytesIO(), 3, "x")
 
 
 def test_a_header_that_claims_a_huge_file_is_refused(tmp_path: Path) -> None:

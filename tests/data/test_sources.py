@@ -286,7 +286,9 @@ def test_pypi_is_a_file_system_of_fsspec(packages: Path) -> None:
 def test_pip_settings_by_precedence(tmp_path: Path) -> None:
     (tmp_path / ".config" / "pip").mkdir(parents=True)
     (tmp_path / ".config" / "pip" / "pip.conf").write_text("[global]\nindex-url = https://user/\ncert = a.pem\nextra-index-url = x\n  y\n")
-    (tmp_path / "named.conf").write_text("[global]\ntrusted-host = h:1\nindex_url = https://named/\n[install]\nfind-links = f g\n")
+    (tmp_path / "named.conf").write_text(
+        "[global]\ntrusted-host = h:1\nindex_url = https://global/\n[install]\nindex-url = https://named/\nfind-links = f g\n"
+    )
     environment = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "none"), "PIP_CONFIG_FILE": str(tmp_path / "named.conf")}
     found = pip_settings(environment)
     assert found.indexes == ("https://named/", "x", "y")

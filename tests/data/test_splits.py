@@ -1,6 +1,7 @@
 """Splits and leakage."""
 
 import itertools
+import random
 from collections import Counter
 
 from hypothesis import given
@@ -79,6 +80,22 @@ def test_leaks_are_those_that_comparing_all_pairs_finds(rows: list[tuple[str, st
     found = leaks(texts, splits)
     assert {leak.row: leak.similarity for leak in found} == brute(texts, splits)
     assert all(splits[leak.train_row] == "train" for leak in found)
+
+
+def test_near_duplicates_made_by_small_edits_are_all_found() -> None:
+    rng = random.Random(1)
+    words = ["".join(pair) for pair in itertools.product("abcdefg", repeat=2)]
+    texts, splits = [], []
+    for _ in range(60):
+        original = rng.sample(words, rng.randint(4, 16))
+        edited = [*original]
+        for _ in range(rng.randint(1, 2)):
+            edited.insert(rng.randrange(len(edited) + 1), rng.choice(words))
+        texts += [" ".join(original), " ".join(edited)]
+        splits += ["train", "test"] if rng.random() < 0.5 else ["test", "train"]
+    expected = brute(texts, splits)
+    assert {leak.row: leak.similarity for leak in leaks(texts, splits)} == expected
+    assert len(expected) > 15
 
 
 def test_normalised_keeps_letters_and_their_marks() -> None:
