@@ -12,6 +12,7 @@ import mtl.params
 from mtl.errors import ParamsError
 
 ROOT = Path(__file__).parents[1]
+TWEETS = "datasets.tweets_sentiment"
 SHIPPED = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
 
 
@@ -52,16 +53,36 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("train.precision", "fp8", "train.precision", "'auto', 'fp32', 'bf16' or 'fp16', not 'fp8'"),
         ("train.score", "f1", "train.score", "choose from: mean, entities, sentiment, intensity"),
         ("tasks.sentiment.weight", 0, "tasks.sentiment.weight", "greater than 0, not 0"),
-        ("tasks.sentiment.datasets", ["films"], "tasks.sentiment.datasets", "'films' is no data set; choose from: tweets_sentiment, tweets_entities"),
+        (
+            "tasks.sentiment.datasets",
+            ["films"],
+            "tasks.sentiment.datasets",
+            "'films' is no data set; choose from: tweets_sentiment, tweets_entities",
+        ),
         ("tasks.sentiment.datasets", ["tweets_entities"], "tasks.sentiment.label", "no label 'sentiment'; choose from: entities"),
-        ("tasks.sentiment.label", "mood", "tasks.sentiment.label", "no data set has a label 'mood'; choose from: entities, intensity, sentiment"),
+        (
+            "tasks.sentiment.label",
+            "mood",
+            "tasks.sentiment.label",
+            "no data set has a label 'mood'; choose from: entities, intensity, sentiment",
+        ),
         ("tasks.sentiment.type", "regression", "tasks.sentiment.type", "is a class; choose classification"),
         ("tasks.joint", {"type": "regression", "label": "intensity"}, "tasks.joint", "choose another"),
         ("datasets.tweets_sentiment.split", {"train": 0.8, "test": 0.1}, "datasets.tweets_sentiment.split", "must be 1, not 0.9"),
         ("datasets.tweets_sentiment.split", None, "datasets.tweets_sentiment.split", "is required where there is one source"),
         ("datasets.tweets_sentiment.source.sha256", "abc", "datasets.tweets_sentiment.source.sha256", "should match pattern"),
-        ("datasets.tweets_sentiment.labels.sentiment.column", "stars", "datasets.tweets_sentiment.labels.sentiment.column", "choose from: row, rating, text"),
-        ("datasets.tweets_sentiment.labels.sentiment.bins", {"a": [0, 2], "b": [1, 3]}, "datasets.tweets_sentiment.labels.sentiment", "overlap"),
+        (
+            "datasets.tweets_sentiment.labels.sentiment.column",
+            "stars",
+            "datasets.tweets_sentiment.labels.sentiment.column",
+            "choose from: row, rating, text",
+        ),
+        (
+            "datasets.tweets_sentiment.labels.sentiment.bins",
+            {"a": [0, 2], "b": [1, 3]},
+            "datasets.tweets_sentiment.labels.sentiment",
+            "overlap",
+        ),
         ("datasets.tweets_sentiment.reader.format", "xml", "datasets.tweets_sentiment.reader", "'xml' is unknown; choose from: 'conll'"),
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),

@@ -79,14 +79,14 @@ def _job(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Print the plan; with every fault of the settings and every source that cannot be found, if there are any."""
-    from mtl.data.sources import exists
+    from mtl.data.sources import exists, is_local
 
     params = mtl.params.load(options.file)
     faults = [
         Fault(key_of(name, part), reason)
         for name, parts in sources(params).items()
         for part, source in parts.items()
-        if (options.offline is False or not is_remote(source)) and (reason := exists(source))
+        if (options.offline is False or is_local(source)) and (reason := exists(source))
     ]
     if faults:
         raise ParamsError(str(options.file), faults)

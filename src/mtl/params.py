@@ -41,7 +41,7 @@ class Source(Section):
     ``pypi://NAME==VERSION/path/inside``."""
     sha256: Sha256 | None = None
     """sha256 of the file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path.
-    A missing sum is an error that prints the one found."""
+    Of a folder, pickles and other frameworks' weights are left out. A missing sum is an error that prints the one found."""
 
 
 # --- datasets -------------------------------------------------------------------------------------------------------
@@ -61,7 +61,8 @@ class DelimitedReader(Section):
 
     format: Literal["csv", "tsv"]
     columns: tuple[str, ...] | None = None
-    """Names of the columns where the file has no header line; without it the first line is the header."""
+    """Names of the columns where the file has no header line; without it the first line is the header.
+    ``_`` skips a column, ``_*`` at the end any number. With delimiter ``" "`` and quoting none the last one takes the rest of the line."""
     quoting: Literal["minimal", "none"] = "minimal"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """Another delimiter than the format's own."""
@@ -93,7 +94,7 @@ Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetRead
 class ClassLabel(Section):
     """A class per text: the column's own values, mapped values, or a number cut into named bins."""
 
-    kind: Literal["class"] = "class"
+    kind: Literal["class"]
     column: str
     values: dict[str, str] | None = None
     """Renames values, such as ``{"0": negative, "1": positive}``; a value not named is a malformed row."""
@@ -283,7 +284,7 @@ class TransformerEncoder(BaseEncoder):
 class SmallEncoder(BaseEncoder):
     """Encoders trained from scratch on a vocabulary learnt from the train split."""
 
-    vocabulary: Annotated[int, Field(ge=100, le=60_000)] = 8_000
+    vocabulary: Annotated[int, Field(ge=260, le=60_000)] = 8_000
     width: Annotated[int, Field(ge=8, le=4096)] = 128
 
 

@@ -19,23 +19,6 @@ pytestmark = pytest.mark.workflow
 BELOW_TRAIN = ["evaluate all", "predict joint-augmented-1", "report all", "train joint-augmented-1"]
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after its first run, to be copied."""
-    project = Project.make(tmp_path_factory.mktemp("finished") / "project")
-    parts = project.snakemake()
-    assert len(only(parts, *MILESTONES)) == 2 + 2 + 2 + 4, parts
-    project.commit("first run")
-    return project
-
-
-@pytest.fixture
-def project(finished: Project, tmp_path: Path) -> Project:
-    """A project of its own, as after a first run; DVC's cache comes along."""
-    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True, copy_function=shutil.copy2)
-    return Project(tmp_path / "project")
-
-
 def clean(project: Project) -> None:
     """Both tools agree that there is nothing to do."""
     assert "Nothing to be done" in project.run("snakemake", "--cores", "2")
@@ -221,7 +204,9 @@ def test_stages_and_milestones_agree() -> None:
 
 
 def test_the_workflow_passes_snakemakes_linter() -> None:
-    done = subprocess.run(["snakemake", "--lint", "json"], cwd=ROOT, capture_output=True, text=True, check=False, env=Project(ROOT).environment)
+    done = subprocess.run(
+        ["snakemake", "--lint", "json"], cwd=ROOT, capture_output=True, text=True, check=False, env=Project(ROOT).environment
+    )
     found = json.loads(done.stdout)
     titles = {lint["title"] for part in ("rules", "snakefiles") for entry in found.get(part, []) for lint in entry["lints"]}
     # The environment is one for all rules: .venv, made from pyproject.toml and constraints.txt.

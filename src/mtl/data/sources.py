@@ -50,7 +50,7 @@ def fetch(source: Source, out: Path, *, progress: bool = False, key: str = "sour
             if found == source.sha256:
                 return _publish(path, out)
         base = chain_of(source.url).base
-        if source.sha256 is None or _is_local(base) or base.startswith("pypi://"):  # a release of a package never changes
+        if source.sha256 is None or is_local(base) or base.startswith("pypi://"):  # a release of a package never changes
             break
     raise _sum_error(source, found, key)
 
@@ -75,7 +75,7 @@ def exists(source: Source) -> str | None:
         elif _is_web(chain.base):
             with packages.client(packages.pip_settings()) as session:
                 downloads.probe(chain.base, session)
-        elif _is_local(chain.base):
+        elif is_local(chain.base):
             _look_inside(chain)
         else:
             downloads.probe_any(chain.base)
@@ -130,7 +130,7 @@ def _obtain(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool)
 
 def _base(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
     """The innermost part of a chain: a local path, a path in the cache, or a path in the scratch folder."""
-    if _is_local(url):
+    if is_local(url):
         return _local(url)
     if url.startswith("pypi://"):
         target = folder / "package" / _name(packages.parse_url(url).path or packages.parse_url(url).name)
@@ -144,7 +144,8 @@ def _base(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -
     return downloads.download_any(url, cache, _is_skipped, progress=progress, fresh=fresh)
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Whether a URL names a file or folder of this machine."""
     return url.startswith(("file://", "local://")) or ("://" not in url and "::" not in url)
 
 

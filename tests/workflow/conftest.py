@@ -1,0 +1,29 @@
+"""A small real project after its first run."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mtl.pipeline.milestones import MILESTONES
+from workflow.make_project import Project, only
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after its first run, to be copied."""
+    project = Project.make(tmp_path_factory.mktemp("finished") / "project")
+    parts = project.snakemake()
+    assert len(only(parts, *MILESTONES)) == 2 + 2 + 2 + 4, parts
+    project.commit("first run")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A project of its own, as after a first run; DVC's cache comes along."""
+    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True, copy_function=shutil.copy2)
+    return Project(tmp_path / "project")

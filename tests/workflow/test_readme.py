@@ -1,0 +1,78 @@
+"""Every command of the README runs: on a small project, in the order in which a reader meets them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import mtl.params
+from workflow.make_project import ROOT, Project
+
+pytestmark = pytest.mark.workflow
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+OTHERWISE = {
+    "make test": "it runs this test",
+    "source .venv/bin/activate": "the tests' environment is active",
+    "snakemake --cores 8 --configfile examples/reviews/params.yaml": "tests/test_examples.py runs the examples on samples",
+}
+"""Commands that are not run here, and why."""
+
+
+def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
+    project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
+    (project.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n\nthe day was sad\n")
+    project.commit("ready")
+    shutil.copy(ROOT / "Makefile", project.folder)
+    (project.folder / ".venv").symlink_to(Path(shutil.which("snakemake") or "").parents[1])
+    outputs = {}
+    for command in COMMANDS:
+        if command in OTHERWISE:
+            continue
+        line = command.replace("make run", "make -o .venv/run -o apertium run").replace("--task sentiment", "--task mood")
+        line = line.replace("train.learning_rate=0.0001", "train.learning_rate=0.001")
+        outputs[command] = project.run("bash", "-o", "pipefail", "-c", line)
+    assert "data/report/report.html" in outputs["make run"] or "Nothing to be done" in outputs["make run"]
+    assert "as stated" in outputs["python -m mtl checksums --write"]
+    assert "joint-augmented-1: mood, names" in outputs["python -m mtl check"]
+    assert "built train joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
+    assert "built train joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
+    assert "learning_rate" in outputs["dvc params diff"]
+    (command,) = (command for command in COMMANDS if command.startswith("echo"))
+    answer = json.loads(outputs[command].splitlines()[-1])
+    assert answer["mood"]["label"] in {"good", "bad"}
+    assert isinstance(answer["names"]["entities"], list)
+    (command,) = (command for command in COMMANDS if command.endswith("texts.txt"))
+    answers = [json.loads(line) for line in outputs[command].splitlines() if line.startswith("{")]
+    assert [set(answer) for answer in answers] == [{"text", "mood"}] * 3
+    assert answers[1]["mood"] is None
+
+
+def test_the_example_of_own_data_runs(tmp_path: Path) -> None:
+    """The README's datasets and tasks, put into params.yaml, with files such as it describes."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    project = Project.make(tmp_path / "project")
+    content = (project.folder / "params.yaml").read_text()
+    before, after = content.split("datasets:\n")[0], content.split("\naugment:\n")[1]
+    (project.folder / "params.yaml").write_text(f"{before}{block}\naugment:\n{after}")
+    (project.folder / "mine").mkdir()
+    shutil.copy(project.folder / "input/names.conll", project.folder / "mine/names.conll")
+    rows = (project.folder / "input/mood.csv").read_text().replace("rating,text", "stars,text").replace("-1.5,", "2,").replace("1.5,", "4,")
+    (project.folder / "mine/reviews.csv").write_text(rows)
+    assert "stated: None" in project.run("python", "-m", "mtl", "checksums", "--write")
+    assert "3 jobs" not in project.run("python", "-m", "mtl", "check")
+    assert "train joint-augmented-1" in project.snakemake()
+    params = mtl.params.load(project.folder / "params.yaml")
+    assert set(json.loads((project.folder / "data/results/metrics.json").read_text())) >= set(params.tasks)
+
+
+def test_links_and_paths_exist() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+    tree = README.split("## The files")[1]
+    for path in re.findall(r"^    (src/mtl/[\w./]+|workflow/\w+|params\.yaml|dvc\.yaml)", tree, flags=re.MULTILINE):
+        assert (ROOT / path).exists(), path
