@@ -86,7 +86,7 @@ def _check(options: argparse.Namespace) -> None:
         Fault(key_of(name, part), reason)
         for name, parts in sources(params).items()
         for part, source in parts.items()
-        if (options.offline is False or is_local(source)) and (reason := exists(source))
+        if (options.offline is False or is_local(source.url)) and (reason := exists(source))
     ]
     if faults:
         raise ParamsError(str(options.file), faults)

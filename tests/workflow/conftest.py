@@ -1,12 +1,9 @@
 """A small real project after its first run."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mtl.pipeline.milestones import MILESTONES
 from workflow.make_project import Project, only

@@ -18,7 +18,7 @@ COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.s
 OTHERWISE = {
     "make test": "it runs this test",
     "source .venv/bin/activate": "the tests' environment is active",
-    "snakemake --cores 8 --configfile examples/reviews/params.yaml": "tests/test_examples.py runs the examples on samples",
+    "snakemake --cores 8 --configfile examples/reviews/params.yaml": "tests/workflow/test_examples.py runs the examples on samples",
 }
 """Commands that are not run here, and why."""
 
