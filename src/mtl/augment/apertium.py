@@ -1,0 +1,103 @@
+"""Round trips through Apertium, the rule-based translator of Debian, as a chain of processes.
+
+Its chain keeps state between sentences and can stall, so: a fresh chain for each chunk of texts, closed by the end of its input; a
+numbered blank behind each text, by which answers are told apart; and a time limit, after which the chain is ended and the chunk is
+tried again, then halved, until the single text that stalls it is left without an answer.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+
+PIVOTS: dict[str, tuple[str, str]] = {"eo": ("en-eo", "eo-en"), "es": ("eng-spa", "spa-eng")}
+"""Pivot language to the modes that lead there and back."""
+
+INSTALL = "apt-get install apertium apertium-eo-en apertium-eng-spa (Debian, Ubuntu)"
+
+_SPECIAL = re.compile(r"[][{}^$/\\@<>*~+#]")
+_LOOSE = re.compile(r" ([.,;:!?]+)(?= |$)")
+_SENTINEL = re.compile(r"\[\n(\d+)\n\]")
+
+
+def available(pivots: Sequence[str]) -> str | None:
+    """None if Apertium has these pivots, else one line that says what is missing and how to install it."""
+    if shutil.which("apertium") is None:
+        return f"Apertium is not installed; install it: {INSTALL}"
+    listed = subprocess.run(["apertium", "-l"], capture_output=True, text=True, check=False).stdout.split()
+    missing = [mode for pivot in pivots for mode in PIVOTS[pivot] if mode not in listed]
+    return f"Apertium lacks {', '.join(missing)}; install it: {INSTALL}" if missing else None
+
+
+def round_trip(texts: Sequence[str], pivot: str, seconds: float | None = None) -> list[str | None]:
+    """Translate plain texts from English to the pivot language and back.
+
+    Args:
+        texts: the answers of one call depend on one another. A text that is not plain (see ``is_plain``) is not sent.
+        pivot: a key of ``PIVOTS``.
+        seconds: time limit of a chunk, one way; by default a minute and a fifth of a second for each text.
+
+    Returns:
+        The answers; None for a text that stalled the chain or was lost.
+    """
+    answers: list[str | None] = [None] * len(texts)
+    plain = [place for place, text in enumerate(texts) if is_plain(text)]
+    waiting = [(0, len(plain), 2)] if plain else []
+    while waiting:
+        start, end, tries = waiting.pop()
+        found = _chunk([texts[place] for place in plain[start:end]], pivot, 60 + 0.2 * (end - start) if seconds is None else seconds)
+        if found is not None:
+            for place, answer in zip(plain[start:end], found, strict=True):
+                answers[place] = answer
+        elif tries > 1:
+            waiting.append((start, end, tries - 1))
+        elif end - start > 1:
+            middle = (start + end) // 2
+            waiting += [(middle, end, 1), (start, middle, 1)]
+    return answers
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is printable ASCII, without the characters to which Apertium's stream gives a meaning."""
+    return text.isascii() and text.isprintable() and not _SPECIAL.search(text)
+
+
+def _chunk(texts: Sequence[str], pivot: str, seconds: float) -> list[str] | None:
+    """The answers to a chunk; None if the chain stalled, failed or lost an answer."""
+    # The full stop ends the sentence whatever the text ends with; it is taken off the answer again.
+    stream: bytes | None = "".join(f"{text} .[][\n{number}\n]" for number, text in enumerate(texts)).encode()
+    for mode in PIVOTS[pivot]:
+        stream = None if stream is None else _run(["apertium", "-u", "-f", "none", mode], stream, seconds)
+    if stream is None:
+        return None
+    parts = _SENTINEL.split(stream.decode("utf-8", "replace"))
+    if [int(number) for number in parts[1::2]] != list(range(len(texts))):
+        return None
+    return [_text(answer) for answer in parts[0:-1:2]]
+
+
+def _text(answer: str) -> str:
+    """An answer without the marks of the stream, the full stop that was added, and spaces before punctuation."""
+    words = " ".join(_SPECIAL.sub(" ", answer).split()).removesuffix(".").rstrip()
+    return _LOOSE.sub(r"\1", words)
+
+
+def _run(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
+    """What a command makes of its input; None if it fails, or is ended with all its children when the time is up."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    try:
+        output, _ = process.communicate(data, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+    return output if process.returncode == 0 else None

@@ -1,0 +1,84 @@
+"""Our augmenters wherever one of nlpaug is expected: the same ``augment(data, n, num_thread)``, the same shapes.
+
+``TextAugmenter`` needs no nlpaug. A flow of nlpaug accepts instances of nlpaug's own class only: ``for_nlpaug`` makes one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from mtl.augment import AUGMENTERS
+from mtl.augment.randomness import Stream
+from mtl.data.schema import schema, text_of
+from mtl.errors import AugmentError
+from mtl.params import AugmentMethod
+
+
+class TextAugmenter:
+    """An augmenter of plain texts, called as one of nlpaug is.
+
+    Calls with one text differ from one another, and a new object with the same seed gives the same answers in the same order.
+
+    Raises:
+        AugmentError: the method's engine is not installed.
+    """
+
+    include_detail = False  # asked and set by nlpaug's flows, as is the next
+    parent_change_seq = 0
+    device = "cpu"
+
+    def __init__(self, method: AugmentMethod, seed: int = 0) -> None:
+        self.method, self.seed = method, seed
+        self.name = method.type
+        missing = AUGMENTERS[method.type].available(method)
+        if missing:
+            raise AugmentError(missing)
+        self._calls: Counter[str] = Counter()
+
+    def augment(self, data: str | Iterable[str] | None, n: int = 1, num_thread: int = 1) -> list[str]:
+        """Variants of one text (a list of ``n``) or of several (one each).
+
+        A text of which no variant can be made comes back as it is, as in nlpaug; no data give ``[]``. ``num_thread`` is ignored.
+        """
+        if not data:
+            return []
+        texts = [data] * n if isinstance(data, str) else list(data)
+        return self._augment(texts)
+
+    def _augment(self, texts: Sequence[str]) -> list[str]:
+        ids = []
+        for text in texts:
+            ids.append(f"{self._calls[text]}:{text}")
+            self._calls[text] += 1
+        one = self.method.model_copy(update={"copies": 1})
+        variants = AUGMENTERS[self.method.type](one, Stream(self.seed, self.name)).augment(_rows(texts, ids)).to_pylist()
+        return [
+            text if variant["reason"] else text_of(variant["tokens"], variant["space_after"])
+            for text, variant in zip(texts, variants, strict=True)
+        ]
+
+    @classmethod
+    def is_duplicate(cls, dataset: Sequence[Any], data: Any) -> bool:
+        """Whether data are among those seen; asked by nlpaug's flows."""
+        return data in dataset
+
+
+def for_nlpaug(augmenter: TextAugmenter) -> Any:
+    """The same augmenter as an instance of ``nlpaug.Augmenter``, as nlpaug's flows demand. Imports nlpaug."""
+    import nlpaug
+
+    adapted = type("TextAugmenter", (TextAugmenter, nlpaug.Augmenter), {})
+    made: Any = object.__new__(adapted)
+    made.__dict__.update(augmenter.__dict__)
+    return made
+
+
+def _rows(texts: Sequence[str], ids: Sequence[str]) -> pa.Table:
+    """Texts as rows of a canonical table."""
+    content = [
+        {"id": name, "split": "train", "tokens": words, "space_after": [True] * (len(words) - 1) + [False]}
+        for name, words in zip(ids, (text.split(" ") for text in texts), strict=True)
+    ]
+    return pa.Table.from_pylist(content, schema=schema({}))

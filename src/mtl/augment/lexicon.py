@@ -1,0 +1,48 @@
+"""Which words are English, and which of them deny: what the filters of back-translation ask."""
+
+import re
+from functools import lru_cache
+
+# Words whose work is grammar; the dictionary of inflections knows nouns, verbs, adjectives and adverbs only.
+_GRAMMAR_WORDS = """
+a an the this that these those i me my mine myself you your yours yourself yourselves he him his himself she her hers herself it its
+itself we us our ours ourselves they them their theirs themselves who whom whose which what whatever whoever whichever one oneself
+someone somebody something anyone anybody anything everyone everybody everything nobody nothing none no not nor neither either both and
+or but if unless until till while whereas although though because since as than so yet when whenever where wherever why how however
+whether of in on at to for from by with without within into onto upon about above across after against along among amid around before
+behind below beneath beside besides between beyond despite down during except inside like near off out outside over past per through
+throughout toward towards under underneath unlike up via worth am is are was were be been being have has had do does did can could may
+might must shall should will would ought cannot let each every all any some few many much more most several such other others another
+same own here there now then thus hence very too also just only even still again once twice never ever always often yes oh ok okay
+please hello two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
+twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion first second third whereby wherein therefore
+"""
+_GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
+_CLITIC = re.compile(r"(?i)(n't|'(?:s|m|d|re|ve|ll))$")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_DENYING_WORDS = """
+no not never none nobody nothing nowhere neither nor cannot without
+dont doesnt didnt cant couldnt wont wouldnt isnt arent wasnt werent havent hasnt hadnt aint shouldnt
+"""
+_NEGATIONS = frozenset(_DENYING_WORDS.split())
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case, contractions whole."""
+    return [word.lower() for word in _WORD.findall(text.replace("’", "'"))]
+
+
+@lru_cache(maxsize=100_000)
+def known(word: str) -> bool:
+    """Whether a lower-case word, or what stands before its clitic, is English."""
+    from lemminflect import getAllLemmas
+
+    stem = _CLITIC.sub("", word)
+    return (
+        word in _GRAMMAR or stem in _GRAMMAR or word in ("won't", "can't", "shan't", "ain't", "y'all", "let's") or bool(getAllLemmas(stem))
+    )
+
+
+def negations(text: str) -> int:
+    """How many words of a text deny something."""
+    return sum(word in _NEGATIONS or word.endswith("n't") for word in words(re.sub(r"(?i)\b(\w+) (n['’]t)\b", r"\1\2", text)))

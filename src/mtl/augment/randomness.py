@@ -1,0 +1,61 @@
+"""Counter-based randomness: each draw is a hash of where it is used, never the next number of a shared generator.
+
+So a shard is the same for any number of cores, in any order, alone or with others. The mixing step is that of splitmix64
+(Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators").
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def mix(words: Words) -> Words:
+    """The finaliser of splitmix64, element by element: every input bit moves about half of the output bits."""
+    words = (words ^ (words >> np.uint64(30))) * _FIRST
+    words = (words ^ (words >> np.uint64(27))) * _SECOND
+    return words ^ (words >> np.uint64(31))
+
+
+def uniform(words: Words) -> npt.NDArray[np.float64]:
+    """Draws as numbers in [0, 1)."""
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class Stream(NamedTuple):
+    """The randomness of one augmentation method under one seed."""
+
+    seed: int
+    method: str
+
+    def key(self, row_id: str) -> int:
+        """A number of 64 bits for a row."""
+        data = f"{self.seed}\0{self.method}\0{row_id}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+
+    def keys(self, row_ids: Iterable[str]) -> Words:
+        """``key`` of each row, [rows]."""
+        return np.fromiter((self.key(row_id) for row_id in row_ids), dtype=np.uint64)
+
+
+def draws(keys: Words, copy: int, positions: npt.NDArray[np.int64] | int, purpose: int = 0) -> Words:
+    """One word of 64 random bits for each key and position.
+
+    Args:
+        keys: [n], of ``Stream.keys``.
+        copy: which variant of the row.
+        positions: [n] or one number, such as a token's index in its row.
+        purpose: tells draws apart that one position needs for several ends.
+    """
+    # arrays of one element, not scalars: only arrays wrap around in silence
+    counter = np.atleast_1d(np.asarray(positions, dtype=np.uint64)) * np.uint64(4) + np.uint64(purpose)
+    variant = mix(keys + (np.array([copy], dtype=np.uint64) + np.uint64(1)) * _GOLDEN)
+    return mix(variant + (counter + np.uint64(1)) * _GOLDEN)

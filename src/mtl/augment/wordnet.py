@@ -1,0 +1,239 @@
+"""The synonym table: built once from WordNet's dictionary files, shipped as ``synonyms.tsv.gz``.
+
+A word gets a synonym only where three things hold: its form has one dominant lemma and part of speech, the synonym shares a sense
+that is frequent for both, and the synonym can be inflected the same way. An encoder, where one is given, removes pairs whose
+embeddings are far apart. Each line of the table is ``word<TAB>synonym,synonym,...``, sorted. Whether a swap would need another
+article (a or an) is left to the one who swaps: ``starts_with_vowel_sound`` tells.
+
+WordNet: Miller (1995), "WordNet: a lexical database for English". Its licence lies beside the table.
+"""
+
+import gzip
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mtl.errors import AugmentError
+
+TABLE = Path(__file__).with_name("synonyms.tsv.gz")
+PARTS = {"noun": "NOUN", "verb": "VERB", "adj": "ADJ", "adv": "ADV"}
+_PART_OF_NUMBER = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}
+
+DOMINANT = 0.6  # least share of a form's count that its lemma and part of speech must have
+FREQUENT = 0.2  # least share of a lemma's count that a sense must have, for the word and for its synonym
+COSINE = 0.5  # least similarity of the two words' embeddings
+_WORD = re.compile(r"[a-z]{3,}")
+_TAGS = {"NOUN": ("NN", "NNS"), "VERB": ("VB", "VBP", "VBZ", "VBG", "VBD", "VBN"), "ADJ": ("JJ", "JJR", "JJS"), "ADV": ("RB", "RBR", "RBS")}
+_CONSONANT_SOUND = re.compile(r"(eu|ewe|one(?!i)|once|u(?=[bcfknrst][aeiou]|ni)(?!nim|nin))")
+_VOWEL_SOUND = re.compile(r"(hour|honest|honou?r|heir)")
+# Words whose work is grammar: WordNet knows them only in rare other senses, or swapping them bends the sentence.
+_GRAMMAR_WORDS = """
+be am is are was were been being have has had having do does did done doing will would shall should can could may might must not no nor
+never none nothing and but for yet who whom whose which what when where why how that this these those there here all any both each few
+more most other some such only own same than too very just now then once more most much many one two three four five six seven eight
+nine ten hundred thousand million billion get gets got getting gotten let lets make makes made making go goes went gone going come comes
+came coming take takes took taken taking give gives gave given giving put puts well good used god away back forth lot lots kind sort
+someone somebody anyone anybody everyone everybody something anything everything individual about against between into through during
+before after above below from down off over under again further out
+"""
+_GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
+
+
+class Lemma(NamedTuple):
+    """A dictionary word and its part of speech (``noun``, ``verb``, ``adj`` or ``adv``)."""
+
+    word: str
+    part: str
+
+
+class Dictionary(NamedTuple):
+    """What the table needs of WordNet: sense counts of each lemma, and the lemmas of each synset."""
+
+    senses: dict[Lemma, dict[str, int]]
+    """Lemma to ``{synset: count}``; synsets are named ``part:offset``. Senses that were never counted have 0."""
+    members: dict[str, tuple[str, ...]]
+    """Synset to its words as WordNet spells them."""
+
+
+def read(dict_folder: Path) -> Dictionary:
+    """Read WordNet's ``index.*``, ``data.*`` and ``cntlist.rev``.
+
+    Raises:
+        AugmentError: a file is missing.
+    """
+    needed = [dict_folder / "cntlist.rev", *(dict_folder / f"{kind}.{part}" for kind in ("index", "data") for part in PARTS)]
+    missing = [path.name for path in needed if not path.is_file()]
+    if missing:
+        raise AugmentError(f"{dict_folder}: no WordNet dictionary, {', '.join(missing)} missing; install it: apt-get install wordnet-base")
+    counts = _sense_counts(dict_folder / "cntlist.rev")
+    senses: dict[Lemma, dict[str, int]] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    for part in PARTS:
+        members |= _synsets(dict_folder / f"data.{part}", part)
+        for lemma, offsets in _index(dict_folder / f"index.{part}", part):
+            senses[lemma] = {f"{part}:{offset}": counts.get((lemma, number), 0) for number, offset in enumerate(offsets, 1)}
+    return Dictionary(senses, members)
+
+
+def _lines(path: Path) -> Iterable[list[str]]:
+    """The fields of each entry; the licence at the top is indented."""
+    with path.open(encoding="ascii") as file:
+        yield from (line.split() for line in file if not line.startswith(" "))
+
+
+def _sense_counts(path: Path) -> dict[tuple[Lemma, int], int]:
+    """How often each numbered sense was seen in WordNet's tagged texts."""
+    counts: dict[tuple[Lemma, int], int] = {}
+    for key, number, count in _lines(path):
+        word, _, sense = key.partition("%")
+        counts[Lemma(word, _PART_OF_NUMBER[sense[0]]), int(number)] = int(count)
+    return counts
+
+
+def _index(path: Path, part: str) -> Iterable[tuple[Lemma, list[str]]]:
+    """Each lemma with its synsets' offsets, in the order of its sense numbers."""
+    for fields in _lines(path):
+        yield Lemma(fields[0], part), fields[len(fields) - int(fields[2]) :]
+
+
+def _synsets(path: Path, part: str) -> dict[str, tuple[str, ...]]:
+    """The words of each synset; the markers of an adjective's position, such as ``(p)``, are cut off."""
+    found = {}
+    for fields in _lines(path):
+        words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+        found[f"{part}:{fields[0]}"] = tuple(word.partition("(")[0] for word in words)
+    return found
+
+
+def starts_with_vowel_sound(word: str) -> bool:
+    """Whether ``an`` rather than ``a`` stands before a lower-case word."""
+    if _VOWEL_SOUND.match(word):
+        return True
+    return word[0] in "aeiou" and not _CONSONANT_SOUND.match(word)
+
+
+def pairs(dictionary: Dictionary) -> dict[str, list[str]]:
+    """Every word form with its candidate synonyms, before the encoder's filter."""
+    totals = {lemma: sum(senses.values()) for lemma, senses in dictionary.senses.items()}
+    forms = _forms(totals)
+    found: dict[str, list[str]] = {}
+    for form, readings in sorted(forms.items()):
+        lemma = max(readings, key=lambda reading: (totals[reading], reading))
+        if form in _GRAMMAR or totals[lemma] < DOMINANT * sum(totals[reading] for reading in readings):
+            continue
+        words = [word for synonym in _synonyms(lemma, dictionary, totals) for word in _inflected(form, lemma, synonym)]
+        kept = sorted({word for word in words if word != form and _WORD.fullmatch(word)})
+        if kept:
+            found[form] = kept
+    return found
+
+
+def _forms(totals: Mapping[Lemma, int]) -> dict[str, set[Lemma]]:
+    """Each inflected form to the counted lemmas that it may belong to."""
+    from lemminflect import getAllInflections
+
+    forms: dict[str, set[Lemma]] = defaultdict(set)
+    for lemma, total in totals.items():
+        if total and _WORD.fullmatch(lemma.word):
+            forms[lemma.word].add(lemma)
+            for spellings in getAllInflections(lemma.word, upos=PARTS[lemma.part]).values():
+                for form in spellings:
+                    forms[form].add(lemma)
+    return {form: lemmas for form, lemmas in forms.items() if _WORD.fullmatch(form)}
+
+
+def _synonyms(lemma: Lemma, dictionary: Dictionary, totals: Mapping[Lemma, int]) -> list[Lemma]:
+    """Single-word lemmas of the same part of speech that share a sense which is frequent for both."""
+    found = []
+    for synset, count in dictionary.senses[lemma].items():
+        if not count or count < FREQUENT * totals[lemma]:
+            continue
+        for word in dictionary.members[synset]:
+            other = Lemma(word, lemma.part)
+            if not _WORD.fullmatch(word) or word == lemma.word or word in _GRAMMAR:
+                continue
+            # an adverb in -ly and one without rarely stand in the same place: completely, whole
+            alike = lemma.part != "adv" or word.endswith("ly") == lemma.word.endswith("ly")
+            if alike and _frequent(other, synset, dictionary, totals):
+                found.append(other)
+    return found
+
+
+def _frequent(lemma: Lemma, synset: str, dictionary: Dictionary, totals: Mapping[Lemma, int]) -> bool:
+    """Whether a lemma often has this sense; of a lemma that was never counted, whether it is the first."""
+    senses = dictionary.senses[lemma]
+    if not totals[lemma]:
+        return next(iter(senses)) == synset
+    return senses[synset] >= max(1, FREQUENT * totals[lemma])
+
+
+def _inflected(form: str, lemma: Lemma, synonym: Lemma) -> list[str]:
+    """The synonym's form for all inflections that ``form`` may be; none where they differ (``cut`` is past and present)."""
+    from lemminflect import getInflection
+
+    spellings_of = {tag: getInflection(lemma.word, tag, inflect_oov=False) for tag in _TAGS[PARTS[lemma.part]]}
+    tags = [tag for tag, spellings in spellings_of.items() if spellings[:1] == (form,)] or [
+        tag for tag, spellings in spellings_of.items() if form in spellings
+    ]
+    if not tags:
+        return [synonym.word] if form == lemma.word else []
+    found = {getInflection(synonym.word, tag, inflect_oov=False)[:1] for tag in tags}
+    return [spelling[0] for spelling in found if spelling] if len(found) == 1 else []
+
+
+def _cosines(found: Mapping[str, list[str]], encoder: Path) -> dict[tuple[str, str], float]:
+    """Cosine of the mean-pooled embeddings of each pair's words."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    words = sorted({*found, *(word for others in found.values() for word in others)})
+    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    model = AutoModel.from_pretrained(encoder, local_files_only=True).eval()
+    rows = []
+    with torch.inference_mode():
+        for start in range(0, len(words), 256):
+            batch = tokenizer(words[start : start + 256], padding=True, return_tensors="pt")
+            hidden = model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1)
+            rows.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy())
+    vectors = np.concatenate(rows)
+    place = {word: row for row, word in enumerate(words)}
+    return {(form, word): float(vectors[place[form]] @ vectors[place[word]]) for form, others in found.items() for word in others}
+
+
+def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:
+    """Build the table from a folder of WordNet dictionary files; same input, same bytes.
+
+    Args:
+        dict_folder: such as ``/usr/share/wordnet`` of Debian's ``wordnet-base``.
+        encoder: folder of a sentence encoder in Hugging Face form; ``None`` skips its filter.
+        out: the file to write.
+
+    Raises:
+        AugmentError: the dictionary is missing or incomplete.
+    """
+    found = pairs(read(dict_folder))
+    if encoder is not None:
+        cosine = _cosines(found, encoder)
+        found = {form: [word for word in others if round(cosine[form, word], 3) >= COSINE] for form, others in found.items()}
+    lines = "".join(f"{form}\t{','.join(others)}\n" for form, others in found.items() if others)
+    temporary = out.with_name(f".{out.name}.tmp")
+    temporary.write_bytes(gzip.compress(lines.encode(), compresslevel=9, mtime=0))
+    temporary.replace(out)
+
+
+def load(table: Path = TABLE) -> dict[str, tuple[str, ...]]:
+    """Each word of a table with its synonyms.
+
+    Raises:
+        AugmentError: the table cannot be read.
+    """
+    try:
+        lines = gzip.decompress(table.read_bytes()).decode().splitlines()
+        return {word: tuple(others.split(",")) for word, others in (line.split("\t") for line in lines)}
+    except (OSError, EOFError, ValueError) as error:
+        raise AugmentError(f"{table}: cannot be read as a synonym table: {error}") from None
