@@ -38,7 +38,11 @@ def settings(**train: Any) -> Params:
                 "rating": {"type": "regression", "label": "rating"},
             },
             "augment": {"shards": 1, "share": 0.5, "methods": {"swap": {"type": "synonym"}}},
-            "encoder": {"type": "fnn", "width": 16, "vocabulary": 100, "window": 1, "layers": 1, "max_length": 16} | encoder,
+            "seed": 1,
+            "experiment": {},
+            "evaluate": {},
+            "report": {},
+            "encoder": {"type": "fnn", "width": 16, "vocabulary": 300, "window": 1, "layers": 1, "max_length": 32} | encoder,
             "train": {"epochs": 2, "batch_tokens": 150, "learning_rate": 5e-3, "head_learning_rate": 1e-2, "eval_every": 4} | train,
         }
     )

@@ -62,8 +62,8 @@ class GradientNorm(Balancer):
     Norms change slowly, so they are measured in every ``INTERVAL``-th step only and in between carried on as a running mean.
     """
 
-    INTERVAL = 10
-    MOMENTUM = 0.7
+    INTERVAL = 20
+    MOMENTUM = 0.5
     """Share of the running mean that a new measurement leaves in place."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:

@@ -88,6 +88,8 @@ class Progress:
     padded: int = 0
     rows: int = 0
     seconds: float = 0.0
+    """Time spent in steps; that of validation is kept apart, so that tokens per second mean training."""
+    validating: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Losses since the last record, by task."""
@@ -134,7 +136,7 @@ class Loop:
             TrainingError: too many steps had no finite loss or gradient.
             Preempted: the process was asked to end; the state is saved.
         """
-        now = self.progress
+        now, saved = self.progress, -1
         self.model.train()
         while not now.stopped:
             began = time.perf_counter()
@@ -144,12 +146,16 @@ class Loop:
             if now.step % max(1, self.steps // RECORDS) == 0 or now.step == self.steps:
                 show(now.step, self._record())
             if now.step % self.settings.eval_every == 0 or now.step == self.steps:
+                began = time.perf_counter()
                 self._validate()
+                now.validating += time.perf_counter() - began
                 # A stopped run needs no checkpoint: all that is left to do is to write the model.
                 if not now.stopped:
                     save(now.step, self.state_dict())
+                    saved = now.step
             if asked_to_stop() and not now.stopped:
-                save(now.step, self.state_dict())
+                if saved != now.step:
+                    save(now.step, self.state_dict())
                 raise Preempted(f"stopped after step {now.step} of {self.steps}; the same command goes on from here")
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -210,7 +216,8 @@ class Loop:
                 continue
             size = [size[0] + batch.real, size[1] + batch.mask.numel()]
             losses = self._losses(batch.to(self.device), present, counts)
-            # The one point of a step at which the host waits for the device: it must know that all is finite before it goes on.
+            # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
+            # before it goes on. Nowhere else in a step.
             numbers = torch.stack([losses[task].detach() for task in present]).tolist()
             if broken := {task for task, number in zip(present, numbers, strict=True) if not math.isfinite(number)}:
                 return broken

@@ -283,7 +283,7 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "stopped": now.stopped,
         "epochs": dict.fromkeys(used, now.step / loop.epoch_steps),
         "rows": {name: int((groups == list(params.datasets).index(name)).sum()) for name in used},
-        "seconds": now.seconds,
+        "seconds": now.seconds + now.validating,
         "tokens": now.tokens,
         "padding_share": 1 - now.tokens / max(now.padded, 1),
         "tokens_per_second": now.tokens / now.seconds if now.seconds else 0.0,

@@ -1,0 +1,104 @@
+"""A saved model gives the same answers anywhere, and a folder that is no model is named."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.errors import ModelError
+from mtl.params import Params
+from mtl.training import model as models
+from mtl.training.predictor import Predictor
+from mtl.training.run import train
+
+ROWS = [["the", "film", "was", "great"], [], ["we", "saw", "Oslo", "and", "Lima"], ["\u200b"], ["x"] * 100, ["awful"]]
+CHILD = """
+import json, sys, torch
+from pathlib import Path
+from mtl.training.predictor import Predictor
+torch.set_num_threads(1)
+found = Predictor.load(Path(sys.argv[1]), "cpu").predict(json.loads(sys.argv[2]))
+print(json.dumps({task: [[a.text, repr(a.confidence)] for a in answers] for task, answers in found.items()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(project: Path, make_settings: Callable[..., Params], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out, params = tmp_path_factory.mktemp("model"), make_settings(epochs=1)
+    train(params, params.runs()["joint-plain-1"], project / "examples", project / "shards", None, out)
+    return out
+
+
+def test_a_new_process_gives_identical_answers(folder: Path) -> None:
+    found = Predictor.load(folder, "cpu").predict(ROWS)
+    here = {task: [[answer.text, repr(answer.confidence)] for answer in answers] for task, answers in found.items()}
+    done = subprocess.run([sys.executable, "-c", CHILD, str(folder), json.dumps(ROWS)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == here
+
+
+def test_answers_come_in_the_order_of_the_rows(folder: Path) -> None:
+    predictor = Predictor.load(folder, "cpu")
+    together = predictor.predict(ROWS, batch_tokens=20)
+    for i, row in enumerate(ROWS):
+        for task, answers in predictor.predict([row]).items():
+            if task == "rating":
+                assert answers[0].value == pytest.approx(together[task][i].value, rel=1e-4)
+            else:
+                assert answers[0].value == together[task][i].value
+    assert [len(answer.value) for answer in together["names"] if isinstance(answer.value, tuple)] == [len(row) for row in ROWS]
+
+
+def test_tasks_can_be_chosen(folder: Path) -> None:
+    predictor = Predictor.load(folder, "cpu")
+    assert predictor.predict(ROWS, ["mood"]).keys() == {"mood"}
+    assert predictor.predict([], ["mood"]) == {"mood": []}
+    with pytest.raises(ModelError, match="no task 'weather'; choose from: names, mood, rating"):
+        predictor.predict(ROWS, ["weather"])
+
+
+def test_saved_again_it_is_the_same_file(folder: Path, tmp_path: Path) -> None:
+    models.save(models.load(folder), tmp_path, {})
+    assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+def _version(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format": 99}))
+
+
+def _task(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    del config["tasks"]["mood"]
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _truncate(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+
+
+DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
+    (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
+    (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+    (lambda folder: shutil.rmtree(folder), "config.json is missing"),
+    (lambda folder: (folder / "config.json").write_text("{"), "config.json: is not readable"),
+    (lambda folder: (folder / "config.json").write_text("[]"), "config.json: is not readable"),
+    (lambda folder: (folder / "config.json").write_text('{"format": 1}'), "config.json: lacks 'encoder'"),
+    (_version, "format is 99; this version reads 1"),
+    (_task, r"model.safetensors: does not fit config.json: .*mood"),
+    (_truncate, "model.safetensors: does not fit config.json"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path, damage: Callable[[Path], Any], message: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    damage(copy)
+    with pytest.raises(ModelError, match=f"(?s){message}"):
+        models.load(copy)

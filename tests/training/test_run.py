@@ -1,0 +1,311 @@
+"""A run as a whole: what it leaves behind, and that neither kills nor repeats change a bit of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mtl.data import schema
+from mtl.errors import DataError, TrainingError
+from mtl.params import Params, Run
+from mtl.tasks import Answer
+from mtl.training.loop import _one_answer
+from mtl.training.run import Preempted, train
+
+Maker = Callable[[str], Path]
+Settings = Callable[..., Params]
+
+
+def run(params: Params, name: str, project: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Train a run by its name; its facts."""
+    train(params, params.runs()[name], project / "examples", project / "shards", None, out, **options)
+    facts: dict[str, Any] = json.loads((out / "run.json").read_text())
+    return facts
+
+
+def history(out: Path, kind: str) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == kind]
+
+
+def timeless(out: Path) -> list[dict[str, Any]]:
+    """History without the times."""
+    return [
+        {k: v for k, v in record.items() if k != "tokens_per_second"} for kind in ("train", "validation") for record in history(out, kind)
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(project: Path, make_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a joint run that nothing disturbed."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("finished")
+    run(make_settings(), "joint-augmented-1", project, out)
+    return out
+
+
+def test_the_folder_holds_the_model_and_its_record(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == [
+        "config.json",
+        "history.jsonl",
+        "model.safetensors",
+        "run.json",
+        "tokenizer.json",
+    ]
+    weights = load_file(finished / "model.safetensors")
+    assert {name.split(".")[0] for name in weights} == {"encoder", "heads"}
+    assert {name.split(".")[1] for name in weights if name.startswith("heads")} == {"names", "mood", "rating"}
+    config = json.loads((finished / "config.json").read_text())
+    assert (config["format"], config["max_length"], config["encoder"]["type"]) == (1, 32, "fnn")
+    assert (config["tasks"]["mood"]["type"], config["tasks"]["mood"]["label"]) == ("classification", "mood")
+    assert config["tasks"]["mood"]["state"]["classes"] == ["bad", "good"]
+
+
+def test_run_json_says_what_was_done(finished: Path) -> None:
+    facts = json.loads((finished / "run.json").read_text())
+    assert (facts["run"], facts["model"], facts["data"], facts["seed"]) == ("joint-augmented-1", "joint", "augmented", 1)
+    assert facts["rows"] == {"reviews": 80, "places": 40}
+    assert facts["epochs"] == {"reviews": pytest.approx(2, abs=0.1), "places": pytest.approx(2, abs=0.1)}
+    assert (facts["precision"], facts["threads"], facts["stopped"]) == ("fp32", 1, "end")
+    assert 0 < facts["best_step"] <= facts["steps"]
+    assert 0 <= facts["padding_share"] < 0.3
+    assert facts["parameters"] == sum(tensor.numel() for tensor in load_file(finished / "model.safetensors").values())
+    assert facts["warnings"] == []
+    assert {"tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "device", "versions", "tasks"} <= facts.keys()
+
+
+def test_history_has_losses_weights_norms_and_scores(finished: Path) -> None:
+    steps, validations = history(finished, "train"), history(finished, "validation")
+    for field in ("loss", "weight", "gradient_norm"):
+        assert steps[-1][field].keys() == {"names", "mood", "rating"}
+    assert all(0.3 < loss < 3 for loss in steps[0]["loss"].values())
+    facts = json.loads((finished / "run.json").read_text())
+    best = max(validations, key=lambda record: record["score"])
+    assert (best["step"], best["score"]) == (facts["best_step"], facts["best_score"])
+    assert best["score"] == pytest.approx(
+        np.mean([best["metrics"]["names"]["f1"], best["metrics"]["mood"]["macro_f1"], best["metrics"]["rating"]["pearson"]])
+    )
+
+
+def test_every_task_is_learnt(project: Path, make_settings: Settings, empty: Maker) -> None:
+    out = empty("long")
+    run(make_settings(epochs=12, eval_every=20), "joint-plain-1", project, out)
+    metrics = history(out, "validation")[-1]["metrics"]
+    assert metrics["names"]["f1"] > 0.9
+    assert metrics["mood"]["accuracy"] > 0.9
+    assert metrics["rating"]["pearson"] > 0.8
+
+
+def test_a_repeat_is_equal_to_the_last_bit(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
+    again = empty("again")
+    torch.manual_seed(99)  # what is drawn outside must not matter, nor be disturbed
+    ambient = torch.random.get_rng_state()
+    run(make_settings(), "joint-augmented-1", project, again)
+    assert torch.equal(torch.random.get_rng_state(), ambient)
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (again / name).read_bytes() == (finished / name).read_bytes()
+    assert timeless(again) == timeless(finished)
+
+
+def test_seeds_give_other_weights(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
+    other = empty("other")
+    params = make_settings()
+    train(params, params.runs()["joint-augmented-1"].model_copy(update={"seed": 2}), project / "examples", project / "shards", None, other)
+    assert (other / "model.safetensors").read_bytes() != (finished / "model.safetensors").read_bytes()
+
+
+def test_alone_gets_the_same_updates_with_the_same_rows(
+    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtl.training import loop
+
+    seen: dict[str, list[list[float]]] = {}
+    batches = loop.Loop._batches
+
+    def spy(self: loop.Loop) -> list[Any]:
+        made = batches(self)
+        ratings = [value for batch in made if "rating" in batch.targets for value in batch.targets["rating"].tolist()]
+        seen.setdefault(",".join(self.model.tasks), []).append(sorted(r for r in ratings if r == r))
+        return made
+
+    monkeypatch.setattr(loop.Loop, "_batches", spy)
+    params = make_settings()
+    facts = [run(params, name, project, empty(name)) for name in ("joint-augmented-1", "joint-plain-1", "alone_rating-augmented-1")]
+    assert facts[0]["steps"] == facts[1]["steps"] == facts[2]["steps"]
+    assert facts[2]["rows"] == {"reviews": 80}
+    joint, alone = seen["names,mood,rating"], seen["rating"]
+    assert joint[: len(alone)] == alone
+    assert all(alone)
+
+
+def test_killed_at_many_points_it_ends_as_if_it_had_not_been(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
+    out = empty("killed")
+    script = Path(__file__).with_name("killed.py")
+    points = ("4", "7", "write:1", "13", "end", "finish")
+    arguments = [make_settings().model_dump_json(), "joint-augmented-1", str(project), str(out), "", *points]
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+    assert timeless(out) == timeless(finished)
+    assert not (out / "checkpoint").exists()
+
+
+def test_sigterm_saves_and_the_next_call_goes_on(
+    finished: Path, project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtl.training import loop
+
+    out, step = empty("terminated"), loop.Loop._step
+
+    def terminated(self: loop.Loop) -> None:
+        step(self)
+        if self.progress.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(loop.Loop, "_step", terminated)
+    with pytest.raises(Preempted, match=r"stopped after step 6 of \d+;") as caught:
+        run(make_settings(), "joint-augmented-1", project, out)
+    assert caught.value.exit_status == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [path.name for path in sorted((out / "checkpoint").iterdir())] == ["0000000004.pt", "0000000006.pt"]
+    monkeypatch.setattr(loop.Loop, "_step", step)
+    run(make_settings(), "joint-augmented-1", project, out)
+    assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+
+
+def test_a_thread_can_train_too(project: Path, make_settings: Settings, empty: Maker) -> None:
+    out = empty("thread")
+    thread = threading.Thread(target=run, args=(make_settings(epochs=0.5), "joint-plain-1", project, out))
+    thread.start()
+    thread.join()
+    assert (out / "run.json").is_file()
+
+
+def test_a_foreign_checkpoint_is_not_gone_on_from(
+    finished: Path, project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = empty("foreign")
+    with monkeypatch.context() as patch:
+        patch.setattr("mtl.training.checkpoint.remove", lambda folder: None)
+        run(make_settings(learning_rate=1e-3), "joint-augmented-1", project, out)
+    facts = run(make_settings(), "joint-augmented-1", project, out)
+    assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+    assert len([w for w in facts["warnings"] if "belongs to another run" in w]) == 2
+
+
+def test_early_stopping_keeps_the_best_weights(project: Path, make_settings: Settings, empty: Maker) -> None:
+    from mtl.training import model as models
+    from mtl.training.predictor import Predictor
+
+    out = empty("early")
+    facts = run(make_settings(epochs=30, eval_every=5, patience=2, score="mood"), "joint-plain-1", project, out)
+    validations = history(out, "validation")
+    assert facts["stopped"] == "early"
+    assert validations[-1]["step"] == facts["steps"] == facts["best_step"] + 10
+    assert facts["best_score"] == max(v["metrics"]["mood"]["macro_f1"] for v in validations)
+    rows = schema.read(project / "examples" / "reviews.parquet").to_pylist()
+    rows = [row for row in rows if row["split"] == "validation"]
+    found = Predictor(models.load(out)).predict([row["tokens"] for row in rows], ["mood"])["mood"]
+    best = next(v for v in validations if v["step"] == facts["best_step"])
+    assert np.mean([a.value == row["mood"] for a, row in zip(found, rows, strict=True)]) == pytest.approx(
+        best["metrics"]["mood"]["accuracy"]
+    )
+
+
+# --- odd data ---------------------------------------------------------------------------------------------------------
+
+
+def changed(project: Path, out: Path, dataset: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    """A copy of the project with the rows of one data set changed; no shards."""
+    (out / "examples").mkdir()
+    (out / "shards").mkdir()
+    for path in (project / "examples").glob("*.parquet"):
+        table = pq.read_table(path)
+        if path.stem == dataset:
+            table = pa.Table.from_pylist([change(row) for row in table.to_pylist()], schema=table.schema)
+        schema.write(table, out / "examples" / path.name)
+    return out
+
+
+def test_what_the_data_lacks_is_said(project: Path, make_settings: Settings, empty: Maker) -> None:
+    def odd(row: dict[str, Any]) -> dict[str, Any]:
+        long = ["word"] * 40
+        more = {
+            "tokens": [*row["tokens"], *long, "Oslo"],
+            "names": [*row["names"], *["O"] * 40, "B-city"],
+            "space_after": [True] * (len(row["tokens"]) + 41),
+        }
+        if row["split"] == "test":
+            return row | {"names": ["B-river", *row["names"][1:]]}
+        return row | more if row["id"] == "all-0" else row
+
+    params = make_settings(epochs=0.5, precision="bf16")
+    facts = run(params, "joint-plain-1", changed(project, empty("odd"), "places", odd), empty("out"))
+    text = "\n".join(facts["warnings"])
+    assert "names: the test split has B-river, never seen in training" in text
+    assert "encoder.max_length 32 cuts" in text
+    assert "1 train rows, with 1 gold entities" in text
+    assert "precision bf16 on a CPU" in text
+    assert facts["precision"] == "bf16"
+
+
+def test_an_augmented_run_without_variants_says_so(
+    project: Path, make_settings: Settings, empty: Maker, make_table: Callable[..., pa.Table]
+) -> None:
+    folder = changed(project, empty("none"), "", lambda row: row)
+    for name in ("reviews", "places"):
+        schema.write(make_table(name, []), folder / "shards" / f"{name}-00000-of-00001.parquet")
+    facts = run(make_settings(epochs=0.5), "joint-augmented-1", folder, empty("out"))
+    assert sum("has no variants: its shards are empty" in warning for warning in facts["warnings"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "gold", "warns"),
+    [
+        ([("O", "O"), ("O",)], ['["O", "B-x"]', '["O"]'], True),
+        ([("O", "B-x"), ("O",)], ['["O", "B-x"]', '["O"]'], False),
+        (["good", "good"], ["good", "bad"], True),
+        (["good", "good"], ["good", "good"], False),
+        ([0.5, 0.5], ["1.0", "2.0"], True),
+        ([0.5, 0.6], ["1.0", "2.0"], False),
+    ],
+)
+def test_a_head_that_says_one_thing_only_is_named(given: list[Any], gold: list[str], warns: bool) -> None:
+    warning = _one_answer("task", [Answer(value, 1.0) for value in given], gold)
+    assert (warning is not None and warning.startswith("task: the head answers ")) == warns
+
+
+def test_without_validation_rows_the_last_weights_are_kept(project: Path, make_settings: Settings, empty: Maker) -> None:
+    folder = empty("unvalidated")
+    changed(project, folder, "places", lambda row: row | {"split": "train"})
+    params = make_settings(epochs=1)
+    lone = params.runs()["alone_names-augmented-1"].model_copy(update={"data": "plain"})
+    out = empty("out")
+    train(params, lone, folder / "examples", folder / "shards", None, out)
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["best_step"], facts["stopped"]) == (facts["steps"], "end")
+    assert "names: no validation row has its label" in facts["warnings"]
+
+
+def test_faulty_input_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:
+    params, run_ = make_settings(), Run(tasks=("names", "mood", "rating"), model="joint", data="augmented", seed=1)
+    with pytest.raises(DataError, match=r"reviews\.parquet"):
+        train(params, run_, empty("nothing"), project / "shards", None, empty("out"))
+    with pytest.raises(DataError, match=r"reviews-00000-of-00001\.parquet"):
+        train(params, run_, project / "examples", empty("nothing"), None, empty("out"))
+    unlabelled = changed(project, empty("unlabelled"), "places", lambda row: row | {"names": None})
+    with pytest.raises(TrainingError, match="task 'names': no train row of places has a label 'names'"):
+        train(params, run_.model_copy(update={"data": "plain"}), unlabelled / "examples", project / "shards", None, empty("out"))
