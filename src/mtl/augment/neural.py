@@ -33,11 +33,11 @@ class RoundTrip:
         """
         import torch
 
-        self._models = self._models or [_load(name, source) for name, source in self._sources]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # sums must not depend on the number of cores
         try:
             with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+                self._models = self._models or [_load(name, source) for name, source in self._sources]  # which draws, too
                 torch.manual_seed(self._stream.key(f"{copy}\0{texts[0] if texts else ''}") >> 1)
                 answers = list(texts)
                 for tokenizer, model in self._models:

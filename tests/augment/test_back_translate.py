@@ -1,0 +1,125 @@
+"""Entities come back whole or the row is dropped, whatever a translator does."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl.augment import apertium
+from mtl.augment.back_translate import BackTranslateAugmenter, Row, _judged, _row
+from mtl.augment.randomness import Stream
+from mtl.augment.shards import entities
+from mtl.augment.variants import Variant
+from mtl.data.schema import legal_iob2
+from mtl.params import BackTranslate
+
+from .rows import HOSTILE, tagged, tagged_rows, texts, tokens
+
+needs_apertium = pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="Apertium is not installed")
+
+
+def row_of(words: list[str], tags: list[str] | None) -> Row:
+    return _row({**tokens(words), "entities": tags}, ["entities"])
+
+
+def judged(row: Row, answer: str) -> Variant:
+    return _judged(row, 0, 0, answer)
+
+
+def test_what_is_sent():
+    row = row_of(["It", "'s", "Bob", "Ray", ",", "see", "http://a.b", "(", "now", ")", ":)", "!"], ["O", "O", "B-p", "I-p", *["O"] * 8])
+    assert row.text == "It's Qzbaq, see Qzbeq (now) Qzbiq!"
+    assert row_of(["Qzbaq", "really", "ppl"], None).text == "Qzbeq really Qzbiq"  # a name that is taken, a word that is not known
+
+
+def test_entities_return_with_their_tokens_and_tags():
+    row = row_of(["Today", "New", "York", "'s", "dogs", "barked", "."], ["O", "B-geo", "I-geo", "O", "O", "O", "O"])
+    assert row.text == "Today Qzbaq's dogs barked."
+    found = judged(row, "The dogs of Qzbaq barked today.")
+    assert found.reason is None
+    assert found.tokens == ["The", "dogs", "of", "New", "York", "barked", "today", "."]
+    assert found.tags == {"entities": ["O", "O", "O", "B-geo", "I-geo", "O", "O", "O"]}
+    assert found.space_after == [True] * 7 + [False]
+    assert judged(row, "Qzbaq's dogs didn't bark").reason == "negation"
+    assert judged(row, "Qzbaq's hounds bark").tokens == ["New", "York", "'s", "hounds", "bark"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("I believe Qzbaq is good", None),
+        ("I think Qzbaq is good", "unchanged"),
+        ("i  think qzbaq is good", "placeholder"),
+        ("I believe it is good", "placeholder"),
+        ("Qzbaq I believe Qzbaq is good", "placeholder"),
+        ("I believe Qzbaqde is good", "placeholder"),
+        ("I believe Qzbaq Qzbeq is good", "placeholder"),
+        ("I believe Qzbaq is bona", "made-up word"),
+        ("I believe Qzbaq isn't good", "negation"),
+        ("Qzbaq is", "length"),
+        ("", "placeholder"),
+    ],
+)
+def test_filters(answer: str, reason: str | None):
+    assert judged(row_of(["I", "think", "@bob", "is", "good"], None), answer).reason == reason
+
+
+def test_capitals_of_moved_words_do_not_stay():
+    row = row_of(["@bob", "thanks", "to", "you"], None)
+    assert judged(row, "Qzbaq Thank you a lot").tokens == ["@bob", "thank", "you", "a", "lot"]
+    assert judged(row_of(["Bad", "mood"], None), "Good mood").tokens == ["Good", "mood"]
+    assert judged(row_of(["bad", "mood"], None), "Good mood").tokens == ["good", "mood"]
+
+
+def test_contractions_are_written_as_in_the_row():
+    assert judged(row_of(["I'm", "here"], ["O", "O"]), "It's here").tokens == ["It's", "here"]
+    assert judged(row_of(["I", "'m", "here"], ["O", "O", "O"]), "It's here").tokens == ["It", "'s", "here"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    tagged_rows(),
+    st.lists(st.sampled_from([*HOSTILE, "good", "dogs", "'s", "."]), max_size=6),
+    st.integers(0, 2**32),
+    st.sampled_from([" ", ""]),
+)
+def test_any_answer_gives_aligned_tags_or_a_reason(content: tuple[list[str], list[str]], noise: list[str], seed: int, gap: str):
+    words, tags = content
+    row = row_of(words, tags)
+    shuffled = [*row.text.split(), *noise]
+    random.Random(seed).shuffle(shuffled)
+    found = judged(row, gap.join(shuffled))
+    if found.reason is None:
+        assert found.tags["entities"] is not None
+        assert len(found.tokens) == len(found.space_after) == len(found.tags["entities"])
+        assert legal_iob2(found.tags["entities"])
+        assert entities(found.tokens, found.tags["entities"]) == entities(words, tags)
+
+
+def augmented(rows: Any, **options: Any) -> list[dict[str, Any]]:
+    spec = BackTranslate(type="back_translate", **options)
+    found: list[dict[str, Any]] = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(rows).to_pylist()
+    return found
+
+
+@needs_apertium
+def test_pivots_are_taken_in_turn():
+    rows = texts("I think that this is a really amazing film about a small dog.", "@a @b", "")
+    found = augmented(rows, copies=3)
+    assert [(row["copy"], row["row"]) for row in found] == [(copy, row) for copy in range(3) for row in range(3)]
+    assert found[0]["reason"] is None
+    assert found[0]["tokens"] != found[3]["tokens"]
+    assert found[0]["tokens"] == found[6]["tokens"]
+    assert {row["reason"] for row in found if row["row"] > 0} == {"unchanged"}
+
+
+@needs_apertium
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(st.lists(tagged_rows(), min_size=20, max_size=20))
+def test_hostile_rows_through_the_real_chain(content: list[tuple[list[str], list[str]]]):
+    for row in augmented(tagged(*content), copies=2):
+        assert row["reason"] != "no answer"
+        if row["reason"] is None:
+            assert entities(row["tokens"], row["entities"]) == entities(*content[row["row"]])
