@@ -1,0 +1,134 @@
+"""What augmentation made, kept and dropped, and samples with the changes and entities marked."""
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mtl.augment.variants import REASONS
+from mtl.params import Params
+from mtl.report.inputs import Inputs, Json, read_rows
+from mtl.report.text import percent, signed, whole
+
+MISSING = "engine missing"
+REJECTED = 2
+"""Dropped rows shown for each method and reason."""
+
+
+class Piece(NamedTuple):
+    """A stretch of text: tokens of one entity, or one token outside of any."""
+
+    tokens: list[tuple[str, bool]]
+    """Text with the space after it, and whether the other side of the pair lacks it."""
+    type: str | None
+    """Entity type."""
+
+
+def audit(params: Params, inputs: Inputs) -> list[Json]:
+    """For each data set its methods with counts, samples and dropped rows."""
+    return [
+        {"dataset": name, "rows": sum(shard["rows"] for shard in inputs.counts[name]), "methods": _methods(params, inputs, name)}
+        for name in params.datasets
+    ]
+
+
+def _methods(params: Params, inputs: Inputs, dataset: str) -> list[Json]:
+    names = dict.fromkeys(method for shard in inputs.counts[dataset] for method in shard["methods"])
+    samples = _samples(params, inputs, dataset) if names else {}
+    return [
+        {
+            "name": name,
+            **_totals([shard["methods"][name] for shard in inputs.counts[dataset] if name in shard["methods"]]),
+            "samples": samples.get(name, []),
+            "rejected": _rejected([shard.get(name, {}) for shard in inputs.rejected[dataset]]),
+        }
+        for name in names
+    ]
+
+
+def _totals(shards: Sequence[Json]) -> Json:
+    """Counts of a method over all shards."""
+    made, kept = (sum(shard[key] for shard in shards) for key in ("made", "kept"))
+    dropped: Counter[str] = Counter()
+    for shard in shards:
+        dropped.update(shard["dropped"])
+    reasons = [
+        {"reason": reason, "count": count, "share": count / made if made else 0.0, "told": REASONS.get(reason, "")}
+        for reason, count in dropped.most_common()
+    ]
+    notes = [str(shard["note"]) for shard in shards if shard.get("note")]
+    missing = notes[0] if notes else "the engine is not installed" if MISSING in dropped else None
+    return {"made": made, "kept": kept, "share": kept / made if made else 0.0, "dropped": reasons, "missing": missing}
+
+
+def _rejected(shards: Sequence[dict[str, list[Json]]]) -> list[Json]:
+    """The first samples of each reason."""
+    by_reason: dict[str, list[Json]] = {}
+    for shard in shards:
+        for reason, rows in shard.items():
+            by_reason.setdefault(reason, []).extend(rows)
+    return [{"reason": reason, **row} for reason, rows in sorted(by_reason.items()) for row in rows[:REJECTED]]
+
+
+def finding(audits: Sequence[Json]) -> str:
+    """How much there is of new rows."""
+    rows = sum(audit["rows"] for audit in audits)
+    kept = sum(method["kept"] for audit in audits for method in audit["methods"])
+    made = sum(method["made"] for audit in audits for method in audit["methods"])
+    if not made:
+        return "No augmentation was asked for." if not any(audit["methods"] for audit in audits) else "No row was augmented."
+    return f"{whole(kept)} variants of {whole(rows)} training rows were kept, {percent(kept / made)} of those made."
+
+
+def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Json]]:
+    """By method the variants whose ids have the lowest hash: a fixed choice that favours no part of the file."""
+    wanted = params.report.samples
+    ids = [row for path in inputs.shards[dataset] for row in read_rows(path, ["id", "augmenter"])]
+    chosen: dict[str, list[str]] = {}
+    for row in sorted(ids, key=lambda row: hashlib.blake2b(row["id"].encode(), digest_size=8).digest()):
+        found = chosen.setdefault(row["augmenter"], [])
+        if len(found) < wanted:
+            found.append(row["id"])
+    flat = {id_ for found in chosen.values() for id_ in found}
+    if not flat:
+        return {}
+    variants = {row["id"]: row for path in inputs.shards[dataset] for row in read_rows(path, filters=[("id", "in", flat)])}
+    parents = {row["parent_id"] for row in variants.values()}
+    originals = {row["id"]: row for row in read_rows(inputs.examples[dataset], filters=[("id", "in", parents)])}
+    labels = list(params.datasets[dataset].labels)
+    return {
+        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], labels) for id_ in found] for method, found in chosen.items()
+    }
+
+
+def pair(original: Json, variant: Json, labels: Sequence[str]) -> Json:
+    """An original and its variant side by side, with changed tokens and entities marked, and the labels of the text."""
+    old, new = original["tokens"], variant["tokens"]
+    same = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    kept_old = {block.a + i for block in same for i in range(block.size)}
+    kept_new = {block.b + i for block in same for i in range(block.size)}
+    told = {name: _label(variant[name]) for name in labels if variant[name] is not None and not isinstance(variant[name], list)}
+    return {
+        "id": variant["id"],
+        "original": pieces(original, labels, kept_old),
+        "variant": pieces(variant, labels, kept_new),
+        "labels": told,
+    }
+
+
+def _label(value: Any) -> str:
+    return signed(value, 2) if isinstance(value, float) else str(value)
+
+
+def pieces(row: Json, labels: Sequence[str], kept: set[int]) -> list[Piece]:
+    """A row as stretches of text."""
+    tags = next((row[name] for name in labels if isinstance(row[name], list)), None) or ["O"] * len(row["tokens"])
+    found: list[Piece] = []
+    for i, (token, space, tag) in enumerate(zip(row["tokens"], row["space_after"], tags, strict=True)):
+        part = (token + " " * space, i not in kept)
+        if tag.startswith("I-") and found:
+            found[-1].tokens.append(part)
+        else:
+            found.append(Piece([part], tag[2:] or None))
+    return found

@@ -1,0 +1,193 @@
+"""Figures of training and of answers: curves, balance, confusion, entity types, numbers."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from markupsafe import Markup
+
+from mtl.evaluation.results import joint_run
+from mtl.params import Params
+from mtl.report.findings import group_name, group_style, metric_name
+from mtl.report.inputs import Inputs, Json, read_rows
+from mtl.report.svg import Point, Series, dumbbells, line_chart, scatter
+from mtl.report.text import percent, score
+
+BINS = 60
+"""Points of a curve, at most; more would be noise at this size."""
+CLOUD = 500
+"""Rows of a scatter plot, at most."""
+TYPES = 20
+"""Entity types or classes in a figure, at most: the most frequent ones."""
+
+
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """At most ``BINS`` points: means of runs of neighbours."""
+    size = -(-len(points) // BINS) if points else 1
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+
+
+def _series(inputs: Inputs, task: str, value: Callable[[Json], float | None], thin: bool) -> list[Series]:
+    """A line for each run of a task, from the records that have the value."""
+    lines = []
+    for name, run in inputs.comparisons["runs"].items():
+        if task in run["tasks"]:
+            points = [(float(record["step"]), found) for record in inputs.histories[name] if (found := value(record)) is not None]
+            lines.append(Series(group_name(run), group_style(run), thinned(points) if thin else points))
+    return [line for line in lines if line.points]
+
+
+def loss_curves(inputs: Inputs) -> list[Json]:
+    """For each task the training loss of all its runs."""
+    found = []
+    for task in inputs.comparisons["tasks"]:
+        lines = _series(inputs, task, lambda record: record.get("loss", {}).get(task), thin=True)  # noqa: B023 - used at once
+        ends = f"from {lines[0].points[0][1]:.2f} to {lines[0].points[-1][1]:.2f} in the joint run" if lines else "not recorded"
+        found.append({"title": task, "finding": ends, "figure": line_chart(f"{task}: training loss", lines, "step")})
+    return found
+
+
+def score_curves(inputs: Inputs) -> list[Json]:
+    """For each task the validation score of all its runs."""
+    found = []
+    for task, about in inputs.comparisons["tasks"].items():
+        metric = about["metric"]
+        lines = _series(inputs, task, lambda record: record.get("metrics", {}).get(task, {}).get(metric), thin=False)  # noqa: B023
+        best = max(lines[0].points, key=lambda point: point[1]) if lines else None
+        told = f"joint run best at step {best[0]:g}: {score(best[1])}" if best else "not recorded"
+        figure = line_chart(f"{task}: {metric_name(metric)} on validation", lines, "step", dots=True)
+        found.append({"title": f"{task}: {metric_name(metric)}", "finding": told, "figure": figure})
+    return found
+
+
+def balance_curves(inputs: Inputs, run: str) -> list[Json]:
+    """How the tasks of a joint run share the encoder: loss, gradient norm and weight, a line for each task."""
+    records = [record for record in inputs.histories[run] if record["kind"] == "train"]
+    figures = [
+        ("loss", "Training loss", "about 1 is what a guess without reading the text scores"),
+        ("gradient_norm", "Gradient norm on the encoder", "what each task would pull with, left to itself"),
+        ("weight", "Balancing weight", "what each task's pull is multiplied by"),
+    ]
+    return [
+        {
+            "title": title,
+            "finding": told,
+            "figure": line_chart(f"{title} by task, run {run}", _by_task(records, key, inputs), "step", zero=True),
+        }
+        for key, title, told in figures
+    ]
+
+
+def _by_task(records: Sequence[Json], key: str, inputs: Inputs) -> list[Series]:
+    lines = []
+    for i, task in enumerate(inputs.comparisons["tasks"]):
+        points = [(float(record["step"]), float(record[key][task])) for record in records if task in record.get(key, {})]
+        lines.append(Series(task, f"task{i % 6}", thinned(points)))
+    return [line for line in lines if line.points]
+
+
+def shares(records: Iterable[Json], tasks: Sequence[str]) -> list[Json]:
+    """Each task's mean share of the loss, of the gradient, and of the gradient after balancing, over all training records."""
+    records = [record for record in records if record["kind"] == "train"]
+    measures: list[tuple[str, Callable[[Json, str], float]]] = [
+        ("of the loss", lambda record, task: record.get("loss", {}).get(task, 0.0)),
+        ("of the gradient", lambda record, task: record.get("gradient_norm", {}).get(task, 0.0)),
+        (
+            "of the gradient, balanced",
+            lambda record, task: record.get("gradient_norm", {}).get(task, 0.0) * record.get("weight", {}).get(task, 1.0),
+        ),
+    ]
+    found = [(name, {task: sum(measure(record, task) for record in records) for task in tasks}) for name, measure in measures]
+    return [
+        {"name": name, "parts": [(task, i % 6, value / sum(sums.values())) for i, (task, value) in enumerate(sums.items())]}
+        for name, sums in found
+        if sum(sums.values()) > 0
+    ]
+
+
+def confusions(params: Params, inputs: Inputs) -> list[Json]:
+    """For each classification task of the joint run a matrix of actual (rows) against predicted classes (columns)."""
+    run = inputs.comparisons["runs"][joint_run(params).name]
+    found = []
+    for task, content in run["tasks"].items():
+        if "confusion" in content:
+            classes, counts = content["confusion"]["classes"], content["confusion"]["counts"]
+            rows = [_confusion_row(name, i, row) for i, (name, row) in enumerate(zip(classes, counts, strict=True))]
+            found.append({"task": task, "classes": classes, "rows": rows, "finding": _confused(classes, counts)})
+    return found
+
+
+def _confusion_row(name: str, right: int, counts: Sequence[int]) -> Json:
+    total = sum(counts)
+    cells = [{"count": count, "share": count / total if total else 0.0, "right": i == right} for i, count in enumerate(counts)]
+    return {"name": name, "cells": cells, "total": total}
+
+
+def _confused(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """The most frequent mistake."""
+    wrong = [(counts[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j]
+    most = max(wrong, default=(0, 0, 0))
+    if most[0] == 0:
+        return "no mistakes"
+    count, i, j = most
+    return f"most frequent mistake: {percent(count / sum(counts[i]))} of {classes[i]} taken for {classes[j]}"
+
+
+def types(params: Params, inputs: Inputs) -> list[Json]:
+    """For each task with classes or entity types their F1 in the headline joint run and, where there is one, in the run alone."""
+    joint = joint_run(params)
+    found = []
+    for task, about in inputs.comparisons["tasks"].items():
+        sides = {"joint": joint.name, "alone": f"alone_{task}-{joint.data}-{joint.seed}"}
+        runs = {side: inputs.comparisons["runs"][run]["tasks"][task]["per_type"] for side, run in sides.items() if run in inputs.runs}
+        if not runs["joint"]:
+            continue
+        names = sorted(runs["joint"], key=lambda name: (-runs["joint"][name]["support"], name))
+        shown = names[:TYPES]
+        rows = [_type_row(name, runs) for name in shown]
+        what = "entity type" if about["type"] == "token_classification" else "class"
+        styles = {side: f"{side} {joint.data}" for side in runs}
+        figure = dumbbells(f"{task}: F1 by {what}", rows, styles)
+        found.append({"title": f"{task}: F1 by {what}", "finding": _extremes(shown, runs["joint"], len(names)), "figure": figure})
+    return found
+
+
+def _type_row(name: str, runs: dict[str, Json]) -> tuple[str, str, dict[str, float]]:
+    values = {side: float(by_type[name]["f1"]) for side, by_type in runs.items() if name in by_type}
+    return name, f"n = {runs['joint'][name]['support']:g}", values
+
+
+def _extremes(names: Sequence[str], scores: Json, total: int) -> str:
+    best, worst = (choose(names, key=lambda name: float(scores[name]["f1"])) for choose in (max, min))
+    told = (
+        f"{best} {score(scores[best]['f1'])}, {worst} {score(scores[worst]['f1'])}"
+        if best != worst
+        else f"{best} {score(scores[best]['f1'])}"
+    )
+    return told if total == len(names) else f"{told}; the {len(names)} most frequent of {total}"
+
+
+def scatters(params: Params, inputs: Inputs) -> list[Json]:
+    """For each regression task gold against prediction of the headline joint run."""
+    run = joint_run(params).name
+    found = []
+    for task, about in inputs.comparisons["tasks"].items():
+        if about["type"] == "regression":
+            rows = read_rows(inputs.predictions[run], ["gold", "prediction"], [("task", "=", task)])
+            points = [(float(row["gold"]), float(row["prediction"])) for row in rows[:: -(-len(rows) // CLOUD) or 1]]
+            spread = _spread(points)
+            figure = scatter(f"{task}: gold and prediction", points, "gold", "prediction")
+            found.append({"title": task, "finding": spread, "figure": figure})
+    return found
+
+
+def _spread(points: Sequence[Point]) -> str:
+    if not points:
+        return "no rows"
+    near = sum(abs(x - y) <= 1 for x, y in points) / len(points)
+    return f"{percent(near)} of predictions are within 1 of the gold number"
+
+
+def stacked(parts: Sequence[tuple[str, float]]) -> Markup:
+    """A bar of parts whose shares sum to 1 or less; each is (style, share)."""
+    cells = Markup("").join(Markup('<i class="{}" style="width:{}%"></i>').format(style, f"{100 * share:.2f}") for style, share in parts)
+    return Markup('<span class="bar" aria-hidden="true">{}</span>').format(cells)

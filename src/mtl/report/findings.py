@@ -1,0 +1,223 @@
+"""What the results say, in plain words; every claim is taken from ``comparisons.json`` alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from mtl.report.inputs import Json
+from mtl.report.svg import Whisker, mini_whisker, whiskers
+from mtl.report.text import listed, percent, score, signed
+
+SIGNS = {"gained": "▲", "lost": "▼", "no difference shown": "●"}
+STYLES = {"gained": "gained", "lost": "lost", "no difference shown": "same"}
+ASPECTS = {"joint": "Joint training", "augmentation": "Augmentation"}
+DROWNED, WEAKENED = 0.5, 0.9
+"""Shares of the score alone below which a task counts as drowned, or as weakened, by joint training."""
+
+
+def metric_name(name: str) -> str:
+    """A metric as people write it."""
+    return {
+        "f1": "entity F1",
+        "macro_f1": "macro-F1",
+        "pearson": "Pearson r",
+        "spearman": "Spearman ρ",
+        "mse": "mean squared error",
+    }.get(name, name)
+
+
+def claim(item: Json) -> Json:
+    """One comparison as words and a small figure's data."""
+    excludes = item["verdict"] != "no difference shown"
+    interval = f"{signed(item['corrected_low'])} to {signed(item['corrected_high'])}"
+    against = "the task trained alone" if item["kind"] == "joint" else "the same model on plain data"
+    return {
+        **item,
+        "aspect": ASPECTS[item["kind"]],
+        "sign": SIGNS[item["verdict"]],
+        "style": STYLES[item["verdict"]],
+        "amount": signed(item["difference"]),
+        "interval": interval,
+        "excludes": "excludes zero" if excludes else "includes zero",
+        "against": against,
+        "pair": pair_name(item),
+    }
+
+
+def pair_name(item: Json) -> str:
+    """Which runs are compared."""
+    if item["kind"] == "joint":
+        return f"joint against alone, {item['within']} data"
+    return f"augmented against plain data, {item['within']} model"
+
+
+def headline_claims(comparisons: Json) -> list[Json]:
+    """The comparisons of the joint run that the headline figures are of."""
+    wanted = {("joint", comparisons["headline"]), ("augmentation", "joint")}
+    return [claim(item) for item in comparisons["comparisons"] if (item["kind"], item["within"]) in wanted]
+
+
+def lead(comparisons: Json) -> list[Json]:
+    """A sentence on joint training and one on augmentation."""
+    claims = headline_claims(comparisons)
+    return [
+        {"kind": kind, "sentence": _sentence(aspect, [item for item in claims if item["kind"] == kind])} for kind, aspect in ASPECTS.items()
+    ]
+
+
+def _sentence(aspect: str, claims: Sequence[Json]) -> str:
+    if not claims:
+        missing = "a run of each task alone" if aspect == ASPECTS["joint"] else "a joint run on plain data beside the augmented one"
+        return f"{aspect}: not compared; that needs {missing} (experiment in params.yaml)."
+    by_verdict = {verdict: [item["task"] for item in claims if item["verdict"] == verdict] for verdict in SIGNS}
+    if len(by_verdict["no difference shown"]) == len(claims):
+        return f"{aspect}: no difference shown for {_all(claims)}; every interval includes zero."
+    parts = [f"{listed(by_verdict[verdict])} {verdict}" for verdict in ("gained", "lost") if by_verdict[verdict]]
+    parts += [f"no difference shown for {listed(by_verdict['no difference shown'])}"] if by_verdict["no difference shown"] else []
+    return f"{aspect}: {'; '.join(parts)}."
+
+
+def _all(claims: Sequence[Json]) -> str:
+    return f"any of the {len(claims)} tasks" if len(claims) > 1 else claims[0]["task"]
+
+
+def overall(comparisons: Json) -> list[str]:
+    """What Δm says, for each kind of data."""
+    found = []
+    for item in comparisons["overall"]:
+        if item["delta_m"] is None:
+            found.append(f"The mean relative gain Δm on {item['data']} data has no value: {item['undefined']}.")
+            continue
+        includes = "excludes" if item["low"] > 0 or item["high"] < 0 else "includes"
+        interval = f"{signed(item['low'], 1)} to {signed(item['high'], 1)} %, which {includes} zero"
+        found.append(
+            f"Averaged over tasks, joint training on {item['data']} data changes the score by Δm = {signed(item['delta_m'], 1)} % "
+            f"relative to each task alone ({percent(comparisons['confidence'])} interval {interval})."
+        )
+    return found
+
+
+def cards(comparisons: Json) -> list[Json]:
+    """A card for each task: its score in the joint run, and what brought it there."""
+    claims = headline_claims(comparisons)
+    ends = [abs(item[end]) for item in claims for end in ("low", "high", "corrected_low", "corrected_high")]
+    reach = max([0.01, *ends]) * 1.08
+    return [
+        _card(task, about, comparisons, [item for item in claims if item["task"] == task], reach)
+        for task, about in comparisons["tasks"].items()
+    ]
+
+
+def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json], reach: float) -> Json:
+    wanted = (task, "joint", comparisons["headline"])
+    group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == wanted)
+    return {
+        "task": task,
+        "metric": metric_name(about["metric"]),
+        "score": score(group["mean"]),
+        "interval": f"{score(group['low'])} to {score(group['high'])}",
+        "rows": about["rows"],
+        "claims": [
+            {**item, "figure": mini_whisker(f"{item['aspect']}: {item['amount']}", _difference(item, ""), reach)} for item in claims
+        ],
+    }
+
+
+def _difference(item: Json, name: str) -> Whisker:
+    """A difference as a row of a figure."""
+    note = signed(item["difference"])
+    ends = item["low"], item["high"], item["corrected_low"], item["corrected_high"]
+    return Whisker(name, STYLES[item["verdict"]], item["difference"], *ends, note=note)
+
+
+def matrix(comparisons: Json) -> list[Json]:
+    """For each task a figure of the scores of all kinds of runs, on one axis."""
+    found = []
+    for task, about in comparisons["tasks"].items():
+        groups = [group for group in comparisons["groups"] if group["task"] == task]
+        best = max(groups, key=lambda group: float(group["mean"]))
+        rows = [Whisker(group_name(group), group_style(group), group["mean"], group["low"], group["high"]) for group in groups]
+        title = f"{task}: {metric_name(about['metric'])}"
+        overlap = ", but all intervals overlap" if all(group["high"] >= best["low"] for group in groups) else ""
+        told = f"highest: {group_name(best)}{overlap}"
+        found.append({"title": title, "finding": told if len(groups) > 1 else "one run", "figure": whiskers(title, rows)})
+    return found
+
+
+def differences(comparisons: Json) -> list[Json]:
+    """For each aspect a figure of all its differences around zero."""
+    found = []
+    for kind, aspect in ASPECTS.items():
+        items = [item for item in comparisons["comparisons"] if item["kind"] == kind]
+        if items:
+            several = len({item["within"] for item in items}) > 1
+            rows = [_difference(item, f"{item['task']} ({item['within'][:5]})" if several else item["task"]) for item in items]
+            found.append({"title": aspect, "finding": _sentence(aspect, items), "figure": whiskers(aspect, rows, zero=True)})
+    return found
+
+
+def group_name(group: Json) -> str:
+    """Such as ``joint, augmented``."""
+    return f"{group['model']}, {group['data']}"
+
+
+def group_style(group: Json) -> str:
+    """The class that colours a kind of run everywhere on the page."""
+    return f"{group['model']} {group['data']}"
+
+
+def balance(comparisons: Json) -> Json:
+    """Whether joint training starved a task: its joint score as a share of its score alone."""
+    rows = [item for item in comparisons["comparisons"] if item["kind"] == "joint" and item["within"] == comparisons["headline"]]
+    rows = rows or [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
+    shares = {item["task"]: item["first"] / item["second"] if item["second"] > 0 else None for item in rows}
+    known = {task: share for task, share in shares.items() if share is not None}
+    verdicts = {item["task"]: item["verdict"] for item in rows}
+    return {"rows": rows, "shares": shares, "finding": _drowned(known, verdicts), "style": _alarm(known)}
+
+
+def _drowned(shares: dict[str, float], verdicts: dict[str, str]) -> str:
+    if not shares:
+        return "Whether a task is drowned cannot be told: there are no runs of the tasks alone to compare with."
+    drowned = [f"{task} ({percent(share)})" for task, share in shares.items() if share < DROWNED]
+    weakened = [f"{task} keeps {percent(share)} ({verdicts[task]})" for task, share in shares.items() if DROWNED <= share < WEAKENED]
+    if drowned:
+        return f"Drowned by joint training: {listed(drowned)} of the score alone."
+    if weakened:
+        return f"No task is drowned; of its score alone {listed(weakened)}."
+    least = min(shares, key=lambda task: shares[task])
+    return f"No task is drowned: each keeps at least {percent(shares[least])} of its score alone ({least} keeps least)."
+
+
+def _alarm(shares: dict[str, float]) -> str:
+    return "lost" if any(share < DROWNED for share in shares.values()) else "same"
+
+
+def metric_tables(comparisons: Json) -> list[Json]:
+    """For each task a table: runs down, metrics across, each with its interval."""
+    found = []
+    for task, about in comparisons["tasks"].items():
+        runs = {name: run["tasks"][task] for name, run in comparisons["runs"].items() if task in run["tasks"]}
+        names = list(dict.fromkeys(metric for run in runs.values() for metric in run["metrics"]))
+        names.sort(key=lambda name: name != about["metric"])
+        rows = [{"run": run, "cells": [content["metrics"].get(name) for name in names]} for run, content in runs.items()]
+        found.append(
+            {"task": task, "type": about["type"], "rows": about["rows"], "metrics": [metric_name(name) for name in names], "runs": rows}
+        )
+    return found
+
+
+def legend(comparisons: Json) -> Markup:
+    """The kinds of run with their marks."""
+    kinds = dict.fromkeys((group["model"], group["data"]) for group in comparisons["groups"])
+    entry = Markup(
+        '<span class="key"><svg viewBox="0 0 26 12" width="26" height="12" aria-hidden="true">'
+        '<line class="line {0}" x1="0" y1="6" x2="26" y2="6"/><circle class="dot {0}" cx="13" cy="6" r="4.5"/></svg>{1}</span>'
+    )
+    return Markup(" ").join(entry.format(f"{model} {data}", f"{model}, {data}") for model, data in kinds)
+
+
+def all_claims(comparisons: Json) -> list[dict[str, Any]]:
+    """Every comparison as words."""
+    return [claim(item) for item in comparisons["comparisons"]]

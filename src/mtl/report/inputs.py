@@ -1,0 +1,100 @@
+"""What the report is made of, read from the data folder. A missing or damaged file is an error that names it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtl.augment.shards import file_name, read_counts, read_rejected
+from mtl.errors import PipelineError
+from mtl.evaluation.results import read_history
+from mtl.params import Params
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that the report shows. Rows of tables stay in files; ``examples`` and ``shards`` say where."""
+
+    comparisons: Json
+    cards: dict[str, Json]
+    """By data set."""
+    runs: dict[str, Json]
+    """``run.json`` by run."""
+    histories: dict[str, list[Json]]
+    """Records of training and validation by run."""
+    counts: dict[str, list[Json]]
+    """What became of augmented rows, by data set, one entry a shard."""
+    rejected: dict[str, list[Json]]
+    """Samples of dropped rows, by data set, one entry a shard."""
+    examples: dict[str, Path]
+    shards: dict[str, list[Path]]
+    predictions: dict[str, Path]
+
+
+def load(params: Params, data: Path) -> Inputs:
+    """Read everything but the rows of tables.
+
+    Raises:
+        PipelineError: a file is missing or is no JSON.
+        DataError: a shard cannot be read or carries no counts.
+    """
+    runs = list(params.runs())
+    shards = {
+        name: [data / "shards" / file_name(name, index, params.augment.shards) for index in range(params.augment.shards)]
+        for name in params.datasets
+    }
+    return Inputs(
+        comparisons=read_json(data / "results" / "comparisons.json"),
+        cards={name: read_json(data / "examples" / f"{name}.json") for name in params.datasets},
+        runs={run: read_json(data / "models" / run / "run.json") for run in runs},
+        histories={run: read_history(data / "models" / run / "history.jsonl") for run in runs},
+        counts={name: [read_counts(path) for path in paths] for name, paths in shards.items()},
+        rejected={name: [read_rejected(path) for path in paths] for name, paths in shards.items()},
+        examples={name: existing(data / "examples" / f"{name}.parquet") for name in params.datasets},
+        shards=shards,
+        predictions={run: existing(data / "results" / "predictions" / f"{run}.parquet") for run in runs},
+    )
+
+
+def existing(path: Path) -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        PipelineError: it is none.
+    """
+    if not path.is_file():
+        raise PipelineError(f"{path}: is missing; the report needs it")
+    return path
+
+
+def read_json(path: Path) -> Json:
+    """A JSON object.
+
+    Raises:
+        PipelineError: the file is missing or holds something else.
+    """
+    try:
+        content = json.loads(existing(path).read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise PipelineError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise PipelineError(f"{path}: must hold a JSON object")
+    return content
+
+
+def read_rows(path: Path, columns: list[str] | None = None, filters: Any = None) -> list[Json]:
+    """Rows of a Parquet file.
+
+    Raises:
+        PipelineError: it cannot be read.
+    """
+    try:
+        rows: list[Json] = pq.read_table(path, columns=columns, filters=filters).to_pylist()
+    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
+        raise PipelineError(f"{path}: cannot be read as Parquet: {error}") from None
+    return rows

@@ -1,0 +1,108 @@
+"""Renders the report: reads the data folder, fills the template, writes one self-contained file."""
+
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from mtl import params as settings
+from mtl.evaluation.results import joint_run
+from mtl.params import Params
+from mtl.report import audit, datasets, figures, findings, text
+from mtl.report.inputs import Inputs, Json, load
+
+
+def render(params: Params, data: Path, out: Path) -> None:
+    """Write ``report.html`` into ``out``.
+
+    Same input, same bytes: the page holds no date and no random id.
+
+    Args:
+        data: the data folder, with examples, shards, models and results.
+
+    Raises:
+        PipelineError: a file is missing or damaged.
+        DataError: a shard is damaged.
+    """
+    page = template().render(context(params, load(params, data)))
+    temporary = out / ".report.html.tmp"
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(out / "report.html")
+
+
+def template() -> Template:
+    """The page's template: everything is escaped, unseen characters are shown, and an unknown name is an error."""
+    environment = Environment(autoescape=True, finalize=text.visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "score": text.score,
+        "signed": text.signed,
+        "whole": text.whole,
+        "percent": text.percent,
+        "duration": text.duration,
+        "size": text.size,
+    }
+    environment.globals["bar"] = figures.stacked
+    return environment.from_string(_read("page.html"))
+
+
+def _read(name: str) -> str:
+    return resources.files("mtl.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def context(params: Params, inputs: Inputs) -> Json:
+    """Everything that the template shows, section by section."""
+    comparisons = inputs.comparisons
+    joint = joint_run(params).name
+    audits = audit.audit(params, inputs)
+    return {
+        "title": params.report.title,
+        "style": Markup(_read("style.css")),
+        "comparisons": comparisons,
+        "lead": findings.lead(comparisons),
+        "overall": findings.overall(comparisons),
+        "cards": findings.cards(comparisons),
+        "claims": findings.all_claims(comparisons),
+        "legend": findings.legend(comparisons),
+        "matrix": findings.matrix(comparisons),
+        "differences": findings.differences(comparisons),
+        "metric_tables": findings.metric_tables(comparisons),
+        "balance": findings.balance(comparisons),
+        "balance_run": joint,
+        "balance_curves": figures.balance_curves(inputs, joint) if len(params.tasks) > 1 else [],
+        "shares": figures.shares(inputs.histories[joint], list(params.tasks)) if len(params.tasks) > 1 else [],
+        "loss_curves": figures.loss_curves(inputs),
+        "score_curves": figures.score_curves(inputs),
+        "confusions": figures.confusions(params, inputs),
+        "types": figures.types(params, inputs),
+        "scatters": figures.scatters(params, inputs),
+        "audits": audits,
+        "audit_finding": audit.finding(audits),
+        "datasets": datasets.data_cards(params, inputs),
+        "runs": inputs.runs,
+        "costs": _costs(inputs.runs),
+        "warnings": datasets.warnings(params, inputs),
+        "versions": _versions(inputs.runs),
+        "settings": settings.dump(params),
+        "tasks": list(params.tasks),
+    }
+
+
+def _costs(runs: dict[str, Json]) -> str:
+    """The time of all runs in one sentence."""
+    seconds = sum(run.get("seconds", 0.0) for run in runs.values())
+    joint = [run for run in runs.values() if run.get("model") == "joint" and run.get("seconds")]
+    told = f"All {len(runs)} runs took {text.duration(seconds)}"
+    if not joint:
+        return told + "."
+    mean = sum(run["seconds"] for run in joint) / len(joint)
+    return f"{told}; a joint run took {text.duration(mean)} on average."
+
+
+def _versions(runs: dict[str, Json]) -> list[tuple[str, str]]:
+    """Packages with their versions; several where runs differ."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs.values():
+        for package, version in run.get("versions", {}).items():
+            found.setdefault(package, {})[str(version)] = None
+    return [(package, ", ".join(versions)) for package, versions in sorted(found.items())]

@@ -1,0 +1,69 @@
+"""Numbers and foreign text as the page shows them."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+"""Characters that are not seen, turn the direction of a line, or may not stand in HTML."""
+
+MODELS = {"joint": "joint", "alone": "alone"}
+
+
+def visible(value: Any) -> Any:
+    """A string with its unseen characters made visible, control characters as their pictures; markup and other values as they are."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return UNSEEN.sub(lambda match: _picture(ord(match[0])), value)
+
+
+def _picture(code: int) -> str:
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"\u27e8U+{code:04X}\u27e9"
+
+
+def score(value: float) -> str:
+    """A score: three decimals."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """A difference, with its sign; zero has none."""
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def whole(value: float) -> str:
+    """A count, with thin spaces between thousands."""
+    return f"{round(value):,}".replace(",", "\u202f")
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """A share as percent."""
+    return f"{100 * share:.{decimals}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, the greater two of them."""
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    return f"{total // 60} min {total % 60:02d} s" if total < 3600 else f"{total // 3600} h {total % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes in MiB or GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def short(name: str, length: int = 16) -> str:
+    """A name cut to fit a figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"

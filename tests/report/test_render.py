@@ -1,0 +1,271 @@
+"""The page: its claims are those of comparisons.json, it is safe, whole, offline, and fits small screens."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.errors import MtlError
+from mtl.report.render import render
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+OPEN_ENDED = {"th", "td"}  # may be left unclosed
+
+
+class Element:
+    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
+        self.tag, self.attributes = tag, attributes
+        self.children: list[Element | str] = []
+
+    @property
+    def text(self) -> str:
+        joined = "".join(child if isinstance(child, str) else child.text for child in self.children)
+        return re.sub(r"\s+", " ", joined).strip()
+
+    def find(self, wanted: Callable[["Element"], bool]) -> list["Element"]:
+        found = [self] if wanted(self) else []
+        return found + [hit for child in self.children if isinstance(child, Element) for hit in child.find(wanted)]
+
+    def by_class(self, name: str) -> list["Element"]:
+        return self.find(lambda element: name in element.attributes.get("class", "").split())
+
+
+class Page(HTMLParser):
+    """Builds the tree, and fails on tags that do not match."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.root = Element("", {})
+        self.stack = [self.root]
+        self.feed(content)
+        assert len(self.stack) == 1, f"not closed: {[element.tag for element in self.stack]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in OPEN_ENDED and self.stack[-1].tag in OPEN_ENDED:
+            self.stack.pop()
+        element = Element(tag, {key: value or "" for key, value in attrs})
+        self.stack[-1].children.append(element)
+        if tag not in VOID:
+            self.stack.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.stack[-1].children.append(Element(tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.stack[-1].tag in OPEN_ENDED and tag not in OPEN_ENDED:
+            self.stack.pop()
+        assert self.stack[-1].tag == tag, f"</{tag}> closes <{self.stack[-1].tag}>"
+        self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.stack[-1].children.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    render(finished.params, finished.data, out)
+    return out / "report.html"
+
+
+@pytest.fixture(scope="module")
+def page(report: Path) -> Element:
+    return Page(report.read_text(encoding="utf-8")).root
+
+
+@pytest.fixture(scope="module")
+def comparisons(finished: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((finished.data / "results" / "comparisons.json").read_text())
+    return content
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def test_every_claim_of_the_summary_is_in_the_comparisons(page: Element, comparisons: dict[str, Any]) -> None:
+    claims = page.by_class("claim")
+    assert len(claims) == len(comparisons["comparisons"]) == 6
+    for shown in claims:
+        wanted = tuple(shown.attributes[f"data-{key}"] for key in ("kind", "within", "task"))
+        [item] = [item for item in comparisons["comparisons"] if (item["kind"], item["within"], item["task"]) == wanted]
+        assert shown.by_class("verdict")[0].text.endswith(f" {item['verdict']}")
+        assert number(shown.by_class("amount")[0].text) == pytest.approx(item["difference"], abs=5.1e-4)
+        low, high = map(number, shown.by_class("interval")[0].text.split(" to "))
+        assert (low, high) == (pytest.approx(item["corrected_low"], abs=5.1e-4), pytest.approx(item["corrected_high"], abs=5.1e-4))
+        excludes = item["corrected_low"] > 0 or item["corrected_high"] < 0
+        assert shown.by_class("excludes")[0].text == ("excludes zero" if excludes else "includes zero")
+
+
+def test_the_scores_on_the_cards_are_those_of_the_joint_run(page: Element, comparisons: dict[str, Any]) -> None:
+    means = {group["task"]: group["mean"] for group in comparisons["groups"] if (group["model"], group["data"]) == ("joint", "augmented")}
+    shown = {
+        card.attributes["data-task"]: number(card.by_class("big")[0].find(lambda e: e.tag == "b")[0].text) for card in page.by_class("task")
+    }
+    assert shown == pytest.approx(means, abs=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "sentence"),
+    [
+        (("gained", "lost", "no difference shown"), "Joint training: entities gained; sentiment lost; no difference shown for intensity."),
+        (("gained", "gained", "gained"), "Joint training: entities, sentiment and intensity gained."),
+        (("no difference shown",) * 3, "Joint training: no difference shown for any of the 3 tasks; every interval includes zero."),
+    ],
+)
+def test_the_lead_says_the_verdicts(project: Any, verdicts: tuple[str, ...], sentence: str) -> None:
+    path = project.data / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    joint = [item for item in content["comparisons"] if item["kind"] == "joint"]
+    for item, verdict in zip(joint, verdicts, strict=True):
+        item["verdict"] = verdict
+    path.write_text(json.dumps(content))
+    render(project.params, project.data, project.data)
+    [lead] = Page((project.data / "report.html").read_text()).root.find(lambda element: element.attributes.get("data-lead") == "joint")
+    assert lead.text == sentence
+
+
+def test_a_drowned_task_is_called_so(project: Any) -> None:
+    path = project.data / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    next(item for item in content["comparisons"] if item["kind"] == "joint" and item["task"] == "entities")["first"] = 0.0
+    path.write_text(json.dumps(content))
+    render(project.params, project.data, project.data)
+    assert "Drowned by joint training: entities (0 %)" in (project.data / "report.html").read_text()
+
+
+def test_foreign_text_is_shown_and_never_run(report: Path, page: Element) -> None:
+    content = report.read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(" in content
+    assert not page.find(lambda element: element.tag in {"script", "img", "iframe", "object", "link"})
+    assert not page.find(lambda element: any(name.startswith("on") for name in element.attributes))
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", content)
+    assert "␀␛[31m⟨U+202E⟩gnp" in content
+    assert "<h1>Notes &lt;b&gt;&amp; more&lt;/b&gt;</h1>" in content
+
+
+def test_the_page_asks_for_nothing_else(report: Path, page: Element) -> None:
+    content = report.read_text(encoding="utf-8")
+    assert len(content.encode()) < 5_000_000
+    assert "default-src 'none'" in content
+    assert not re.search(r"@import|url\(", content)
+    assert not page.find(lambda element: bool({"src", "srcset"} & element.attributes.keys()))
+    links = page.find(lambda element: element.tag == "a")
+    ids = {element.attributes["id"] for element in page.find(lambda element: "id" in element.attributes)}
+    assert {link.attributes["href"].removeprefix("#") for link in links} <= ids
+
+
+def test_what_a_reader_looks_for_is_there(page: Element) -> None:
+    text = page.text
+    for wanted in (
+        "Engine missing: no rows were made.",
+        "apt-get install apertium",
+        "sha256 " + "ab" * 32,
+        "7 100",
+        "22 713 216",
+        "torch 2.13.0",
+    ):
+        assert wanted in text
+    assert len(page.by_class("heat")) == 1
+    assert page.by_class("entity")
+    figures = page.find(lambda element: element.tag == "svg" and element.attributes.get("role") == "img")
+    assert len(figures) >= 20
+    assert all(figure.attributes["aria-label"] for figure in figures)
+
+
+def test_the_keyboard_reaches_what_scrolls(page: Element) -> None:
+    boxes = page.by_class("scroll")
+    assert boxes
+    assert all(box.attributes.get("tabindex") == "0" and box.attributes.get("aria-label") for box in boxes)
+
+
+def test_same_input_same_bytes(finished: Any, report: Path, tmp_path: Path) -> None:
+    render(finished.params, finished.data, tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == report.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "results/comparisons.json",
+        "results/predictions/joint-augmented-1.parquet",
+        "examples/notes_entities.json",
+        "examples/notes_entities.parquet",
+        "shards/notes_sentiment-00001-of-00002.parquet",
+        "models/joint-plain-1/run.json",
+        "models/alone_entities-augmented-1/history.jsonl",
+    ],
+)
+def test_a_missing_file_is_named(project: Any, name: str) -> None:
+    (project.data / name).unlink()
+    with pytest.raises(MtlError, match=re.escape(Path(name).name)):
+        render(project.params, project.data, project.data)
+
+
+def test_optional_keys_may_be_absent(project: Any) -> None:
+    for path in project.data.glob("models/*/run.json"):
+        path.write_text(json.dumps({"run": path.parent.name}))
+    for path in project.data.glob("examples/*.json"):
+        path.write_text("{}")
+    for path in project.data.glob("models/*/history.jsonl"):
+        path.write_text("")
+    render(project.params, project.data, project.data)
+    Page((project.data / "report.html").read_text())
+
+
+def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[..., Any]) -> None:
+    for name, experiment in {
+        "one run": {"seeds": [1], "joint": ["plain"], "alone": []},
+        "all runs, two seeds": {"seeds": [1, 2], "joint": ["augmented", "plain"], "alone": ["augmented", "plain"]},
+    }.items():
+        made = make_project(tmp_path / name, experiment=experiment)
+        render(made.params, made.data, made.data)
+        shown = Page((made.data / "report.html").read_text()).root.text
+        assert ("Joint training: not compared" in shown) == (name == "one run")
+
+
+# --- in a real browser ----------------------------------------------------------------------------------------------
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PROBE = """<script>addEventListener("load", () => {
+  document.querySelectorAll("details").forEach(box => box.open = true);
+  const outside = element => !element.closest(".scroll, pre") && element.getBoundingClientRect().right > innerWidth + 1;
+  const wide = [...document.querySelectorAll("main *, header *")].filter(outside).map(element => element.outerHTML.slice(0, 120));
+  parent.postMessage({inner: innerWidth, scroll: document.documentElement.scrollWidth, wide}, "*");
+});</script>"""
+FRAME = """<!doctype html><body><iframe style="border:0;width:{width}px;height:900px" src="probe.html"></iframe>
+<script>addEventListener("message", event => document.body.textContent = "RESULT" + JSON.stringify(event.data) + "END")</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_overflows_in_a_browser(report: Path, tmp_path: Path, width: int) -> None:
+    """The page in a frame of that width, since a headless window cannot be as narrow as a telephone."""
+    content = re.sub("<meta http-equiv[^>]*>", "", report.read_text(encoding="utf-8")).replace("</body>", f"{PROBE}</body>")
+    (tmp_path / "probe.html").write_text(content, encoding="utf-8")
+    (tmp_path / "frame.html").write_text(FRAME.format(width=width))
+    options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom"]
+    command = [str(CHROMIUM), *QUIET, *options, (tmp_path / "frame.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search("RESULT(.*?)END", done.stdout)
+    assert found, done.stdout[-500:]
+    measured = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert measured["inner"] == width
+    assert measured["wide"] == []
+    assert measured["scroll"] <= width

@@ -1,0 +1,38 @@
+"""Numbers and foreign text as they are shown."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from mtl.report import text
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (text.score(0.12345), "0.123"),
+        (text.score(-0.5), "−0.500"),
+        (text.signed(0.0123), "+0.012"),
+        (text.signed(-0.0123), "−0.012"),
+        (text.signed(-0.00001), "0.000"),
+        (text.whole(1234567), "1\u202f234\u202f567"),
+        (text.percent(0.126), "13 %"),
+        (text.duration(59.2), "59 s"),
+        (text.duration(61), "1 min 01 s"),
+        (text.duration(3660), "1 h 01 min"),
+        (text.size(900 * 2**20), "900 MiB"),
+        (text.listed(["a"]), "a"),
+        (text.listed(["a", "b", "c"]), "a, b and c"),
+        (text.short("a" * 20, 5), "aaaa…"),
+        (text.visible("a\x00\x1b\u202eb\x7f"), "a␀␛⟨U+202E⟩b␡"),
+        (text.visible(Markup("<b>\x00")), "<b>\x00"),
+    ],
+)
+def test_shown(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@given(st.text())
+def test_what_is_shown_holds_no_unseen_character(content: str) -> None:
+    assert not text.UNSEEN.search(text.visible(content))
