@@ -62,8 +62,15 @@ def lead(comparisons: Json) -> list[Json]:
     """A sentence on joint training and one on augmentation."""
     claims = headline_claims(comparisons)
     return [
-        {"kind": kind, "sentence": _sentence(aspect, [item for item in claims if item["kind"] == kind])} for kind, aspect in ASPECTS.items()
+        {"kind": kind, "sentence": _sentence(aspect, [item for item in claims if item["kind"] == kind]) + _caution(claims, kind)}
+        for kind, aspect in ASPECTS.items()
     ]
+
+
+def _caution(claims: Sequence[Json], kind: str) -> str:
+    """A difference between two single runs may be the luck of one of them."""
+    shown = any(item["kind"] == kind and item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
+    return " From one seed, so the luck of training is not ruled out." if shown else ""
 
 
 def _sentence(aspect: str, claims: Sequence[Json]) -> str:

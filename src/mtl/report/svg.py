@@ -141,7 +141,7 @@ def dumbbells(title: str, rows: Sequence[tuple[str, str, dict[str, float]]], sty
         if values:
             parts.append(_line(x(min(values.values())), middle, x(max(values.values())), middle, "joined"))
         parts += [_dot(x(value), middle, styles[key], f"{name}, {key}: {score(value)}") for key, value in reversed(values.items())]
-        parts.append(text(note, right + 8, middle + 4, "muted"))
+        parts.append(text(note, right + 12, middle + 4, "muted"))
     return frame(title, bottom + 22, parts)
 
 
