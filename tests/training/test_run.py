@@ -21,6 +21,7 @@ from mtl.data import schema
 from mtl.errors import DataError, TrainingError
 from mtl.params import Params, Run
 from mtl.tasks import Answer
+from mtl.tasks.regression import Regression
 from mtl.training.loop import _one_answer
 from mtl.training.run import Preempted, train
 
@@ -211,18 +212,16 @@ def test_early_stopping_keeps_the_best_weights(project: Path, make_settings: Set
     from mtl.training.predictor import Predictor
 
     out = empty("early")
-    facts = run(make_settings(epochs=30, eval_every=5, patience=2, score="mood"), "joint-plain-1", project, out)
+    facts = run(make_settings(epochs=30, eval_every=5, patience=2, score="rating"), "joint-plain-1", project, out)
     validations = history(out, "validation")
     assert facts["stopped"] == "early"
     assert validations[-1]["step"] == facts["steps"] == facts["best_step"] + 10
-    assert facts["best_score"] == max(v["metrics"]["mood"]["macro_f1"] for v in validations)
-    rows = schema.read(project / "examples" / "reviews.parquet").to_pylist()
-    rows = [row for row in rows if row["split"] == "validation"]
-    found = Predictor(models.load(out)).predict([row["tokens"] for row in rows], ["mood"])["mood"]
-    best = next(v for v in validations if v["step"] == facts["best_step"])
-    assert np.mean([a.value == row["mood"] for a, row in zip(found, rows, strict=True)]) == pytest.approx(
-        best["metrics"]["mood"]["accuracy"]
-    )
+    assert facts["best_score"] == max(v["metrics"]["rating"]["pearson"] for v in validations)
+    rows = [row for row in schema.read(project / "examples" / "reviews.parquet").to_pylist() if row["split"] == "validation"]
+    found = Predictor(models.load(out), "cpu").predict([row["tokens"] for row in rows], ["rating"])["rating"]
+    metrics = Regression.metrics([repr(row["rating"]) for row in rows], [answer.text for answer in found])
+    assert metrics["pearson"] == pytest.approx(facts["best_score"], rel=1e-5)
+    assert validations[-1]["metrics"]["rating"]["pearson"] != pytest.approx(facts["best_score"], rel=1e-5)
 
 
 # --- odd data ---------------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""training"""
+"""Training of one encoder with a head for each task: ``run.train`` trains a run, ``predictor.Predictor`` answers with the result."""
