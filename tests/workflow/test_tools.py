@@ -27,8 +27,10 @@ def clean(project: Project) -> None:
 
 def from_scratch(project: Project, folder: Path) -> dict[str, str]:
     """The results that the present params, code and data give in a fresh folder."""
-    shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns("work", ".snakemake", ".dvc", ".git", "logs", "data"))
-    (folder / "data").mkdir()
+    folder.mkdir()
+    for name in ("src", "workflow", "input"):
+        shutil.copytree(project.folder / name, folder / name)
+    shutil.copy(project.folder / "params.yaml", folder)
     scratch = Project(folder)
     scratch.run("snakemake", "--cores", "2")
     return scratch.results()
