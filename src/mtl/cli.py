@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mtl.params
-from mtl.errors import DataError, Fault, MtlError, ParamsError
+from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE
-from mtl.pipeline.milestones import MILESTONES, key_of, sources
+from mtl.pipeline.milestones import ENCODER, MILESTONES, key_of, sources
 from mtl.pipeline.state import State
 from mtl.plan import plan
 
@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
     prune = commands.add_parser("prune", help="delete built parts that the present settings do not use")
     prune.set_defaults(run=_prune)
+    synonyms = commands.add_parser("synonyms", help="build: make the synonym table anew from WordNet's files (Debian: wordnet-base)")
+    synonyms.add_argument("action", choices=("build",))
+    synonyms.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder of WordNet's dictionary files")
+    synonyms.add_argument("--encoder", type=Path, default=Path("data/raw") / ENCODER, help="folder of the encoder that judges likeness")
+    synonyms.add_argument("--out", type=Path, help="file to write; the package's own table if not given")
+    synonyms.set_defaults(run=_synonyms)
     publish = commands.add_parser("publish", help="(workflow) put the built parts of a milestone into data/")
     publish.add_argument("milestone", choices=tuple(MILESTONES))
     publish.add_argument("--settings", type=Path, required=True)
@@ -129,6 +135,16 @@ def _predict(options: argparse.Namespace) -> None:
                 print(json.dumps(answer, ensure_ascii=False))
     except (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None
+
+
+def _synonyms(options: argparse.Namespace) -> None:
+    from mtl.augment import wordnet
+
+    out = options.out or wordnet.TABLE
+    if not options.encoder.is_dir():
+        raise EncoderError(f"{options.encoder}: no such folder; run: snakemake download, or name one by --encoder")
+    wordnet.build(options.wordnet, options.encoder, out)
+    print(f"{out}: {len(wordnet.load(out))} words")
 
 
 def _prune(options: argparse.Namespace) -> None:

@@ -199,7 +199,7 @@ def test_same_input_same_bytes(finished: Any, report: Path, tmp_path: Path) -> N
     "name",
     [
         "results/comparisons.json",
-        "results/predictions/joint-augmented-1.parquet",
+        "predictions/joint-augmented-1.parquet",
         "examples/notes_entities.json",
         "examples/notes_entities.parquet",
         "shards/notes_sentiment-00001-of-00002.parquet",

@@ -16,6 +16,7 @@ from unearth.fetchers.sync import PyPIClient
 
 from mtl.data.archives import CHUNK, remove
 from mtl.errors import SourceError
+from mtl.progress import progress_bar
 
 CACHE = Path("work/downloads")
 """Where whole downloads are kept, relative to the current folder."""
@@ -151,7 +152,7 @@ def _receive(response: Response, part: Path, name: str, have: int, progress: boo
 
 def bar(name: str, total: int | None, progress: bool, initial: int = 0) -> "tqdm[Any]":
     """A progress bar in bytes on stderr, hidden unless ``progress``."""
-    return tqdm(desc=name, total=total, initial=initial, unit="B", unit_scale=True, unit_divisor=1024, disable=not progress, leave=True)
+    return progress_bar(name, total, initial=initial, shown=progress, unit="B", unit_scale=True, unit_divisor=1024)
 
 
 def _validator(part: Path) -> Path:

@@ -31,7 +31,7 @@ class Answers(NamedTuple):
 
 
 def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None:
-    """Score every run, compare them, and write ``comparisons.json``, ``metrics.json``, ``plots/`` and ``predictions/`` into ``out``.
+    """Score every run, compare them, and write ``comparisons.json``, ``metrics.json`` and ``plots/`` into ``out``.
 
     Args:
         models: folder of the model folders, of which ``history.jsonl`` is read.
@@ -52,8 +52,6 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     write_csv(["step", "run", "task", "loss"], loss_rows(histories), out / "plots" / "loss.csv")
     write_csv(["step", "run", "task", "score"], score_rows(histories, main), out / "plots" / "validation.csv")
     write_csv(["task", "actual", "predicted"], confusion_rows(params, answers[joint_run(params).name]), out / "plots" / "confusion.csv")
-    for name in runs:
-        _copy(predictions / f"{name}.parquet", out / "predictions" / f"{name}.parquet")
 
 
 def read_answers(path: Path, run: Run) -> dict[str, Answers]:
@@ -284,10 +282,6 @@ def write_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) 
 
 def _write_json(content: Any, path: Path) -> None:
     _write((json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(), path)
-
-
-def _copy(source: Path, target: Path) -> None:
-    _write(source.read_bytes(), target)
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -71,7 +71,7 @@ class Flow:
         return [str(self.state.marker(milestone, part)) for part in self.state.parts(milestone)]
 
     def shell_prefix(self) -> str:
-        """Makes ``python`` the interpreter that runs Snakemake, also where its environment is not activated, and a failure in a pipe count."""
+        """Makes ``python`` the interpreter that runs Snakemake, activated or not, and a failure in a pipe count."""
         return f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
 
     def gpus_of_run(self) -> int:

@@ -57,7 +57,7 @@ def load(params: Params, data: Path) -> Inputs:
         rejected={name: [read_rejected(path) for path in paths] for name, paths in shards.items()},
         examples={name: existing(data / "examples" / f"{name}.parquet") for name in params.datasets},
         shards=shards,
-        predictions={run: existing(data / "results" / "predictions" / f"{run}.parquet") for run in runs},
+        predictions={run: existing(data / "predictions" / f"{run}.parquet") for run in runs},
     )
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
 from mtl.errors import TrainingError
 from mtl.params import Params, Run
+from mtl.progress import progress_bar
 from mtl.tasks import TASKS, Label
 from mtl.training import checkpoint
 from mtl.training.batching import seed_of
@@ -74,7 +74,7 @@ def train(
         loop, warnings = _prepare(params, run, rows, encoder, precision)
         identity = _identity(params, run, loop, precision)
         warnings += _resume(loop, out / "checkpoint", identity)
-        with _sigterm() as asked_to_stop, tqdm(total=loop.steps, initial=loop.progress.step, desc=run.name, disable=not progress) as bar:
+        with _sigterm() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
     _write(params, run, rows, loop, warnings, out)
     checkpoint.remove(out / "checkpoint")

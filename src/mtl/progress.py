@@ -1,0 +1,26 @@
+"""Progress bars that also read well where they are not drawn on a terminal: in a log, and beside those of other jobs."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+LINES_EVERY = 15.0  # seconds
+
+
+class _Lines:
+    """A stream that turns the redrawing of a bar into one line each time."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            sys.stderr.write(text.strip("\r\n") + "\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def progress_bar(name: str, total: int | None, *, initial: int = 0, shown: bool = True, **options: Any) -> "tqdm[Any]":
+    """A bar on stderr; a line every ``LINES_EVERY`` seconds where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        options |= {"file": _Lines(), "mininterval": LINES_EVERY, "ncols": 130, "maxinterval": LINES_EVERY}
+    return tqdm(desc=name, total=total, initial=initial, disable=not shown, **options)
