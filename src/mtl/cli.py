@@ -17,13 +17,13 @@ from mtl.plan import plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, or 2 for an error that the user can mend."""
+    """Run one command; returns the exit status: 0, 2 for an error that the user can mend, 143 for a job that was asked to stop."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except MtlError as error:
         print(error, file=sys.stderr)
-        return 2
+        return getattr(error, "exit_status", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     (project.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n\nthe day was sad\n")
     project.commit("ready")
     shutil.copy(ROOT / "Makefile", project.folder)
-    (project.folder / ".venv").symlink_to(Path(shutil.which("snakemake") or "").parents[1])
+    (project.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
     outputs = {}
     for command in COMMANDS:
         if command in OTHERWISE:
