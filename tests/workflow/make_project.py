@@ -144,6 +144,21 @@ class Project:
         """Run DVC; returns the parts that were really built."""
         return built(self.run("dvc", *arguments))
 
+    def clean(self) -> None:
+        """Both tools agree that there is nothing to do."""
+        assert "Nothing to be done" in self.run("snakemake", "--cores", "2")
+        assert "up to date" in self.run("dvc", "status")
+
+    def from_scratch(self, folder: Path) -> dict[str, str]:
+        """The results that the present params, code and data give in a fresh folder."""
+        folder.mkdir()
+        for name in ("src", "workflow", "input"):
+            shutil.copytree(self.folder / name, folder / name)
+        shutil.copy(self.folder / "params.yaml", folder)
+        scratch = Project(folder)
+        scratch.run("snakemake", "--cores", "2")
+        return scratch.results()
+
     def results(self) -> dict[str, str]:
         """Sums of all results that do not hold times."""
         kept = ("examples", "shards", "predictions", "results")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -19,25 +18,8 @@ pytestmark = pytest.mark.workflow
 BELOW_TRAIN = ["evaluate all", "predict joint-augmented-1", "report all", "train joint-augmented-1"]
 
 
-def clean(project: Project) -> None:
-    """Both tools agree that there is nothing to do."""
-    assert "Nothing to be done" in project.run("snakemake", "--cores", "2")
-    assert "up to date" in project.run("dvc", "status")
-
-
-def from_scratch(project: Project, folder: Path) -> dict[str, str]:
-    """The results that the present params, code and data give in a fresh folder."""
-    folder.mkdir()
-    for name in ("src", "workflow", "input"):
-        shutil.copytree(project.folder / name, folder / name)
-    shutil.copy(project.folder / "params.yaml", folder)
-    scratch = Project(folder)
-    scratch.run("snakemake", "--cores", "2")
-    return scratch.results()
-
-
 def test_a_first_run_leaves_both_tools_with_nothing_to_do(project: Project) -> None:
-    clean(project)
+    project.clean()
     assert project.dvc("repro") == []
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
     assert {"mood", "names"} <= set(metrics)
@@ -46,11 +28,11 @@ def test_a_first_run_leaves_both_tools_with_nothing_to_do(project: Project) -> N
 def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project, tmp_path: Path) -> None:
     project.edit("params.yaml", "learning_rate: 0.005,", "learning_rate: 0.004,")
     assert project.dvc("repro") == BELOW_TRAIN
-    clean(project)
-    assert project.results() == from_scratch(project, tmp_path / "scratch")
+    project.clean()
+    assert project.results() == project.from_scratch(tmp_path / "scratch")
     project.edit("params.yaml", "Small project", "Another title")
     assert project.snakemake() == ["report all"]
-    clean(project)
+    project.clean()
 
 
 def test_a_revert_runs_nothing(project: Project) -> None:
@@ -61,24 +43,24 @@ def test_a_revert_runs_nothing(project: Project) -> None:
     project.edit("params.yaml", "seed: 2", "seed: 1")
     assert project.dvc("repro") == []
     assert project.results() == first
-    clean(project)
+    project.clean()
 
 
 def test_an_edit_to_code_runs_its_milestone_and_equal_results_stop_there(project: Project) -> None:
     project.edit("src/mtl/data/prepare.py", "import ", "UNUSED = 1\nimport ")
     assert project.snakemake() == ["prepare mood", "prepare names"]
-    clean(project)
+    project.clean()
     project.edit("src/mtl/data/prepare.py", "UNUSED = 1\n", "# a comment\n")
     assert project.snakemake() == []
     assert project.dvc("repro") == []
-    clean(project)
+    project.clean()
 
 
 def test_an_edit_to_code_that_changes_results_runs_all_below(project: Project, tmp_path: Path) -> None:
     project.edit("src/mtl/training/schedule.py", "return ", "return 0.5 * ")
     assert project.dvc("repro") == BELOW_TRAIN
-    clean(project)
-    assert project.results() == from_scratch(project, tmp_path / "scratch")
+    project.clean()
+    assert project.results() == project.from_scratch(tmp_path / "scratch")
 
 
 def test_an_edit_to_a_data_set_is_noticed(project: Project, tmp_path: Path) -> None:
@@ -89,8 +71,8 @@ def test_an_edit_to_a_data_set_is_noticed(project: Project, tmp_path: Path) -> N
     parts = project.snakemake()
     assert only(parts, "download", "prepare", "augment") == ["augment mood-00000-of-00001", "download mood", "prepare mood"]
     assert only(parts, "train") == ["train joint-augmented-1"]
-    clean(project)
-    assert project.results() == from_scratch(project, tmp_path / "scratch")
+    project.clean()
+    assert project.results() == project.from_scratch(tmp_path / "scratch")
 
 
 def test_overrides_reach_the_job(project: Project) -> None:
@@ -104,7 +86,7 @@ def test_overrides_reach_the_job(project: Project) -> None:
     assert project.snakemake("--config", "train={learning_rate: 0.002}") == BELOW_TRAIN
     assert "changed" in project.run("dvc", "status")
     assert project.snakemake() == []
-    clean(project)
+    project.clean()
 
 
 def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) -> None:
@@ -113,10 +95,10 @@ def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) ->
     assert "built train joint-augmented-1" in output
     assert "built prepare" not in output
     assert project.results() == before
-    clean(project)
+    project.clean()
     project.run("dvc", "exp", "apply", "short")
     assert project.results() != before
-    clean(project)
+    project.clean()
 
 
 def test_a_fresh_clone_pulls_and_has_nothing_to_do(project: Project, tmp_path: Path) -> None:
@@ -126,11 +108,11 @@ def test_a_fresh_clone_pulls_and_has_nothing_to_do(project: Project, tmp_path: P
     project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     clone.run("dvc", "pull", "-q")
-    clean(clone)
+    clone.clean()
     assert clone.results() == project.results()
     clone.edit("params.yaml", "epochs: 2", "epochs: 1")
     assert clone.dvc("repro") == BELOW_TRAIN
-    clean(clone)
+    clone.clean()
 
 
 def test_a_checkout_behind_snakemakes_back_is_noticed(project: Project) -> None:
@@ -145,7 +127,7 @@ def test_a_checkout_behind_snakemakes_back_is_noticed(project: Project) -> None:
     project.git("checkout", "-q", "main")
     project.run("dvc", "checkout", "-q")
     assert project.results() == second
-    clean(project)
+    project.clean()
 
 
 @pytest.mark.parametrize("until", ["built prepare", "train_run", "built train", "evaluate_runs"])
@@ -171,7 +153,7 @@ def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tm
     project.run("snakemake", "--unlock")
     project.run("snakemake", "--cores", "2")
     assert project.results() == finished.results()
-    clean(project)
+    project.clean()
 
 
 def test_faults_in_the_settings_stop_before_any_job(project: Project) -> None:
