@@ -48,7 +48,7 @@ def spoil(project: Project, random: Random) -> None:
 def back(project: Project, random: Random) -> None:
     """Commit all, then go to another commit behind the tools' backs, sometimes with its data."""
     project.commit("a step")
-    commits = project.git("rev-list", "HEAD").split()
+    commits = project.git("rev-list", "HEAD", "--", "dvc.lock").split()
     project.git("checkout", "-q", random.choice(commits), "--", "params.yaml", "src", "input", "dvc.lock")
     if random.random() < 0.5:
         project.run("dvc", "checkout", "--force", "--quiet", check=False)  # data of a commit may never have been kept

@@ -1,5 +1,6 @@
 """Encoders: pieces of text to hidden states, behind one interface; built from settings, restored from a saved ``config()``."""
 
+import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,21 +8,29 @@ from typing import Any
 import torch
 
 from mtl.encoders.base import Encoder
-from mtl.encoders.cnn import ConvolutionalEncoder
-from mtl.encoders.fnn import FeedForwardEncoder
-from mtl.encoders.rnn import RecurrentEncoder
 from mtl.encoders.tokenizer import Encoded, PieceTokenizer
-from mtl.encoders.transformer import TransformerEncoder
 from mtl.errors import EncoderError
 from mtl.params import BaseEncoder
 
-ENCODERS: dict[str, type[Encoder]] = {
-    "transformer": TransformerEncoder,
-    "cnn": ConvolutionalEncoder,
-    "rnn": RecurrentEncoder,
-    "fnn": FeedForwardEncoder,
+ENCODERS: dict[str, str] = {
+    "transformer": "mtl.encoders.transformer:TransformerEncoder",
+    "cnn": "mtl.encoders.cnn:ConvolutionalEncoder",
+    "rnn": "mtl.encoders.rnn:RecurrentEncoder",
+    "fnn": "mtl.encoders.fnn:FeedForwardEncoder",
 }
-"""``encoder.type`` of ``params.yaml`` to its class."""
+"""``encoder.type`` of ``params.yaml`` to its class, imported by those who use it: transformers takes seconds to import."""
+
+
+def encoder_class(kind: str) -> type[Encoder]:
+    """The class of an encoder type.
+
+    Raises:
+        EncoderError: the type is unknown.
+    """
+    if kind not in ENCODERS:
+        raise EncoderError(f"encoder type {kind!r} is unknown; choose from: {', '.join(ENCODERS)}")
+    found: type[Encoder] = pkgutil.resolve_name(ENCODERS[kind])
+    return found
 
 
 def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Encoder, PieceTokenizer]:
@@ -37,7 +46,7 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
     Raises:
         EncoderError: the folder is no encoder, or the settings do not fit it.
     """
-    return ENCODERS[str(getattr(settings, "type", ""))].build(settings, source, rows)
+    return encoder_class(str(getattr(settings, "type", ""))).build(settings, source, rows)
 
 
 def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, PieceTokenizer]:
@@ -48,11 +57,9 @@ def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, PieceT
     Raises:
         EncoderError: an unknown type, or a tokenizer that cannot be read.
     """
-    kind = config.get("type")
-    if kind not in ENCODERS:
-        raise EncoderError(f"encoder type {kind!r} is unknown; choose from: {', '.join(ENCODERS)}")
+    kind = encoder_class(str(config.get("type")))
     with torch.random.fork_rng(devices=[]):
-        return ENCODERS[kind].restore(config), PieceTokenizer.load(tokenizer)
+        return kind.restore(config), PieceTokenizer.load(tokenizer)
 
 
-__all__ = ["ENCODERS", "Encoded", "Encoder", "PieceTokenizer", "build", "restore"]
+__all__ = ["ENCODERS", "Encoded", "Encoder", "PieceTokenizer", "build", "encoder_class", "restore"]

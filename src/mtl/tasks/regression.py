@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from mtl.tasks.base import Answer, Counts, Label, State, TaskType, Words
@@ -41,6 +40,8 @@ def from_counts(counts: Counts) -> Counts:
 
 def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
     """Pearson and Spearman correlation, equal to scipy's but 0 where undefined, and the mean squared error."""
+    from scipy import stats  # takes most of a second to import, and only this function needs it
+
     x, y = numbers(gold), numbers(prediction)
     if not len(x):
         return {"pearson": 0.0, "spearman": 0.0, "mse": 0.0}
