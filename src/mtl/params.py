@@ -467,8 +467,8 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
 
 
 def dump(params: Params) -> str:
-    """All settings, defaults included, as canonical JSON."""
-    return json.dumps(params.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    """All settings, defaults included, as JSON in the order given: data sets and tasks are dealt with in that order."""
+    return json.dumps(params.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
 
 
 def json_schema() -> dict[str, Any]:

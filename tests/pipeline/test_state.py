@@ -88,6 +88,15 @@ def test_an_edit_builds_what_it_touches_and_a_revert_builds_nothing(tmp_path: Pa
     assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text() == "train joint-plain-1"
 
 
+def test_a_job_knows_the_parts_that_the_snakefile_knows(tmp_path: Path) -> None:
+    """Settings go to jobs through a file, which must not change the order of tasks and data sets."""
+    task = {"type": "classification", "label": "mood"}
+    settings = params(tasks={"second": task, "first": task})
+    build_all(tmp_path, settings)
+    (tmp_path / "settings.json").write_text(mtl.params.dump(settings))
+    assert all(State(mtl.params.load(tmp_path / "settings.json"), tmp_path).sync().values())
+
+
 def test_a_seed_more_trains_one_seed_more(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     built = build_all(tmp_path, params(experiment__seeds=[1, 2]))

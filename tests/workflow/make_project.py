@@ -64,8 +64,8 @@ datasets:
       names: {{kind: tags, column: tags}}
     split: {{train: 0.7, validation: 0.15, test: 0.15}}
 tasks:
-  mood: {{type: classification, label: mood}}
   names: {{type: token_classification, label: names}}
+  mood: {{type: classification, label: mood}}
 augment:
   shards: 1
   methods:

@@ -39,7 +39,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
         outputs[command] = project.run("bash", "-o", "pipefail", "-c", line)
     assert "data/report/report.html" in outputs["make run"] or "Nothing to be done" in outputs["make run"]
     assert "as stated" in outputs["python -m mtl checksums --write"]
-    assert "joint-augmented-1: mood, names" in outputs["python -m mtl check"]
+    assert "joint-augmented-1: names, mood" in outputs["python -m mtl check"]
     assert "built train joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
     assert "built train joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
     assert "learning_rate" in outputs["dvc params diff"]

@@ -15,8 +15,8 @@ _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER
 
 
 def sum_of(value: Any) -> str:
-    """sha256 of a JSON-able value in canonical form."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """sha256 of a JSON-able value. The order of keys counts: that of data sets and tasks bears on results."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
 def sum_of_code(names: Iterable[str]) -> str:
@@ -86,8 +86,12 @@ class FileSums:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file to a temporary name, then rename it; a file that holds the same already is left alone."""
-    content = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    """Write a JSON file with its keys sorted."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a file to a temporary name, then rename it; a file that holds the same already is left alone."""
     if path.exists() and path.read_text(encoding="utf-8") == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

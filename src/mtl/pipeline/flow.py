@@ -9,7 +9,7 @@ from typing import Any
 import mtl.params
 from mtl.errors import ParamsError
 from mtl.params import Params
-from mtl.pipeline.fingerprint import sum_of, write_json
+from mtl.pipeline.fingerprint import sum_of, write_json, write_text
 from mtl.pipeline.milestones import MILESTONES
 from mtl.pipeline.state import State
 
@@ -37,7 +37,7 @@ class Flow:
         self.settings = Path("work/settings") / f"{sum_of(content)[:16]}.json"
         """The settings of this run, overrides included: what jobs read."""
         if main:
-            write_json(self.settings, params.model_dump(mode="json"))
+            write_text(self.settings, content)
             if not _locked():
                 self.state.sync(self._stage)
 
