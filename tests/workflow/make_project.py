@@ -109,6 +109,7 @@ class Project:
         (folder / "params.yaml").write_text(PARAMS.format(mood=project.sum("input/mood.csv"), names=project.sum("input/names.conll")))
         project.git("init", "-q", "-b", "main")
         project.run("dvc", "init", "-q")
+        shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
         project.commit("start")
         return project
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -188,10 +189,7 @@ def test_stages_and_milestones_agree() -> None:
 
 
 def test_the_workflow_passes_snakemakes_linter() -> None:
-    done = subprocess.run(
-        ["snakemake", "--lint", "json"], cwd=ROOT, capture_output=True, text=True, check=False, env=Project(ROOT).environment
-    )
-    found = json.loads(done.stdout)
-    titles = {lint["title"] for part in ("rules", "snakefiles") for entry in found.get(part, []) for lint in entry["lints"]}
+    output = Project(ROOT).run("snakemake", "--lint", check=False)
+    rules = sum(len(re.findall(r"^rule \w+:", file.read_text(), flags=re.MULTILINE)) for file in (ROOT / "workflow/rules").glob("*.smk"))
     # The environment is one for all rules: .venv, made from pyproject.toml and constraints.txt.
-    assert titles <= {"Specify a conda environment or container for each rule."}
+    assert re.findall(r"^    \* (.*)", output, flags=re.MULTILINE) == ["Specify a conda environment or container for each rule.:"] * rules

@@ -1,0 +1,106 @@
+"""The command line: what it prints, and that mistakes end with status 2 and all that is wrong."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mtl.params
+from mtl.cli import main
+from mtl.data.sources import sum_of
+
+CONTENT: dict[str, Any] = {
+    "seed": 1,
+    "datasets": {
+        "mood": {
+            "source": {"url": "mood.csv"},
+            "reader": {"format": "csv"},
+            "labels": {"mood": {"kind": "class", "column": "mood"}},
+            "split": {"train": 0.8, "test": 0.2},
+        }
+    },
+    "tasks": {"mood": {"type": "classification", "label": "mood"}},
+    "augment": {"methods": {"synonym": {"type": "synonym"}}},
+    "encoder": {"type": "fnn"},
+    "train": {},
+    "experiment": {},
+    "evaluate": {},
+    "report": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mood.csv").write_text("mood,text\ngood,a day\n")
+    write(CONTENT)
+    return tmp_path
+
+
+def write(content: dict[str, Any]) -> None:
+    Path("params.yaml").write_text("# mine\n" + json.dumps(content, indent=1))
+
+
+def test_check_prints_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    plan = capsys.readouterr().out
+    for words in ("mood: mood (class); not prepared yet", "joint-augmented-1: mood", "2 shard(s) a data set, 2 job(s)", "Runs: 2"):
+        assert words in plan
+
+
+def test_check_tells_every_fault_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["train"] = {"lr": 1}
+    content["tasks"]["mood"]["weight"] = 0
+    content["datasets"]["mood"]["split"] = {"train": 0.5}
+    write(content)
+    assert main(["check"]) == 2
+    told = capsys.readouterr().err
+    for key in ("params.yaml: 3 fault(s)", "train.lr", "tasks.mood.weight", "datasets.mood.split"):
+        assert key in told
+
+
+def test_check_looks_for_sources_and_encoder(capsys: pytest.CaptureFixture[str]) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["datasets"]["mood"]["source"]["url"] = "gone.csv"
+    content["encoder"] = {"type": "transformer", "source": {"url": "models/none"}}
+    write(content)
+    assert main(["check", "--offline"]) == 2
+    told = capsys.readouterr().err
+    assert "datasets.mood.source: " in told
+    assert "gone.csv" in told
+    assert "encoder.source: " in told
+
+
+def test_checksums_are_written_and_comments_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checksums", "--write"]) == 0
+    assert "stated: None" in capsys.readouterr().out
+    assert Path("params.yaml").read_text().startswith("# mine\n")
+    assert mtl.params.load(Path("params.yaml")).datasets["mood"].sources["all"].sha256 == sum_of(Path("mood.csv"))
+    assert main(["checksums"]) == 0
+    assert "as stated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "none.yaml"], "none.yaml: 1 fault"),
+        (["predict", "--model", "nowhere", "mood.csv"], "nowhere"),
+        (["predict", "--model", "nowhere", "none.txt"], "none.txt: cannot be read"),
+        (["synonyms", "build", "--encoder", "nowhere"], "nowhere: no such folder"),
+        (["publish", "train", "--settings", "params.yaml"], "train reads download, which is not there"),
+        (["download_source", "--settings", "params.yaml", "--part", "x"], "download has no part 'x'; choose from: mood"),
+    ],
+)
+def test_mistakes_end_with_status_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_sum_ends_the_download_with_the_one_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["download_source", "--settings", "params.yaml", "--part", "mood"]) == 2
+    told = capsys.readouterr().err
+    assert "datasets.mood.source" in told
+    assert sum_of(Path("mood.csv")) in told

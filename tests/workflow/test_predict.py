@@ -1,0 +1,59 @@
+"""Prediction on new texts with a model that the workflow trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.errors import DataError, ModelError
+from mtl.predict import predict_lines
+from workflow.make_project import Project
+
+pytestmark = pytest.mark.workflow
+TEXT = "Bob Lee saw small red cars in New York."
+
+
+@pytest.fixture(scope="module")
+def model(finished: Project) -> Path:
+    return finished.folder / "data/models/joint-augmented-1"
+
+
+def test_entities_carry_their_offsets(model: Path) -> None:
+    (answer,) = predict_lines(model, [TEXT + "\n"])
+    assert list(answer) == ["text", "names", "mood"]
+    assert 0 <= answer["mood"]["probability"] <= 1
+    for entity in answer["names"]["entities"]:
+        assert TEXT[entity["start"] : entity["end"]] == entity["text"]
+
+
+def test_forms_agree_and_further_keys_are_carried_along(model: Path) -> None:
+    tokens = ["Bob", "Lee", "saw", "small", "red", "cars", "in", "New", "York", "."]
+    lines = [json.dumps({"id": 7, "text": TEXT}), json.dumps({"tokens": tokens})]
+    by_text, by_tokens = predict_lines(model, lines, tasks=["names"])
+    assert by_text["id"] == 7
+    assert by_tokens["text"] == "Bob Lee saw small red cars in New York ."
+    found = [[(e["type"], e["text"]) for e in answer["names"]["entities"]] for answer in (by_text, by_tokens)]
+    assert found[0] == found[1]
+
+
+def test_empty_lines_and_batches_keep_their_place(model: Path) -> None:
+    lines = ["the day was sad", "", *["the film was lovely"] * 2000]
+    answers = list(predict_lines(model, lines, tasks=["mood"]))
+    assert [answer["text"] for answer in answers] == lines
+    assert answers[1]["mood"] is None
+    assert len({answer["mood"]["label"] for answer in answers[2:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "error", "message"),
+    [
+        (['{"text": "a"}', "b"], {}, DataError, "line 2: not JSON"),
+        (['{"words": []}'], {}, DataError, 'line 1: needs "text"'),
+        (['{"tokens": ["a", ""]}'], {}, DataError, "not empty"),
+        (["a"], {"tasks": ["stars"]}, ModelError, "no task 'stars'; choose from: names, mood"),
+    ],
+)
+def test_mistakes_are_named(model: Path, lines: list[str], options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        list(predict_lines(model, lines, **options))
