@@ -84,6 +84,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "overlap",
         ),
         ("datasets.tweets_sentiment.reader.format", "xml", "datasets.tweets_sentiment.reader", "'xml' is unknown; choose from: 'conll'"),
+        (f"{TWEETS}.labels.tokens", {"kind": "number", "column": "rating"}, f"{TWEETS}.labels.tokens", "choose another"),
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),

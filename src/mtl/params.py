@@ -567,6 +567,10 @@ def _relations(params: Params) -> list[Fault]:
     return faults
 
 
+RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter"}
+"""Columns of the canonical table (``mtl.data.schema``), which no label may be named after."""
+
+
 def _dataset_faults(name: str, dataset: Dataset) -> list[Fault]:
     """Faults inside one data set that involve several of its keys."""
     faults: list[Fault] = []
@@ -574,6 +578,10 @@ def _dataset_faults(name: str, dataset: Dataset) -> list[Fault]:
         faults.append(Fault(f"datasets.{name}.split", "is required where there is one source"))
     if isinstance(dataset.source, dict) and "train" not in dataset.source:
         faults.append(Fault(f"datasets.{name}.source", "needs a source for train"))
+    faults += [
+        Fault(f"datasets.{name}.labels.{label}", "the name is kept for a column of its own; choose another")
+        for label in RESERVED & set(dataset.labels)
+    ]
     columns = _columns(dataset.reader)
     if columns is not None:
         wanted = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
