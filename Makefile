@@ -1,5 +1,5 @@
 # make run: the whole workflow in a fresh clone. make test: all checks. make clean: back to a fresh clone, but for what git holds.
-.PHONY: run test check-code tests apertium format clean
+.PHONY: run test check-code tests apertium chromium format clean
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -15,7 +15,59 @@ check-code: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow
 
-tests: .venv/dev
+tests: .venv/dev apertium chromium
+	$(BIN)/pytest -n $${PYTEST_WORKERS:-auto}
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt workflow
+
+.venv/run: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned dependencies into .venv (minutes, the first time)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+# Programs from outside Python, installed where that is possible; without them the workflow and the tests go on and say so.
+# $(call program,COMMAND,PACKAGES,WHAT IS LOST WITHOUT IT)
+define program
+	@if command -v $(1) >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $(2)"; \
+		{ apt-get install -y -qq $(2) || { apt-get update -qq && apt-get install -y -qq $(2); }; } >/dev/null 2>&1 \
+		|| echo "$(1) could not be installed (apt-get install $(2)); going on without $(3)"; \
+	else echo "$(1) is missing (Debian, Ubuntu: sudo apt-get install $(2)); going on without $(3)"; fi
+endef
+
+apertium:
+	$(call program,apertium,apertium apertium-eo-en apertium-eng-spa,back-translation)
+
+chromium:
+	$(call program,chromium,chromium,the test of the report in a browser)
+
+clean: back to a fresh clone, but for what git holds.
+.PHONY: run test check-code tests apertium chromium format clean
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+run: .venv/run apertium
+	@$(BIN)/snakemake --cores all
+
+test: check-code tests
+
+check-code: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow
+
+tests: .venv/dev apertium chromium
 	$(BIN)/pytest -n $${PYTEST_WORKERS:-auto}
 
 format: .venv/dev
