@@ -1,4 +1,4 @@
-# make run: the whole workflow in a fresh clone. make test: all checks. make clean: back to a fresh clone, but for what git holds.
+# make run: the whole workflow in a fresh clone. make test: all checks. make clean: deletes .venv and all that the workflow made.
 .PHONY: run test check-code tests format apertium chromium clean
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,7 +24,8 @@ format: .venv/dev
 	$(BIN)/snakefmt workflow
 
 .venv/run: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
+	|| { echo "Python's venv module is missing (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
 	@echo "Installing the pinned dependencies into .venv (minutes, the first time)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
@@ -38,8 +39,8 @@ format: .venv/dev
 define program
 	@if command -v $(1) >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing $(2)"; \
-		{ apt-get install -y -qq $(2) || { apt-get update -qq && apt-get install -y -qq $(2); }; } >/dev/null 2>&1 \
+		echo "Installing $(2)"; apt="env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq"; \
+		{ $$apt $(2) || { apt-get update -qq && $$apt $(2); }; } </dev/null >/dev/null 2>&1 \
 		|| echo "$(1) could not be installed (apt-get install $(2)); going on without $(3)"; \
 	else echo "$(1) is missing (Debian, Ubuntu: sudo apt-get install $(2)); going on without $(3)"; fi
 endef

@@ -11,6 +11,7 @@ from pathlib import Path
 import mtl.params
 from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE
+from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.milestones import ENCODER, MILESTONES, key_of, sources
 from mtl.pipeline.state import State
 from mtl.plan import plan
@@ -149,5 +150,6 @@ def _synonyms(options: argparse.Namespace) -> None:
 
 def _prune(options: argparse.Namespace) -> None:
     state = State(mtl.params.load(Path("params.yaml")))
-    state.sync()
-    print(f"{state.prune()} part(s) deleted from {state.store.folder}")
+    with workflow_lock():
+        deleted = state.prune()
+    print(f"{deleted} part(s) deleted from {state.store.folder}")

@@ -560,8 +560,8 @@ def _relations(params: Params) -> list[Fault]:
                 faults.append(Fault(f"augment.methods.{method}.datasets", f"{name!r} is no data set; choose from: {names}"))
     if params.train.score != "mean" and params.train.score not in params.tasks:
         faults.append(Fault("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
-    if "joint" in params.tasks:
-        faults.append(Fault("tasks.joint", "the name joint is kept for the joint model; choose another"))
+    for task in {"joint", "text", "tokens"} & set(params.tasks):
+        faults.append(Fault(f"tasks.{task}", "the name is kept for the joint model or for predicted texts; choose another"))
     if "augmented" in (*params.experiment.joint, *params.experiment.alone) and not params.augment.methods:
         faults.append(Fault("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
     return faults

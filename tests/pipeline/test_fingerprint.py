@@ -23,7 +23,7 @@ def area(radius: float) -> float:
         BASE.replace("    return", "    # by Archimedes\n\n    return"),
         BASE.replace("Of a circle.", "The area of a circle."),
         BASE.replace('"""Docstring."""', ""),
-        BASE.replace("radius**2", "radius ** 2  # squared"),
+        BASE.replace("radius**2", "radius**2  # squared"),
     ],
 )
 def test_comments_docstrings_and_space_do_not_count(edited: str) -> None:

@@ -151,7 +151,6 @@ def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tm
     time.sleep(0.7 if until == "train_run" else 0)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    project.run("snakemake", "--unlock")
     project.run("snakemake", "--cores", "2")
     assert project.results() == finished.results()
     project.clean()

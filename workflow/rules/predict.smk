@@ -14,6 +14,8 @@ rule predict_run:
         "logs/predict_run/{part}.log",
     params:
         settings=flow.settings,
+    resources:
+        gpu=flow.gpus_of_run(),
     shell:
         "python -m mtl predict_run"
         " --settings {params.settings}"

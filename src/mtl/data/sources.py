@@ -63,7 +63,8 @@ def checksum(source: Source, *, progress: bool = False, cache: Path = CACHE) -> 
     """
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".sum-") as folder:
-        return sum_of(_obtain(source.url, Path(folder), cache, progress=progress, fresh=False))
+        fresh = not chain_of(source.url).base.startswith("pypi://")  # a release of a package never changes; all else may
+        return sum_of(_obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh))
 
 
 def exists(source: Source) -> str | None:

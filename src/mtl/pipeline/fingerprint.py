@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mtl.errors import PipelineError
+
 _PACKAGE = Path(__file__).parents[1]
-_LAYOUT = {tokenize.INDENT: "\x01", tokenize.DEDENT: "\x02", tokenize.NEWLINE: "\n"}
-_SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_LAYOUT = {tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
 def sum_of(value: Any) -> str:
@@ -24,6 +25,8 @@ def sum_of_code(names: Iterable[str]) -> str:
     sums = {}
     for name in names:
         path = _PACKAGE / name
+        if not path.exists():
+            raise PipelineError(f"{name} is no part of the package")
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith("."):
@@ -33,21 +36,20 @@ def sum_of_code(names: Iterable[str]) -> str:
 
 
 def significant(source: str) -> str:
-    """Python source without comments, docstrings and blank lines: what decides the result."""
-    parts: list[str] = []
-    statement: list[str] = []
+    """Python source without comments, docstrings and blank lines: what decides the result, on every version of Python."""
+    lines = source.splitlines()
+    statement: list[tokenize.TokenInfo] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in _SKIPPED:
-            continue
-        if token.type == tokenize.NEWLINE:
-            lone_string = len(statement) == 1 and statement[0].lstrip("rRuU")[:1] in {"'", '"'}
-            parts += [] if lone_string else [*statement, "\n"]
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
+        elif token.type == tokenize.NEWLINE:
+            if len(statement) == 1 and statement[0].type == tokenize.STRING:
+                first, last = statement[0].start[0], statement[0].end[0]
+                lines[first - 1 : last] = [""] * (last - first + 1)
             statement = []
-        elif token.type in _LAYOUT:
-            parts.append(_LAYOUT[token.type])
-        else:
-            statement.append(token.string)
-    return " ".join(parts)
+        elif token.type not in _LAYOUT:
+            statement.append(token)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 class FileSums:

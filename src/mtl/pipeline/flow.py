@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 import mtl.params
-from mtl.errors import ParamsError
+from mtl.errors import ParamsError, PipelineError
 from mtl.params import Params
-from mtl.pipeline.fingerprint import sum_of, write_json, write_text
+from mtl.pipeline.fingerprint import sum_of, write_text
 from mtl.pipeline.milestones import MILESTONES
 from mtl.pipeline.state import State
 
@@ -31,15 +34,34 @@ class Flow:
     def __init__(self, params: Params, *, overridden: bool, main: bool) -> None:
         self.params = params
         self._overridden = overridden
-        self._stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2] or None
+        stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
+        self._stage = stage if stage in MILESTONES else None
+        self._lock: FileLock | None = None
+        self._complete = False
         self.state = State(params)
         content = mtl.params.dump(params)
         self.settings = Path("work/settings") / f"{sum_of(content)[:16]}.json"
         """The settings of this run, overrides included: what jobs read."""
         if main:
-            write_text(self.settings, content)
-            if not _locked():
-                self.state.sync(self._stage)
+            self._begin(content)
+
+    def _begin(self, content: str) -> None:
+        """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
+        write_text(self.settings, content)
+        with suppress(PipelineError):
+            self._lock = workflow_lock()
+            self._complete = all(self.state.sync(self._stage).values())
+
+    def refuse(self) -> None:
+        """Stop a run (but not a dry run) that is beside another.
+
+        Raises:
+            WorkflowError: another Snakemake works in this folder.
+        """
+        from snakemake.exceptions import WorkflowError
+
+        if self._lock is None:
+            raise WorkflowError("another Snakemake works in this folder; wait for it, or end it")
 
     @classmethod
     def open(cls, workflow: Any) -> "Flow":
@@ -71,8 +93,8 @@ class Flow:
         return [str(self.state.marker(milestone, part)) for part in self.state.parts(milestone)]
 
     def shell_prefix(self) -> str:
-        """Makes ``python`` the interpreter that runs Snakemake, activated or not, and a failure in a pipe count."""
-        return f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
+        """Makes ``python`` the interpreter that runs Snakemake and ``mtl`` the one of this folder, and a failure in a pipe count."""
+        return f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}'; "
 
     def gpus_of_run(self) -> int:
         """GPUs that a training run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
@@ -89,28 +111,50 @@ class Flow:
 
         Returns what was done, in words, or None where there was nothing to do.
         """
-        if self._stage or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
+        if self._stage or self._lock is None or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
             return None
         if self._overridden:
             return "settings were overridden on the command line, so DVC was not told of the results; edit params.yaml to keep them"
-        stages = [name for name in MILESTONES if self.state.marker(name).exists()]
-        stamp = {"lock": _text(Path("dvc.lock")), "records": {name: _text(self.state.record(name)) for name in stages}}
+        if mtl.params.load(PARAMS_FILE) != self.params:
+            return "params.yaml was changed while the workflow ran, so DVC was not told of the results; run again"
+        # Code or data may have been edited meanwhile too: only what is valid for what lies here now may be recorded.
+        stages = [name for name, valid in self.state.sync().items() if valid]
         known = Path("work/handed_over.json")
-        if not stages or _text(known).strip() == f'"{sum_of(stamp)}"':
+        if not stages or _text(known).strip() == self._stamp(stages):
             return None
         command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", *stages]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {done.stderr.strip()}"
-        write_json(known, sum_of({**stamp, "lock": _text(Path("dvc.lock"))}))
+        write_text(known, self._stamp(stages))
         return f"DVC recorded: {', '.join(stages)}"
+
+    def settle(self) -> str:
+        """Before anything runs: where nothing will, DVC may still have to be told, after an edit that changes no result, say."""
+        return (self._complete and self.hand_over()) or ""
+
+    def _stamp(self, stages: list[str]) -> str:
+        """Changes with all that DVC looks at."""
+        source = Path(mtl.params.__file__).parent
+        code = {str(path): path.read_bytes().hex() for path in sorted(source.rglob("*.py"))}
+        texts = {str(path): _text(path) for path in (Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))}
+        return sum_of([code, texts])
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _locked() -> bool:
-    """Whether another Snakemake works in this folder: then its state files are not touched."""
-    locks = Path(".snakemake/locks")
-    return locks.is_dir() and any(locks.iterdir())
+def workflow_lock() -> FileLock:
+    """The lock of a project folder, taken; the system lets it go when its process dies, however it dies.
+
+    Raises:
+        PipelineError: another process holds it.
+    """
+    Path("work").mkdir(exist_ok=True)
+    lock = FileLock("work/workflow.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PipelineError("another Snakemake works in this folder; wait for it, or end it") from None
+    return lock

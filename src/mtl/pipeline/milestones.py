@@ -87,13 +87,13 @@ def _augment(params: Params) -> Iterator[Part]:
 
 
 def _train(params: Params) -> Iterator[Part]:
-    learnt = {task: params.datasets_of(task) for task in params.tasks}
+    order = {"order": list(params.datasets), "datasets": {task: params.datasets_of(task) for task in params.tasks}}
     settings = _settings(params, "tasks", "encoder", "train")
     for name, run in params.runs().items():
         augmented = run.data == "augmented"
         reads = ("examples/*.parquet", f"raw/{ENCODER}/*", *(("shards/*",) if augmented else ()))
         share = params.augment.share if augmented else 0.0
-        yield Part(name, f"models/{name}", reads, {**settings, "datasets": learnt, "run": run.model_dump(mode="json"), "share": share})
+        yield Part(name, f"models/{name}", reads, {**settings, **order, "run": run.model_dump(mode="json"), "share": share})
 
 
 def _predict(params: Params) -> Iterator[Part]:
@@ -124,7 +124,12 @@ MILESTONES: dict[str, Milestone] = {
     "download": Milestone("download_source", "raw", _SOURCES, (), ("datasets", "augment", "encoder"), _download),
     "prepare": Milestone("prepare_dataset", "examples", ("data",), ("download",), ("seed", "datasets"), _prepare),
     "augment": Milestone(
-        "augment_shard", "shards", ("augment", "data/schema.py"), ("download", "prepare"), ("seed", "datasets", "augment"), _augment
+        "augment_shard",
+        "shards",
+        ("augment", "data/schema.py", "data/tokens.py", *_SOURCES),
+        ("download", "prepare"),
+        ("seed", "datasets", "augment"),
+        _augment,
     ),
     "train": Milestone(
         "train_run",
@@ -137,18 +142,23 @@ MILESTONES: dict[str, Milestone] = {
     "predict": Milestone(
         "predict_run",
         "predictions",
-        ("evaluation/predictions.py", "encoders", "tasks", "training/model.py", "training/predictor.py", "data/schema.py"),
+        ("evaluation/predictions.py", "encoders", "tasks", "training", "data/schema.py"),
         ("prepare", "train"),
         ("datasets", "tasks", "experiment"),
         _predict,
     ),
     "evaluate": Milestone(
-        "evaluate_runs", "results", ("evaluation", "tasks"), ("train", "predict"), ("tasks", "experiment", "evaluate"), _evaluate
+        "evaluate_runs",
+        "results",
+        ("evaluation", "tasks", "data/schema.py"),
+        ("train", "predict"),
+        ("tasks", "experiment", "evaluate"),
+        _evaluate,
     ),
     "report": Milestone(
         "render_report",
         "report",
-        ("report", "evaluation"),
+        ("report", "evaluation", "augment", "tasks", "data"),
         ("prepare", "augment", "train", "predict", "evaluate"),
         ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report"),
         _report,

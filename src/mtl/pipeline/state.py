@@ -106,10 +106,11 @@ class State:
         if name not in keys:
             raise PipelineError(f"{milestone} has no part {name!r}; choose from: {', '.join(keys)}")
         part, key = keys[name]
-        if self._settle(milestone, part, key, _read(self.record(milestone))):
-            return False
-        produce(self.store.begin(key, resume))
-        self._mark(milestone, part, key, self.store.finish(key))
+        with self.store.lock(key):  # a job whose workflow was killed may still be at it: then its result is waited for
+            if self._settle(milestone, part, key, _read(self.record(milestone))):
+                return False
+            produce(self.store.begin(key, resume))
+            self._mark(milestone, part, key, self.store.finish(key))
         return True
 
     def publish(self, milestone: str) -> None:
@@ -124,15 +125,14 @@ class State:
             if markers[name].get("key") != key:
                 raise PipelineError(f"{milestone}: part {name!r} is not built for the present settings")
         self.record(milestone).unlink(missing_ok=True)
-        wanted: Files = {}
-        for name, (part, key) in keys.items():
-            for path, found in markers[name]["files"].items():
-                wanted[path] = found
-                if self._sums.of(self.data / path) != found:
-                    link(self.store.folder / key / Path(path).relative_to(part.into), self.data / path)
+        wanted: Files = {path: found for marker in markers.values() for path, found in marker["files"].items()}
         folder = self.data / MILESTONES[milestone].out
         for path in set(self._published(MILESTONES[milestone])) - set(wanted):
             (self.data / path).unlink()
+        for name, (part, key) in keys.items():
+            for path, found in markers[name]["files"].items():
+                if self._sums.of(self.data / path) != found:
+                    link(self.store.folder / key / Path(path).relative_to(part.into), self.data / path)
         for empty in sorted((path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())), reverse=True):
             empty.rmdir()
         parts = {name: {"key": key, "files": markers[name]["files"]} for name, (_, key) in keys.items()}
@@ -141,7 +141,14 @@ class State:
         self._sums.save()
 
     def prune(self) -> int:
-        """Delete from the store what the present params do not use; returns how many parts."""
+        """Delete from the store what the present params do not use; returns how many parts.
+
+        Raises:
+            PipelineError: not all is built, so that it is not known what will be used.
+        """
+        missing = [name for name, valid in self.sync().items() if not valid]
+        if missing:
+            raise PipelineError(f"not all is built ({', '.join(missing)}); run snakemake first, or delete work/ altogether")
         return self.store.prune({_read(path).get("key", "") for path in self._state.glob("*/*.json")})
 
     # --- keys -------------------------------------------------------------------------------------------------------

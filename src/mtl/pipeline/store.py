@@ -9,6 +9,8 @@ import json
 import shutil
 from pathlib import Path
 
+from filelock import FileLock
+
 from mtl.errors import PipelineError
 from mtl.pipeline.fingerprint import FileSums, write_json
 
@@ -52,6 +54,11 @@ class Store:
             self._drop(key)
         return files if intact else None
 
+    def lock(self, key: str) -> FileLock:
+        """Held while a part is built, and let go by the system when its process dies."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / f"{key}.lock")
+
     def begin(self, key: str, resume: bool) -> Path:
         """The folder in which a part is built; emptied unless its job can resume."""
         folder = self.folder / f"{key}.part"
@@ -91,6 +98,7 @@ class Store:
         keys = {path.name.split(".")[0] for path in self.folder.glob("*")} if self.folder.exists() else set()
         for key in keys - wanted:
             self._drop(key)
+            (self.folder / f"{key}.lock").unlink(missing_ok=True)
             shutil.rmtree(self.folder / f"{key}.part", ignore_errors=True)
         return len(keys - wanted)
 

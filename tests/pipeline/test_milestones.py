@@ -1,0 +1,48 @@
+"""What a job imports is in its milestone's code, so that no edit of it goes unnoticed."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mtl.jobs
+from mtl.pipeline.milestones import MILESTONES
+
+PACKAGE = Path(mtl.jobs.__file__).parent
+NEUTRAL = {"errors.py", "params.py", "progress.py", "__init__.py", "jobs.py"}
+"""Modules that decide no result, or whose values are in the settings of each part."""
+
+
+def modules(tree: ast.AST) -> set[Path]:
+    """The files of the package that code imports, at its top or within functions."""
+    found = set()
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name == "mtl" or name.startswith("mtl."):
+                path = PACKAGE.joinpath(*name.split(".")[1:])
+                found |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+    return found
+
+
+def closure(files: set[Path]) -> set[Path]:
+    seen: set[Path] = set()
+    while files - seen:
+        file = (files - seen).pop()
+        seen.add(file)
+        files |= modules(ast.parse(file.read_text()))
+    return seen
+
+
+@pytest.mark.parametrize("name", MILESTONES)
+def test_code_covers_what_its_job_imports(name: str) -> None:
+    milestone = MILESTONES[name]
+    tree = ast.parse((PACKAGE / "jobs.py").read_text())
+    (job,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == milestone.job)
+    covered = {file for part in milestone.code for file in ([PACKAGE / part] if part.endswith(".py") else (PACKAGE / part).rglob("*.py"))}
+    missing = {str(file.relative_to(PACKAGE)) for file in closure(modules(job)) - covered} - NEUTRAL
+    assert {path for path in missing if not path.startswith("pipeline/") and not path.endswith("/__init__.py")} == set()
