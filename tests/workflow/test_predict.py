@@ -45,12 +45,19 @@ def test_empty_lines_and_batches_keep_their_place(model: Path) -> None:
     assert len({answer["mood"]["label"] for answer in answers[2:]}) == 1
 
 
+def test_a_mark_of_byte_order_and_blank_lines_do_not_hide_json(model: Path) -> None:
+    lines = ["\ufeff" + json.dumps({"text": "a film"}), "", json.dumps({"text": "a day"})]
+    assert [answer["text"] for answer in predict_lines(model, lines, tasks=["mood"])] == ["a film", "a day"]
+
+
 @pytest.mark.parametrize(
     ("lines", "options", "error", "message"),
     [
-        (['{"text": "a"}', "b"], {}, DataError, "line 2: not JSON"),
+        (['{"text": "a"}', "b"], {}, DataError, "line 2: not JSON of valid Unicode"),
         (['{"words": []}'], {}, DataError, 'line 1: needs "text"'),
         (['{"tokens": ["a", ""]}'], {}, DataError, "not empty"),
+        (['{"text": "\\ud800"}'], {}, DataError, "line 1: not JSON of valid Unicode"),
+        (['{"text": "a", "x": NaN}'], {}, DataError, "line 1: not JSON of valid Unicode"),
         (["a"], {"tasks": ["stars"]}, ModelError, "no task 'stars'; choose from: names, mood"),
     ],
 )
