@@ -12,10 +12,10 @@ rule predict_run:
         "work/state/predict/{part}.json",
     log:
         "logs/predict_run/{part}.log",
-    params:
-        settings=flow.settings,
     resources:
         gpu=flow.gpus_of_run(),
+    params:
+        settings=flow.settings,
     shell:
         "python -m mtl predict_run"
         " --settings {params.settings}"
