@@ -87,7 +87,6 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (f"{TWEETS}.labels.tokens", {"kind": "number", "column": "rating"}, f"{TWEETS}.labels.tokens", "choose another"),
         ("tasks.score", {"type": "regression", "label": "intensity"}, "tasks.score", "choose another"),
         ("tasks.sentiment.datasets", [], "tasks.sentiment.datasets", "at least 1 item"),
-        (f"{TWEETS}.split", {"train": 0.7, "validation": 0.3}, "tasks.sentiment", "no test rows to score it on"),
         (f"{TWEETS}.source", {"dev": {"url": "a"}, "train": {"url": "b"}}, f"{TWEETS}.source.dev", "'train', 'validation' or 'test'"),
         (f"{TWEETS}.reader", {"format": "parallel", "files": {"text": "../a"}}, f"{TWEETS}.reader", "inside the source's folder"),
         (f"{TWEETS}.labels.sentiment.bins", {}, f"{TWEETS}.labels.sentiment.bins", "at least 1 item"),
@@ -155,6 +154,13 @@ def test_settings_come_through_the_file_that_jobs_read(content: dict[str, Any], 
     params = mtl.params.parse(content)
     (tmp_path / "settings.json").write_text(mtl.params.dump(params))
     assert mtl.params.load(tmp_path / "settings.json") == params
+
+
+def test_a_task_without_test_rows_is_told_before_it_is_trained(content: dict[str, Any]) -> None:
+    assert mtl.params.scoring_faults(mtl.params.parse(content)) == []
+    content["datasets"]["tweets_sentiment"]["split"] = {"train": 0.7, "validation": 0.3}
+    faults = mtl.params.scoring_faults(mtl.params.parse(content))
+    assert [fault.key for fault in faults] == ["tasks.sentiment", "tasks.intensity"]
 
 
 def test_runs_are_the_matrix(content: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def _check(options: argparse.Namespace) -> None:
     from mtl.data.sources import exists, is_local
 
     params = mtl.params.load(options.file)
-    faults = [
+    faults = mtl.params.scoring_faults(params) + [
         Fault(key_of(name, part), reason)
         for name, parts in sources(params).items()
         for part, source in parts.items()

@@ -561,11 +561,6 @@ def _relations(params: Params) -> list[Fault]:
         if not params.datasets_of(task) and spec.datasets is None:
             choices = ", ".join(sorted({label for dataset in params.datasets.values() for label in dataset.labels}))
             faults.append(Fault(f"tasks.{task}.label", f"no data set has a label {spec.label!r}; choose from: {choices}"))
-        if params.datasets_of(task) and not any(_has_test(params.datasets[name]) for name in params.datasets_of(task)):
-            names_ = ", ".join(params.datasets_of(task))
-            faults.append(
-                Fault(f"tasks.{task}", f"no test rows to score it on: give {names_} a share of test in split, or a source for test")
-            )
         for name in params.datasets_of(task):
             kind = params.datasets[name].labels[spec.label].kind
             if kind != LABEL_KIND[spec.type]:
@@ -590,8 +585,13 @@ def _relations(params: Params) -> list[Fault]:
     return faults
 
 
-def _has_test(dataset: Dataset) -> bool:
-    return "test" in dataset.sources or (dataset.split is not None and dataset.split.test > 0)
+def scoring_faults(params: Params) -> list[Fault]:
+    """Tasks that would be trained but could not be scored: no data set of theirs has test rows."""
+    return [
+        Fault(f"tasks.{task}", f"no test rows to score it on: give {', '.join(names)} a share of test in split, or a source for test")
+        for task, names in ((task, params.datasets_of(task)) for task in params.tasks)
+        if not any("test" in params.datasets[name].sources or getattr(params.datasets[name].split, "test", 0) > 0 for name in names)
+    ]
 
 
 RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter"}

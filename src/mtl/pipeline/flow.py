@@ -79,6 +79,8 @@ class Flow:
             for file in files:
                 content = merge(content, mtl.params.read_yaml(file))
             params = mtl.params.parse(merge(content, dict(given.config)), source=" + ".join(map(str, files)))
+            if faults := mtl.params.scoring_faults(params):
+                raise ParamsError(" + ".join(map(str, files)), faults)
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
         overridden = bool(given.configfiles or given.config)
