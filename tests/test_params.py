@@ -4,9 +4,10 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
 import mtl.params
 from mtl.errors import ParamsError
@@ -118,6 +119,21 @@ def test_all_faults_are_told_at_once(content: dict[str, Any]) -> None:
         "datasets.tweets_sentiment.split",
         "report",
     }
+
+
+def test_the_faults_of_a_type_that_is_new_are_told_with_the_path_in_the_file(
+    content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Novel(mtl.params.BaseEncoder):
+        type: Literal["novel"]
+        size: int
+
+    class Extended(mtl.params.Params):
+        encoder: Annotated[mtl.params.TransformerEncoder | Novel, Field(discriminator="type")]
+
+    monkeypatch.setattr(mtl.params, "Params", Extended)
+    set_("encoder", {"type": "novel", "size": "big"})(content)
+    assert list(faults(content)) == ["encoder.size"]
 
 
 def test_yaml_is_read_as_dvc_writes_it(tmp_path: Path) -> None:

@@ -475,7 +475,8 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        faults = [_fault(item, content) for item in error.errors()]
+        tags = _SOURCE_FORMS | _union_tags(Params.model_json_schema())
+        faults = [_fault(item, content, tags) for item in error.errors()]
         raise ParamsError(source, [*faults, *_relations_of_raw(content)]) from None
     faults = _relations(params)
     if faults:
@@ -494,25 +495,25 @@ def json_schema() -> dict[str, Any]:
 
 
 _OPTIONAL_SECTIONS = ("augment", "train", "experiment", "evaluate", "report")
-
-_UNION_TAGS = {"conll", "csv", "tsv", "jsonl", "parquet", "parallel", "class", "number", "tags", "synonym", "back_translate", "nlpaug"} | {
-    "transformer",
-    "fnn",
-    "cnn",
-    "rnn",
-    "Source",
-    "Sources",
-    "function-after[_check(), Fractions]",
-}
+_SOURCE_FORMS = {"Source", "Sources"}
 
 
-def _fault(item: Any, content: Mapping[str, Any]) -> Fault:
+def _union_tags(schema: Any) -> set[str]:
+    """The names by which a JSON schema tells the members of its unions apart; pydantic puts them into the paths of errors."""
+    if isinstance(schema, list):
+        return set().union(*map(_union_tags, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return _union_tags(list(schema.values())) | set(schema.get("discriminator", {}).get("mapping", ()))
+
+
+def _fault(item: Any, content: Mapping[str, Any], tags: set[str]) -> Fault:
     """One pydantic error as a fault: its path without the tags of unions, its message with the bad value and the choices."""
     path: list[str] = []
     node: Any = content
     for part in item["loc"]:
         inside = (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node))
-        if not inside and (part in _UNION_TAGS or ("[" in str(part) and item["type"] != "missing")):
+        if not inside and (part in tags or ("[" in str(part) and item["type"] != "missing")):
             continue
         if part == "[key]":
             continue
