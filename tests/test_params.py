@@ -14,6 +14,8 @@ from mtl.errors import ParamsError
 
 ROOT = Path(__file__).parents[1]
 TWEETS = "datasets.tweets_sentiment"
+ENCODINGS = ("latin-9000", "rot13", "base64", "punycode", "utf-16", "cp037")
+"""No encoding, encodings of something else than texts, and those whose lines cannot be told apart by the byte LF."""
 SHIPPED = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
 
 
@@ -91,6 +93,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (f"{TWEETS}.source", {"dev": {"url": "a"}, "train": {"url": "b"}}, f"{TWEETS}.source.dev", "'train', 'validation' or 'test'"),
         (f"{TWEETS}.reader", {"format": "parallel", "files": {"text": "../a"}}, f"{TWEETS}.reader", "inside the source's folder"),
         (f"{TWEETS}.labels.sentiment.bins", {}, f"{TWEETS}.labels.sentiment.bins", "at least 1 item"),
+        *((f"{TWEETS}.encoding", name, f"{TWEETS}.encoding", f"{name!r} is no encoding of texts") for name in ENCODINGS),
         ("train.weight_decay", float("inf"), "train.weight_decay", "finite"),
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),

@@ -7,11 +7,12 @@ This module imports neither torch nor transformers: the Snakefile loads it each 
 import itertools
 import json
 import math
+import string
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -147,6 +148,18 @@ class TagsLabel(Section):
 Label = Annotated[ClassLabel | NumberLabel | TagsLabel, Field(discriminator="kind")]
 
 
+def _text_encoding(name: str) -> str:
+    """The name, if Python knows an encoding of texts by it in which ASCII is as in UTF-8: files are read line by line."""
+    plain = string.ascii_letters + "\n"
+    try:
+        fits = plain.encode().decode(name) == plain
+    except (LookupError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{name!r} is no encoding of texts that keeps ASCII as it is; choose one such as cp1252, latin-1 or shift_jis")
+    return name
+
+
 class Fractions(Section):
     """How rows are dealt out where the source does not say: by a hash of the text, so that equal texts stay together."""
 
@@ -178,7 +191,7 @@ class Dataset(Section):
     split: Fractions | None = None
     """Deals out the rows of a single source, or of the source named ``train`` where others lack;
     leave it out where every split has a source."""
-    encoding: str | None = None
+    encoding: Annotated[str, AfterValidator(_text_encoding)] | None = None
     """Fallback for bytes that are not UTF-8, such as ``cp1252``; without one such a byte is an error."""
     unescape_html: bool = False
     """Turns ``&amp;`` and its like into the characters they stand for, in texts that are not tokens."""

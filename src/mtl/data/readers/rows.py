@@ -29,7 +29,6 @@ def lines(path: Path, encoding: str | None) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: the file cannot be opened, or a byte is neither UTF-8 nor of the fallback encoding; names line and byte.
     """
-    _check_encoding(encoding)
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -51,13 +50,6 @@ def _decoded(raw: bytes, encoding: str | None, path: Path, number: int) -> str:
             fault, advice = error, f", as it cannot in UTF-8; choose another value than {encoding!r} for the data set's key encoding"
     where = f"line {number}, byte {fault.start + 1} (0x{raw[fault.start]:02x})"
     raise DataError(f"{path}: {where} cannot be decoded as {fault.encoding}{advice}")
-
-
-def _check_encoding(encoding: str | None) -> None:
-    try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError:
-        raise DataError(f"encoding: {encoding!r} is no known encoding; choose one such as cp1252, latin-1 or shift_jis") from None
 
 
 def check_columns(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
