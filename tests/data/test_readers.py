@@ -118,6 +118,12 @@ def test_table(tmp_path: Path, settings: dict[str, Any], content: bytes, expecte
     assert told(rows(tmp_path, content, **settings)) == expected
 
 
+@pytest.mark.parametrize("cell", ["word " * 40_000, '"' + "word\n" * 900 + "word " * 40_000 + '"'], ids=["plain", "quoted"])
+def test_a_cell_may_be_as_long_as_a_book(tmp_path: Path, cell: str) -> None:
+    found = rows(tmp_path, f"1,{cell}\n2,b\n".encode(), format="csv", **AB)
+    assert [row.values for row in found if isinstance(row, Row)] == [{"a": "1", "b": cell.strip('"')}, {"a": "2", "b": "b"}]
+
+
 def test_parquet(tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"text": ["x", None], "tokens": [["a"], []], "other": [1, 2]}), sink)

@@ -12,6 +12,7 @@ from mtl.params import DelimitedReader
 
 LONGEST_RECORD = 1000
 """Lines after which a quote that was opened counts as unmatched."""
+csv.field_size_limit(2**31 - 1)  # a text may be a book; Python's own limit is 131072 characters
 
 
 class _Record(NamedTuple):
@@ -71,27 +72,24 @@ def _quoted(numbered: Iterator[tuple[int, str]], delimiter: str) -> Iterator[_Re
 def _record(
     first: tuple[int, str], ahead: deque[tuple[int, str]], numbered: Iterator[tuple[int, str]], delimiter: str
 ) -> _Record | Malformed:
-    cells, fault = _parsed(first[1], delimiter)
-    texts = [first[1]]
-    while cells is None and fault is None and len(texts) <= LONGEST_RECORD:
-        if len(ahead) < len(texts):
-            following = next(numbered, None)
-            if following is None:
-                break
-            ahead.append(following)
-        texts.append(ahead[len(texts) - 1][1])
-        if '"' in texts[-1]:  # only a quote can close the cell
-            cells, fault = _parsed("\n".join(texts), delimiter)
-    if cells is None:
-        return Malformed(first[0], fault or "a quote is opened and never closed", first[1])
-    for _ in texts[1:]:
+    reader = csv.reader(_following(first, ahead, numbered), delimiter=delimiter, strict=True)
+    try:
+        cells = next(reader)
+    except csv.Error as error:
+        fault = "a quote is opened and never closed" if "unexpected end" in str(error) else f"unmatched quote or other fault: {error}"
+        return Malformed(first[0], fault, first[1])
+    for _ in range(reader.line_num - 1):
         ahead.popleft()
     return _Record(first[0], cells)
 
 
-def _parsed(text: str, delimiter: str) -> tuple[list[str] | None, str | None]:
-    """The cells of a record; or None and the fault, which is None too where a quote still stands open."""
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), []), None
-    except csv.Error as error:
-        return None, None if "unexpected end" in str(error) else f"unmatched quote or other fault: {error}"
+def _following(first: tuple[int, str], ahead: deque[tuple[int, str]], numbered: Iterator[tuple[int, str]]) -> Iterator[str]:
+    """A line and those behind it, as far as they are asked for; what is read of the file for that goes to ``ahead``."""
+    yield first[1] + "\n"
+    for place in range(LONGEST_RECORD):
+        if place == len(ahead):
+            following = next(numbered, None)
+            if following is None:
+                return
+            ahead.append(following)
+        yield ahead[place][1] + "\n"
