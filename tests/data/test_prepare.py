@@ -111,6 +111,7 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": "3,5"}', "'3,5' is no number"),
     ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": true}', "'True' is no number"),
     ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": "inf"}', "not finite"),
+    ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": -1e200}', "label: -1e+200 is too large"),
     ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x y", "label": "O"}', "1 tags for 2 tokens"),
     ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
     ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from mtl.data.labels import LARGEST
 from mtl.tasks.regression import Regression, counts, from_counts, metrics
 
 values = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=3, max_size=30)
@@ -70,8 +71,17 @@ def test_decoding_undoes_the_standardisation() -> None:
     assert all(a.confidence == 1.0 and math.isfinite(float(a.text)) for a in answers)
 
 
-@pytest.mark.parametrize("labels", [[], [None], [4.0, 4.0]])
+@pytest.mark.parametrize("labels", [[], [None], [4.0, 4.0], [1e-200, 2e-200]])
 def test_labels_without_spread_keep_a_usable_scale(labels: list[float | None]) -> None:
     task = Regression(Regression.fit(labels))
     assert task.std == 1.0
     assert math.isfinite(task.loss(torch.zeros(1, 1), task.targets([4.0])).item())
+
+
+def test_the_largest_numbers_that_are_labels_give_finite_figures() -> None:
+    labels = [LARGEST, -LARGEST, LARGEST, 0.0]
+    task = Regression(Regression.fit(labels))
+    assert task.targets(labels).isfinite().all()
+    gold, flat = [repr(label) for label in labels], ["0.0"] * 4
+    assert all(math.isfinite(value) for given in (gold, flat) for value in metrics(gold, given).values())
+    assert from_counts(1e9 * counts(gold, gold).sum(0)) == pytest.approx(1.0)

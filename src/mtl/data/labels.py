@@ -9,6 +9,9 @@ from mtl.params import ClassLabel, NumberLabel, TagsLabel
 
 LabelValue = str | float | list[str] | None
 
+LARGEST = 1e100
+"""Greatest size of a number that is a label: sums of squares of such numbers are finite for any number of rows."""
+
 
 def class_of(value: Any, label: ClassLabel, tokens: Sequence[str]) -> str | None:
     """The class that a value stands for.
@@ -32,9 +35,14 @@ def number_of(value: Any, label: NumberLabel, tokens: Sequence[str]) -> float | 
     """The number that a value stands for.
 
     Raises:
-        ValueError: it is no finite number.
+        ValueError: it is no number, or one beyond ``LARGEST``.
     """
-    return None if _is_empty(value) else number(value, label.column)
+    if _is_empty(value):
+        return None
+    result = number(value, label.column)
+    if abs(result) > LARGEST:
+        raise ValueError(f"{label.column}: {result:g} is too large to be learnt: numbers may go from {-LARGEST:g} to {LARGEST:g}")
+    return result
 
 
 def tags_of(value: Any, label: TagsLabel, tokens: Sequence[str]) -> list[str] | None:

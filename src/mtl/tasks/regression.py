@@ -82,8 +82,8 @@ class Regression(TaskType):
         values = numbers([str(label) for label in labels if label is not None])
         if not len(values):
             return {"mean": 0.0, "std": 1.0}
-        varies = bool(np.ptp(values) > 0)
-        return {"mean": float(values.mean()), "std": float(values.std()) if varies else 1.0}
+        varies = bool(np.ptp(values) > 0)  # of equal values rounding can leave a trace of deviation; of tiny ones it leaves none
+        return {"mean": float(values.mean()), "std": (varies and float(values.std())) or 1.0}
 
     @property
     def outputs(self) -> int:
