@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -259,6 +260,25 @@ def test_what_the_data_lacks_is_said(project: Path, make_settings: Settings, emp
     assert "1 train rows, with 1 gold entities" in text
     assert "precision bf16 on a CPU" in text
     assert facts["precision"] == "bf16"
+
+
+@pytest.mark.parametrize("balancing", ["gradient_norm", "static"])
+def test_labels_that_are_all_the_same_are_named_and_do_no_harm(
+    project: Path, make_settings: Settings, empty: Maker, balancing: str
+) -> None:
+    def same(row: dict[str, Any]) -> dict[str, Any]:
+        return row if row["split"] == "test" else row | {"mood": "good", "rating": 2.5}
+
+    folder = changed(project, empty("reviews"), "reviews", same)
+    folder = changed(folder, empty("places"), "places", lambda row: row | {"names": ["O"] * len(row["tokens"])})
+    out = empty("out")
+    facts = run(make_settings(epochs=1, balancing=balancing), "joint-plain-1", folder, out)
+    for task, value in (("mood", "good"), ("rating", "2.5"), ("names", "O")):
+        assert f"{task}: every label of the train split is {value}, so there is nothing to learn from it" in facts["warnings"]
+    assert "mood: the test split has bad, never seen in training" in facts["warnings"]
+    for name in ("run.json", "config.json", "history.jsonl"):
+        assert not {"NaN", "Infinity"} & set(re.findall(r"\w+", (out / name).read_text()))
+    assert all(tensor.isfinite().all() for tensor in load_file(out / "model.safetensors").values())
 
 
 def test_an_augmented_run_without_variants_says_so(

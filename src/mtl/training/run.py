@@ -161,6 +161,8 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
                 found.append(f"{name}: this run is augmented, but the data set has no variants: {reason}")
     for task in run.tasks:
         known = _values(rows.train.labels[task])
+        if (only := _only_value(rows.train.labels[task])) is not None:
+            found.append(f"{task}: every label of the train split is {only}, so there is nothing to learn from it")
         for split, texts in (("validation", rows.validation), ("test", rows.test)):
             if not texts.labelled([task]).any():
                 found.append(f"{task}: no {split} row has its label")
@@ -173,6 +175,12 @@ def _values(labels: Iterable[Label | None]) -> set[str]:
     """The classes or tags that occur."""
     lists = (label if isinstance(label, list) else [label] for label in labels)
     return {value for values in lists for value in values if isinstance(value, str)}
+
+
+def _only_value(labels: Iterable[Label | None]) -> str | None:
+    """The class, number or tag that all labels are; None if they differ."""
+    values = {value for label in labels if label is not None for value in (label if isinstance(label, list) else [label])}
+    return str(values.pop()) if len(values) == 1 else None
 
 
 def _cut_off(tasks: Sequence[str], splits: dict[str, tuple[Texts, Encoded]], max_length: int) -> list[str]:
