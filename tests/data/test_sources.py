@@ -110,6 +110,17 @@ def test_a_local_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "there is no file or folder" in str(exists(Source(url="nowhere")))
 
 
+@pytest.mark.parametrize("url", [".", "..", "./work", "file://{here}", "tar://a.txt::."])
+def test_a_folder_that_the_workflow_writes_to_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    here = tmp_path / "project"
+    (here / "work").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    url = url.format(here=here)
+    with pytest.raises(SourceError, match="holds the workflow's own files; name a file"):
+        get(here / "work", url, sha(b"a"))
+    assert "holds the workflow's own files" in str(exists(Source(url=url)))
+
+
 def test_a_missing_or_wrong_sum_names_the_key_and_the_sum_found(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     url = str(tmp_path / "f")

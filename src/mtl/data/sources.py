@@ -158,11 +158,13 @@ def _local(url: str) -> Path:
     """The path that a ``file://`` URL or a path relative to the current folder names.
 
     Raises:
-        SourceError: nothing is there.
+        SourceError: nothing is there, or a folder that would be copied into itself.
     """
     path = Path(LocalFileSystem._strip_protocol(url)).expanduser()
     if not path.exists():
         raise SourceError(f"{url}: there is no file or folder {path}")
+    if CACHE.resolve().is_relative_to(path.resolve()):
+        raise SourceError(f"{url}: the folder {path} holds the workflow's own files; name a file or folder that holds data alone")
     return path
 
 
