@@ -60,6 +60,12 @@ def test_errors_name_the_choices():
         augmented(texts(TEXT), "KeyboardAug", nonsense=1)
 
 
+@pytest.mark.parametrize("name", ["ContextualWordEmbsAug", "BackTranslationAug"])
+def test_no_model_is_fetched(name: str):
+    with pytest.raises(AugmentError, match=f"nlpaug's {name} cannot be made with options .*: it asks for the network, .* choose another"):
+        augmented(texts(TEXT), name)
+
+
 def test_ours_has_the_shapes_of_nlpaug():
     make = partial(TextAugmenter, Synonym(type="synonym", rate=1.0))
     ours = make()

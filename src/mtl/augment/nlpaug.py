@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mtl.augment.confined import confined
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Variant, table_of, tag_columns
 from mtl.data.schema import text_of
@@ -85,10 +86,8 @@ class NlpaugAugmenter:
         """What nlpaug makes of a text; the empty text if nothing."""
         if not text.strip():
             return ""
-        try:
+        with _told(f"nlpaug's {self.spec.augmenter} failed on {text!r}", workers=True):
             result = self._loaded.augment(text)
-        except Exception as error:  # whatever a foreign augmenter raises
-            raise AugmentError(f"nlpaug's {self.spec.augmenter} failed on {text!r}: {type(error).__name__}: {error}") from error
         return str(result[0]) if isinstance(result, list) and result else str(result or "")
 
 
@@ -101,10 +100,19 @@ def _load(spec: Nlpaug) -> Any:
     classes = {name: getattr(module, name) for module in modules for name in dir(module) if name.endswith("Aug")}
     if spec.augmenter not in classes:
         raise AugmentError(f"nlpaug has no word or character augmenter {spec.augmenter!r}; choose from: {', '.join(sorted(classes))}")
-    try:
+    with _told(f"nlpaug's {spec.augmenter} cannot be made with options {spec.options}"):
         return classes[spec.augmenter](**spec.options)
-    except Exception as error:  # whatever a foreign constructor raises: wrong options, a missing model or word list
-        raise AugmentError(f"nlpaug's {spec.augmenter} cannot be made with options {spec.options}: {error}") from error
+
+
+@contextlib.contextmanager
+def _told(what: str, *, workers: bool = False) -> Iterator[None]:
+    """Whatever foreign code raises (wrong options, a missing model or word list, what it is refused) as an error of ours."""
+    with confined(workers=workers) as refused:
+        try:
+            yield
+        except Exception as error:
+            reason = refused[0] if refused else f"{type(error).__name__}: {error}"
+            raise AugmentError(f"{what}: {reason}") from error
 
 
 @contextlib.contextmanager
