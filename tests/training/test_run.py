@@ -164,8 +164,9 @@ def test_killed_at_many_points_it_ends_as_if_it_had_not_been(finished: Path, pro
     assert not (out / "checkpoint").exists()
 
 
-def test_sigterm_saves_and_the_next_call_goes_on(
-    finished: Path, project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_and_ctrl_c_save_and_the_next_call_goes_on(
+    finished: Path, project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     from mtl.training import loop
 
@@ -174,18 +175,32 @@ def test_sigterm_saves_and_the_next_call_goes_on(
     def terminated(self: loop.Loop) -> None:
         step(self)
         if self.progress.step == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     monkeypatch.setattr(loop.Loop, "_step", terminated)
     with pytest.raises(Preempted, match=r"stopped after step 6 of \d+;") as caught:
         run(make_settings(), "joint-augmented-1", project, out)
     assert caught.value.exit_status == 143
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert [path.name for path in sorted((out / "checkpoint").iterdir())] == ["0000000004.pt", "0000000006.pt"]
     monkeypatch.setattr(loop.Loop, "_step", step)
     run(make_settings(), "joint-augmented-1", project, out)
     assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+
+
+def test_a_second_ctrl_c_ends_training_at_once(
+    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtl.training import loop
+
+    def impatient(self: loop.Loop) -> None:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(loop.Loop, "_step", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        run(make_settings(), "joint-plain-1", project, empty("impatient"))
 
 
 def test_a_thread_can_train_too(project: Path, make_settings: Settings, empty: Maker) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,15 +137,7 @@ def test_a_checkout_behind_snakemakes_back_is_noticed(project: Project) -> None:
 def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tmp_path: Path, until: str) -> None:
     """``kill -9`` of Snakemake and all its jobs, then the same command again."""
     project = Project.make(tmp_path / "project")
-    process = subprocess.Popen(
-        ["snakemake", "--cores", "2"],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = started(project)
     assert process.stdout is not None
     for line in process.stdout:
         if until in line:
@@ -155,6 +148,47 @@ def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tm
     project.run("snakemake", "--cores", "2")
     assert project.results() == finished.results()
     project.clean()
+
+
+def test_asked_to_stop_training_saves_and_the_same_command_goes_on(project: Project) -> None:
+    """SIGTERM to Snakemake alone, then to all of its processes, then Ctrl-C; each time the next start goes on from the step saved."""
+    project.edit("params.yaml", "epochs: 2,", "epochs: 1000, patience: 1000,")
+    project.edit("params.yaml", "eval_every: 5", "eval_every: 50")
+    steps = [0]
+    for send, number in ((os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGINT)):
+        process = started(project)
+        wait_for(lambda: max(checkpoints(project), default=0) > steps[-1], process)
+        send(process.pid, number)
+        process.communicate(timeout=60)
+        log = (project.folder / "logs/train_run/joint-augmented-1.log").read_text()
+        (step,) = re.findall(r"^stopped after step (\d+) of \d+;", log, flags=re.MULTILINE)
+        steps.append(int(step))
+        assert max(checkpoints(project)) == steps[-1] > steps[-2]
+
+
+def started(project: Project) -> "subprocess.Popen[str]":
+    """Snakemake on a project, in a group of processes of its own."""
+    return subprocess.Popen(
+        ["snakemake", "--cores", "2"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that run in the background may not heed it
+    )
+
+
+def checkpoints(project: Project) -> list[int]:
+    """The steps of the checkpoints that lie there."""
+    return [int(path.stem) for path in project.folder.glob("work/store/*.part/checkpoint/*.pt")]
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
 
 
 def test_faults_in_the_settings_stop_before_any_job(project: Project) -> None:

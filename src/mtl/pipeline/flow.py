@@ -1,12 +1,15 @@
 """What the Snakefile needs: the checked settings, the state files, and the hand-over of results to DVC."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 import mtl.params
@@ -63,6 +66,19 @@ class Flow:
         if self._lock is None:
             raise WorkflowError("another Snakemake works in this folder; wait for it, or end it")
 
+    def pass_on_sigterm(self) -> None:
+        """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
+        finish = signal.getsignal(signal.SIGTERM)
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            if callable(finish):
+                finish(number, frame)
+
+        signal.signal(signal.SIGTERM, stop)
+
     @classmethod
     def open(cls, workflow: Any) -> "Flow":
         """Read the settings of a Snakemake workflow: ``params.yaml``, or the file of ``--configfile``, then ``--config``.
@@ -95,8 +111,13 @@ class Flow:
         return [str(self.state.marker(milestone, part)) for part in self.state.parts(milestone)]
 
     def shell_prefix(self) -> str:
-        """Makes ``python`` the interpreter that runs Snakemake and ``mtl`` the one of this folder, and a failure in a pipe count."""
-        return f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}'; "
+        """Makes ``python`` the interpreter that runs Snakemake and ``mtl`` the one of this folder, and a failure in a pipe count.
+
+        A signal that asks all to end is for the job to heed: shell and ``tee`` stay until it has said its last words.
+        """
+        interpreter = f"export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}'; "
+        # Braces are doubled for Snakemake, which formats the prefix.
+        return f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() {{ trap '' INT TERM; exec tee \"$@\"; }}; "
 
     def gpus_of_run(self) -> int:
         """GPUs that a training run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def train(
         DataError: a table or shard is missing or damaged.
         EncoderError: the encoder cannot be used.
         TrainingError: training cannot go on.
-        Preempted: SIGTERM came; the state is saved, and the same call goes on from there.
+        Preempted: SIGTERM or Ctrl-C came; the state is saved, and the same call goes on from there.
     """
     place = choose_device(device)
     precision = choose_precision(params.train.precision, place)
@@ -74,7 +75,7 @@ def train(
         loop, warnings = _prepare(params, run, rows, encoder, precision)
         identity = _identity(params, run, loop, precision)
         warnings += _resume(loop, out / "checkpoint", identity)
-        with _sigterm() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
+        with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
     _write(params, run, rows, loop, warnings, out)
     checkpoint.remove(out / "checkpoint")
@@ -238,17 +239,27 @@ def _resume(loop: Loop, folder: Path, identity: str) -> list[str]:
 
 
 @contextmanager
-def _sigterm() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM into a flag, so that training ends between two steps. Only a main thread can set a handler."""
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and Ctrl-C into a flag, so that training ends between two steps; a second Ctrl-C ends it at once.
+
+    Only a main thread can set a handler.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _shower(bar: Any) -> Callable[[int, str], None]:
