@@ -3,11 +3,11 @@
 Heavy packages are imported by the job that needs them, so that the others start at once.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mtl.params import Params
+from mtl.params import AugmentMethod, BackTranslate, Params
+from mtl.pipeline import programs
 from mtl.pipeline.milestones import ENCODER, key_of, sources
 from mtl.pipeline.state import MISSING
 
@@ -29,14 +29,25 @@ def prepare_dataset(params: Params, part: str, data: Path, out: Path) -> None:
 
 
 def augment_shard(params: Params, part: str, data: Path, out: Path) -> None:
-    """Augment one shard of one data set; a file beside it names the programs that it had to do without."""
+    """Augment one shard of one data set; a file beside it for each program that it had to do without."""
     from mtl.augment.shards import augment_shard, read_counts
 
     dataset, index, _, _ = part.rsplit("-", 3)
     augment_shard(params, dataset, int(index), data / "examples", out)
-    missing = [name for name, counts in read_counts(out / f"{part}.parquet")["methods"].items() if "engine missing" in counts["dropped"]]
-    if missing and shutil.which("apertium") is None:
-        (out / f"{part}{MISSING}apertium").write_text("\n".join(missing) + "\n", encoding="utf-8")
+    methods = read_counts(out / f"{part}.parquet")["methods"]
+    without = [params.augment.methods[name] for name, counts in methods.items() if "engine missing" in counts["dropped"]]
+    for program in {program for method in without for program in _programs(method)}:
+        if not programs.found(program):
+            (out / f"{part}{MISSING}{program}").touch()
+
+
+def _programs(method: AugmentMethod) -> list[str]:
+    """The programs that a method works with, by their names in ``mtl.pipeline.programs``."""
+    from mtl.augment.apertium import PIVOTS
+
+    if not isinstance(method, BackTranslate) or method.engine != "apertium":
+        return []
+    return [f"apertium.{mode}" for pivot in method.pivots for mode in PIVOTS[pivot]]
 
 
 def train_run(params: Params, part: str, data: Path, out: Path) -> None:

@@ -189,16 +189,42 @@ def test_prune_keeps_what_is_in_use(tmp_path: Path) -> None:
     assert build_all(tmp_path, params(report__title="New")) == []
 
 
-def test_a_part_made_without_a_program_is_made_again_once_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+def install(script: Path, content: str = "") -> None:
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f"#!/bin/sh\n{content}\n")
+    script.chmod(0o755)
 
+
+@pytest.mark.parametrize(
+    ("program", "lacking", "installed"),
+    [
+        ("translator", None, ("translator", "")),
+        ("apertium.eo-en", None, ("apertium", "echo '  en-eo'; echo '  eo-en'")),
+        ("apertium.eo-en", ("apertium", "echo '  en-eo'"), ("apertium", "echo '  en-eo'; echo '  eo-en'")),
+    ],
+    ids=["a program", "a program with a mode", "a mode of a program"],
+)
+def test_a_part_made_without_a_program_is_made_again_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, lacking: tuple[str, str] | None, installed: tuple[str, str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    if lacking:
+        install(tmp_path / "bin" / lacking[0], lacking[1])
     state = State(params(), tmp_path)
     state.sync()
-    state.build("download", "a", lambda out: (out / "shard.missing-translator").touch())
+    state.build("download", "a", lambda out: (out / f"shard.missing-{program}").touch())
     state.sync()
     assert state.marker("download", "a").exists()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/translator").write_text("#!/bin/sh\n")
-    (tmp_path / "bin/translator").chmod(0o755)
+    install(tmp_path / "bin" / installed[0], installed[1])
     state.sync()
     assert not state.marker("download", "a").exists()
+
+
+def test_a_mark_that_came_with_the_data_runs_no_program_of_its_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    install(tmp_path / "bin/other", f"echo mode; : > {tmp_path}/ran")
+    state = State(params(), tmp_path)
+    state.sync()
+    state.build("download", "a", lambda out: (out / "shard.missing-other.mode").touch())
+    state.sync()
+    assert not (tmp_path / "ran").exists()

@@ -18,13 +18,14 @@ from typing import Any
 
 from mtl.errors import PipelineError
 from mtl.params import Params
+from mtl.pipeline import programs
 from mtl.pipeline.fingerprint import FileSums, sum_of, sum_of_code, write_json
 from mtl.pipeline.milestones import MILESTONES, Milestone, Part
 from mtl.pipeline.store import Files, Store, files_below, link
 
 MISSING = ".missing-"
-"""A part that had to do without an optional program says so by a file ``<name>.missing-<program>``; once the program is there, it is
-built anew."""
+"""A part that had to do without an optional program says so by a file ``<name>.missing-<program>`` (see ``mtl.pipeline.programs``); once
+the program is there, it is built anew."""
 
 
 class State:
@@ -198,7 +199,7 @@ class State:
 
 def _improvable(path: str) -> bool:
     _, missing, program = path.partition(MISSING)
-    return bool(missing) and shutil.which(program) is not None
+    return bool(missing) and programs.found(program)
 
 
 def _milestone_key(keys: dict[str, tuple[Part, str]]) -> str:

@@ -1,0 +1,62 @@
+"""What jobs leave behind beside their results."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import mtl.params
+from mtl.data.schema import schema, write
+from mtl.jobs import augment_shard
+from mtl.params import Params
+
+APERTIUM = """#!/bin/sh
+[ "$1" = -l ] && for mode in $MODES; do echo "  $mode"; done
+"""
+
+
+@pytest.fixture
+def settings() -> Params:
+    return mtl.params.parse(
+        {
+            "seed": 1,
+            "datasets": {
+                "d": {
+                    "source": {"url": "d.csv"},
+                    "reader": {"format": "csv"},
+                    "labels": {"mood": {"kind": "class", "column": "mood"}},
+                    "split": {"train": 1},
+                }
+            },
+            "tasks": {"mood": {"type": "classification", "label": "mood"}},
+            "augment": {"shards": 1, "methods": {"there": {"type": "synonym"}, "back": {"type": "back_translate"}}},
+            "encoder": {"type": "fnn"},
+            **{section: {} for section in ("train", "experiment", "evaluate", "report")},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("modes", "missing"),
+    [
+        (None, ["en-eo", "eng-spa", "eo-en", "spa-eng"]),
+        ("en-eo eng-spa spa-eng", ["eo-en"]),
+    ],
+    ids=["no Apertium", "one direction lacks"],
+)
+def test_a_shard_names_what_it_had_to_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Params, modes: str | None, missing: list[str]
+) -> None:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    if modes is not None:
+        monkeypatch.setenv("MODES", modes)
+        (tmp_path / "bin/apertium").write_text(APERTIUM)
+        (tmp_path / "bin/apertium").chmod(0o755)
+    row = {"id": "r1", "split": "train", "tokens": ["a", "movie"], "space_after": [True, False], "mood": "good"}
+    write(pa.Table.from_pylist([row], schema=schema({"mood": "class"})), tmp_path / "examples/d.parquet")
+    (tmp_path / "out").mkdir()
+    part = "d-00000-of-00001"
+    augment_shard(settings, part, tmp_path, tmp_path / "out")
+    marks = [f"{part}.missing-apertium.{mode}" for mode in missing]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*marks, f"{part}.parquet"]
