@@ -27,11 +27,11 @@ format: .venv/dev
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
 	|| { echo "Python's venv module is missing (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
 	@echo "Installing the pinned dependencies into .venv (minutes, the first time)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/dev: .venv/run
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 # Programs from outside Python, installed where that is possible; without them the workflow and the tests go on and say so.
