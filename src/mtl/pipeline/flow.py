@@ -40,7 +40,7 @@ class Flow:
         stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
         self._stage = stage if stage in MILESTONES else None
         self._lock: FileLock | None = None
-        self._complete = False
+        self._valid: dict[str, bool] = {}
         self.state = State(params)
         content = mtl.params.dump(params)
         self.settings = Path("work/settings") / f"{sum_of(content)[:16]}.json"
@@ -53,7 +53,7 @@ class Flow:
         write_text(self.settings, content)
         with suppress(PipelineError):
             self._lock = workflow_lock()
-            self._complete = all(self.state.sync(self._stage).values())
+            self._valid = self.state.sync(self._stage)
 
     def refuse(self) -> None:
         """Stop a run (but not a dry run) that is beside another.
@@ -129,10 +129,14 @@ class Flow:
         places = [path for path in ("data/results/metrics.json", "data/report/report.html") if Path(path).exists()]
         return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._stage])
 
-    def hand_over(self) -> str | None:
+    def hand_over(self, valid: dict[str, bool] | None = None) -> str | None:
         """After a direct run: record the valid milestones in ``dvc.lock``, so that ``dvc repro`` finds nothing to do.
 
-        Returns what was done, in words, or None where there was nothing to do.
+        Args:
+            valid: which milestones are valid for what lies here now, if that is known.
+
+        Returns:
+            What was done, in words, or None where there was nothing to do.
         """
         if self._stage or self._lock is None or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
             return None
@@ -141,7 +145,7 @@ class Flow:
         if mtl.params.load(PARAMS_FILE) != self.params:
             return "params.yaml was changed while the workflow ran, so DVC was not told of the results; run again"
         # Code or data may have been edited meanwhile too: only what is valid for what lies here now may be recorded.
-        stages = [name for name, valid in self.state.sync().items() if valid]
+        stages = [name for name, is_valid in (valid or self.state.sync()).items() if is_valid]
         known = Path("work/handed_over.json")
         if not stages or _text(known).strip() == self._stamp(stages):
             return None
@@ -154,14 +158,13 @@ class Flow:
 
     def settle(self) -> str:
         """Before anything runs: where nothing will, DVC may still have to be told, after an edit that changes no result, say."""
-        return (self._complete and self.hand_over()) or ""
+        return (all(self._valid.values()) and self.hand_over(self._valid)) or ""
 
     def _stamp(self, stages: list[str]) -> str:
         """Changes with all that DVC looks at."""
-        source = Path(mtl.params.__file__).parent
-        code = {str(path): path.read_bytes().hex() for path in sorted(source.rglob("*.py"))}
-        texts = {str(path): _text(path) for path in (Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))}
-        return sum_of([code, texts])
+        code = sorted(Path(mtl.params.__file__).parent.rglob("*.py"))
+        files = (*code, Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))
+        return sum_of({str(path): self.state.sums.of(path) for path in files})
 
 
 def _text(path: Path) -> str:

@@ -35,8 +35,8 @@ class State:
         self.params = params
         self.data = root / "data"
         self._state = root / "work" / "state"
-        self._sums = FileSums(root / "work" / "sums.json")
-        self.store = Store(root / "work" / "store", self._sums)
+        self.sums = FileSums(root / "work" / "sums.json")
+        self.store = Store(root / "work" / "store", self.sums)
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class State:
                 valid[name] = self._sync_milestone(name, milestone)
             else:
                 valid[name] = self._forget(name)
-        self._sums.save()
+        self.sums.save()
         return valid
 
     def _sync_milestone(self, name: str, milestone: Milestone) -> bool:
@@ -132,14 +132,14 @@ class State:
             (self.data / path).unlink()
         for name, (part, key) in keys.items():
             for path, found in markers[name]["files"].items():
-                if self._sums.of(self.data / path) != found:
+                if self.sums.of(self.data / path) != found:
                     link(self.store.folder / key / Path(path).relative_to(part.into), self.data / path)
         for empty in sorted((path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())), reverse=True):
             empty.rmdir()
         parts = {name: {"key": key, "files": markers[name]["files"]} for name, (_, key) in keys.items()}
         write_json(self.record(milestone), {"key": _milestone_key(keys), "parts": parts})
         write_json(self.marker(milestone), {"files": wanted})
-        self._sums.save()
+        self.sums.save()
 
     def prune(self) -> int:
         """Delete from the store what the present params do not use; returns how many parts.
@@ -194,7 +194,7 @@ class State:
     def _published(self, milestone: Milestone) -> Files:
         """The files that lie in a milestone's folder."""
         folder = self.data / milestone.out
-        return {f"{milestone.out}/{path}": self._sums.of(folder / path) or "" for path in files_below(folder)}
+        return {f"{milestone.out}/{path}": self.sums.of(folder / path) or "" for path in files_below(folder)}
 
 
 def _improvable(path: str) -> bool:
