@@ -107,7 +107,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     if not 0 <= index < shards:
         raise AugmentError(f"{dataset}: there is no shard {index}; choose from: 0 to {shards - 1}")
     table = read(examples / f"{dataset}.parquet")
-    methods = {name: spec for name, spec in params.augment.methods.items() if spec.datasets is None or dataset in spec.datasets}
+    methods = params.methods_of(dataset)
     originals = pc.unique(_keys(table["tokens"]))
     train = table.filter(pc.equal(table["split"], "train"))
     del table

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from mtl.augment import wordnet
 from mtl.augment.randomness import Stream, draws, uniform
-from mtl.augment.variants import schema_of, tag_columns
+from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.params import Synonym
 
 _PLAIN = re.compile(r"""([("'“‘*\[]*)([A-Za-z]{3,})([.,;:!?…"'”’)*\]]*)""")
@@ -44,19 +44,14 @@ def _synonyms() -> Mapping[str, tuple[str, ...]]:
     return wordnet.load()
 
 
-class SynonymAugmenter:
+class SynonymAugmenter(Augmenter):
     """Swaps a share of the words that have synonyms, at least one a row."""
 
     def __init__(self, spec: Synonym, stream: Stream, synonyms: Mapping[str, tuple[str, ...]] | None = None) -> None:
-        self.spec, self.stream = spec, stream
+        super().__init__(spec, stream)
         self.synonyms = _synonyms() if synonyms is None else synonyms
         self._entries: dict[str, Entry] = {}
         self._pool: list[str] = []
-
-    @classmethod
-    def available(cls, spec: Synonym) -> str | None:
-        """Always there: the table is part of the package."""
-        return None
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows; a row without a word to swap gives ``unchanged`` ones. Rows do not depend on one another."""

@@ -76,8 +76,7 @@ def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str
 
 def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
     """The data sets of these tasks to which some augmentation method is applied."""
-    methods = params.augment.methods.values()
-    return tuple(name for name in used_datasets(params, tasks) if any(m.datasets is None or name in m.datasets for m in methods))
+    return tuple(name for name in used_datasets(params, tasks) if params.methods_of(name))
 
 
 def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
