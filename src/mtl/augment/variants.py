@@ -54,7 +54,7 @@ class Augmenter(ABC):
         """None if the engine is there, else one line that says how to install it."""
         return None
 
-    def fit(self, train: Iterable[pa.Table]) -> None:
+    def fit(self, train: Iterable[pa.Table]) -> None:  # noqa: B027 - most have nothing to learn
         """Learn what is needed from the whole train split, given in parts; called once, before ``augment``."""
 
     @abstractmethod
