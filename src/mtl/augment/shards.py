@@ -31,7 +31,7 @@ from mtl.errors import AugmentError, DataError
 from mtl.params import Params
 
 BLOCK = 512  # rows
-CHUNK = 32 * BLOCK
+CHUNK = 16 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
 
