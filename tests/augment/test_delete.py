@@ -49,9 +49,9 @@ def test_entities_stay_with_their_tags():
 def test_a_word_without_a_space_behind_it_stays():
     row = {"tokens": ["big", "old", "(", "town", ")"], "space_after": [True, True, False, False, False], "entities": ["O"] * 5}
     table = tagged(([], []))
-    (found,) = deleted(pa.Table.from_pylist([{"id": "1", "split": "train", **row}], schema=table.schema))
-    assert found["tokens"] == ["(", "town", ")"]
-    assert found["space_after"] == [False, False, False]
+    for found in deleted(pa.Table.from_pylist([{"id": "1", "split": "train", **row}], schema=table.schema), copies=20):
+        assert found["tokens"] == ["(", "town", ")"]
+        assert found["space_after"] == [False, False, False]
 
 
 def test_the_rate_is_the_share_of_words_left_out():

@@ -44,7 +44,7 @@ def test_where_marks_stand(text: str, places: str):
 
 
 def test_marks_of_tagged_rows_are_tokens_outside_entities():
-    words, tags = "so New York City is big in Oslo Lima".split(), "O B-x I-x I-x O O O B-x B-x".split()
+    words, tags = ["so", "New", "York", "City", "is", "big", "in", "Oslo", "Lima"], ["O", "B-x", "I-x", "I-x", "O", "O", "O", "B-x", "B-x"]
     before = set()
     for row in inserted(tagged((words, tags))):
         assert row["space_after"] == [True] * (len(row["tokens"]) - 1) + [False]

@@ -73,11 +73,15 @@ def test_any_rows(method: str, table: pa.Table, rate: float):
 
 
 SENTENCES = [
-    "I really think that this new movie is amazing and funny".split(),
-    "we saw Oslo and New York before Lima made another film".split(),
-    "the big garden of Ann Lee is beautiful when summer begins".split(),
+    ["I", "really", "think", "that", "this", "new", "movie", "is", "amazing", "and", "funny"],
+    ["we", "saw", "Oslo", "and", "New", "York", "before", "Lima", "made", "another", "film"],
+    ["the", "big", "garden", "of", "Ann", "Lee", "is", "beautiful", "when", "summer", "begins"],
 ]
-TAGS = [["O"] * 11, "O O B-x O B-x I-x O B-x O O O".split(), "O O O O B-y I-y O O O O O".split()]
+TAGS = [
+    ["O"] * 11,
+    ["O", "O", "B-x", "O", "B-x", "I-x", "O", "B-x", "O", "O", "O"],
+    ["O", "O", "O", "O", "B-y", "I-y", "O", "O", "O", "O", "O"],
+]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -30,7 +30,7 @@ def shuffled(rows: pa.Table, rate: float = 1.0, copies: int = 60) -> list[dict[s
     ],
 )
 def test_tokens_go_everywhere_in_their_segment_and_nowhere_else(a: str, b: str | None, segments: str):
-    words = "a b c d e f g".split()
+    words = ["a", "b", "c", "d", "e", "f", "g"]
     reached = defaultdict(set)
     for row in shuffled(two_labels((" ".join(words), a, b))):
         if row["reason"] is None:

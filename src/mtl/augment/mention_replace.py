@@ -43,12 +43,13 @@ class MentionReplaceAugmenter(RowAugmenter):
     _pools: Mapping[tuple[str | None, ...], Pool[Phrase]] = {}
 
     def fit(self, train: Iterable[pa.Table]) -> None:
-        """Collect the mentions of each type."""
+        """Collect the mentions of each type; blank ones are left out."""
         found: dict[tuple[str | None, ...], set[Phrase]] = defaultdict(set)
-        for part in train:
-            for row in rows_of(part):
-                for mention in mentions(row):
-                    found[mention.tags].add(mention.phrase(row))
+        for row in (row for part in train for row in rows_of(part)):
+            for mention in mentions(row):
+                phrase = mention.phrase(row)
+                if "".join(phrase.tokens).strip():
+                    found[mention.tags].add(phrase)
         self._pools = {tags: Pool(dict.fromkeys(phrases, 1)) for tags, phrases in found.items()}
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row:
