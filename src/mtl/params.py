@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -268,8 +268,9 @@ class Nlpaug(Method):
     """Any word or character augmenter of nlpaug, by its class name."""
 
     type: Literal["nlpaug"]
-    augmenter: str
-    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word)."""
+    augmenter: Annotated[str, Field(min_length=1)]
+    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word). ``type: "nlpaug:KeyboardAug"`` is
+    short for ``type: nlpaug`` and ``augmenter: KeyboardAug``."""
     options: dict[str, Any] = {}
     """Arguments of its constructor."""
 
@@ -333,7 +334,26 @@ class Typo(Method):
     """Chance that a word is misspelt, at least one a row."""
 
 
-AugmentMethod = Annotated[
+class NlpaugInShort(Method):
+    """Any word or character augmenter of nlpaug, named in the type."""
+
+    type: Annotated[str, Field(pattern=r"^nlpaug:.+$")]
+    """Such as ``nlpaug:KeyboardAug``."""
+    options: dict[str, Any] = {}
+    """Arguments of its constructor."""
+
+
+def _at_length(method: Any) -> Any:
+    """``type: "nlpaug:KeyboardAug"`` as type and augmenter."""
+    kind = method.get("type") if isinstance(method, Mapping) else None
+    if not isinstance(kind, str) or not kind.startswith("nlpaug:"):
+        return method
+    if "augmenter" in method:
+        raise ValueError(f"name the augmenter in type ({kind}) or in augmenter, not in both")
+    return {**method, "type": "nlpaug", "augmenter": kind.removeprefix("nlpaug:")}
+
+
+_Methods = Annotated[
     Synonym
     | BackTranslate
     | MentionReplace
@@ -346,6 +366,7 @@ AugmentMethod = Annotated[
     | Nlpaug,
     Field(discriminator="type"),
 ]
+AugmentMethod = Annotated[_Methods, BeforeValidator(_at_length, json_schema_input_type=_Methods | NlpaugInShort)]
 
 
 class Augment(Section):
