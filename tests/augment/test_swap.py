@@ -24,7 +24,7 @@ def swapped(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str
         ("good @bob film", "film @bob good"),
         ("good #tag http://a.b 5 :) never film", "film #tag http://a.b 5 :) never good"),
         ("good do n't film.", None),  # one word that may move
-        ("good movie's film", "film movie's good"),
+        ("good movie 's film", "film movie 's good"),
         ("one", None),
         ("", None),
     ],
@@ -49,7 +49,8 @@ def test_entities_and_spaces_stay_where_they_are():
 def test_the_rate_is_the_number_of_swaps_per_word(rate: float, least: float, most: float):
     words = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"]
     moved = [
-        sum(one != other for one, other in zip(words, row["tokens"], strict=True)) for row in swapped(texts(" ".join(words)), rate, 50)
+        sum(one != other for one, other in zip(words, row["tokens"] or words, strict=True))
+        for row in swapped(texts(" ".join(words)), rate, 50)
     ]
     assert least <= sum(moved) / len(moved) <= most
 

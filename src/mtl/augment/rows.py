@@ -62,7 +62,7 @@ class RowAugmenter(Augmenter):
         """Variants of canonical rows. Rows do not depend on one another."""
         columns = tag_columns(rows)
         content = list(rows_of(rows))
-        keys = self.stream.keys(rows["id"].to_pylist())
+        keys = self.stream.keys(rows["id"])
         return table_of((variant for copy in range(self.spec.copies) for variant in self._copy(content, keys, copy)), columns)
 
     def _copy(self, content: Sequence[Row], keys: Words, copy: int) -> Iterator[Variant]:
