@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,6 +101,28 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
         ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
         ("augment.methods.synonym.type", "shuffle", "augment.methods.synonym", "'shuffle' is unknown; choose from"),
+        (
+            "augment.methods.mention",
+            {"type": "mention_replace", "datasets": ["tweets_sentiment"]},
+            "augment.methods.mention.datasets",
+            "has none",
+        ),
+        ("augment.methods.typo", {"type": "nlpaug:KeyboardAug", "rate": 1}, "augment.methods.typo.rate", "unknown key"),
+        ("augment.methods.typo", {"type": "nlpaug:KeyboardAug", "copies": 0}, "augment.methods.typo.copies", "greater than or equal to 1"),
+        ("augment.methods.typo", {"type": "nlpaug:"}, "augment.methods.typo.augmenter", "at least 1 character"),
+        (
+            "augment.methods.typo",
+            {"type": "nlpaug:A", "augmenter": "A"},
+            "augment.methods.typo",
+            "in type .nlpaug:A. or in augmenter, not in both",
+        ),
+        (
+            "tasks.sentiment.methods",
+            {"typo": 1},
+            "tasks.sentiment.methods",
+            "'typo' is no method of augment.methods; choose from: synonym, back_translate",
+        ),
+        ("tasks.sentiment.methods", {"synonym": 0}, "tasks.sentiment.methods.synonym", "greater than or equal to 1, not 0"),
     ],
 )
 def test_a_fault_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
@@ -173,6 +196,29 @@ def test_settings_come_through_the_file_that_jobs_read(content: dict[str, Any], 
     params = mtl.params.parse(content)
     (tmp_path / "settings.json").write_text(mtl.params.dump(params))
     assert mtl.params.load(tmp_path / "settings.json") == params
+
+
+def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]) -> None:
+    def written(method: dict[str, Any]) -> mtl.params.Params:
+        content["augment"]["methods"] = {"typo": {"copies": 2, "options": {"aug_char_p": 0.1}} | method}
+        return mtl.params.parse(content)
+
+    short, long = written({"type": "nlpaug:KeyboardAug"}), written({"type": "nlpaug", "augmenter": "KeyboardAug"})
+    assert short == long
+    assert mtl.params.dump(short) == mtl.params.dump(long)
+    accepted = mtl.params.json_schema()["$defs"]["NlpaugInShort"]
+    assert re.search(accepted["properties"]["type"]["pattern"], "nlpaug:KeyboardAug")
+    assert accepted["properties"].keys() == {"type", "copies", "datasets", "options"}
+    assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.params.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
+        "^[a-z][a-z0-9_]*$"
+    ]["anyOf"]
+
+
+def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content: dict[str, Any]) -> None:
+    content["augment"]["methods"] = {"mention": {"type": "mention_replace"}, "typo": {"type": "typo"}}
+    params = mtl.params.parse(content)
+    assert list(params.methods_of("tweets_entities")) == ["mention", "typo"]
+    assert list(params.methods_of("tweets_sentiment")) == ["typo"]
 
 
 def test_a_task_without_test_rows_is_told_before_it_is_trained(content: dict[str, Any]) -> None:

@@ -10,9 +10,20 @@ import math
 import string
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -24,6 +35,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -222,6 +234,13 @@ class Task(Section):
     weight: Positive = 1.0
     """wₜ in the joint loss Σ wₜ·ℓₜ."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    methods: dict[Name, Count] | None = None
+    """Augmentation methods whose variants this task learns from, and how many copies of each at most; without it, all of
+    ``augment.methods``. ``{}``: none."""
+
+    def learns_from(self, method: str, copy: int) -> bool:
+        """Whether this task learns from a method's variant number ``copy``, counted from 0."""
+        return self.methods is None or copy < self.methods.get(method, 0)
 
 
 # --- augmentation ---------------------------------------------------------------------------------------------------
@@ -230,17 +249,20 @@ class Task(Section):
 class Method(Section):
     """What all augmentation methods have in common."""
 
+    needs_tags: ClassVar[bool] = False
+    """Whether the method works on tags: it is then applied only to data sets that have some."""
+
     copies: Annotated[int, Field(ge=1, le=100)] = 1
     """Variants made of each training row."""
     datasets: tuple[Name, ...] | None = None
-    """Data sets it is applied to; without it, all."""
+    """Data sets it is applied to; without it, all that it can work on."""
 
 
 class Synonym(Method):
     """Swaps words for synonyms of the shipped table, one token for one token."""
 
     type: Literal["synonym"]
-    rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    rate: Rate = 0.3
     """Share of the words that have a synonym that are swapped."""
 
 
@@ -270,13 +292,105 @@ class Nlpaug(Method):
     """Any word or character augmenter of nlpaug, by its class name."""
 
     type: Literal["nlpaug"]
-    augmenter: str
-    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word)."""
+    augmenter: Annotated[str, Field(min_length=1)]
+    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word). ``type: "nlpaug:KeyboardAug"`` is
+    short for ``type: nlpaug`` and ``augmenter: KeyboardAug``."""
     options: dict[str, Any] = {}
     """Arguments of its constructor."""
 
 
-AugmentMethod = Annotated[Synonym | BackTranslate | Nlpaug, Field(discriminator="type")]
+class MentionReplace(Method):
+    """Replaces entities by others of the same type from the train split (Dai & Adel 2020)."""
+
+    needs_tags = True
+    type: Literal["mention_replace"]
+    rate: Rate = 0.5
+    """Chance that an entity is replaced."""
+
+
+class LabelTokenReplace(Method):
+    """Replaces tokens by others that carry the same tag in the train split (Dai & Adel 2020)."""
+
+    needs_tags = True
+    type: Literal["label_token_replace"]
+    rate: Rate = 0.2
+    """Chance that a token is replaced."""
+
+
+class ShuffleWithinSegments(Method):
+    """Shuffles tokens within segments: an entity, or what stands between two (Dai & Adel 2020)."""
+
+    needs_tags = True
+    type: Literal["shuffle_within_segments"]
+    rate: Rate = 0.3
+    """Chance that a segment is shuffled."""
+
+
+class Delete(Method):
+    """Leaves words out, never entities (random deletion of Wei & Zou 2019)."""
+
+    type: Literal["delete"]
+    rate: Rate = 0.1
+    """Chance that a word is left out."""
+
+
+class Swap(Method):
+    """Lets pairs of words change places, never entities (random swap of Wei & Zou 2019)."""
+
+    type: Literal["swap"]
+    rate: Rate = 0.1
+    """Swaps per word, at least one a row."""
+
+
+class InsertPunctuation(Method):
+    """Puts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
+
+    type: Literal["insert_punctuation"]
+    rate: Rate = 0.3
+    """Marks per word at most; how many is drawn from 1 up to that."""
+
+
+class Typo(Method):
+    """Makes one slip of the keyboard in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
+
+    type: Literal["typo"]
+    rate: Rate = 0.1
+    """Chance that a word is misspelt, at least one a row."""
+
+
+class NlpaugInShort(Method):
+    """Any word or character augmenter of nlpaug, named in the type."""
+
+    type: Annotated[str, Field(pattern=r"^nlpaug:.+$")]
+    """Such as ``nlpaug:KeyboardAug``."""
+    options: dict[str, Any] = {}
+    """Arguments of its constructor."""
+
+
+def _at_length(method: Any) -> Any:
+    """``type: "nlpaug:KeyboardAug"`` as type and augmenter."""
+    kind = method.get("type") if isinstance(method, Mapping) else None
+    if not isinstance(kind, str) or not kind.startswith("nlpaug:"):
+        return method
+    if "augmenter" in method:
+        raise ValueError(f"name the augmenter in type ({kind}) or in augmenter, not in both")
+    return {**method, "type": "nlpaug", "augmenter": kind.removeprefix("nlpaug:")}
+
+
+_Methods = Annotated[
+    Synonym
+    | BackTranslate
+    | MentionReplace
+    | LabelTokenReplace
+    | ShuffleWithinSegments
+    | Delete
+    | Swap
+    | InsertPunctuation
+    | Typo
+    | Nlpaug,
+    Field(discriminator="type"),
+]
+AugmentMethod = Annotated[_Methods, BeforeValidator(_at_length, json_schema_input_type=_Methods | NlpaugInShort)]
 
 
 class Augment(Section):
@@ -415,6 +529,15 @@ class Params(Section):
             for name, dataset in self.datasets.items()
             if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
         )
+
+    def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
+        """The augmentation methods that are applied to a data set."""
+        tagged = any(label.kind == "tags" for label in self.datasets[dataset].labels.values())
+
+        def applied(method: AugmentMethod) -> bool:
+            return (tagged or not method.needs_tags) if method.datasets is None else dataset in method.datasets
+
+        return {name: method for name, method in self.augment.methods.items() if applied(method)}
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first."""
@@ -590,6 +713,13 @@ def _relations(params: Params) -> list[Fault]:
         for name in spec_.datasets or ():
             if name not in params.datasets:
                 faults.append(Fault(f"augment.methods.{method}.datasets", f"{name!r} is no data set; choose from: {names}"))
+            elif spec_.needs_tags and not any(label.kind == "tags" for label in params.datasets[name].labels.values()):
+                faults.append(Fault(f"augment.methods.{method}.datasets", f"{spec_.type} works on tags, and {name!r} has none"))
+    for task, spec in params.tasks.items():
+        for name in spec.methods or ():
+            if name not in params.augment.methods:
+                choices = ", ".join(params.augment.methods) or "(none)"
+                faults.append(Fault(f"tasks.{task}.methods", f"{name!r} is no method of augment.methods; choose from: {choices}"))
     if params.train.score != "mean" and params.train.score not in params.tasks:
         faults.append(Fault("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
     for task in {"joint", "mean", "score", "text", "tokens"} & set(params.tasks):

@@ -23,7 +23,8 @@ def plan(params: Params, data: Path = Path("data")) -> str:
     lines.append(f"Encoder\n  {params.encoder.type}, at most {params.encoder.max_length} pieces a text")
     lines.append("Augmentation")
     for name, method in params.augment.methods.items():
-        lines.append(f"  {name}: {method.type}, {method.copies} variant(s) a row of {_listed(method.datasets or params.datasets)}")
+        applied = _listed(dataset for dataset in params.datasets if name in params.methods_of(dataset))
+        lines.append(f"  {name}: {method.type}, {method.copies} variant(s) a row of {applied or 'no data set'}")
     if not params.augment.methods:
         lines.append("  none")
     runs = params.runs()

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.augment import apertium
+from mtl.augment.alignment import entities
 from mtl.augment.back_translate import BackTranslateAugmenter, Row, _judged, _row
 from mtl.augment.randomness import Stream
-from mtl.augment.shards import entities
 from mtl.augment.variants import Variant
 from mtl.data.schema import legal_iob2
 from mtl.params import BackTranslate

@@ -21,3 +21,20 @@ def test_other_words(word: str):
 )
 def test_negations(text: str, count: int):
     assert lexicon.negations(text) == count
+
+
+@pytest.mark.parametrize("token", ["word", "Well-being", "o’clock", "naïve", "movie's"])
+def test_plain_words(token: str):
+    assert lexicon.is_plain(token)
+
+
+@pytest.mark.parametrize(
+    "token", ["never", "DON'T", "don’t", "cannot", "word.", "#tag", "@name", "http://a.b", "5", "2nd", "'s", ":)", "", "a b"]
+)
+def test_what_is_no_plain_word(token: str):
+    assert not lexicon.is_plain(token)
+
+
+def test_clitics_and_words_of_grammar():
+    assert [token for token in ("'s", "n't", "N’T", "'ll", "s", "don't", "") if lexicon.is_clitic(token)] == ["'s", "n't", "N’T", "'ll"]
+    assert [token for token in ("The", "of", "film", "") if lexicon.is_grammar(token)] == ["The", "of"]

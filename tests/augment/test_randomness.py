@@ -1,6 +1,7 @@
 """Draws are functions of where they are used."""
 
 import numpy as np
+import pyarrow as pa
 
 from mtl.augment.randomness import Stream, draws, mix, uniform
 
@@ -12,12 +13,12 @@ def test_mix_is_splitmix64():
 
 def test_a_draw_depends_on_each_of_its_arguments_and_on_no_neighbour():
     stream = Stream(1, "synonym")
-    keys = stream.keys(["a", "b"])
+    keys = stream.keys(pa.array(["a", "b"]))
     together = draws(keys, 0, np.array([3, 3]))
     assert draws(keys[:1], 0, 3)[0] == together[0]
     others = [
-        draws(Stream(2, "synonym").keys(["a"]), 0, 3),
-        draws(Stream(1, "other").keys(["a"]), 0, 3),
+        draws(Stream(2, "synonym").keys(pa.array(["a"])), 0, 3),
+        draws(Stream(1, "other").keys(pa.array(["a"])), 0, 3),
         draws(keys[1:], 0, 3),
         draws(keys[:1], 1, 3),
         draws(keys[:1], 0, 4),
@@ -27,7 +28,7 @@ def test_a_draw_depends_on_each_of_its_arguments_and_on_no_neighbour():
 
 
 def test_uniform_draws_fill_the_unit_interval():
-    found = uniform(draws(Stream(1, "x").keys(map(str, range(10_000))), 0, 0))
+    found = uniform(draws(Stream(1, "x").keys(pa.array(map(str, range(10_000)))), 0, 0))
     assert 0 <= found.min() < 0.01
     assert 0.99 < found.max() < 1
     assert abs(found.mean() - 0.5) < 0.02

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mtl import params
 from mtl.augment import AUGMENTERS, shards
-from mtl.augment.shards import augment_shard, entities, file_name, read_counts, read_rejected
+from mtl.augment.alignment import entities
+from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
 from mtl.augment.synonym import SynonymAugmenter
 from mtl.augment.variants import REASONS, Variant, table_of
 from mtl.data.schema import check, read, schema, write
@@ -147,12 +148,12 @@ def test_a_missing_engine_is_counted_and_the_others_go_on(examples: Path, tmp_pa
 
 
 BROKEN = {
-    "too few tags": ({"tags": ["O"]}, "does not fit the tokens"),
-    "illegal tags": ({"tags": ["I-person", "O"]}, "does not fit the tokens"),
-    "a lost entity": ({"tags": ["O", "O"]}, "the entities of tags are not those of r0"),
-    "another entity": ({"tokens": ["Bobby", "new"]}, "the entities of tags are not those of r0"),
-    "lost tags": ({"tags": None}, "tags was lost"),
-    "too few flags": ({"space_after": [True]}, "flags of space_after"),
+    "too few tags": ({"tags": ["O"]}, "r0~s~0.*tags has another length than tokens"),
+    "illegal tags": ({"tags": ["I-person", "O"]}, "r0~s~0.*not legal IOB2: I-person O"),
+    "a lost entity": ({"tags": ["O", "O"]}, "r0~s~0: the entities of tags are not those of its parent"),
+    "another entity": ({"tokens": ["Bobby", "new"]}, "r0~s~0: the entities of tags are not those of its parent"),
+    "lost tags": ({"tags": None}, "tags was gained or lost"),
+    "too few flags": ({"space_after": [True]}, "r0~s~0.*space_after has another length"),
 }
 
 
@@ -197,3 +198,42 @@ def test_hostile_tables(tmp_path: Path, content: list[tuple[list[str], list[str]
     for row in read(path).to_pylist():
         words, tags = content[int(row["parent_id"][1:])]
         assert entities(row["tokens"], row["tags"]) == entities(words, tags)
+
+
+class Learning(SynonymAugmenter):
+    """Remembers what it was given."""
+
+    fitted: list[str] = []
+    given: list[list[str]] = []
+
+    def fit(self, train: Iterable[pa.Table]) -> None:
+        self.fitted += [row for part in train for row in part["id"].to_pylist()]
+
+    def augment(self, rows: pa.Table) -> pa.Table:
+        self.given.append(rows["id"].to_pylist())
+        return super().augment(rows)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_augmenters_learn_from_all_train_rows_and_see_whole_blocks(
+    together: bool, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Fresh(Learning):
+        fitted, given = [], []
+
+    Fresh.together = together
+    monkeypatch.setattr(shards, "CHUNK", 24)
+    monkeypatch.setitem(AUGMENTERS, "synonym", Fresh)
+    made(settings_of(SYNONYM, shards=3), examples, tmp_path, [1])
+    train = [row["id"] for row in read(examples / "d.parquet").to_pylist() if row["split"] == "train"]
+    assert Fresh.fitted == train
+    # the second of three shards holds blocks 2 and 3 of 7
+    assert Fresh.given == ([train[16:24], train[24:32]] if together else [train[16:32]])
+
+
+def test_rows_do_not_depend_on_how_many_are_worked_on_at_once(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = []
+    for chunk in (8, 16, 4096):
+        monkeypatch.setattr(shards, "CHUNK", chunk)
+        found.append(read(made(settings_of(SYNONYM | KEYBOARD), examples, tmp_path / str(chunk))[0]).to_pylist())
+    assert found[0] == found[1] == found[2]

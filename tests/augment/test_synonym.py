@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtl.augment.alignment import entities
 from mtl.augment.randomness import Stream
-from mtl.augment.shards import entities
 from mtl.augment.synonym import SynonymAugmenter
 from mtl.params import Synonym
 

@@ -303,7 +303,17 @@ def test_an_augmented_run_without_variants_says_so(
     for name in ("reviews", "places"):
         schema.write(make_table(name, []), folder / "shards" / f"{name}-00000-of-00001.parquet")
     facts = run(make_settings(epochs=0.5), "joint-augmented-1", folder, empty("out"))
-    assert sum("has no variants: its shards are empty" in warning for warning in facts["warnings"]) == 2
+    assert sum("has no variants: its shards hold none that the run learns from" in warning for warning in facts["warnings"]) == 2
+
+
+def test_a_run_whose_tasks_learn_from_no_method_is_as_a_plain_one_and_says_so(project: Path, make_settings: Settings, empty: Maker) -> None:
+    params = make_settings(epochs=0.5)
+    none = params.model_copy(update={"tasks": {name: task.model_copy(update={"methods": {}}) for name, task in params.tasks.items()}})
+    augmented, plain = empty("augmented"), empty("plain")
+    facts = run(none, "joint-augmented-1", project, augmented)
+    run(params, "joint-plain-1", project, plain)
+    assert sum("no method that the run learns from is applied to it" in warning for warning in facts["warnings"]) == 2
+    assert (augmented / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pyarrow as pa
 from mtl.augment import apertium, lexicon
 from mtl.augment.neural import RoundTrip
 from mtl.augment.randomness import Stream
-from mtl.augment.variants import Variant, table_of, tag_columns
+from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.data.tokens import tokenize
 from mtl.errors import AugmentError
 from mtl.params import BackTranslate
@@ -62,11 +62,13 @@ class Row(NamedTuple):
         return text
 
 
-class BackTranslateAugmenter:
+class BackTranslateAugmenter(Augmenter):
     """One round trip for each copy: Apertium takes its pivots in turn, models sample."""
 
+    together = True
+
     def __init__(self, spec: BackTranslate, stream: Stream) -> None:
-        self.spec = spec
+        super().__init__(spec, stream)
         self._model = RoundTrip(spec.forward, spec.backward, stream) if spec.forward and spec.backward else None
 
     @classmethod
@@ -75,7 +77,7 @@ class BackTranslateAugmenter:
         return apertium.available(spec.pivots) if spec.engine == "apertium" else None
 
     def augment(self, rows: pa.Table) -> pa.Table:
-        """Variants of canonical rows. Rows given together depend on one another, so give always the same together.
+        """Variants of canonical rows.
 
         Raises:
             AugmentError: a model cannot be loaded.

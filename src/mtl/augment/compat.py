@@ -22,7 +22,7 @@ class TextAugmenter:
     Calls with one text differ from one another, and a new object with the same seed gives the same answers in the same order.
 
     Raises:
-        AugmentError: the method's engine is not installed.
+        AugmentError: the method needs tags, which a text has not, or its engine is not installed.
     """
 
     include_detail = False  # asked and set by nlpaug's flows, as is the next
@@ -32,6 +32,8 @@ class TextAugmenter:
     def __init__(self, method: AugmentMethod, seed: int = 0) -> None:
         self.method, self.seed = method, seed
         self.name = method.type
+        if method.needs_tags:
+            raise AugmentError(f"{method.type} works on tags, and a text has none; use it in augment.methods")
         missing = AUGMENTERS[method.type].available(method)
         if missing:
             raise AugmentError(missing)

@@ -25,6 +25,7 @@ no not never none nobody nothing nowhere neither nor cannot without
 dont doesnt didnt cant couldnt wont wouldnt isnt arent wasnt werent havent hasnt hadnt aint shouldnt
 """
 _NEGATIONS = frozenset(_DENYING_WORDS.split())
+_PLAIN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
 def words(text: str) -> list[str]:
@@ -45,4 +46,27 @@ def known(word: str) -> bool:
 
 def negations(text: str) -> int:
     """How many words of a text deny something."""
-    return sum(word in _NEGATIONS or word.endswith("n't") for word in words(re.sub(r"(?i)\b(\w+) (n['’]t)\b", r"\1\2", text)))
+    return sum(map(denies, words(re.sub(r"(?i)\b(\w+) (n['’]t)\b", r"\1\2", text))))
+
+
+def denies(word: str) -> bool:
+    """Whether a word denies something."""
+    word = word.lower().replace("’", "'")
+    return word in _NEGATIONS or word.endswith("n't")
+
+
+@lru_cache(maxsize=100_000)
+def is_plain(token: str) -> bool:
+    """Whether a token is a word of letters that denies nothing: no web address, handle, hashtag or number, no punctuation at its ends."""
+    return _PLAIN.fullmatch(token) is not None and not denies(token)
+
+
+@lru_cache(maxsize=100_000)
+def is_clitic(token: str) -> bool:
+    """Whether a token is the end of a contraction that was cut off: n't, 's, 'll."""
+    return _CLITIC.fullmatch(token.replace("’", "'")) is not None
+
+
+def is_grammar(token: str) -> bool:
+    """Whether a token is a word whose work is grammar, such as articles, pronouns and prepositions."""
+    return token.lower() in _GRAMMAR

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mtl.augment.confined import confined
 from mtl.augment.randomness import Stream, draws, uniform
-from mtl.augment.variants import Variant, table_of, tag_columns
+from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.data.schema import text_of
 from mtl.errors import AugmentError
 from mtl.params import Nlpaug
@@ -26,11 +26,11 @@ _MODULES = ("nlpaug.augmenter.word", "nlpaug.augmenter.char")
 _RATE = 0.3  # nlpaug's own default share of words
 
 
-class NlpaugAugmenter:
+class NlpaugAugmenter(Augmenter):
     """Calls nlpaug: on the whole text of a row without tags, else on a share of its tokens, at least one."""
 
     def __init__(self, spec: Nlpaug, stream: Stream) -> None:
-        self.spec, self.stream = spec, stream
+        super().__init__(spec, stream)
         self._loaded: Any = None
 
     @classmethod

@@ -4,12 +4,12 @@ So a shard is the same for any number of cores, in any order, alone or with othe
 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators").
 """
 
-from collections.abc import Iterable
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+from xxhash import xxh3_64_intdigest
 
 Words = npt.NDArray[np.uint64]
 
@@ -30,6 +30,11 @@ def uniform(words: Words) -> npt.NDArray[np.float64]:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def hash_strings(strings: pa.Array | pa.ChunkedArray) -> Words:
+    """XXH3, 64 bits, of the UTF-8 of each string, [strings]."""
+    return np.fromiter(map(xxh3_64_intdigest, strings.cast(pa.binary()).to_pylist()), dtype=np.uint64)
+
+
 class Stream(NamedTuple):
     """The randomness of one augmentation method under one seed."""
 
@@ -38,12 +43,11 @@ class Stream(NamedTuple):
 
     def key(self, row_id: str) -> int:
         """A number of 64 bits for a row."""
-        data = f"{self.seed}\0{self.method}\0{row_id}".encode("utf-8", "surrogatepass")
-        return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+        return int(self.keys(pa.array([row_id]))[0])
 
-    def keys(self, row_ids: Iterable[str]) -> Words:
+    def keys(self, row_ids: pa.Array | pa.ChunkedArray) -> Words:
         """``key`` of each row, [rows]."""
-        return np.fromiter((self.key(row_id) for row_id in row_ids), dtype=np.uint64)
+        return mix(hash_strings(row_ids) + hash_strings(pa.array([f"{self.seed}\0{self.method}"])))
 
 
 def draws(keys: Words, copy: int, positions: npt.NDArray[np.int64] | int, purpose: int = 0) -> Words:

@@ -1,8 +1,9 @@
 """One shard: the variants of a stretch of a data set's train rows, checked and counted.
 
 The train rows are cut into blocks of ``BLOCK`` rows by their number. A shard is a run of whole blocks, and nothing outside a block
-bears on its variants, but the texts of the originals. So rows are the same for any number of shards, and a shard's bytes the same
-whether it is made alone or beside others.
+bears on its variants, but the texts of the originals and what an augmenter learns from the whole train split. So rows are the same for
+any number of shards, and a shard's bytes the same whether it is made alone or beside others. Rows are read, augmented and written
+``CHUNK`` at a time: memory does not grow with the data set.
 
 The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each method made = kept + all dropped, made = rows × copies.
 ``{"rows": n, "methods": {name: {"made": n, "kept": n, "dropped": {reason: n}, "note": text or null}}}``. Samples of dropped variants,
@@ -11,7 +12,7 @@ The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each meth
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.augment import AUGMENTERS, Augmenter
-from mtl.augment.randomness import Stream
-from mtl.augment.variants import tag_columns
-from mtl.data.schema import legal_iob2, read, text_of, write
+from mtl.augment.alignment import prove
+from mtl.augment.originals import Originals, joined
+from mtl.augment.randomness import Stream, draws, hash_strings
+from mtl.augment.variants import schema_of, tag_columns
+from mtl.data.schema import Writer, read_parts, text_of
 from mtl.errors import AugmentError, DataError
-from mtl.params import AugmentMethod, Params
+from mtl.params import Params
 
 BLOCK = 512  # rows
+CHUNK = 16 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
 
@@ -42,9 +46,9 @@ class _Tally:
         self.samples: dict[str, list[dict[str, str]]] = {}
 
     def add(self, variants: pa.Table, rows: pa.Table) -> None:
-        """Count the variants of a block."""
+        """Count the variants of some rows."""
         self.made += len(variants)
-        for reason, count in Counter(variants["reason"].to_pylist()).items():
+        for reason, count in ((item["values"], item["counts"]) for item in variants["reason"].value_counts().to_pylist()):
             if reason is None:
                 self.kept += count
                 continue
@@ -53,6 +57,11 @@ class _Tally:
             if len(samples) < SAMPLES:
                 of_reason = variants.filter(pc.equal(variants["reason"], reason)).slice(0, SAMPLES - len(samples))
                 samples += [_sample(variant, rows) for variant in of_reason.to_pylist()]
+
+    def miss(self, count: int) -> None:
+        """Count variants that could not be made because the engine is not there."""
+        self.made += count
+        self.dropped["engine missing"] += count
 
     def counts(self) -> dict[str, Any]:
         return {"made": self.made, "kept": self.kept, "dropped": dict(sorted(self.dropped.items())), "note": self.note}
@@ -83,7 +92,7 @@ def read_rejected(path: Path) -> dict[str, dict[str, list[dict[str, str]]]]:
 
 def _metadata(path: Path, key: bytes) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {})[key])
+        content: dict[str, Any] = json.loads((pq.read_metadata(path).metadata or {})[key])
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
         raise DataError(f"{path}: is no shard of augmented rows: {error}") from None
     return content
@@ -106,129 +115,145 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     shards = params.augment.shards
     if not 0 <= index < shards:
         raise AugmentError(f"{dataset}: there is no shard {index}; choose from: 0 to {shards - 1}")
-    table = read(examples / f"{dataset}.parquet")
-    methods = {name: spec for name, spec in params.augment.methods.items() if spec.datasets is None or dataset in spec.datasets}
-    originals = pc.unique(_keys(table["tokens"]))
-    train = table.filter(pc.equal(table["split"], "train"))
-    del table
-    blocks = -(-len(train) // BLOCK)
-    mine = [train.slice(number * BLOCK, BLOCK) for number in range(index * blocks // shards, (index + 1) * blocks // shards)]
-    notes = {name: AUGMENTERS[spec.type].available(spec) for name, spec in methods.items()}
-    augmenters = {name: AUGMENTERS[spec.type](spec, Stream(params.seed, name)) for name, spec in methods.items() if notes[name] is None}
-    tallies = {name: _Tally(note) for name, note in notes.items()}
-    kept = [_block(rows, methods, augmenters, originals, tallies) for rows in mine]
-    shard = pa.concat_tables([train.schema.empty_table(), *kept])
-    counts = {"rows": sum(map(len, mine)), "methods": {name: tally.counts() for name, tally in tallies.items()}}
-    _check_counts(counts, methods, len(shard))
-    rejected = {name: tally.samples for name, tally in tallies.items()}
-    metadata = {**(train.schema.metadata or {}), COUNTS: _json(counts), REJECTED: _json(rejected)}
-    write(shard.replace_schema_metadata(metadata), out / file_name(dataset, index, shards))
+    path = examples / f"{dataset}.parquet"
+    shard = _Shard(params, dataset, path)
+    blocks = -(-shard.train // BLOCK)
+    first, last = (number * blocks // shards * BLOCK for number in (index, index + 1))
+    with Writer(out / file_name(dataset, index, shards), shard.schema) as file:
+        for rows in _train_rows(path, first, min(last, shard.train)):
+            file.write(shard.augment(rows))
+        file.add_metadata(shard.metadata())
+
+
+class _Shard:
+    """The methods at work on one data set, and what was counted of them."""
+
+    def __init__(self, params: Params, dataset: str, path: Path) -> None:
+        self.schema, self.train, self.originals = _survey(path)
+        self.methods = methods = params.methods_of(dataset)
+        self.rows = 0
+        self.tallies = {name: _Tally(AUGMENTERS[spec.type].available(spec)) for name, spec in methods.items()}
+        self.augmenters: dict[str, Augmenter] = {
+            name: AUGMENTERS[spec.type](spec, Stream(params.seed, name))
+            for name, spec in methods.items()
+            if self.tallies[name].note is None
+        }
+        for augmenter in self.augmenters.values():
+            augmenter.fit(_train_rows(path, 0, self.train))
+
+    def augment(self, rows: pa.Table) -> pa.Table:
+        """The variants of whole blocks of rows that are kept, as canonical rows sorted by parent, method and copy.
+
+        Raises:
+            AugmentError: an augmenter broke a promise.
+        """
+        self.rows += len(rows)
+        for name in self.methods.keys() - self.augmenters.keys():
+            self.tallies[name].miss(len(rows) * self.methods[name].copies)
+        made = {name: _variants(augmenter, rows) for name, augmenter in self.augmenters.items()}
+        every = _judged(pa.concat_tables([schema_of(tag_columns(rows)).empty_table(), *made.values()]), self.originals)
+        parents, kept, start = [np.zeros(0, dtype=np.int64)], [self.schema.empty_table()], 0
+        for name, variants in made.items():
+            judged = every.slice(start, len(variants))
+            start += len(variants)
+            self.tallies[name].add(judged, rows)
+            judged = judged.filter(pc.is_null(judged["reason"]))
+            of_rows = rows.take(judged["row"])
+            canonical = _canonical(judged, of_rows, name)
+            prove(canonical, of_rows, self.augmenters[name].promise)
+            parents.append(judged["row"].to_numpy())
+            kept.append(canonical)
+        return pa.concat_tables(kept).take(pa.array(np.argsort(np.concatenate(parents), kind="stable")))
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """Counts and samples.
+
+        Raises:
+            AugmentError: a variant is not accounted for.
+        """
+        counts: dict[str, Any] = {"rows": self.rows, "methods": {name: tally.counts() for name, tally in self.tallies.items()}}
+        for name, found in counts["methods"].items():
+            expected = self.rows * self.methods[name].copies
+            if not found["made"] == found["kept"] + sum(found["dropped"].values()) == expected:
+                raise AugmentError(f"{name}: the counts do not add up: {expected} variants expected, {found}")
+        return {COUNTS: _json(counts), REJECTED: _json({name: tally.samples for name, tally in self.tallies.items()})}
 
 
 def _json(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
 
 
-def _keys(tokens: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One string for each list of tokens; equal only if the tokens are."""
-    return pc.binary_join(tokens, "\x1f")
+def _survey(path: Path) -> tuple[pa.Schema, int, Originals]:
+    """The schema of a canonical table, the number of its train rows, and the texts of all its rows."""
+    try:
+        schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
+    train = 0
+
+    def tokens() -> Iterator[pa.ChunkedArray]:
+        nonlocal train
+        for part in read_parts(path, CHUNK, ["split", "tokens"]):
+            train += pc.sum(pc.equal(part["split"], "train")).as_py()
+            yield part["tokens"]
+
+    originals = Originals(tokens(), rows)
+    return schema, train, originals
 
 
-def _block(
-    rows: pa.Table,
-    methods: dict[str, AugmentMethod],
-    augmenters: dict[str, Augmenter],
-    originals: pa.Array,
-    tallies: dict[str, _Tally],
-) -> pa.Table:
-    """The variants of one block that are kept, as canonical rows sorted by parent, method and copy."""
-    rows = rows.combine_chunks()
-    seen: set[str] = set()
-    kept = []
-    for name, spec in methods.items():
-        if name not in augmenters:
-            tallies[name].made += len(rows) * spec.copies
-            tallies[name].dropped["engine missing"] += len(rows) * spec.copies
-            continue
-        variants = _without_duplicates(augmenters[name].augment(rows), originals, seen)
-        tallies[name].add(variants, rows)
-        variants = variants.filter(pc.is_null(variants["reason"]))
-        _check(variants, rows, name)
-        kept.append((variants["row"].to_numpy(), _canonical(variants, rows, name)))
-    if not kept:
-        return rows.schema.empty_table()
-    order = np.argsort(np.concatenate([parents for parents, _ in kept]), kind="stable")
-    return pa.concat_tables([table for _, table in kept]).take(pa.array(order))
+def _train_rows(path: Path, first: int, last: int) -> Iterator[pa.Table]:
+    """The train rows number ``first`` to ``last`` - 1, ``CHUNK`` at a time."""
+    place, waiting = 0, None
+    for part in read_parts(path, CHUNK):
+        rows = part.filter(pc.equal(part["split"], "train"))
+        wanted = rows.slice(max(first - place, 0), max(last - max(first, place), 0))
+        place += len(rows)
+        waiting = pa.concat_tables([waiting, wanted]) if waiting else wanted
+        while len(waiting) >= CHUNK:
+            yield waiting.slice(0, CHUNK).combine_chunks()
+            waiting = waiting.slice(CHUNK)
+    if waiting:
+        yield waiting.combine_chunks()
 
 
-def _without_duplicates(variants: pa.Table, originals: pa.Array, seen: set[str]) -> pa.Table:
-    """Give variants a reason that are empty, or equal to an original or an earlier variant; ``seen`` gets the others."""
-    keys = _keys(variants["tokens"])
-    repeated = pc.is_in(keys, value_set=originals).to_pylist()
-    reasons = variants["reason"].to_pylist()
-    for place, (reason, key, is_original) in enumerate(zip(reasons, keys.to_pylist(), repeated, strict=True)):
-        if reason is not None:
-            continue
-        if not key.strip("\x1f"):
-            reasons[place] = "empty"
-        elif is_original or key in seen:
-            reasons[place] = "duplicate"
-        else:
-            seen.add(key)
-    return variants.set_column(variants.schema.get_field_index("reason"), "reason", pa.array(reasons, type=pa.string()))
+def _variants(augmenter: Augmenter, rows: pa.Table) -> pa.Table:
+    """What an augmenter makes of whole blocks of rows."""
+    if not augmenter.together:
+        return augmenter.augment(rows)
+    blocks = []
+    for start in range(0, len(rows), BLOCK):
+        made = augmenter.augment(rows.slice(start, BLOCK).combine_chunks())
+        blocks.append(made.set_column(0, "row", pc.add(made["row"], start)))
+    return pa.concat_tables(blocks)
 
 
-def _canonical(variants: pa.Table, rows: pa.Table, method: str) -> pa.Table:
+def _judged(variants: pa.Table, originals: Originals) -> pa.Table:
+    """Variants of whole blocks, with a reason for those that are empty, or equal to an original or an earlier variant of their block."""
+    texts = joined(variants["tokens"])
+    letters = pc.subtract(pc.binary_length(texts), pc.subtract(pc.list_value_length(variants["tokens"]), 1))
+    reasons = pc.if_else(pc.and_(pc.is_null(variants["reason"]), pc.less_equal(letters, 0)), "empty", variants["reason"])
+    places = np.flatnonzero(reasons.is_null().to_numpy())
+    keys = hash_strings(texts.take(pa.array(places)))
+    blocks = variants["row"].to_numpy()[places] // BLOCK
+    repeated = originals.contain(keys)
+    _, first = np.unique(draws(keys, 0, blocks)[~repeated], return_index=True)
+    repeated[np.setdiff1d(np.flatnonzero(~repeated), np.flatnonzero(~repeated)[first])] = True
+    mask = np.zeros(len(variants), dtype=bool)
+    mask[places[repeated]] = True
+    reasons = pc.if_else(pa.array(mask), "duplicate", reasons)
+    return variants.set_column(variants.schema.get_field_index("reason"), "reason", reasons)
+
+
+def _canonical(variants: pa.Table, parents: pa.Table, method: str) -> pa.Table:
     """Variants as canonical rows: labels carried over, the parent and the method named."""
-    parents = rows.take(variants["row"])
-    ids = [f"{parent}~{method}~{copy}" for parent, copy in zip(parents["id"].to_pylist(), variants["copy"].to_pylist(), strict=True)]
-    columns = {name: parents[name] for name in rows.schema.names}
-    columns |= {name: variants[name] for name in ("tokens", "space_after", *tag_columns(rows))}
+    columns = {name: parents[name] for name in parents.schema.names}
+    columns |= {name: variants[name] for name in ("tokens", "space_after", *tag_columns(parents))}
     columns |= {
-        "id": pa.array(ids, type=pa.string()),
+        "id": pc.binary_join_element_wise(parents["id"], method, variants["copy"].cast(pa.string()), "~"),
         "parent_id": parents["id"],
-        "augmenter": pa.array([method] * len(ids), type=pa.string()),
+        "augmenter": pa.array([method] * len(variants), type=pa.string()),
     }
-    return pa.table([columns[name].cast(rows.schema.field(name).type) for name in rows.schema.names], schema=rows.schema)
-
-
-def _check(variants: pa.Table, rows: pa.Table, method: str) -> None:
-    """Check every row that is about to be written against the promises of all augmenters.
-
-    Raises:
-        AugmentError: names the row and the promise.
-    """
-    ids = rows["id"].to_pylist()
-    columns = tag_columns(rows)
-    for row, copy, tokens, spaces, *tags in _lists(variants, ["row", "copy", "tokens", "space_after", *columns]):
-        where = f"{ids[row]}~{method}~{copy}"
-        if len(tokens) != len(spaces):
-            raise AugmentError(f"{where}: {len(tokens)} tokens but {len(spaces)} flags of space_after")
-        for name, found in zip(columns, tags, strict=True):
-            before = rows[name][row].as_py()
-            if (found is None) != (before is None):
-                raise AugmentError(f"{where}: {name} was {'gained' if before is None else 'lost'}")
-            if found is None:
-                continue
-            if len(found) != len(tokens) or not legal_iob2(found):
-                raise AugmentError(f"{where}: {name} does not fit the tokens: {len(tokens)} tokens, tags {' '.join(found)}")
-            if entities(tokens, found) != entities(rows["tokens"][row].as_py(), before):
-                raise AugmentError(f"{where}: the entities of {name} are not those of {ids[row]}")
-
-
-def _lists(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    return zip(*(table[name].to_pylist() for name in columns), strict=True)
-
-
-def entities(tokens: Sequence[str], tags: Sequence[str]) -> Counter[tuple[tuple[str, ...], str]]:
-    """The multiset of (tokens, type) of the entities of legal IOB2 tags."""
-    found: list[tuple[list[str], str]] = []
-    for token, tag in zip(tokens, tags, strict=True):
-        if tag.startswith("B-"):
-            found.append(([token], tag[2:]))
-        elif tag != "O":
-            found[-1][0].append(token)
-    return Counter((tuple(words), kind) for words, kind in found)
+    return pa.table([columns[name].cast(parents.schema.field(name).type) for name in parents.schema.names], schema=parents.schema)
 
 
 def _sample(variant: dict[str, Any], rows: pa.Table) -> dict[str, str]:
@@ -236,18 +261,3 @@ def _sample(variant: dict[str, Any], rows: pa.Table) -> dict[str, str]:
     parent = rows.slice(variant["row"], 1).to_pylist()[0]
     text = text_of(variant["tokens"] or [], variant["space_after"] or [])
     return {"parent": parent["id"], "original": text_of(parent["tokens"], parent["space_after"]), "variant": text}
-
-
-def _check_counts(counts: dict[str, Any], methods: dict[str, AugmentMethod], written: int) -> None:
-    """Check that every variant is accounted for.
-
-    Raises:
-        AugmentError: the counts do not add up.
-    """
-    of_methods = counts["methods"]
-    for name, found in of_methods.items():
-        expected = counts["rows"] * methods[name].copies
-        if not found["made"] == found["kept"] + sum(found["dropped"].values()) == expected:
-            raise AugmentError(f"{name}: the counts do not add up: {expected} variants expected, {found}")
-    if sum(found["kept"] for found in of_methods.values()) != written:
-        raise AugmentError(f"the counts do not add up: {written} rows written, {of_methods}")

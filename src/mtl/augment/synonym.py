@@ -17,26 +17,36 @@ import pyarrow.compute as pc
 
 from mtl.augment import wordnet
 from mtl.augment.randomness import Stream, draws, uniform
-from mtl.augment.variants import schema_of, tag_columns
+from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.params import Synonym
 
 _PLAIN = re.compile(r"""([("'“‘*\[]*)([A-Za-z]{3,})([.,;:!?…"'”’)*\]]*)""")
-_ENDS_SENTENCE = re.compile(r"""[.!?…]["'”’)\]*]*$""")
-_CACHED = 200_000  # distinct tokens that are remembered, some 100 MiB
+_AROUND = """("'“‘*[.,;:!?…”’)]"""
+"""All that ``_PLAIN`` lets stand around a word."""
+_ENDS_SENTENCE = r"""[.!?…]["'”’)\]*]*$"""
+_CACHED = 200_000  # distinct tokens that are remembered, some 50 MiB
 
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 
 class Entry(NamedTuple):
-    """What is known of a distinct token."""
+    """The replacements of a distinct token."""
 
-    first: int  # place of its first replacement in the pool
+    first: int  # place of the first one in the pool
     after_article: int  # how many of them take the same article; they come first
-    choices: int  # how many there are
+    choices: int
     title: bool  # replaced at the start of a sentence only
-    ends_sentence: bool
-    article: bool
+
+
+class Swappable(NamedTuple):
+    """Tokens that have replacements where they stand; each field is [n], ordered by place."""
+
+    place: Integers  # among the tokens of all rows
+    row: Integers
+    position: Integers  # in the row
+    first: Integers
+    choices: Integers
 
 
 @cache
@@ -44,103 +54,86 @@ def _synonyms() -> Mapping[str, tuple[str, ...]]:
     return wordnet.load()
 
 
-class SynonymAugmenter:
+class SynonymAugmenter(Augmenter):
     """Swaps a share of the words that have synonyms, at least one a row."""
 
     def __init__(self, spec: Synonym, stream: Stream, synonyms: Mapping[str, tuple[str, ...]] | None = None) -> None:
-        self.spec, self.stream = spec, stream
+        super().__init__(spec, stream)
         self.synonyms = _synonyms() if synonyms is None else synonyms
+        self._words = pa.array(self.synonyms, type=pa.string())
         self._entries: dict[str, Entry] = {}
         self._pool: list[str] = []
-
-    @classmethod
-    def available(cls, spec: Synonym) -> str | None:
-        """Always there: the table is part of the package."""
-        return None
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows; a row without a word to swap gives ``unchanged`` ones. Rows do not depend on one another."""
         tokens = rows["tokens"].combine_chunks().flatten()
-        lengths = pc.list_value_length(rows["tokens"]).to_numpy().astype(np.int64)
-        starts = np.cumsum(lengths) - lengths
-        owner = np.repeat(np.arange(len(rows)), lengths)
-        entries = self._table(tokens)
-        count = _choices(entries, np.arange(len(tokens)) == np.repeat(starts, lengths))
-        count[~_outside(rows, lengths)] = 0
-        keys = self.stream.keys(rows["id"].to_pylist())
-        places = np.flatnonzero(count)
-        copies = [
-            self._copy(rows, tokens, copy, keys, places, (places - starts[owner[places]], owner[places], entries[places, 0], count[places]))
-            for copy in range(self.spec.copies)
-        ]
+        found = self._swappable(rows, tokens)
+        keys = self.stream.keys(rows["id"])
+        copies = [self._copy(rows, tokens, copy, keys, found) for copy in range(self.spec.copies)]
         return pa.concat_tables(copies) if len(rows) else schema_of(tag_columns(rows)).empty_table()
 
-    def _copy(
-        self,
-        rows: pa.Table,
-        tokens: pa.Array,
-        copy: int,
-        keys: npt.NDArray[np.uint64],
-        places: Integers,
-        swappable: tuple[Integers, Integers, Integers, Integers],
-    ) -> pa.Table:
-        """One variant of each row.
-
-        Args:
-            rows, tokens: canonical rows, and their tokens end to end.
-            copy: which variant.
-            keys: [rows], of the stream.
-            places: [n], the tokens that have replacements.
-            swappable: position, row, first replacement and number of replacements of each of them, [n].
-        """
-        position, owner, first, count = swappable
-        order = draws(keys[owner], copy, position)
-        wanted = self.spec.rate * np.bincount(owner, minlength=len(rows)) + uniform(draws(keys, copy, 0, purpose=1))
-        chosen = _rank(owner, order) < np.maximum(1, wanted.astype(np.int64))[owner]
-        pick = draws(keys[owner], copy, position, purpose=2) % np.maximum(count, 1).astype(np.uint64)
-        swaps = (first + pick.astype(np.int64))[chosen]
+    def _copy(self, rows: pa.Table, tokens: pa.Array, copy: int, keys: npt.NDArray[np.uint64], found: Swappable) -> pa.Table:
+        """One variant of each row; ``tokens`` are those of all rows end to end, ``keys`` those of the stream, [rows]."""
+        order = draws(keys[found.row], copy, found.position)
+        of_row = np.bincount(found.row, minlength=len(rows))
+        wanted = np.maximum(1, (self.spec.rate * of_row + uniform(draws(keys, copy, 0, purpose=1))).astype(np.int64))
+        chosen = _rank(found.row, order) < wanted[found.row]
+        pick = draws(keys[found.row], copy, found.position, purpose=2) % found.choices.astype(np.uint64)
         mask = np.zeros(len(tokens), dtype=bool)
-        mask[places[chosen]] = True
-        swapped = pc.replace_with_mask(tokens, pa.array(mask), pa.array([self._pool[swap] for swap in swaps], type=pa.string()))
-        offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(rows["tokens"]).to_numpy())]).astype(np.int32)
-        changed = np.bincount(owner, minlength=len(rows)) > 0
+        mask[found.place[chosen]] = True
+        swaps = pa.array(self._pool, type=pa.string()).take(pa.array((found.first + pick.astype(np.int64))[chosen]))
         columns = {
             "row": np.arange(len(rows)),
             "copy": np.full(len(rows), copy),
-            "tokens": pa.ListArray.from_arrays(pa.array(offsets), swapped),
+            "tokens": pa.ListArray.from_arrays(_offsets(rows).astype(np.int32), pc.replace_with_mask(tokens, pa.array(mask), swaps)),
             **{name: rows[name] for name in ("space_after", *tag_columns(rows))},
-            "reason": pc.if_else(pa.array(changed), pa.scalar(None, pa.string()), "unchanged"),
+            "reason": pc.if_else(pa.array(of_row > 0), pa.scalar(None, pa.string()), "unchanged"),
         }
         return pa.table(columns, schema=schema_of(tag_columns(rows)))
 
-    def _table(self, tokens: pa.Array) -> Integers:
-        """The entry of each token, [tokens, 6]."""
+    def _swappable(self, rows: pa.Table, tokens: pa.Array) -> Swappable:
+        """The tokens to choose from. What needs a token's letters is done once a distinct token."""
         encoded = tokens.dictionary_encode()
+        distinct, codes = encoded.dictionary, encoded.indices.to_numpy()
+        entries = self._entries_of(distinct)
+        place = np.flatnonzero((entries[:, 2] > 0)[codes])
+        offsets = _offsets(rows)
+        row = np.searchsorted(offsets[1:], place, side="right")
+        position = place - offsets[row]
+        first, after_article, count, title = entries[codes[place]].T
+        before, starts_row = codes[place - 1], position == 0
+        article = pc.is_in(pc.utf8_lower(distinct), pa.array(["a", "an"])).to_numpy(zero_copy_only=False)
+        ends_sentence = pc.match_substring_regex(distinct, _ENDS_SENTENCE).to_numpy(zero_copy_only=False)
+        count = np.where(~starts_row & article[before], after_article, count)
+        allowed = (count > 0) & ((title == 0) | starts_row | ends_sentence[before]) & _outside(rows, row, position)
+        return Swappable(*(field[allowed] for field in (place, row, position, first, count)))
+
+    def _entries_of(self, distinct: pa.Array) -> Integers:
+        """The entry of each distinct token, [distinct, 4]. Only those that hold a word of the table are looked at one by one."""
+        words = pc.utf8_lower(pc.utf8_trim(distinct, _AROUND))
+        places = np.flatnonzero(pc.is_in(words, self._words).to_numpy(zero_copy_only=False))
         if len(self._entries) > _CACHED:
             self._entries, self._pool = {}, []
-        distinct = encoded.dictionary.to_pylist()
-        for token in distinct:
-            if token not in self._entries:
-                self._entries[token] = self._entry(token)
-        rows = np.array([self._entries[token] for token in distinct], dtype=np.int64).reshape(-1, len(Entry._fields))
-        of_tokens: Integers = rows[encoded.indices.to_numpy()]
-        return of_tokens
+        tokens = distinct.take(pa.array(places)).to_pylist()
+        self._entries |= {token: self._entry(token) for token in tokens if token not in self._entries}
+        table = np.zeros((len(distinct), len(Entry._fields)), dtype=np.int64)
+        table[places] = np.array([self._entries[token] for token in tokens], dtype=np.int64).reshape(-1, len(Entry._fields))
+        return table
 
     def _entry(self, token: str) -> Entry:
         first = len(self._pool)
-        article, ends = token.lower() in ("a", "an"), bool(_ENDS_SENTENCE.search(token))
         match = _PLAIN.fullmatch(token)
         word = match[2].lower() if match else ""
         cased = _casing(match[2]) if match else None
         if match is None or cased is None or word not in self.synonyms:
-            return Entry(first, 0, 0, False, ends, article)
+            return Entry(first, 0, 0, False)
         sound = wordnet.starts_with_vowel_sound
         same: list[str] = []
         other: list[str] = []
         for synonym in self.synonyms[word]:
             (same if sound(synonym) == sound(word) else other).append(match[1] + cased(synonym) + match[3])
         self._pool += same + other
-        return Entry(first, len(same), len(same) + len(other), cased is str.capitalize, ends, article)
+        return Entry(first, len(same), len(same) + len(other), cased is str.capitalize)
 
 
 def _casing(word: str) -> Callable[[str], str] | None:
@@ -152,21 +145,20 @@ def _casing(word: str) -> Callable[[str], str] | None:
     return str.capitalize if word[0].isupper() and word[1:].islower() else None
 
 
-def _choices(entries: Integers, starts_row: Mask) -> Integers:
-    """How many replacements each token has where it stands, [tokens]; ``starts_row``: whether it is the first of its row."""
-    _, after_article, count, title, ends_sentence, article = entries.T
-    follows_article = ~starts_row & (np.roll(article, 1) > 0)
-    starts_sentence = starts_row | (np.roll(ends_sentence, 1) > 0)
-    allowed = np.where(follows_article, after_article, count)
-    return np.where((title > 0) & ~starts_sentence, 0, allowed)
+def _offsets(rows: pa.Table) -> Integers:
+    """Where the tokens of each row begin, and the last ends, among those of all rows, [rows + 1]."""
+    return np.concatenate([[0], np.cumsum(pc.list_value_length(rows["tokens"]).to_numpy())], dtype=np.int64)
 
 
-def _outside(rows: pa.Table, lengths: Integers) -> Mask:
-    """Whether each token lies outside all entities, [tokens]."""
-    outside = np.ones(lengths.sum(), dtype=bool)
+def _outside(rows: pa.Table, row: Integers, position: Integers) -> Mask:
+    """Whether tokens, each at a position of a row, lie outside all entities, [n]."""
+    outside = np.ones(len(row), dtype=bool)
     for name in tag_columns(rows):
-        tagged = np.repeat(rows[name].is_valid().to_numpy(), lengths)
-        outside[tagged] &= pc.equal(rows[name].combine_chunks().flatten(), "O").to_numpy(zero_copy_only=False)
+        tags = rows[name].combine_chunks()
+        lengths = pc.fill_null(pc.list_value_length(tags), 0).to_numpy()
+        tagged = lengths[row] > 0
+        place = (np.cumsum(lengths) - lengths)[row[tagged]] + position[tagged]
+        outside[tagged] &= pc.equal(tags.flatten().take(pa.array(place)), "O").to_numpy(zero_copy_only=False)
     return outside
 
 

@@ -11,8 +11,9 @@ dropped included, so that every variant is accounted for. The columns of a table
 | reason | string | why it was dropped, one of ``REASONS``; null if it was kept |
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import pyarrow as pa
 
@@ -33,18 +34,32 @@ REASONS: dict[str, str] = {
 }
 """Why variants are dropped."""
 
+Promise = Literal["entities", "types", "tags"]
+"""What a variant keeps of its parent's tags: the multiset of (entity tokens, type); that of the types; the very list of tags."""
 
-class Augmenter(Protocol):
-    """One way to make variants of rows. ``spec`` is the method's section of the settings."""
 
-    def __init__(self, spec: Any, stream: Stream) -> None: ...
+class Augmenter(ABC):
+    """One way to make variants of rows. ``spec`` is the method's section of the settings, ``stream`` its randomness."""
+
+    promise: ClassVar[Promise] = "entities"
+    """What of the tags is kept; checked on every row that is written."""
+    together: ClassVar[bool] = False
+    """Whether rows that are given together bear on one another; such an augmenter is given one block at a time."""
+
+    def __init__(self, spec: Any, stream: Stream) -> None:
+        self.spec, self.stream = spec, stream
 
     @classmethod
     def available(cls, spec: Any) -> str | None:
         """None if the engine is there, else one line that says how to install it."""
+        return None
 
+    def fit(self, train: Iterable[pa.Table]) -> None:  # noqa: B027 - most have nothing to learn
+        """Learn what is needed from the whole train split, given in parts; called once, before ``augment``."""
+
+    @abstractmethod
     def augment(self, rows: pa.Table) -> pa.Table:
-        """The variants of canonical rows, sorted by copy, then row. The same row may have others beside it only where that is said."""
+        """The variants of canonical rows, one for each row and copy, sorted by copy, then row."""
 
 
 class Variant(NamedTuple):

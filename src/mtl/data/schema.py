@@ -10,9 +10,13 @@
 | parent_id, augmenter | string | of augmented rows: the row they were made from, and the method; else null |
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,6 +26,9 @@ from mtl.params import SPLITS
 
 LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "tags": pa.list_(pa.string())}
 """Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
+
+
+ROW_GROUP = 65_536  # rows
 
 
 def schema(labels: Mapping[str, str]) -> pa.Schema:
@@ -63,6 +70,29 @@ def legal_iob2(tags: Iterable[str]) -> bool:
     return True
 
 
+def _illegal_iob2(tags: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
+    """Whether each row of a column of tags is no ``legal_iob2``, [rows]; a null row is fine. Letters are looked at once a distinct tag."""
+    lengths = pc.fill_null(pc.list_value_length(tags), 0).to_numpy().astype(np.int64)
+    codes, distinct = encode(tags)
+    types = {name: number for number, name in enumerate(dict.fromkeys(tag[2:] for tag in distinct))}
+    wrong = np.array([not legal_iob2(["B-" + tag.removeprefix("I-") if tag[:2] == "I-" else tag]) for tag in distinct], dtype=bool)
+    inner = np.array([tag[:2] == "I-" for tag in distinct], dtype=bool)[codes]
+    kind = np.array([types[tag[2:]] if tag != "O" else -1 for tag in distinct], dtype=np.int64)[codes]
+    before = np.roll(kind, 1)
+    before[(np.cumsum(lengths) - lengths)[lengths > 0]] = -1
+    broken = wrong[codes] | (inner & (kind != before))
+    return np.bincount(np.repeat(np.arange(len(lengths)), lengths)[broken], minlength=len(lengths)) > 0
+
+
+def encode(lists: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """The items of all lists end to end, as places in a list of the distinct ones; a null counts as the empty string."""
+    if isinstance(lists, pa.ChunkedArray):
+        lists = lists.combine_chunks()
+    encoded = lists.flatten().dictionary_encode(null_encoding="encode")
+    codes: npt.NDArray[np.int64] = encoded.indices.to_numpy().astype(np.int64)
+    return codes, ["" if item is None else item for item in encoded.dictionary.to_pylist()]
+
+
 def check(table: pa.Table, where: str) -> None:
     """Check what the types cannot say: unique ids, known splits, one flag and one tag a token, legal IOB2.
 
@@ -83,9 +113,37 @@ def check(table: pa.Table, where: str) -> None:
             row = same.to_pylist().index(False)
             raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} has another length than tokens")
     for column in aligned[1:]:
-        for row, tags in enumerate(table.column(column).to_pylist()):
-            if tags is not None and not legal_iob2(tags):
-                raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} is not legal IOB2: {' '.join(tags)}")
+        tags = table.column(column)
+        for row in np.flatnonzero(_illegal_iob2(tags))[:1].tolist():
+            raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} is not legal IOB2: {' '.join(tags[row].as_py())}")
+
+
+class Writer:
+    """Writes a canonical table in parts, to a temporary name that becomes the file's own when all is well. Same parts, same bytes."""
+
+    def __init__(self, path: Path, table_schema: pa.Schema) -> None:
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = pq.ParquetWriter(self._temporary, table_schema, compression="zstd")
+
+    def write(self, table: pa.Table) -> None:
+        """Write some rows, which were checked."""
+        self._file.write_table(table, row_group_size=ROW_GROUP)
+
+    def add_metadata(self, metadata: Mapping[bytes, bytes]) -> None:
+        """Add to the file's own metadata, which ``metadata`` reads."""
+        self._file.add_key_value_metadata(metadata)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        if error is None:
+            self._temporary.replace(self.path)
+        else:
+            self._temporary.unlink(missing_ok=True)
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -95,10 +153,24 @@ def write(table: pa.Table, path: Path) -> None:
         DataError: the table breaks the contract of this module.
     """
     check(table, path.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd", row_group_size=65_536)
-    temporary.replace(path)
+    with Writer(path, table.schema) as file:
+        file.write(table)
+
+
+def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Read a canonical table in parts of at most so many rows, so that memory does not grow with it.
+
+    Raises:
+        DataError: the file is missing, is not Parquet or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+            if missing := set(columns or ()) - set(file.schema_arrow.names):
+                raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
+            for batch in file.iter_batches(rows, columns=columns):
+                yield pa.Table.from_batches([batch])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
 
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:

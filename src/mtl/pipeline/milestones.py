@@ -75,11 +75,7 @@ def _prepare(params: Params) -> Iterator[Part]:
 def _augment(params: Params) -> Iterator[Part]:
     shards = params.augment.shards
     for dataset in params.datasets:
-        methods = {
-            name: method.model_dump(mode="json")
-            for name, method in params.augment.methods.items()
-            if method.datasets is None or dataset in method.datasets
-        }
+        methods = {name: method.model_dump(mode="json") for name, method in params.methods_of(dataset).items()}
         models = tuple(f"raw/model.{name}/*" for name in methods)
         for index in range(shards):
             settings = {"seed": params.seed, "dataset": dataset, "index": index, "shards": shards, "methods": methods}

@@ -37,7 +37,9 @@ VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "transformers"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows that a run touches. ``train`` and ``validation`` know every task of the settings, not only those of the run."""
+    """All rows that a run touches. ``train`` knows every task of the settings, the others those of the run; ``variants`` are those that
+    teach one of them something.
+    """
 
     train: Texts
     variants: Texts
@@ -98,7 +100,7 @@ def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
             raise TrainingError(f"task {task!r}: no train row of {names} has a label {params.tasks[task].label!r}")
     return Rows(
         train=train,
-        variants=read_variants(params, shards, every) if run.data == "augmented" else Texts(every),
+        variants=read_variants(params, shards, run.tasks) if run.data == "augmented" else Texts(run.tasks),
         validation=read_split(params, "validation", examples, run.tasks),
         test=read_split(params, "test", examples, run.tasks),
     )
@@ -158,7 +160,10 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
         augmented = {rows.variants.groups[i] for i in range(len(rows.variants))}
         for i, name in enumerate(params.datasets):
             if name in used_datasets(params, run.tasks) and i not in augmented:
-                reason = "its shards are empty" if name in augmented_datasets(params, run.tasks) else "no method is applied to it"
+                applied = name in augmented_datasets(params, run.tasks)
+                reason = (
+                    "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
+                )
                 found.append(f"{name}: this run is augmented, but the data set has no variants: {reason}")
     for task in run.tasks:
         known = _values(rows.train.labels[task])

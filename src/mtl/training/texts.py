@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from mtl.data import schema
 from mtl.errors import DataError
-from mtl.params import Params, Split
+from mtl.params import Params, Split, Task
 from mtl.tasks import Label
 from mtl.training.batching import Rows
 
@@ -45,14 +46,40 @@ class Texts:
         return found
 
     def add(self, params: Params, dataset: str, table: pa.Table) -> None:
-        """Append the rows of a canonical table. A task that does not learn from this data set finds no label in it."""
+        """Append the rows of a canonical table. A task finds no label in data sets and variants that it does not learn from."""
         self.ids += [f"{dataset}/{row}" for row in table.column("id").to_pylist()]
         self.parents += [None if row is None else f"{dataset}/{row}" for row in table.column("parent_id").to_pylist()]
         self.groups += [list(params.datasets).index(dataset)] * table.num_rows
         self.tokens += table.column("tokens").to_pylist()
         for task in self.tasks:
             known = dataset in params.datasets_of(task)
-            self.labels[task] += table.column(params.tasks[task].label).to_pylist() if known else [None] * table.num_rows
+            self.labels[task] += _labels(params.tasks[task], table) if known else [None] * table.num_rows
+
+    def only(self, wanted: npt.NDArray[np.bool_]) -> "Texts":
+        """The wanted rows, ``[rows]``."""
+        kept, columns = Texts(self.tasks), ("ids", "parents", "groups", "tokens")
+        for column in columns:
+            setattr(kept, column, list(compress(getattr(self, column), wanted)))
+        kept.labels = {task: list(compress(labels, wanted)) for task, labels in self.labels.items()}
+        return kept
+
+
+def _labels(task: Task, table: pa.Table) -> list[Label | None]:
+    """The labels that a task finds in a canonical table."""
+    labels: list[Label | None] = table.column(task.label).to_pylist()
+    if task.methods is None:
+        return labels
+    parents = table.column("parent_id").to_pylist()
+    return [
+        label if parent is None or task.learns_from(*_origin(row)) else None
+        for row, parent, label in zip(table.column("id").to_pylist(), parents, labels, strict=True)
+    ]
+
+
+def _origin(row: str) -> tuple[str, int]:
+    """Method and copy of an augmented row, which its id ends with."""
+    _, method, copy = row.rsplit("~", 2)
+    return method, int(copy)
 
 
 def used_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
@@ -75,13 +102,22 @@ def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str
 
 
 def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
-    """The data sets of these tasks to which some augmentation method is applied."""
-    methods = params.augment.methods.values()
-    return tuple(name for name in used_datasets(params, tasks) if any(m.datasets is None or name in m.datasets for m in methods))
+    """The data sets to which some augmentation method is applied that one of the tasks learns from there."""
+    tasks = tuple(tasks)
+    return tuple(
+        name
+        for name in used_datasets(params, tasks)
+        if any(params.tasks[task].learns_from(method, 0) for method in params.methods_of(name) for task in _learners(params, name, tasks))
+    )
+
+
+def _learners(params: Params, dataset: str, tasks: Iterable[str]) -> list[str]:
+    """Those of the tasks that learn from a data set."""
+    return [task for task in tasks if dataset in params.datasets_of(task)]
 
 
 def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
-    """All augmented rows.
+    """The augmented rows that teach one of the tasks something.
 
     Raises:
         DataError: a shard is missing or damaged.
@@ -90,7 +126,7 @@ def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
     for dataset in augmented_datasets(params, tasks):
         for index in range(count):
             texts.add(params, dataset, _table(shards / f"{dataset}-{index:05d}-of-{count:05d}.parquet", params, dataset))
-    return texts
+    return texts.only(texts.labelled(tasks))
 
 
 def _table(path: Path, params: Params, dataset: str) -> pa.Table:
