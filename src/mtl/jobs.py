@@ -33,7 +33,7 @@ def augment_shard(params: Params, part: str, data: Path, out: Path) -> None:
     from mtl.augment.shards import augment_shard, read_counts
 
     dataset, index, _, _ = part.rsplit("-", 3)
-    augment_shard(params, dataset, int(index), data / "examples", out)
+    augment_shard(params, dataset, int(index), data / "examples", out, data / "raw")
     missing = [name for name, counts in read_counts(out / f"{part}.parquet")["methods"].items() if "engine missing" in counts["dropped"]]
     if missing and shutil.which("apertium") is None:
         (out / f"{part}{MISSING}apertium").write_text("\n".join(missing) + "\n", encoding="utf-8")

@@ -5,22 +5,27 @@ words such as ``Qzbaq``. An answer counts only if each placeholder came back exa
 and tags they had, and all else is tagged O, so the multiset of (entity text, type) is kept by construction.
 """
 
+import importlib.util
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, pairwise, product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from mtl.augment import apertium, lexicon
-from mtl.augment.neural import RoundTrip
+from mtl.augment.ctranslate import CTranslate2Model
+from mtl.augment.neural import RoundTrip, TransformersModel, Translate
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.data.tokens import tokenize
-from mtl.errors import AugmentError
 from mtl.params import BackTranslate
+
+ENGINES: dict[str, Callable[[Path], Translate]] = {"transformers": TransformersModel, "ctranslate2": CTranslate2Model}
+"""Engines that run a pair of models to what loads one."""
 
 _PLACEHOLDER = re.compile(r"Qz[a-z]+q(?![A-Za-z])")
 _ANY_PLACEHOLDER = re.compile(r"qz[a-z]+q", re.IGNORECASE)
@@ -69,17 +74,20 @@ class BackTranslateAugmenter(Augmenter):
 
     def __init__(self, spec: BackTranslate, stream: Stream) -> None:
         super().__init__(spec, stream)
-        self._model = RoundTrip(spec.forward, spec.backward, stream) if spec.forward and spec.backward else None
+        self._round_trip: RoundTrip | None = None
 
     @classmethod
     def available(cls, spec: BackTranslate) -> str | None:
         """What is missing, and how to install it."""
-        return apertium.available(spec.pivots) if spec.engine == "apertium" else None
+        if spec.engine == "apertium":
+            return apertium.available(spec.pivots)
+        return None if importlib.util.find_spec(spec.engine) else f"{spec.engine} is not installed; install it: pip install {spec.engine}"
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows.
 
         Raises:
+            SourceError: a model cannot be fetched, or its sum differs.
             AugmentError: a model cannot be loaded.
         """
         columns = tag_columns(rows)
@@ -105,9 +113,8 @@ class BackTranslateAugmenter(Augmenter):
     def _translate(self, texts: Sequence[str], copy: int, source: str) -> list[str | None]:
         if self.spec.engine == "apertium":
             return apertium.round_trip(texts, source)
-        if self._model is None:
-            raise AugmentError("back_translate: engine transformers needs forward and backward models")
-        return self._model(texts, copy)
+        self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.models, self.stream, self.models)
+        return self._round_trip(texts, copy)
 
 
 def _row(row: Mapping[str, Any], columns: Sequence[str]) -> Row:

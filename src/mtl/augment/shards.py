@@ -11,7 +11,8 @@ The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each meth
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,17 @@ import pyarrow.parquet as pq
 
 from mtl.augment import AUGMENTERS, Augmenter
 from mtl.augment.randomness import Stream
+from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import tag_columns
 from mtl.data.schema import legal_iob2, read, text_of, write
 from mtl.errors import AugmentError, DataError
 from mtl.params import AugmentMethod, Params
+from mtl.pipeline.milestones import ENCODER
 
 BLOCK = 512  # rows
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
+Nearness = Callable[[pa.Table, pa.Table], pa.Table]
 
 
 class _Tally:
@@ -89,7 +93,7 @@ def _metadata(path: Path, key: bytes) -> dict[str, Any]:
     return content
 
 
-def augment_shard(params: Params, dataset: str, index: int, examples: Path, out: Path) -> None:
+def augment_shard(params: Params, dataset: str, index: int, examples: Path, out: Path, raw: Path | None = None) -> None:
     """Make one shard.
 
     Args:
@@ -98,6 +102,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
         index: 0 to ``params.augment.shards`` - 1.
         examples: folder with ``<dataset>.parquet``.
         out: existing folder, gets ``<dataset>-<index>-of-<shards>.parquet``.
+        raw: folder of the downloads; without it, the models of methods are fetched.
 
     Raises:
         AugmentError: there is no such shard, or an augmenter broke a promise.
@@ -115,8 +120,11 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     mine = [train.slice(number * BLOCK, BLOCK) for number in range(index * blocks // shards, (index + 1) * blocks // shards)]
     notes = {name: AUGMENTERS[spec.type].available(spec) for name, spec in methods.items()}
     augmenters = {name: AUGMENTERS[spec.type](spec, Stream(params.seed, name)) for name, spec in methods.items() if notes[name] is None}
+    for name, augmenter in augmenters.items():
+        augmenter.models = None if raw is None else raw / f"model.{name}"
+    nearness = _nearness(params, raw)
     tallies = {name: _Tally(note) for name, note in notes.items()}
-    kept = [_block(rows, methods, augmenters, originals, tallies) for rows in mine]
+    kept = [_block(rows, methods, augmenters, originals, tallies, nearness) for rows in mine]
     shard = pa.concat_tables([train.schema.empty_table(), *kept])
     counts = {"rows": sum(map(len, mine)), "methods": {name: tally.counts() for name, tally in tallies.items()}}
     _check_counts(counts, methods, len(shard))
@@ -140,6 +148,7 @@ def _block(
     augmenters: dict[str, Augmenter],
     originals: pa.Array,
     tallies: dict[str, _Tally],
+    nearness: Nearness,
 ) -> pa.Table:
     """The variants of one block that are kept, as canonical rows sorted by parent, method and copy."""
     rows = rows.combine_chunks()
@@ -150,7 +159,7 @@ def _block(
             tallies[name].made += len(rows) * spec.copies
             tallies[name].dropped["engine missing"] += len(rows) * spec.copies
             continue
-        variants = _without_duplicates(augmenters[name].augment(rows), originals, seen)
+        variants = nearness(_without_duplicates(augmenters[name].augment(rows), originals, seen), rows)
         tallies[name].add(variants, rows)
         variants = variants.filter(pc.is_null(variants["reason"]))
         _check(variants, rows, name)
@@ -159,6 +168,20 @@ def _block(
         return rows.schema.empty_table()
     order = np.argsort(np.concatenate([parents for parents, _ in kept]), kind="stable")
     return pa.concat_tables([table for _, table in kept]).take(pa.array(order))
+
+
+def _nearness(params: Params, raw: Path | None) -> Nearness:
+    """What gives variants of rows a reason that are too far from their originals; unless the settings ask for it, nothing.
+
+    Raises:
+        AugmentError: the encoder was not downloaded.
+    """
+    least = params.augment.min_similarity
+    if least is None:
+        return lambda variants, rows: variants
+    if raw is None or not (raw / ENCODER).is_dir():
+        raise AugmentError(f"augment.min_similarity is {least}: the encoder is not in {raw}; run: snakemake download")
+    return partial(mark_dissimilar, encoder=raw / ENCODER, least=least)
 
 
 def _without_duplicates(variants: pa.Table, originals: pa.Array, seen: set[str]) -> pa.Table:
