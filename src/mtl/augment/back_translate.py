@@ -9,7 +9,7 @@ import importlib.util
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count, pairwise, product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,17 +54,8 @@ class Row(NamedTuple):
     space_after: list[bool]
     tags: Mapping[str, list[str] | None]
     parts: list[Part]
-
-    @property
-    def text(self) -> str:
-        """What the translator is given: placeholders for protected parts, and no space before punctuation."""
-        words = [part.placeholder or self.tokens[part.start].replace("’", "'") for part in self.parts]
-        kept = [(word, part) for word, part in zip(words, self.parts, strict=True) if word]
-        text = kept[0][0] if kept else ""
-        for (before, _), (word, part) in pairwise(kept):
-            glued = (part.placeholder is None and _NO_SPACE_BEFORE.fullmatch(word)) or before == "("
-            text += word if glued else f" {word}"
-        return text
+    text: str
+    """What the translator is given."""
 
 
 class BackTranslateAugmenter(Augmenter):
@@ -119,7 +110,19 @@ class BackTranslateAugmenter(Augmenter):
 
 def _row(row: Mapping[str, Any], columns: Sequence[str]) -> Row:
     tags = {name: row[name] for name in columns}
-    return Row(row["tokens"], row["space_after"], tags, _parts(row["tokens"], [t for t in tags.values() if t is not None]))
+    parts = _parts(row["tokens"], [column for column in tags.values() if column is not None])
+    return Row(row["tokens"], row["space_after"], tags, parts, _text(row["tokens"], parts))
+
+
+def _text(tokens: Sequence[str], parts: Sequence[Part]) -> str:
+    """A row with placeholders for its protected parts, and no space before punctuation."""
+    words = [part.placeholder or tokens[part.start].replace("’", "'") for part in parts]
+    kept = [(word, part) for word, part in zip(words, parts, strict=True) if word]
+    text = kept[0][0] if kept else ""
+    for (before, _), (word, part) in pairwise(kept):
+        glued = (part.placeholder is None and _NO_SPACE_BEFORE.fullmatch(word)) or before == "("
+        text += word if glued else f" {word}"
+    return text
 
 
 def _parts(tokens: Sequence[str], tags: Sequence[Sequence[str]]) -> list[Part]:
@@ -138,6 +141,7 @@ def _parts(tokens: Sequence[str], tags: Sequence[Sequence[str]]) -> list[Part]:
     return parts
 
 
+@lru_cache(maxsize=100_000)
 def _is_translatable(token: str) -> bool:
     """Whether a translator may see a token: punctuation, a number, or a word that the lexicon has. The empty token is left out."""
     if not token or _PUNCTUATION.fullmatch(token) or _CLITIC.fullmatch(token):
