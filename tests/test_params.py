@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 TWEETS = "datasets.tweets_sentiment"
 ENCODINGS = ("latin-9000", "rot13", "base64", "punycode", "utf-16", "cp037")
 """No encoding, encodings of something else than texts, and those whose lines cannot be told apart by the byte LF."""
+MODELS = {"type": "back_translate", "engine": "transformers", "forward": {"url": "a"}, "backward": {"url": "b"}}
 SHIPPED = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
 
 
@@ -100,6 +101,9 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
         ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
+        ("augment.methods.back_translate.engine", "ctranslate2", "augment.methods.back_translate", "needs forward and backward models"),
+        ("augment.methods.encoder", MODELS, "augment.methods.encoder", "the name is kept for the download of the encoder"),
+        ("augment.min_similarity", 1.5, "augment.min_similarity", "less than or equal to 1"),
         ("augment.methods.synonym.type", "shuffle", "augment.methods.synonym", "'shuffle' is unknown; choose from"),
         (
             "augment.methods.mention",

@@ -33,7 +33,7 @@ def augment_shard(params: Params, part: str, data: Path, out: Path) -> None:
     from mtl.augment.shards import augment_shard, read_counts
 
     dataset, index, _, _ = part.rsplit("-", 3)
-    augment_shard(params, dataset, int(index), data / "examples", out)
+    augment_shard(params, dataset, int(index), data / "examples", out, data / "raw")
     methods = read_counts(out / f"{part}.parquet")["methods"]
     without = [params.augment.methods[name] for name, counts in methods.items() if "engine missing" in counts["dropped"]]
     for program in {program for method in without for program in _programs(method)}:

@@ -1,8 +1,10 @@
 """Chains of processes: none may hang, and no text may be lost or mixed up."""
 
+import signal
 import stat
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -10,29 +12,78 @@ from mtl.augment import apertium
 
 needs_apertium = pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="Apertium is not installed")
 
-# Stands for a translator that stalls on one text, fails on another and loses a third; else it answers in capitals.
+# Stands for a translator that stalls on one text, fails on another and loses a third; else it answers in capitals. It writes down how
+# many texts each call has, and the processes that it starts: one that goes on in the background, and one that ends before its child.
 STALLING = """#!/bin/bash
+cd "$(dirname "$0")"
 input=$(cat; echo x)
-case $input in *stall*) sleep 60 ;; *fail*) exit 1 ;; *lose*) exit 0 ;; esac
+grep -o '\\]\\[' <<< "$input" | wc -l >> calls
+stall() { sleep 60 & echo $! $$ >> processes; sleep 60; }
+case $input in
+    *hiccup*) [ -e hiccup ] || { touch hiccup; stall; } ;;
+    *leave*) (sleep 60 & echo $! >> processes); exit 0 ;;
+    *stall*) stall ;;
+    *fail*) exit 1 ;;
+    *lose*) exit 0 ;;
+esac
 printf %s "${input%x}" | tr a-z A-Z
 """
 
 
-@pytest.fixture
-def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "apertium"
-    script.write_text(STALLING)
+def put(script: Path, content: str) -> None:
+    script.write_text(content)
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    put(tmp_path / "apertium", STALLING)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
 
 
-@pytest.mark.usefixtures("stalling")
-@pytest.mark.parametrize("bad", ["stall", "fail", "lose"])
-def test_only_the_text_that_breaks_the_chain_is_lost(bad: str):
+def alive(process: str) -> bool:
+    """Whether a process runs; one that has ended may still wait for its parent to take notice."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("bad", ["stall", "leave", "fail", "lose"])
+def test_only_the_text_that_breaks_the_chain_is_lost(bad: str, stalling: Path):
     start = time.monotonic()
     found = apertium.round_trip(["one", "two", bad, "four.", "five"], "eo", seconds=1)
     assert found == ["ONE", "TWO", None, "FOUR.", "FIVE"]
     assert time.monotonic() - start < 30
+    # tried twice as a whole, then in halves: [one two] there and back, [stall four. five], [stall] alone, the others there and back
+    calls = [count for count in (stalling / "calls").read_text().split() if count != "0"]  # of a lost answer there is nothing to send back
+    assert calls == ["5", "5", "2", "2", "3", "1", "2", "2"]
+    processes = (stalling / "processes").read_text().split() if bad in ("stall", "leave") else []
+    assert len(processes) == {"stall": 8, "leave": 4}.get(bad, 0)
+    assert not any(map(alive, processes))
+
+
+def test_a_chunk_that_stalls_once_loses_nothing(stalling: Path):
+    assert apertium.round_trip(["one", "hiccup", "three"], "es", seconds=1) == ["ONE", "HICCUP", "THREE"]
+    assert (stalling / "calls").read_text().split() == ["3", "3", "3"]
+    assert not any(map(alive, (stalling / "processes").read_text().split()))
+
+
+def test_an_interrupt_ends_the_chain(stalling: Path):
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            apertium.round_trip(["stall"], "eo", seconds=30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    processes = (stalling / "processes").read_text().split()
+    assert len(processes) == 2
+    assert not any(map(alive, processes))
 
 
 @pytest.mark.usefixtures("stalling")
@@ -45,6 +96,18 @@ def test_a_missing_apertium_says_how_to_install_it(tmp_path: Path, monkeypatch: 
     found = apertium.available(["eo"])
     assert found is not None
     assert "apt-get install apertium apertium-eo-en" in found
+    assert "\n" not in found
+
+
+def test_an_incomplete_apertium_says_what_is_missing_and_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put(tmp_path / "apertium", "#!/bin/sh\necho '  en-eo'; echo '  eo-en'; echo '  spa-eng'\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert apertium.available(["eo"]) is None
+    found = apertium.available(["eo", "es"])
+    assert found is not None
+    assert "pivot es lacks eng-spa;" in found
+    assert "apt-get install" in found
+    assert found.endswith("there: eo")
     assert "\n" not in found
 
 

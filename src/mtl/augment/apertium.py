@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 
 PIVOTS: dict[str, tuple[str, str]] = {"eo": ("en-eo", "eo-en"), "es": ("eng-spa", "spa-eng")}
 """Pivot language to the modes that lead there and back."""
@@ -23,12 +24,19 @@ _SENTINEL = re.compile(r"\[\n(\d+)\n\]")
 
 
 def available(pivots: Sequence[str]) -> str | None:
-    """None if Apertium has these pivots, else one line that says what is missing and how to install it."""
+    """None if Apertium has all of these pivots, else one line that says what is missing and how to install it.
+
+    A method is not made of the pivots that are there: its rows would then depend on the machine.
+    """
     if shutil.which("apertium") is None:
         return f"Apertium is not installed; install it: {INSTALL}"
-    listed = subprocess.run(["apertium", "-l"], capture_output=True, text=True, check=False).stdout.split()
-    missing = [mode for pivot in pivots for mode in PIVOTS[pivot] if mode not in listed]
-    return f"Apertium lacks {', '.join(missing)}; install it: {INSTALL}" if missing else None
+    listed = (_run(["apertium", "-l"], b"", 60) or b"").decode("utf-8", "replace").split()
+    lacking = {pivot: [mode for mode in PIVOTS[pivot] if mode not in listed] for pivot in dict.fromkeys(pivots)}
+    missing = "; ".join(f"pivot {pivot} lacks {', '.join(modes)}" for pivot, modes in lacking.items() if modes)
+    there = ", ".join(pivot for pivot, modes in lacking.items() if not modes) or "none"
+    return (
+        f"Apertium is incomplete: {missing}; install it: {INSTALL}; or choose from the pivots that are there: {there}" if missing else None
+    )
 
 
 def round_trip(texts: Sequence[str], pivot: str, seconds: float | None = None) -> list[str | None]:
@@ -85,7 +93,7 @@ def _text(answer: str) -> str:
 
 
 def _run(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
-    """What a command makes of its input; None if it fails, or is ended with all its children when the time is up."""
+    """What a command makes of its input; None if it fails, or when the time is up. Its children end with it, whatever happens."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -97,7 +105,18 @@ def _run(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
     try:
         output, _ = process.communicate(data, timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return None
+    finally:
+        if process.returncode is None:
+            _end(process)
     return output if process.returncode == 0 else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it has started, without waiting for what they may still write."""
+    with suppress(ProcessLookupError):  # nothing of it is left
+        os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    process.wait()

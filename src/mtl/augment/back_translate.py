@@ -5,22 +5,27 @@ words such as ``Qzbaq``. An answer counts only if each placeholder came back exa
 and tags they had, and all else is tagged O, so the multiset of (entity text, type) is kept by construction.
 """
 
+import importlib.util
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import count, pairwise, product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from mtl.augment import apertium, lexicon
-from mtl.augment.neural import RoundTrip
+from mtl.augment.ctranslate import CTranslate2Model
+from mtl.augment.neural import RoundTrip, TransformersModel, Translate
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.data.tokens import tokenize
-from mtl.errors import AugmentError
 from mtl.params import BackTranslate
+
+ENGINES: dict[str, Callable[[Path], Translate]] = {"transformers": TransformersModel, "ctranslate2": CTranslate2Model}
+"""Engines that run a pair of models to what loads one."""
 
 _PLACEHOLDER = re.compile(r"Qz[a-z]+q(?![A-Za-z])")
 _ANY_PLACEHOLDER = re.compile(r"qz[a-z]+q", re.IGNORECASE)
@@ -49,17 +54,8 @@ class Row(NamedTuple):
     space_after: list[bool]
     tags: Mapping[str, list[str] | None]
     parts: list[Part]
-
-    @property
-    def text(self) -> str:
-        """What the translator is given: placeholders for protected parts, and no space before punctuation."""
-        words = [part.placeholder or self.tokens[part.start].replace("’", "'") for part in self.parts]
-        kept = [(word, part) for word, part in zip(words, self.parts, strict=True) if word]
-        text = kept[0][0] if kept else ""
-        for (before, _), (word, part) in pairwise(kept):
-            glued = (part.placeholder is None and _NO_SPACE_BEFORE.fullmatch(word)) or before == "("
-            text += word if glued else f" {word}"
-        return text
+    text: str
+    """What the translator is given."""
 
 
 class BackTranslateAugmenter(Augmenter):
@@ -69,17 +65,20 @@ class BackTranslateAugmenter(Augmenter):
 
     def __init__(self, spec: BackTranslate, stream: Stream) -> None:
         super().__init__(spec, stream)
-        self._model = RoundTrip(spec.forward, spec.backward, stream) if spec.forward and spec.backward else None
+        self._round_trip: RoundTrip | None = None
 
     @classmethod
     def available(cls, spec: BackTranslate) -> str | None:
         """What is missing, and how to install it."""
-        return apertium.available(spec.pivots) if spec.engine == "apertium" else None
+        if spec.engine == "apertium":
+            return apertium.available(spec.pivots)
+        return None if importlib.util.find_spec(spec.engine) else f"{spec.engine} is not installed; install it: pip install {spec.engine}"
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows.
 
         Raises:
+            SourceError: a model cannot be fetched, or its sum differs.
             AugmentError: a model cannot be loaded.
         """
         columns = tag_columns(rows)
@@ -105,14 +104,25 @@ class BackTranslateAugmenter(Augmenter):
     def _translate(self, texts: Sequence[str], copy: int, source: str) -> list[str | None]:
         if self.spec.engine == "apertium":
             return apertium.round_trip(texts, source)
-        if self._model is None:
-            raise AugmentError("back_translate: engine transformers needs forward and backward models")
-        return self._model(texts, copy)
+        self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.models, self.stream, self.models)
+        return self._round_trip(texts, copy)
 
 
 def _row(row: Mapping[str, Any], columns: Sequence[str]) -> Row:
     tags = {name: row[name] for name in columns}
-    return Row(row["tokens"], row["space_after"], tags, _parts(row["tokens"], [t for t in tags.values() if t is not None]))
+    parts = _parts(row["tokens"], [column for column in tags.values() if column is not None])
+    return Row(row["tokens"], row["space_after"], tags, parts, _text(row["tokens"], parts))
+
+
+def _text(tokens: Sequence[str], parts: Sequence[Part]) -> str:
+    """A row with placeholders for its protected parts, and no space before punctuation."""
+    words = [part.placeholder or tokens[part.start].replace("’", "'") for part in parts]
+    kept = [(word, part) for word, part in zip(words, parts, strict=True) if word]
+    text = kept[0][0] if kept else ""
+    for (before, _), (word, part) in pairwise(kept):
+        glued = (part.placeholder is None and _NO_SPACE_BEFORE.fullmatch(word)) or before == "("
+        text += word if glued else f" {word}"
+    return text
 
 
 def _parts(tokens: Sequence[str], tags: Sequence[Sequence[str]]) -> list[Part]:
@@ -131,6 +141,7 @@ def _parts(tokens: Sequence[str], tags: Sequence[Sequence[str]]) -> list[Part]:
     return parts
 
 
+@lru_cache(maxsize=100_000)
 def _is_translatable(token: str) -> bool:
     """Whether a translator may see a token: punctuation, a number, or a word that the lexicon has. The empty token is left out."""
     if not token or _PUNCTUATION.fullmatch(token) or _CLITIC.fullmatch(token):

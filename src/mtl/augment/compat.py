@@ -37,6 +37,8 @@ class TextAugmenter:
         missing = AUGMENTERS[method.type].available(method)
         if missing:
             raise AugmentError(missing)
+        one = method.model_copy(update={"copies": 1})
+        self._augmenter = AUGMENTERS[method.type](one, Stream(seed, self.name))
         self._calls: Counter[str] = Counter()
 
     def augment(self, data: str | Iterable[str] | None, n: int = 1, num_thread: int = 1) -> list[str]:
@@ -54,8 +56,7 @@ class TextAugmenter:
         for text in texts:
             ids.append(f"{self._calls[text]}:{text}")
             self._calls[text] += 1
-        one = self.method.model_copy(update={"copies": 1})
-        variants = AUGMENTERS[self.method.type](one, Stream(self.seed, self.name)).augment(_rows(texts, ids)).to_pylist()
+        variants = self._augmenter.augment(_rows(texts, ids)).to_pylist()
         return [
             text if variant["reason"] else text_of(variant["tokens"], variant["space_after"])
             for text, variant in zip(texts, variants, strict=True)

@@ -12,7 +12,8 @@ The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each meth
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,18 @@ from mtl.augment import AUGMENTERS, Augmenter
 from mtl.augment.alignment import prove
 from mtl.augment.originals import Originals, joined
 from mtl.augment.randomness import Stream, draws, hash_strings
+from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import schema_of, tag_columns
 from mtl.data.schema import Writer, read_parts, text_of
 from mtl.errors import AugmentError, DataError
 from mtl.params import Params
+from mtl.pipeline.milestones import ENCODER
 
 BLOCK = 512  # rows
 CHUNK = 16 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
+Nearness = Callable[[pa.Table, pa.Table], pa.Table]
 
 
 class _Tally:
@@ -98,7 +102,7 @@ def _metadata(path: Path, key: bytes) -> dict[str, Any]:
     return content
 
 
-def augment_shard(params: Params, dataset: str, index: int, examples: Path, out: Path) -> None:
+def augment_shard(params: Params, dataset: str, index: int, examples: Path, out: Path, raw: Path | None = None) -> None:
     """Make one shard.
 
     Args:
@@ -107,6 +111,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
         index: 0 to ``params.augment.shards`` - 1.
         examples: folder with ``<dataset>.parquet``.
         out: existing folder, gets ``<dataset>-<index>-of-<shards>.parquet``.
+        raw: folder of the downloads; without it, the models of methods are fetched.
 
     Raises:
         AugmentError: there is no such shard, or an augmenter broke a promise.
@@ -116,7 +121,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     if not 0 <= index < shards:
         raise AugmentError(f"{dataset}: there is no shard {index}; choose from: 0 to {shards - 1}")
     path = examples / f"{dataset}.parquet"
-    shard = _Shard(params, dataset, path)
+    shard = _Shard(params, dataset, path, raw)
     blocks = -(-shard.train // BLOCK)
     first, last = (number * blocks // shards * BLOCK for number in (index, index + 1))
     with Writer(out / file_name(dataset, index, shards), shard.schema) as file:
@@ -128,7 +133,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
 class _Shard:
     """The methods at work on one data set, and what was counted of them."""
 
-    def __init__(self, params: Params, dataset: str, path: Path) -> None:
+    def __init__(self, params: Params, dataset: str, path: Path, raw: Path | None) -> None:
         self.schema, self.train, self.originals = _survey(path)
         self.methods = methods = params.methods_of(dataset)
         self.rows = 0
@@ -138,7 +143,9 @@ class _Shard:
             for name, spec in methods.items()
             if self.tallies[name].note is None
         }
-        for augmenter in self.augmenters.values():
+        self.nearness = _nearness(params, raw)
+        for name, augmenter in self.augmenters.items():
+            augmenter.models = None if raw is None else raw / f"model.{name}"
             augmenter.fit(_train_rows(path, 0, self.train))
 
     def augment(self, rows: pa.Table) -> pa.Table:
@@ -154,7 +161,7 @@ class _Shard:
         every = _judged(pa.concat_tables([schema_of(tag_columns(rows)).empty_table(), *made.values()]), self.originals)
         parents, kept, start = [np.zeros(0, dtype=np.int64)], [self.schema.empty_table()], 0
         for name, variants in made.items():
-            judged = every.slice(start, len(variants))
+            judged = self.nearness(every.slice(start, len(variants)), rows)
             start += len(variants)
             self.tallies[name].add(judged, rows)
             judged = judged.filter(pc.is_null(judged["reason"]))
@@ -225,6 +232,20 @@ def _variants(augmenter: Augmenter, rows: pa.Table) -> pa.Table:
         made = augmenter.augment(rows.slice(start, BLOCK).combine_chunks())
         blocks.append(made.set_column(0, "row", pc.add(made["row"], start)))
     return pa.concat_tables(blocks)
+
+
+def _nearness(params: Params, raw: Path | None) -> Nearness:
+    """What gives variants of rows a reason that are too far from their originals; unless the settings ask for it, nothing.
+
+    Raises:
+        AugmentError: the encoder was not downloaded.
+    """
+    least = params.augment.min_similarity
+    if least is None:
+        return lambda variants, rows: variants
+    if raw is None or not (raw / ENCODER).is_dir():
+        raise AugmentError(f"augment.min_similarity is {least}: the encoder is not in {raw}; run: snakemake download")
+    return partial(mark_dissimilar, encoder=raw / ENCODER, least=least)
 
 
 def _judged(variants: pa.Table, originals: Originals) -> pa.Table:

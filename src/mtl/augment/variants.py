@@ -13,6 +13,7 @@ dropped included, so that every variant is accounted for. The columns of a table
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ REASONS: dict[str, str] = {
     "made-up word": "holds a word that is neither in the original nor in the lexicon",
     "negation": "has more or fewer negations than the original",
     "length": "less than half or more than twice as many words as the original",
+    "dissimilar": "its embedding is too far from that of the original",
     "no answer": "the translator stalled or lost the row",
     "engine missing": "the engine is not installed",
 }
@@ -45,6 +47,8 @@ class Augmenter(ABC):
     """What of the tags is kept; checked on every row that is written."""
     together: ClassVar[bool] = False
     """Whether rows that are given together bear on one another; such an augmenter is given one block at a time."""
+    models: Path | None = None
+    """Folder of the models that the workflow downloaded for the method; without it, they are fetched."""
 
     def __init__(self, spec: Any, stream: Stream) -> None:
         self.spec, self.stream = spec, stream

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from mtl.augment.similarity import similarities
 from mtl.errors import AugmentError
 
 TABLE = Path(__file__).with_name("synonyms.tsv.gz")
@@ -187,22 +186,9 @@ def _inflected(form: str, lemma: Lemma, synonym: Lemma) -> list[str]:
 
 def _cosines(found: Mapping[str, list[str]], encoder: Path) -> dict[tuple[str, str], float]:
     """Cosine of the mean-pooled embeddings of each pair's words."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    words = sorted({*found, *(word for others in found.values() for word in others)})
-    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
-    model = AutoModel.from_pretrained(encoder, local_files_only=True).eval()
-    rows = []
-    with torch.inference_mode():
-        for start in range(0, len(words), 256):
-            batch = tokenizer(words[start : start + 256], padding=True, return_tensors="pt")
-            hidden = model(**batch).last_hidden_state
-            mask = batch["attention_mask"].unsqueeze(-1)
-            rows.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy())
-    vectors = np.concatenate(rows)
-    place = {word: row for row, word in enumerate(words)}
-    return {(form, word): float(vectors[place[form]] @ vectors[place[word]]) for form, others in found.items() for word in others}
+    pairs = [(form, word) for form, others in found.items() for word in others]
+    cosines = similarities(encoder, [form for form, _ in pairs], [word for _, word in pairs])
+    return dict(zip(pairs, cosines.tolist(), strict=True))
 
 
 def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:

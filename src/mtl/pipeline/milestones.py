@@ -48,8 +48,8 @@ def sources(params: Params) -> dict[str, dict[str, Source]]:
     if isinstance(params.encoder, TransformerEncoder):
         wanted[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
-        if isinstance(method, BackTranslate) and method.forward and method.backward:
-            wanted[f"model.{name}"] = {"forward": method.forward, "backward": method.backward}
+        if isinstance(method, BackTranslate) and method.models:
+            wanted[f"model.{name}"] = method.models
     return wanted
 
 
@@ -76,10 +76,14 @@ def _augment(params: Params) -> Iterator[Part]:
     shards = params.augment.shards
     for dataset in params.datasets:
         methods = {name: method.model_dump(mode="json") for name, method in params.methods_of(dataset).items()}
-        models = tuple(f"raw/model.{name}/*" for name in methods)
+        reads = [f"examples/{dataset}.parquet", *(f"raw/model.{name}/*" for name in methods)]
+        similar = {}
+        if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
+            reads.append(f"raw/{ENCODER}/*")
+            similar["min_similarity"] = params.augment.min_similarity
         for index in range(shards):
-            settings = {"seed": params.seed, "dataset": dataset, "index": index, "shards": shards, "methods": methods}
-            yield Part(f"{dataset}-{index:05d}-of-{shards:05d}", "shards", (f"examples/{dataset}.parquet", *models), settings)
+            settings = {"seed": params.seed, "dataset": dataset, "index": index, "shards": shards, "methods": methods, **similar}
+            yield Part(f"{dataset}-{index:05d}-of-{shards:05d}", "shards", tuple(reads), settings)
 
 
 def _train(params: Params) -> Iterator[Part]:

@@ -1,0 +1,94 @@
+"""How near variants are to their originals: the cosine of their embeddings by a pretrained encoder."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mtl.augment.neural import one_thread
+from mtl.data.schema import text_of
+from mtl.errors import AugmentError
+
+Floats = npt.NDArray[np.float32]
+
+_BATCH = 64  # texts embedded at once
+_LONGEST = 256  # pieces of a text
+
+
+def mark_dissimilar(variants: pa.Table, rows: pa.Table, encoder: Path, least: float) -> pa.Table:
+    """Give variants that would be kept the reason ``dissimilar`` if their similarity to their original is below ``least``.
+
+    Raises:
+        AugmentError: the encoder cannot be loaded.
+    """
+    reasons = variants["reason"].to_pylist()
+    places = [place for place, reason in enumerate(reasons) if reason is None]
+    kept = variants.take(pa.array(places, type=pa.int64()))
+    for place, similarity in zip(places, similarities(encoder, _texts(rows.take(kept["row"])), _texts(kept)), strict=True):
+        if similarity < least:
+            reasons[place] = "dissimilar"
+    return variants.set_column(variants.schema.get_field_index("reason"), "reason", pa.array(reasons, type=pa.string()))
+
+
+def _texts(rows: pa.Table) -> list[str]:
+    return [text_of(*row) for row in zip(rows["tokens"].to_pylist(), rows["space_after"].to_pylist(), strict=True)]
+
+
+def similarities(encoder: Path, originals: Sequence[str], variants: Sequence[str]) -> Floats:
+    """The cosine of each variant's embedding and its original's, [n]; the same texts give the same on every number of cores.
+
+    Raises:
+        AugmentError: the encoder cannot be loaded.
+    """
+    texts = sorted({*originals, *variants}, key=lambda text: (len(text), text))
+    place = {text: row for row, text in enumerate(texts)}
+    vectors = embeddings(encoder, texts)
+    pairs = [vectors[[place[text] for text in side]] for side in (originals, variants)] if texts else [vectors, vectors]
+    cosines: Floats = (pairs[0] * pairs[1]).sum(axis=1)
+    return cosines
+
+
+def embeddings(encoder: Path, texts: Sequence[str]) -> Floats:
+    """The mean of each text's last hidden states, as a vector of length 1, [n, width]; texts of like length should stand together.
+
+    Args:
+        encoder: folder of an encoder in Hugging Face form, with safetensors weights.
+        texts: of a long text the first 256 pieces count.
+
+    Raises:
+        AugmentError: the encoder cannot be loaded.
+    """
+    import torch
+
+    tokenizer, model = _loaded(encoder)
+    found = [np.zeros((0, model.config.hidden_size), dtype=np.float32)]
+    with one_thread(), torch.inference_mode():
+        for start in range(0, len(texts), _BATCH):
+            batch = tokenizer(
+                list(texts[start : start + _BATCH]), padding=True, truncation=True, max_length=_longest(model), return_tensors="pt"
+            )
+            hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"].unsqueeze(-1)
+            found.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy())
+    return np.concatenate(found)
+
+
+@lru_cache(maxsize=1)
+def _loaded(encoder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+        model = AutoModel.from_pretrained(encoder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise AugmentError(f"{encoder}: cannot be loaded as an encoder: {error}") from None
+    return tokenizer, model.eval()
+
+
+def _longest(model: Any) -> int:
+    """Some models keep two positions to themselves."""
+    return min(_LONGEST, getattr(model.config, "max_position_embeddings", _LONGEST + 2) - 2)
