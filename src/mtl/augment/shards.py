@@ -170,7 +170,9 @@ class _Shard:
             prove(canonical, of_rows, self.augmenters[name].promise)
             parents.append(judged["row"].to_numpy())
             kept.append(canonical)
-        return pa.concat_tables(kept).take(pa.array(np.argsort(np.concatenate(parents), kind="stable")))
+        order = np.argsort(np.concatenate(parents), kind="stable")
+        table = pa.concat_tables(kept)
+        return table.take(pa.array(order)) if (np.diff(order) < 0).any() else table
 
     def metadata(self) -> dict[bytes, bytes]:
         """Counts and samples.

@@ -12,7 +12,7 @@ from mtl.report.inputs import Inputs, Json, read_rows
 from mtl.report.text import percent, signed, whole
 
 MISSING = "engine missing"
-REJECTED = 2
+REJECTED = 10
 """Dropped rows shown for each method and reason."""
 
 
