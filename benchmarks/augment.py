@@ -1,0 +1,238 @@
+"""Augmentation beside nlpaug, and the engines of back-translation beside one another: rows per second of CPU time.
+
+    python benchmarks/augment.py [--quick] [--json] [--only ROW ...]
+
+Both sides of a row run in turn (A B A B ...) on one machine, so that what else it does bears on both; CPU time is that of the process
+and of those it starts. Rates are medians, and so is the ratio, which is taken of each pair. Our side is the whole job of a shard,
+from Parquet to Parquet, with its checks and counts; nlpaug's is its loaded augmenter on a list of the same texts.
+
+All data are made here: English words in no meaningful order, as long as tweets. Of what a machine lacks the row is not run, and says so.
+With --json the last line is one JSON object; what was not run is null there.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from inputs import NotInstalledError, marian, nltk_data, settings, table, texts
+
+from mtl import params
+from mtl.augment import apertium
+from mtl.augment.shards import augment_shard
+from mtl.data.schema import write
+
+WORKER = """
+import json, sys, time
+from pathlib import Path
+from mtl import params
+from mtl.augment.shards import augment_shard
+folder = Path(sys.argv[1])
+augment_shard(params.load(folder / "params.json"), "bench", int(sys.argv[2]), folder, folder)
+"""
+REPORT = """
+import json, time
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([time.process_time(), int(peak.split()[1]) / 1024]))
+"""
+
+
+class Side(NamedTuple):
+    """One side of a row: so many rows of work."""
+
+    rows: int
+    run: Callable[[], object]
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    ours: str
+    theirs: str
+    ratio: float | None
+    note: str = ""
+
+
+# --- both sides ------------------------------------------------------------------------------------------------------
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those it has started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def rate(side: Side) -> float:
+    before = cpu_seconds()
+    side.run()
+    return side.rows / (cpu_seconds() - before)
+
+
+def versus(ours: Side, theirs: Side, pairs: int, note: str = "") -> Row:
+    rates = [(rate(ours), rate(theirs)) for _ in range(pairs)]
+    first, second = (f"{median(column):,.3g} rows/s" for column in zip(*rates, strict=True))
+    return Row(first, second, median(a / b for a, b in rates), note)
+
+
+def shard_job(folder: Path, rows: int, method: dict[str, Any], *, tagged: bool = False) -> Side:
+    """The whole job of the only shard of a data set, warmed up on a few rows."""
+    made = settings(method, tagged=tagged)
+    for name, count in (("warm", 100), ("full", rows)):
+        write(table(count, tagged=tagged), folder / name / "bench.parquet")
+    run = partial(augment_shard, made, "bench", 0, out=folder)
+    run(folder / "warm")
+    return Side(rows, partial(run, folder / "full"))
+
+
+def nlpaug_side(augmenter: Any, content: list[str]) -> Side:
+    augmenter.augment(content[:4])
+    return Side(len(content), partial(augmenter.augment, content))
+
+
+# --- the rows of the table ------------------------------------------------------------------------------------------
+
+
+def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row]:
+    nltk_data(folder / "nltk")
+    from nlpaug.augmenter.word import SynonymAug
+
+    ours = shard_job(folder, 2_000 if quick else 50_000, {"type": "synonym"}, tagged=tagged)
+    theirs = nlpaug_side(SynonymAug(), texts(200 if quick else 2_000))
+    note = (
+        "nlpaug on the joined texts, without tags"
+        if tagged
+        else "the tagger, which nltk reads anew for each text, is a small one made here: that favours nlpaug"
+    )
+    return {"tagged_synonym_vs_nlpaug" if tagged else "synonym_vs_nlpaug": versus(ours, theirs, 3 if quick else 5, note)}
+
+
+def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
+    missing = apertium.available(["es"])
+    if missing:
+        raise NotInstalledError(missing)
+    from nlpaug.augmenter.word import BackTranslationAug
+
+    model, content = str(marian(folder / "model")), texts(8 if quick else 48)
+    longest = round(sum(len(text.split()) for text in content) / len(content)) + 2
+    ours = shard_job(folder, 256 if quick else 2_048, {"type": "back_translate", "pivots": ["es"]})
+    theirs = nlpaug_side(BackTranslationAug(model, model, max_length=longest), content)
+    note = f"nlpaug: a model of opus-mt's size, random weights, 4 beams, answers of {longest} pieces, the mean of the texts"
+    return {"apertium_vs_nlpaug": versus(ours, theirs, 1 if quick else 3, note)}
+
+
+def engines(folder: Path, quick: bool) -> dict[str, Row]:
+    from mtl.augment.ctranslate import CTranslate2Model
+    from mtl.augment.neural import TransformersModel
+
+    model, content, found = marian(folder), texts(8 if quick else 48), {}
+    for beams in (2, 1):
+        sides = []
+        for engine in (CTranslate2Model, TransformersModel):
+            loaded = engine(model, beams, lambda pieces: pieces)
+            loaded(content[:4], None)
+            sides.append(Side(len(content), lambda loaded=loaded: loaded(loaded(content, None), None)))
+        note = f"{beams} beam(s), int8 to fp32, there and back; answers as long as the longest text of their batch on both sides"
+        found["ctranslate2_vs_transformers" + ("" if beams == 2 else "_1_beam")] = versus(*sides, 1 if quick else 3, note)
+    return found
+
+
+def prepared(folder: Path, rows: int, copies: int, shards: int) -> Path:
+    """What the worker reads."""
+    write(table(rows, tagged=False), folder / "bench.parquet")
+    (folder / "params.json").write_text(params.dump(settings({"type": "synonym", "copies": copies}, shards=shards)))
+    return folder
+
+
+def worker(folder: Path, quick: bool) -> dict[str, Row]:
+    """Fresh processes. Below 1 is less than nlpaug."""
+
+    def measured(code: str) -> list[float]:
+        done = subprocess.run([sys.executable, "-c", code + REPORT, str(folder), "0"], capture_output=True, text=True, check=True)
+        return list(json.loads(done.stdout.splitlines()[-1]))
+
+    prepared(folder, 10, 1, 1)
+    pairs = [(measured(WORKER), measured("import nlpaug.augmenter.word")) for _ in range(2 if quick else 5)]
+    found = {}
+    for place, (key, unit) in enumerate((("worker_startup_vs_nlpaug", "CPU s"), ("worker_memory_vs_nlpaug", "MiB"))):
+        ours, theirs = ([side[place] for side in column] for column in zip(*pairs, strict=True))
+        ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
+        found[key] = Row(
+            f"{median(ours):.3g} {unit}", f"{median(theirs):.3g} {unit}", ratio, "one tiny shard against importing nlpaug.augmenter.word"
+        )
+    return found
+
+
+def scaling(folder: Path, quick: bool) -> dict[str, Row]:
+    """Wall time, so it says something on a quiet machine only."""
+    prepared(folder, 2_000 if quick else 40_000, 4, 2)
+
+    def start(index: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", WORKER, str(folder), str(index)])
+
+    def timed(*groups: tuple[int, ...]) -> float:
+        """Seconds of all groups, one after the other; shards of a group are made at once."""
+        before = time.monotonic()
+        for group in groups:
+            assert not any(process.wait() for process in [start(index) for index in group])
+        return time.monotonic() - before
+
+    load = os.getloadavg()[0]
+    pairs = [(timed((0, 1)), timed((0,), (1,))) for _ in range(1 if quick else 3)]
+    together, alone = (median(column) for column in zip(*pairs, strict=True))
+    note = "two shards at once against one after the other" + (f"; WARNING: the load was {load:.1f} at the start" if load > 0.5 else "")
+    return {"two_processes": Row(f"{together:.3g} s", f"{alone:.3g} s", median(b / a for a, b in pairs), note)}
+
+
+ROWS: dict[str, tuple[Callable[[Path, bool], dict[str, Row]], tuple[str, ...]]] = {
+    "synonym": (synonym, ("synonym_vs_nlpaug",)),
+    "tagged": (partial(synonym, tagged=True), ("tagged_synonym_vs_nlpaug",)),
+    "apertium": (round_trip, ("apertium_vs_nlpaug",)),
+    "engines": (engines, ("ctranslate2_vs_transformers", "ctranslate2_vs_transformers_1_beam")),
+    "worker": (worker, ("worker_startup_vs_nlpaug", "worker_memory_vs_nlpaug")),
+    "scaling": (scaling, ("two_processes",)),
+}
+"""What --only names, to the function and the keys of its rows."""
+
+
+def machine() -> str:
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor = names[0] if names else platform.machine()
+    return f"{os.cpu_count()} cores, {processor}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few rows: shows that it works, its figures say little")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
+    options = parser.parse_args()
+    results: dict[str, Any] = {"machine": machine()}
+    print(results["machine"])
+    print(f"{'':36}{'ours':>16}{'theirs':>16}{'ratio':>8}")
+    for name in options.only:
+        run, keys = ROWS[name]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                found = run(Path(folder), options.quick)
+            except NotInstalledError as missing:
+                found = {key: Row("-", "-", None, f"not run: {missing}") for key in keys}
+        for key, row in found.items():
+            print(f"{key:36}{row.ours:>16}{row.theirs:>16}{f'{row.ratio:.3g}' if row.ratio else '-':>8}  {row.note}", flush=True)
+            results[key] = row.ratio and round(row.ratio, 3)
+    if options.json:
+        print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    main()
