@@ -6,7 +6,7 @@ Both sides of a row run in turn (A B A B ...) on one machine, so that what else 
 and of those it starts. Rates are medians, and so is the ratio, which is taken of each pair. Our side is the whole job of a shard,
 from Parquet to Parquet, with its checks and counts; nlpaug's is its loaded augmenter on a list of the same texts.
 
-All data are made here: English words in no meaningful order, as long as tweets. Of what a machine lacks the row is not run, and says so.
+Texts are definitions and examples of WordNet, real English. Of what a machine lacks the row is not run, and says so.
 With --json the last line is one JSON object; what was not run is null there.
 """
 
@@ -25,25 +25,37 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from inputs import NotInstalledError, marian, nltk_data, settings, table, texts
+from inputs import NotInstalledError, long_table, marian, nltk_data, settings, table, texts
 
 from mtl import params
 from mtl.augment import apertium
-from mtl.augment.shards import augment_shard
+from mtl.augment.shards import augment_shard, file_name
 from mtl.data.schema import write
 
 WORKER = """
-import json, sys, time
+import sys
 from pathlib import Path
-from mtl import params
-from mtl.augment.shards import augment_shard
+from mtl import cli, jobs, params
+cli._spare_pandas()
 folder = Path(sys.argv[1])
-augment_shard(params.load(folder / "params.json"), "bench", int(sys.argv[2]), folder, folder)
+jobs.augment_shard(params.load(folder / "params.json"), sys.argv[2], folder, folder)
 """
+"""The job of a shard as the workflow starts it, but for the look into the store."""
 REPORT = """
 import json, time
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps([time.process_time(), int(peak.split()[1]) / 1024]))
+"""
+
+WATCH = """
+import threading, time
+peak = [0]
+def watch():
+    while True:
+        line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
+        peak[0] = max(peak[0], int(line.split()[1]) / 1024)
+        time.sleep(0.01)
+threading.Thread(target=watch, daemon=True).start()
 """
 
 
@@ -108,12 +120,8 @@ def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row
 
     ours = shard_job(folder, 2_000 if quick else 50_000, {"type": "synonym"}, tagged=tagged)
     theirs = nlpaug_side(SynonymAug(), texts(200 if quick else 2_000))
-    note = (
-        "nlpaug on the joined texts, without tags"
-        if tagged
-        else "the tagger, which nltk reads anew for each text, is a small one made here: that favours nlpaug"
-    )
-    return {"tagged_synonym_vs_nlpaug" if tagged else "synonym_vs_nlpaug": versus(ours, theirs, 3 if quick else 5, note)}
+    key, words = ("tagged_synonym_vs_nlpaug", ", without tags") if tagged else ("synonym_vs_nlpaug", "")
+    return {key: versus(ours, theirs, 3 if quick else 5, f"nlpaug on the joined texts{words}; its tagger is one of nltk's kind, made here")}
 
 
 def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
@@ -131,33 +139,54 @@ def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
 
 
 def engines(folder: Path, quick: bool) -> dict[str, Row]:
+    """Random weights never end an answer, so each is cut at the length of the longest text of its batch, on both sides."""
     from mtl.augment.ctranslate import CTranslate2Model
     from mtl.augment.neural import TransformersModel
 
-    model, content, found = marian(folder), texts(8 if quick else 48), {}
+    model, content, found = marian(folder), texts(16 if quick else 96), {}
     for beams in (2, 1):
+        ours, theirs = (engine(model, beams, lambda pieces: pieces) for engine in (CTranslate2Model, TransformersModel))
+        plain = partial(generate, theirs._tokenizer, theirs._model, beams)
         sides = []
-        for engine in (CTranslate2Model, TransformersModel):
-            loaded = engine(model, beams, lambda pieces: pieces)
-            loaded(content[:4], None)
-            sides.append(Side(len(content), lambda loaded=loaded: loaded(loaded(content, None), None)))
-        note = f"{beams} beam(s), int8 to fp32, there and back; answers as long as the longest text of their batch on both sides"
-        found["ctranslate2_vs_transformers" + ("" if beams == 2 else "_1_beam")] = versus(*sides, 1 if quick else 3, note)
+        for translate in (partial(ours, seed=None), plain, partial(theirs, seed=None)):
+            translate(content[:4])
+            sides.append(Side(len(content), lambda translate=translate: translate(translate(content))))
+        key, note = "ctranslate2_vs_transformers" + ("" if beams == 2 else "_1_beam"), f"{beams} beam(s), int8 to fp32, there and back"
+        found[key] = versus(sides[0], sides[1], 1 if quick else 3, f"{note}; generate() on 32 texts at a time, as they come")
+        found[f"{key}_sorted"] = versus(sides[0], sides[2], 1 if quick else 3, f"{note}; both on texts sorted by length")
     return found
+
+
+def generate(tokenizer: Any, model: Any, beams: int, content: list[str]) -> list[str]:
+    """The plain way of transformers."""
+    import torch
+
+    answers = []
+    with torch.inference_mode():
+        for start in range(0, len(content), 32):
+            batch = tokenizer(content[start : start + 32], padding=True, return_tensors="pt")
+            pieces = model.generate(**batch, do_sample=False, num_beams=beams, max_new_tokens=batch["input_ids"].shape[1])
+            answers += tokenizer.batch_decode(pieces, skip_special_tokens=True)
+    return answers
 
 
 def prepared(folder: Path, rows: int, copies: int, shards: int) -> Path:
     """What the worker reads."""
-    write(table(rows, tagged=False), folder / "bench.parquet")
+    write(table(rows, tagged=False), folder / "examples" / "bench.parquet")
     (folder / "params.json").write_text(params.dump(settings({"type": "synonym", "copies": copies}, shards=shards)))
     return folder
+
+
+def part(index: int, shards: int) -> str:
+    """The name of a shard's job."""
+    return file_name("bench", index, shards).removesuffix(".parquet")
 
 
 def worker(folder: Path, quick: bool) -> dict[str, Row]:
     """Fresh processes. Below 1 is less than nlpaug."""
 
     def measured(code: str) -> list[float]:
-        done = subprocess.run([sys.executable, "-c", code + REPORT, str(folder), "0"], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", code + REPORT, str(folder), part(0, 1)], capture_output=True, text=True, check=True)
         return list(json.loads(done.stdout.splitlines()[-1]))
 
     prepared(folder, 10, 1, 1)
@@ -172,12 +201,26 @@ def worker(folder: Path, quick: bool) -> dict[str, Row]:
     return found
 
 
+def memory(folder: Path, quick: bool) -> dict[str, Row]:
+    """Peak of a worker's own memory (RssAnon); pages of mapped files are the system's to take back."""
+    peaks = {}
+    for rows in (10_000, 200_000) if quick else (10_000, 10_000_000):
+        prepared(folder, 10, 1, 1)
+        long_table(rows, folder / "examples" / "bench.parquet")
+        code = WATCH + WORKER + "print(peak[0])"
+        done = subprocess.run([sys.executable, "-c", code, str(folder), part(0, 1)], capture_output=True, text=True, check=True)
+        peaks[rows] = float(done.stdout.splitlines()[-1])
+    (few, small), (many, large) = peaks.items()
+    note = f"one shard of {many:,} rows against one of {few:,}; 1 is flat"
+    return {"memory_of_many_rows": Row(f"{large:.0f} MiB", f"{small:.0f} MiB", large / small, note)}
+
+
 def scaling(folder: Path, quick: bool) -> dict[str, Row]:
     """Wall time, so it says something on a quiet machine only."""
     prepared(folder, 2_000 if quick else 40_000, 4, 2)
 
     def start(index: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", WORKER, str(folder), str(index)])
+        return subprocess.Popen([sys.executable, "-c", WORKER, str(folder), part(index, 2)])
 
     def timed(*groups: tuple[int, ...]) -> float:
         """Seconds of all groups, one after the other; shards of a group are made at once."""
@@ -197,8 +240,9 @@ ROWS: dict[str, tuple[Callable[[Path, bool], dict[str, Row]], tuple[str, ...]]] 
     "synonym": (synonym, ("synonym_vs_nlpaug",)),
     "tagged": (partial(synonym, tagged=True), ("tagged_synonym_vs_nlpaug",)),
     "apertium": (round_trip, ("apertium_vs_nlpaug",)),
-    "engines": (engines, ("ctranslate2_vs_transformers", "ctranslate2_vs_transformers_1_beam")),
+    "engines": (engines, tuple(f"ctranslate2_vs_transformers{more}" for more in ("", "_sorted", "_1_beam", "_1_beam_sorted"))),
     "worker": (worker, ("worker_startup_vs_nlpaug", "worker_memory_vs_nlpaug")),
+    "memory": (memory, ("memory_of_many_rows",)),
     "scaling": (scaling, ("two_processes",)),
 }
 """What --only names, to the function and the keys of its rows."""

@@ -8,41 +8,42 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mtl import params
-from mtl.augment import wordnet
-from mtl.data.schema import schema
+from mtl.augment.lexicon import is_grammar
+from mtl.data.schema import Writer, schema
 
 WORDNET = Path("/usr/share/wordnet")
-TAGS = {"DT": "the a this that my your", "PRP": "i you he she it we they", "IN": "of in on at for with from to", "CC": "and but or"}
-TAGS |= {"VB": "is are was be have has had do can will go get", "RB": "not so too just now here", "NN": "lol day week time man phone"}
-FUNCTION = {word: tag for tag, words in TAGS.items() for word in words.split()}
-OTHER = ["twitter", "iphone", "monday", "coffee", "pizza", "mom", "dad", "kids", "game", "song", "video", "weekend", "chicago", "london"]
 NAMES = ["Ann Lee", "Bob", "New York", "Eva Stone", "Oslo", "Acme"]
+PARTS = {"NOUN": "NN", "VERB": "VB", "ADJ": "JJ", "ADV": "RB"}
 
 
 class NotInstalledError(Exception):
     """What the machine lacks, and how to install it."""
 
 
+def glosses(rows: int, seed: int = 0) -> list[str]:
+    """Definitions and examples of WordNet, real English of 6 to 40 words, in an order drawn from the seed."""
+    if not (WORDNET / "data.noun").exists():
+        raise NotInstalledError("apt-get install wordnet-base")
+    lines = [line for part in ("noun", "verb", "adj", "adv") for line in (WORDNET / f"data.{part}").read_text().splitlines() if "|" in line]
+    found = sorted({" ".join(line.split("|")[1].replace('"', " ").split()) for line in lines})
+    found = [text for text in found if 6 <= text.count(" ") + 1 <= 40]
+    Random(seed).shuffle(found)
+    return found[:rows]
+
+
 def sentences(rows: int, seed: int = 0) -> Iterator[tuple[list[str], list[str]]]:
-    """Tokens and tags; about one token in eight has a synonym, frequent words come often."""
+    """Tokens and tags of glosses; into every second one a name is put."""
     random = Random(seed)
-    swappable = random.sample(sorted(wordnet.load()), 2000)
-    for _ in range(rows):
-        tokens, tags = [], []
-        for _ in range(random.randint(5, 24)):
-            kind = random.random()
-            words = [f"@user{random.randrange(10**6)}"]
-            if kind < 0.03:
-                words = random.choice(NAMES).split()
-            elif kind < 0.95:
-                common = list(FUNCTION) if kind < 0.7 else OTHER
-                word = swappable[int(2000 * random.random() ** 3)] if kind < 0.15 else random.choice(common)
-                words = [word + random.choice(["", "", "", "", "", ",", ".", "!"])]
-            tags += ["B-name", *["I-name"] * (len(words) - 1)] if kind < 0.03 else ["O"]
-            tokens += words
+    for number, text in enumerate(glosses(rows, seed)):
+        tokens, name = text.split(), random.choice(NAMES).split() if number % 2 else []
+        tags = ["O"] * len(tokens)
+        place = random.randint(0, len(tokens))
+        tokens[place:place], tags[place:place] = name, ["B-name", "I-name"][: len(name)]
         yield tokens, tags
 
 
@@ -52,6 +53,26 @@ def table(rows: int, *, tagged: bool) -> pa.Table:
         row = {"id": str(number), "split": "train", "tokens": tokens, "space_after": [True] * (len(tokens) - 1) + [False]}
         content.append({**row, "label": tags if tagged else "a"})
     return pa.Table.from_pylist(content, schema=schema({"label": "tags" if tagged else "class"}))
+
+
+def long_table(rows: int, path: Path) -> None:
+    """A table of any length, whose rows are those of ``table`` again and again, each with a number of its own behind it."""
+    base = table(50_000, tagged=False)
+    lengths = pc.list_value_length(base["tokens"]).to_numpy()
+    ends = np.cumsum(lengths + 1)
+    with Writer(path, base.schema) as file:
+        for start in range(0, rows, len(base)):
+            own = pa.array(f"n{number}" for number in range(start, start + len(base)))
+            tokens = np.empty(ends[-1], dtype=object)
+            last = np.zeros(ends[-1], dtype=bool)
+            last[ends - 1] = True
+            tokens[last], tokens[~last] = own, base["tokens"].combine_chunks().flatten()
+            spaces = pa.array(~last)
+            offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+            columns = {"id": own, "tokens": pa.ListArray.from_arrays(offsets, pa.array(tokens, pa.string()))}
+            columns["space_after"] = pa.ListArray.from_arrays(offsets, spaces)
+            part = pa.table([columns.get(name, base[name]) for name in base.schema.names], schema=base.schema)
+            file.write(part.slice(0, rows - start))
 
 
 def texts(rows: int) -> list[str]:
@@ -68,11 +89,10 @@ def settings(method: dict[str, Any], *, tagged: bool = False, shards: int = 1) -
 
 
 def nltk_data(folder: Path) -> None:
-    """WordNet as nltk wants it, and a tagger: nltk's own, trained here on 2,000 of our sentences, since its data cannot be installed."""
+    """WordNet as nltk wants it, and a tagger: nltk's own kind, trained here on 2,000 glosses, since its data cannot be installed."""
     if importlib.util.find_spec("nltk") is None:
         raise NotInstalledError("pip install nltk")
-    if not (WORDNET / "data.noun").exists():
-        raise NotInstalledError("apt-get install wordnet-base")
+    content = [tokens for tokens, _ in sentences(2000, seed=1)]
     import nltk
     from lemminflect import getAllLemmas
     from nltk.tag.perceptron import PerceptronTagger
@@ -81,18 +101,17 @@ def nltk_data(folder: Path) -> None:
     shutil.copytree(WORDNET, corpus, ignore=lambda _, names: [name for name in names if "." not in name])
     (corpus / "lexnames").write_text("".join(f"{number:02}\tfile{number:02}\t0\n" for number in range(45)))
     (corpus / "index.sense").touch()
-    parts = {"NOUN": "NN", "VERB": "VB", "ADJ": "JJ", "ADV": "RB"}
 
     def tag(token: str) -> str:
-        word = token.rstrip(",.!")
-        return FUNCTION.get(word) or parts.get(next(iter(getAllLemmas(word)), "NOUN"), "NN")
+        word = token.rstrip(",.;!?")
+        return "IN" if is_grammar(word) else PARTS.get(next(iter(getAllLemmas(word)), "NOUN"), "NN")
 
     tagger = PerceptronTagger(load=False)
-    tagger.train([[(token, tag(token)) for token in tokens] for tokens, _ in sentences(2000, seed=1)], nr_iter=3)
+    tagger.train([[(token, tag(token)) for token in tokens] for tokens in content], nr_iter=3)
     target = folder / "taggers" / "averaged_perceptron_tagger_eng"
     target.mkdir(parents=True)
-    for content, name in zip(tagger.encode_json_obj(), tagger.param_files("eng"), strict=True):
-        (target / name).write_text(json.dumps(content))
+    for part, name in zip(tagger.encode_json_obj(), tagger.param_files("eng"), strict=True):
+        (target / name).write_text(json.dumps(part))
     nltk.data.path.insert(0, str(folder))
 
 

@@ -6,8 +6,10 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import mtl.params
 from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
@@ -74,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _job(options: argparse.Namespace) -> None:
+    if options.milestone == "augment":
+        _spare_pandas()
     params = mtl.params.load(options.settings)
     state = State(params)
     job = MILESTONES[options.milestone].job
@@ -86,6 +90,21 @@ def _job(options: argparse.Namespace) -> None:
         print(f"built {options.milestone} {options.part} in {time.monotonic() - start:.1f} s")
     else:
         print(f"kept {options.milestone} {options.part}: inputs, settings and code are as when it was built")
+
+
+def _spare_pandas() -> None:
+    """Let pyarrow believe that pandas is not there: it would import it for its first array, a third of what a shard's job needs to start
+    (0.2 s and 35 MiB), and nothing there asks for it."""
+    if "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    stand_in = ModuleType("pandas")
+    stand_in.__version__ = "0"  # type: ignore[attr-defined]
+    sys.modules["pandas"] = stand_in
+    with warnings.catch_warnings(action="ignore"):  # that it is too old
+        pa.array([])
+    del sys.modules["pandas"]
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mtl.augment.confined import confined
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.data.schema import text_of
@@ -107,6 +106,8 @@ def _load(spec: Nlpaug) -> Any:
 @contextlib.contextmanager
 def _told(what: str, *, workers: bool = False) -> Iterator[None]:
     """Whatever foreign code raises (wrong options, a missing model or word list, what it is refused) as an error of ours."""
+    from mtl.augment.confined import confined  # knows the sources, and so what downloads: half of a worker's start
+
     with confined(workers=workers) as refused:
         try:
             yield

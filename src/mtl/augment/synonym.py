@@ -102,7 +102,7 @@ class SynonymAugmenter(Augmenter):
         position = place - offsets[row]
         first, after_article, count, title = entries[codes[place]].T
         before, starts_row = codes[place - 1], position == 0
-        article = pc.is_in(pc.utf8_lower(distinct), pa.array(["a", "an"])).to_numpy(zero_copy_only=False)
+        article = pc.is_in(pc.ascii_lower(distinct), pa.array(["a", "an"])).to_numpy(zero_copy_only=False)
         ends_sentence = pc.match_substring_regex(distinct, _ENDS_SENTENCE).to_numpy(zero_copy_only=False)
         count = np.where(~starts_row & article[before], after_article, count)
         allowed = (count > 0) & ((title == 0) | starts_row | ends_sentence[before]) & _outside(rows, row, position)
@@ -110,7 +110,7 @@ class SynonymAugmenter(Augmenter):
 
     def _entries_of(self, distinct: pa.Array) -> Integers:
         """The entry of each distinct token, [distinct, 4]. Only those that hold a word of the table are looked at one by one."""
-        words = pc.utf8_lower(pc.utf8_trim(distinct, _AROUND))
+        words = pc.ascii_lower(pc.utf8_trim(distinct, _AROUND))
         places = np.flatnonzero(pc.is_in(words, self._words).to_numpy(zero_copy_only=False))
         if len(self._entries) > _CACHED:
             self._entries, self._pool = {}, []
