@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
-from mtl.data.sources import SKIPPED
+from mtl.data.archives import SKIPPED
 from mtl.errors import AugmentError
 
 

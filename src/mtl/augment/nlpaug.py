@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mtl.augment.confined import confined
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.data.schema import text_of
@@ -43,7 +44,9 @@ class NlpaugAugmenter(Augmenter):
         Raises:
             AugmentError: there is no such augmenter, its options are wrong, or it fails.
         """
-        self._loaded = self._loaded or _load(self.spec)
+        if self._loaded is None:
+            with _seeded(0):  # what it imports, and its constructor, may draw too
+                self._loaded = _load(self.spec)
         columns = tag_columns(rows)
         content = rows.select(["id", "tokens", "space_after", *columns]).to_pylist()
         variants = (self._variant(place, row, columns, copy) for copy in range(self.spec.copies) for place, row in enumerate(content))
@@ -106,8 +109,6 @@ def _load(spec: Nlpaug) -> Any:
 @contextlib.contextmanager
 def _told(what: str, *, workers: bool = False) -> Iterator[None]:
     """Whatever foreign code raises (wrong options, a missing model or word list, what it is refused) as an error of ours."""
-    from mtl.augment.confined import confined  # knows the sources, and so what downloads: half of a worker's start
-
     with confined(workers=workers) as refused:
         try:
             yield

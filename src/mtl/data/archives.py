@@ -18,6 +18,9 @@ from mtl.errors import SourceError
 
 CHUNK = 1 << 20
 
+SKIPPED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5", ".ot", ".onnx", ".tflite"})
+"""Endings of files that are left out of a folder: pickles, which are never opened, and weights of other frameworks."""
+
 # What the standard library raises on archives that are damaged, encrypted or made to hurt. An unknown compression is NotImplementedError.
 _DAMAGE = (
     tarfile.TarError,

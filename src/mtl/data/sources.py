@@ -18,9 +18,6 @@ from mtl.data.downloads import CACHE, redacted
 from mtl.errors import SourceError
 from mtl.params import Source
 
-SKIPPED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5", ".ot", ".onnx", ".tflite"})
-"""Endings of files that are left out of a folder: pickles, which are never opened, and weights of other frameworks."""
-
 
 class Chain(NamedTuple):
     """A URL in its parts: archive members from the outermost (first to be named) inwards, and what holds them."""
@@ -182,7 +179,7 @@ def _name(path: str) -> str:
 
 
 def _is_skipped(relative: str) -> bool:
-    return PurePosixPath(relative).suffix.lower() in SKIPPED
+    return PurePosixPath(relative).suffix.lower() in archives.SKIPPED
 
 
 def _files_below(folder: Path) -> list[str]:
