@@ -55,3 +55,10 @@ def test_light_modules_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_pyarrow_leaves_pandas_alone_in_the_job_of_a_shard() -> None:
+    code = "import sys, pyarrow, mtl.cli; mtl.cli._spare_pandas(); pyarrow.array(['a']); print('pandas' in sys.modules)"
+    code += "; import pandas; pandas.Series([1])"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
