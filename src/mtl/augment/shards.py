@@ -221,6 +221,8 @@ def _train_rows(path: Path, first: int, last: int) -> Iterator[pa.Table]:
         while len(waiting) >= CHUNK:
             yield waiting.slice(0, CHUNK).combine_chunks()
             waiting = waiting.slice(CHUNK)
+        if place >= last:
+            break
     if waiting:
         yield waiting.combine_chunks()
 
@@ -259,8 +261,9 @@ def _judged(variants: pa.Table, originals: Originals) -> pa.Table:
     keys = hash_strings(texts.take(pa.array(places)))
     blocks = variants["row"].to_numpy()[places] // BLOCK
     repeated = originals.contain(keys)
-    _, first = np.unique(draws(keys, 0, blocks)[~repeated], return_index=True)
-    repeated[np.setdiff1d(np.flatnonzero(~repeated), np.flatnonzero(~repeated)[first])] = True
+    fresh = np.flatnonzero(~repeated)
+    _, first = np.unique(draws(keys, 0, blocks)[fresh], return_index=True)
+    repeated[np.delete(fresh, first)] = True
     mask = np.zeros(len(variants), dtype=bool)
     mask[places[repeated]] = True
     reasons = pc.if_else(pa.array(mask), "duplicate", reasons)

@@ -73,7 +73,7 @@ def legal_iob2(tags: Iterable[str]) -> bool:
 def _illegal_iob2(tags: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
     """Whether each row of a column of tags is no ``legal_iob2``, [rows]; a null row is fine. Letters are looked at once a distinct tag."""
     lengths = pc.fill_null(pc.list_value_length(tags), 0).to_numpy().astype(np.int64)
-    codes, distinct = encode(tags)
+    codes, distinct = _encode(tags)
     types = {name: number for number, name in enumerate(dict.fromkeys(tag[2:] for tag in distinct))}
     wrong = np.array([not legal_iob2(["B-" + tag.removeprefix("I-") if tag[:2] == "I-" else tag]) for tag in distinct], dtype=bool)
     inner = np.array([tag[:2] == "I-" for tag in distinct], dtype=bool)[codes]
@@ -84,7 +84,7 @@ def _illegal_iob2(tags: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
     return np.bincount(np.repeat(np.arange(len(lengths)), lengths)[broken], minlength=len(lengths)) > 0
 
 
-def encode(lists: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.int64], list[str]]:
+def _encode(lists: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.int64], list[str]]:
     """The items of all lists end to end, as places in a list of the distinct ones; a null counts as the empty string."""
     if isinstance(lists, pa.ChunkedArray):
         lists = lists.combine_chunks()
@@ -132,7 +132,7 @@ class Writer:
         self._file.write_table(table, row_group_size=ROW_GROUP)
 
     def add_metadata(self, metadata: Mapping[bytes, bytes]) -> None:
-        """Add to the file's own metadata, which ``metadata`` reads."""
+        """Add to the file's own metadata, which ``pyarrow.parquet.read_metadata`` gives."""
         self._file.add_key_value_metadata(metadata)
 
     def __enter__(self) -> Self:
