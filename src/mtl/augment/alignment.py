@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl.augment.variants import Promise, tag_columns
+from mtl.data.coded import Lists
 from mtl.data.schema import check
 from mtl.errors import AugmentError, DataError
 
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int32]
 
 
 def prove(variants: pa.Table, parents: pa.Table, promise: Promise) -> None:
@@ -62,22 +64,31 @@ def _types(found: Counter[tuple[tuple[str, ...], str]]) -> Counter[str]:
 
 def _moved(variants: pa.Table, parents: pa.Table, column: str, *, words: bool) -> Mask:
     """Whether a row's tags, or with ``words`` the tokens of its entities, are not in their places what its parent's are, [rows]."""
-    lengths = pc.list_value_length(variants["tokens"]).to_numpy()
+    tokens, others = (Lists.of(table["tokens"]) for table in (variants, parents))
+    tags = Lists.of(variants[column])
     tagged = variants[column].is_valid().to_numpy()
-    same = tagged & (lengths == pc.list_value_length(parents["tokens"]).to_numpy())
-    tags = _items(variants[column], same)
-    differ = pc.not_equal(tags, _items(parents[column], same))
+    same = tagged & (tokens.lengths == others.lengths)
+    differ = np.not_equal(*_items(tags, Lists.of(parents[column]), same))
     if words:
-        renamed = pc.not_equal(_items(variants["tokens"], same), _items(parents["tokens"], same))
-        differ = pc.or_(differ, pc.and_(renamed, pc.not_equal(tags, "O")))
+        inside = np.flatnonzero(_of(tags, same) != pc.index(tags.words, "O").as_py())
+        mine, theirs = _items(tokens, others, same)
+        differ[inside] |= mine[inside] != theirs[inside]
     moved: Mask = tagged & ~same
-    moved[np.repeat(np.flatnonzero(same), lengths[same])[differ.to_numpy(zero_copy_only=False)]] = True
+    moved[np.repeat(np.flatnonzero(same), tokens.lengths[same])[differ]] = True
     return moved
 
 
-def _items(lists: pa.ChunkedArray, rows: Mask) -> pa.Array:
-    """The items of some rows, end to end."""
-    return (lists if rows.all() else lists.filter(pa.array(rows))).combine_chunks().flatten()
+def _items(first: Lists, second: Lists, rows: Mask) -> tuple[Codes, Codes]:
+    """The items of some rows, end to end, of both: where codes are the same, so are the strings."""
+    shared = min(len(first.words), len(second.words))
+    if first.words.slice(0, shared).equals(second.words.slice(0, shared)):
+        return _of(first, rows), _of(second, rows)
+    codes = pa.concat_arrays([first.words, second.words]).dictionary_encode().indices.to_numpy()
+    return codes[_of(first, rows)], codes[len(first.words) :][_of(second, rows)]
+
+
+def _of(lists: Lists, rows: Mask) -> Codes:
+    return lists.codes if rows.all() else lists.codes[rows[lists.owners()]]
 
 
 def _refuse(variants: pa.Table, broken: Mask, words: str) -> None:

@@ -10,32 +10,63 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mtl.augment.randomness import Words, hash_strings
+from mtl.data.coded import Lists
 
-BETWEEN = "\x1f"
+_BASE = 0x9E3779B97F4A7C15
 
 
-def joined(tokens: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One string for each list of tokens; equal only if the tokens are, whatever spaces stand between them."""
-    return pc.binary_join(tokens, BETWEEN)
+class TextHashes:
+    """Hashes of texts, which are equal only if the tokens are, whatever spaces stand between them.
+
+    A text's is the polynomial of the hashes of its tokens at ``_BASE`` (Karp & Rabin 1987, "Efficient randomized pattern-matching
+    algorithms"), modulo 2⁶⁴.
+    """
+
+    def __init__(self) -> None:
+        self._words, self._hashes = pa.array([], pa.string()), np.zeros(0, dtype=np.uint64)
+        self._powers, self._inverse = _powers(_BASE, 1), _powers(pow(_BASE, -1, 2**64), 1)
+
+    def __call__(self, texts: Lists) -> Words:
+        """[texts]"""
+        if len(self._powers) <= len(texts.codes):
+            self._powers, self._inverse = (_powers(int(powers[1]), 2 * len(texts.codes)) for powers in (self._powers, self._inverse))
+        terms = self._of_words(texts.words).take(texts.codes) * self._powers[: len(texts.codes)]
+        sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(terms)])[texts.offsets]
+        return (sums[1:] - sums[:-1]) * self._inverse.take(texts.offsets[:-1])
+
+    def _of_words(self, words: pa.Array) -> Words:
+        """Those that were asked for last time, at the beginning, are not made again: parts of a file have words in common."""
+        shared = min(len(words), len(self._words))
+        if not words.slice(0, shared).equals(self._words.slice(0, shared)):
+            shared = 0
+        if len(words) > shared:
+            self._words, self._hashes = words, np.concatenate([self._hashes[:shared], hash_strings(words.slice(shared))])
+        return self._hashes[: len(words)]
+
+
+def _powers(base: int, most: int) -> Words:
+    """The powers of a number from 0 to ``most``, modulo 2⁶⁴."""
+    factors = np.full(most + 1, base, dtype=np.uint64)
+    factors[0] = 1
+    return np.cumprod(factors)
 
 
 class Originals:
     """The texts of all splits of a data set.
 
     Args:
-        tokens: the columns of tokens, in parts.
-        rows: how many rows they have together.
+        texts: hashes of the texts, in parts.
+        rows: how many there are.
     """
 
-    def __init__(self, tokens: Iterable[pa.ChunkedArray], rows: int) -> None:
+    def __init__(self, texts: Iterable[Words], rows: int) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
         self._sorted: Words = np.memmap(self._file, dtype=np.uint64, mode="w+", shape=max(rows, 1))
         place = 0
-        for part in tokens:
-            self._sorted[place : place + len(part)] = hash_strings(joined(part))
+        for part in texts:
+            self._sorted[place : place + len(part)] = part
             place += len(part)
         self._sorted = self._sorted[:place]
         self._sorted.sort()

@@ -12,23 +12,26 @@ The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each meth
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.augment import AUGMENTERS, Augmenter
 from mtl.augment.alignment import prove
-from mtl.augment.originals import Originals, joined
-from mtl.augment.randomness import Stream, draws, hash_strings
+from mtl.augment.examples import Examples
+from mtl.augment.originals import Originals, TextHashes
+from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import schema_of, tag_columns
-from mtl.data.schema import Writer, read_parts, text_of
+from mtl.data.coded import Lists, joined, plain
+from mtl.data.schema import ROW_GROUP, Writer, text_of
 from mtl.errors import AugmentError, DataError
 from mtl.params import Params
 from mtl.pipeline.milestones import ENCODER
@@ -37,6 +40,7 @@ BLOCK = 512  # rows
 CHUNK = 16 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
+Mask = npt.NDArray[np.bool_]
 Nearness = Callable[[pa.Table, pa.Table], pa.Table]
 
 
@@ -59,8 +63,8 @@ class _Tally:
             self.dropped[reason] += count
             samples = self.samples.setdefault(reason, [])
             if len(samples) < SAMPLES:
-                of_reason = variants.filter(pc.equal(variants["reason"], reason)).slice(0, SAMPLES - len(samples))
-                samples += [_sample(variant, rows) for variant in of_reason.to_pylist()]
+                places = np.flatnonzero(pc.equal(variants["reason"], reason).fill_null(False).to_numpy())[: SAMPLES - len(samples)]
+                samples += [_sample(variant, rows) for variant in variants.take(pa.array(places)).to_pylist()]
 
     def miss(self, count: int) -> None:
         """Count variants that could not be made because the engine is not there."""
@@ -122,11 +126,11 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
         raise AugmentError(f"{dataset}: there is no shard {index}; choose from: 0 to {shards - 1}")
     path = examples / f"{dataset}.parquet"
     shard = _Shard(params, dataset, path, raw)
-    blocks = -(-shard.train // BLOCK)
+    blocks = -(-shard.examples.train // BLOCK)
     first, last = (number * blocks // shards * BLOCK for number in (index, index + 1))
     with Writer(out / file_name(dataset, index, shards), shard.schema) as file:
-        for rows in _train_rows(path, first, min(last, shard.train)):
-            file.write(shard.augment(rows))
+        for group in _groups(shard.augment(rows) for rows in shard.examples.train_rows(first, last)):
+            file.write(group)
         file.add_metadata(shard.metadata())
 
 
@@ -134,7 +138,10 @@ class _Shard:
     """The methods at work on one data set, and what was counted of them."""
 
     def __init__(self, params: Params, dataset: str, path: Path, raw: Path | None) -> None:
-        self.schema, self.train, self.originals = _survey(path)
+        self.examples = Examples(path, CHUNK)
+        self.schema = self.examples.schema
+        self.hashes = TextHashes()
+        self.originals = Originals(map(self.hashes, self.examples.texts()), self.examples.rows)
         self.methods = methods = params.methods_of(dataset)
         self.rows = 0
         self.tallies = {name: _Tally(AUGMENTERS[spec.type].available(spec)) for name, spec in methods.items()}
@@ -146,7 +153,7 @@ class _Shard:
         self.nearness = _nearness(params, raw)
         for name, augmenter in self.augmenters.items():
             augmenter.models = None if raw is None else raw / f"model.{name}"
-            augmenter.fit(_train_rows(path, 0, self.train))
+            augmenter.fit(map(plain, self.examples.train_rows()))
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """The variants of whole blocks of rows that are kept, as canonical rows sorted by parent, method and copy.
@@ -157,22 +164,22 @@ class _Shard:
         self.rows += len(rows)
         for name in self.methods.keys() - self.augmenters.keys():
             self.tallies[name].miss(len(rows) * self.methods[name].copies)
-        made = {name: _variants(augmenter, rows) for name, augmenter in self.augmenters.items()}
-        every = _judged(pa.concat_tables([schema_of(tag_columns(rows)).empty_table(), *made.values()]), self.originals)
-        parents, kept, start = [np.zeros(0, dtype=np.int64)], [self.schema.empty_table()], 0
-        for name, variants in made.items():
-            judged = self.nearness(every.slice(start, len(variants)), rows)
-            start += len(variants)
+        given = {codes: rows if codes else plain(rows) for codes in {augmenter.coded for augmenter in self.augmenters.values()}}
+        made = {name: _variants(augmenter, given[augmenter.coded]) for name, augmenter in self.augmenters.items()}
+        reasons = _reasons(list(made.values()), self.originals, self.hashes)
+        parents, kept = [np.zeros(0, dtype=np.int64)], [self.schema.empty_table()]
+        for (name, variants), reason in zip(made.items(), reasons, strict=True):
+            judged = self.nearness(variants.set_column(variants.schema.get_field_index("reason"), "reason", reason), rows)
             self.tallies[name].add(judged, rows)
-            judged = judged.filter(pc.is_null(judged["reason"]))
-            of_rows = rows.take(judged["row"])
-            canonical = _canonical(judged, of_rows, name)
+            judged = judged.take(pa.array(np.flatnonzero(judged["reason"].is_null())))
+            of_rows = _parents(rows).take(judged["row"])
+            canonical = _canonical(judged, of_rows, name, self.schema)
             prove(canonical, of_rows, self.augmenters[name].promise)
             parents.append(judged["row"].to_numpy())
             kept.append(canonical)
         order = np.argsort(np.concatenate(parents), kind="stable")
         table = pa.concat_tables(kept)
-        return table.take(pa.array(order)) if (np.diff(order) < 0).any() else table
+        return table.combine_chunks().take(pa.array(order)) if (np.diff(order) < 0).any() else table
 
     def metadata(self) -> dict[bytes, bytes]:
         """Counts and samples.
@@ -192,50 +199,28 @@ def _json(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
 
 
-def _survey(path: Path) -> tuple[pa.Schema, int, Originals]:
-    """The schema of a canonical table, the number of its train rows, and the texts of all its rows."""
-    try:
-        schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
-    train = 0
-
-    def tokens() -> Iterator[pa.ChunkedArray]:
-        nonlocal train
-        for part in read_parts(path, CHUNK, ["split", "tokens"]):
-            train += pc.sum(pc.equal(part["split"], "train")).as_py()
-            yield part["tokens"]
-
-    originals = Originals(tokens(), rows)
-    return schema, train, originals
-
-
-def _train_rows(path: Path, first: int, last: int) -> Iterator[pa.Table]:
-    """The train rows number ``first`` to ``last`` - 1, ``CHUNK`` at a time."""
-    place, waiting = 0, None
-    for part in read_parts(path, CHUNK):
-        rows = part.filter(pc.equal(part["split"], "train"))
-        wanted = rows.slice(max(first - place, 0), max(last - max(first, place), 0))
-        place += len(rows)
-        waiting = pa.concat_tables([waiting, wanted]) if waiting else wanted
-        while len(waiting) >= CHUNK:
-            yield waiting.slice(0, CHUNK).combine_chunks()
-            waiting = waiting.slice(CHUNK)
-        if place >= last:
-            break
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables joined to groups of up to ``ROW_GROUP`` rows; a larger table is a group of its own."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        if sum(map(len, [*waiting, table])) > ROW_GROUP and waiting:
+            yield joined(waiting)
+            waiting = []
+        waiting.append(table)
     if waiting:
-        yield waiting.combine_chunks()
+        yield joined(waiting)
 
 
 def _variants(augmenter: Augmenter, rows: pa.Table) -> pa.Table:
-    """What an augmenter makes of whole blocks of rows."""
+    """What an augmenter makes of whole blocks of rows, coded."""
+    schema = schema_of(tag_columns(rows), coded=True)
     if not augmenter.together:
-        return augmenter.augment(rows)
+        return augmenter.augment(rows).cast(schema)
     blocks = []
     for start in range(0, len(rows), BLOCK):
         made = augmenter.augment(rows.slice(start, BLOCK).combine_chunks())
         blocks.append(made.set_column(0, "row", pc.add(made["row"], start)))
-    return pa.concat_tables(blocks)
+    return pa.concat_tables(blocks).cast(schema).combine_chunks()
 
 
 def _nearness(params: Params, raw: Path | None) -> Nearness:
@@ -252,34 +237,47 @@ def _nearness(params: Params, raw: Path | None) -> Nearness:
     return partial(mark_dissimilar, encoder=raw / ENCODER, least=least)
 
 
-def _judged(variants: pa.Table, originals: Originals) -> pa.Table:
-    """Variants of whole blocks, with a reason for those that are empty, or equal to an original or an earlier variant of their block."""
-    texts = joined(variants["tokens"])
-    letters = pc.subtract(pc.binary_length(texts), pc.subtract(pc.list_value_length(variants["tokens"]), 1))
-    reasons = pc.if_else(pc.and_(pc.is_null(variants["reason"]), pc.less_equal(letters, 0)), "empty", variants["reason"])
-    places = np.flatnonzero(reasons.is_null().to_numpy())
-    keys = hash_strings(texts.take(pa.array(places)))
-    blocks = variants["row"].to_numpy()[places] // BLOCK
-    repeated = originals.contain(keys)
-    fresh = np.flatnonzero(~repeated)
-    _, first = np.unique(draws(keys, 0, blocks)[fresh], return_index=True)
-    repeated[np.delete(fresh, first)] = True
-    mask = np.zeros(len(variants), dtype=bool)
-    mask[places[repeated]] = True
-    reasons = pc.if_else(pa.array(mask), "duplicate", reasons)
-    return variants.set_column(variants.schema.get_field_index("reason"), "reason", reasons)
+def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes) -> list[pa.ChunkedArray]:
+    """The reasons of variants of whole blocks; one too for those that are empty, or equal to an original or an earlier one of their block."""
+    texts = [Lists.of(variants["tokens"]) for variants in made]
+    reasons = [
+        pc.if_else(pc.and_(variants["reason"].is_null(), pa.array(tokens.blank())), "empty", variants["reason"])
+        for variants, tokens in zip(made, texts, strict=True)
+    ]
+    ends = np.cumsum([len(variants) for variants in made])
+    repeated = np.zeros(sum(map(len, made)), dtype=bool)
+    places = np.flatnonzero(np.concatenate([repeated[:0], *(of_method.is_null() for of_method in reasons)]))
+    keys = np.concatenate([np.zeros(0, dtype=np.uint64), *map(hashes, texts)])[places]
+    blocks = np.concatenate([places[:0], *(variants["row"].to_numpy() for variants in made)])[places] // BLOCK
+    repeated[places] = originals.contain(keys) | _later(draws(keys, 0, blocks))
+    masks = np.split(repeated, ends[:-1])
+    return [pc.if_else(pa.array(mask), "duplicate", of_method) for mask, of_method in zip(masks, reasons, strict=False)]
 
 
-def _canonical(variants: pa.Table, parents: pa.Table, method: str) -> pa.Table:
+def _later(keys: Words) -> Mask:
+    """Whether each key stood before already."""
+    ordered, later = np.sort(keys), np.zeros(len(keys), dtype=bool)
+    if (ordered[1:] == ordered[:-1]).any():
+        later[:] = True
+        later[np.unique(keys, return_index=True)[1]] = False
+    return later
+
+
+def _parents(rows: pa.Table) -> pa.Table:
+    """What of rows is carried over to their variants, and what the proof compares."""
+    return rows.drop_columns(["space_after"] if tag_columns(rows) else ["space_after", "tokens"])
+
+
+def _canonical(variants: pa.Table, parents: pa.Table, method: str, schema: pa.Schema) -> pa.Table:
     """Variants as canonical rows: labels carried over, the parent and the method named."""
     columns = {name: parents[name] for name in parents.schema.names}
     columns |= {name: variants[name] for name in ("tokens", "space_after", *tag_columns(parents))}
     columns |= {
         "id": pc.binary_join_element_wise(parents["id"], method, variants["copy"].cast(pa.string()), "~"),
         "parent_id": parents["id"],
-        "augmenter": pa.array([method] * len(variants), type=pa.string()),
+        "augmenter": pa.DictionaryArray.from_arrays(np.zeros(len(variants), dtype=np.int32), [method]),
     }
-    return pa.table([columns[name].cast(parents.schema.field(name).type) for name in parents.schema.names], schema=parents.schema)
+    return pa.table([columns[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
 
 
 def _sample(variant: dict[str, Any], rows: pa.Table) -> dict[str, str]:

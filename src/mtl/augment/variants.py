@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import pyarrow as pa
 
 from mtl.augment.randomness import Stream
+from mtl.data.coded import CODE
 from mtl.data.schema import labels_of
 
 REASONS: dict[str, str] = {
@@ -47,6 +48,8 @@ class Augmenter(ABC):
     """What of the tags is kept; checked on every row that is written."""
     together: ClassVar[bool] = False
     """Whether rows that are given together bear on one another; such an augmenter is given one block at a time."""
+    coded: ClassVar[bool] = False
+    """Whether ``augment`` is given rows with codes for strings (``mtl.data.coded``)."""
     models: Path | None = None
     """Folder of the models that the workflow downloaded for the method; without it, they are fetched."""
 
@@ -87,9 +90,9 @@ def tag_columns(rows: pa.Table) -> list[str]:
     return [name for name, kind in labels_of(rows.schema).items() if kind == "tags"]
 
 
-def schema_of(columns: Iterable[str]) -> pa.Schema:
-    """The schema of variants of rows with these columns of tags."""
-    strings = pa.list_(pa.string())
+def schema_of(columns: Iterable[str], *, coded: bool = False) -> pa.Schema:
+    """The schema of variants of rows with these columns of tags; ``coded`` has codes for tokens and tags (``mtl.data.coded``)."""
+    strings = pa.list_(CODE if coded else pa.string())
     fields = [("row", pa.int64()), ("copy", pa.int64()), ("tokens", strings), ("space_after", pa.list_(pa.bool_()))]
     return pa.schema([*fields, *((name, strings) for name in columns), ("reason", pa.string())])
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mtl.data.coded import NAMES, Lists
 from mtl.errors import DataError
 from mtl.params import SPLITS
 
@@ -29,6 +30,7 @@ LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float6
 
 
 ROW_GROUP = 65_536  # rows
+DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; of more, the rest is written as it comes
 
 
 def schema(labels: Mapping[str, str]) -> pa.Schema:
@@ -70,27 +72,19 @@ def legal_iob2(tags: Iterable[str]) -> bool:
     return True
 
 
-def _illegal_iob2(tags: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
+def _illegal_iob2(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
     """Whether each row of a column of tags is no ``legal_iob2``, [rows]; a null row is fine. Letters are looked at once a distinct tag."""
-    lengths = pc.fill_null(pc.list_value_length(tags), 0).to_numpy().astype(np.int64)
-    codes, distinct = _encode(tags)
+    tags = Lists.of(column)
+    distinct = tags.words.to_pylist()
     types = {name: number for number, name in enumerate(dict.fromkeys(tag[2:] for tag in distinct))}
     wrong = np.array([not legal_iob2(["B-" + tag.removeprefix("I-") if tag[:2] == "I-" else tag]) for tag in distinct], dtype=bool)
-    inner = np.array([tag[:2] == "I-" for tag in distinct], dtype=bool)[codes]
-    kind = np.array([types[tag[2:]] if tag != "O" else -1 for tag in distinct], dtype=np.int64)[codes]
-    before = np.roll(kind, 1)
-    before[(np.cumsum(lengths) - lengths)[lengths > 0]] = -1
-    broken = wrong[codes] | (inner & (kind != before))
-    return np.bincount(np.repeat(np.arange(len(lengths)), lengths)[broken], minlength=len(lengths)) > 0
-
-
-def _encode(lists: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The items of all lists end to end, as places in a list of the distinct ones; a null counts as the empty string."""
-    if isinstance(lists, pa.ChunkedArray):
-        lists = lists.combine_chunks()
-    encoded = lists.flatten().dictionary_encode(null_encoding="encode")
-    codes: npt.NDArray[np.int64] = encoded.indices.to_numpy().astype(np.int64)
-    return codes, ["" if item is None else item for item in encoded.dictionary.to_pylist()]
+    inner = np.array([tag[:2] == "I-" for tag in distinct], dtype=bool)
+    kind = np.array([types[tag[2:]] if tag != "O" else -1 for tag in distinct], dtype=np.int64)
+    places = np.flatnonzero((wrong | inner)[tags.codes])
+    rows = np.searchsorted(tags.offsets, places, side="right") - 1
+    codes, before = tags.codes[places], tags.codes[places - 1]
+    broken = wrong[codes] | (places == tags.offsets[rows]) | (kind[codes] != kind[before])
+    return np.bincount(rows[broken], minlength=len(column)) > 0
 
 
 def check(table: pa.Table, where: str) -> None:
@@ -125,7 +119,13 @@ class Writer:
         self.path = path
         self._temporary = path.with_name(f".{path.name}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = pq.ParquetWriter(self._temporary, table_schema, compression="zstd")
+        # a dictionary, or the least and greatest value, says nothing where each row has a name of its own
+        texts = [".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES]
+        self._file = pq.ParquetWriter(
+            self._temporary, table_schema, compression="zstd", use_dictionary=texts, write_statistics=False, store_schema=False,
+            dictionary_pagesize_limit=DICTIONARY,
+        )
+        self._metadata = dict(table_schema.metadata or {})
 
     def write(self, table: pa.Table) -> None:
         """Write some rows, which were checked."""
@@ -133,12 +133,13 @@ class Writer:
 
     def add_metadata(self, metadata: Mapping[bytes, bytes]) -> None:
         """Add to the file's own metadata, which ``pyarrow.parquet.read_metadata`` gives."""
-        self._file.add_key_value_metadata(metadata)
+        self._metadata |= metadata
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.add_key_value_metadata(self._metadata)
         self._file.close()
         if error is None:
             self._temporary.replace(self.path)
@@ -158,13 +159,14 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Read a canonical table in parts of at most so many rows, so that memory does not grow with it.
+    """Read a canonical table with codes for strings (``mtl.data.coded``), in parts of at most so many rows: memory does not grow with it.
 
     Raises:
         DataError: the file is missing, is not Parquet or lacks a column.
     """
     try:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        texts = [c.path for c in pq.read_metadata(path).schema if c.physical_type == "BYTE_ARRAY" and c.path not in NAMES]
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
             for batch in file.iter_batches(rows, columns=columns):

@@ -1,0 +1,118 @@
+"""Canonical tables whose strings are codes: Arrow dictionaries, as Parquet stores them.
+
+What needs a token's letters is then done once for each distinct token, and no string is copied from reading to writing.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NAMES = ("id", "parent_id")
+"""Columns that stay strings: nearly every row has one of its own."""
+
+CODE = pa.dictionary(pa.int32(), pa.string())
+"""The Arrow type of a coded string."""
+
+
+def coded(schema: pa.Schema) -> pa.Schema:
+    """A schema with codes for strings; a Parquet file of it is a file of the schema given."""
+    fields = [field if field.name in NAMES else field.with_type(_replaced(field.type, pa.string(), CODE)) for field in schema]
+    return pa.schema(fields, metadata=schema.metadata)
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """A table with strings for codes."""
+    fields = [field.with_type(_replaced(field.type, CODE, pa.string())) for field in table.schema]
+    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
+
+
+def _replaced(found: pa.DataType, old: pa.DataType, new: pa.DataType) -> pa.DataType:
+    """A type, or a type of lists, with another in the place of one."""
+    if found == pa.list_(old):
+        return pa.list_(new)
+    return new if found == old else found
+
+
+class Lists(NamedTuple):
+    """A column of lists of strings. The items of all rows lie end to end; a row that is null has none."""
+
+    codes: npt.NDArray[np.int32]
+    """Each item as its place in ``words``, [items]."""
+    words: pa.Array
+    """Distinct strings; more than occur, perhaps."""
+    offsets: npt.NDArray[np.int64]
+    """Where the items of each row begin, and the last ends, [rows + 1]."""
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray | pa.Array) -> Self:
+        """A column of strings or of codes. An item that is null counts as the empty string."""
+        lists = _one(column)
+        items = lists.flatten()
+        if items.null_count:
+            items = pc.fill_null(items.cast(pa.string()), "")
+        if not isinstance(items, pa.DictionaryArray):
+            items = items.dictionary_encode()
+        return cls(items.indices.to_numpy(), items.dictionary, _offsets(lists))
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """[rows]."""
+        return np.diff(self.offsets)
+
+    def owners(self) -> npt.NDArray[np.int64]:
+        """The row of each item, [items]."""
+        return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
+
+    def blank(self) -> npt.NDArray[np.bool_]:
+        """Whether a row has no letter, [rows]."""
+        place = pc.index(self.words, "").as_py()
+        owners = self.owners()[self.codes != place] if place >= 0 else None
+        return self.lengths == 0 if owners is None else np.bincount(owners, minlength=len(self.lengths)) == 0
+
+    def array(self) -> pa.Array:
+        """The column, with codes and without nulls."""
+        items = pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), self.words, safe=False)
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), items)
+
+
+def joined(tables: Iterable[pa.Table]) -> pa.Table:
+    """Coded tables as one, whose dictionaries hold each string once and none that does not occur: Parquet writes whole dictionaries."""
+    table = pa.concat_tables(tables).combine_chunks()
+    return pa.table([_pruned(column) for column in table.columns], schema=table.schema)
+
+
+def _pruned(column: pa.ChunkedArray) -> pa.Array:
+    whole = _one(column)
+    if column.type == CODE:
+        return _without_spare(whole)
+    if column.type != pa.list_(CODE):
+        return whole
+    mask = whole.is_null() if whole.null_count else None
+    return pa.ListArray.from_arrays(pa.array(_offsets(whole), pa.int32()), _without_spare(whole.flatten()), mask=mask)
+
+
+def _without_spare(items: pa.DictionaryArray) -> pa.DictionaryArray:
+    used = np.zeros(len(items.dictionary), dtype=bool)
+    used[items.indices.drop_null().to_numpy()] = True
+    distinct = items.dictionary.take(pa.array(np.flatnonzero(used))).dictionary_encode()
+    codes = np.zeros(len(used), dtype=np.int32)
+    codes[used] = distinct.indices.to_numpy()
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()).take(items.indices), distinct.dictionary, safe=False)
+
+
+def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:
+    if lists.null_count or not len(lists):
+        return np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())], dtype=np.int64)
+    offsets: npt.NDArray[np.int64] = lists.offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0]
+
+
+def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one array, without copying one that is."""
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
