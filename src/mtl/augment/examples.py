@@ -41,7 +41,9 @@ class Examples:
 
     def texts(self) -> Iterator[Lists]:
         """The tokens of all rows."""
-        return (Lists.of(part["tokens"]) for part in self._parts("tokens"))
+        for part in self._parts("tokens"):
+            for start in range(0, len(part), self._most):
+                yield Lists.of(part["tokens"].slice(start, self._most))
 
     def train_rows(self, first: int = 0, last: int | None = None) -> Iterator[pa.Table]:
         """The train rows number ``first`` to ``last`` - 1, by default all, so many at a time and each time in one piece."""

@@ -69,6 +69,7 @@ class Synonyms:
             same = sum(sound(synonym) == vowel for synonym in synonyms)
             self.entries.append(Entry(len(self.pool), same, len(synonyms), False))
             self.pool += ordered
+        self.columns = _table(self.entries)
 
 
 @cache
@@ -97,16 +98,16 @@ class SynonymAugmenter(Augmenter):
         self._synonyms = _synonyms() if synonyms is None else Synonyms(synonyms)
         self._entries: dict[str, Entry] = {}
         self._pool = list(self._synonyms.pool)
-        self._vocabulary = self._known(pa.array([], pa.string()))
+        self._vocabulary: Vocabulary | None = None
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows; a row without a word to swap gives ``unchanged`` ones. Rows do not depend on one another."""
         tokens = Lists.of(rows["tokens"])
-        if not tokens.words.equals(self._vocabulary.words):
+        if self._vocabulary is None or not tokens.words.equals(self._vocabulary.words):
             self._vocabulary = self._known(tokens.words)
-        found = self._swappable(rows, tokens)
+        found = _swappable(rows, tokens, self._vocabulary)
         keys = self.stream.keys(rows["id"])
-        copies = [self._copy(rows, tokens, copy, keys, found) for copy in range(self.spec.copies)]
+        copies = [self._copy(rows, tokens._replace(words=self._vocabulary.extended), copy, keys, found) for copy in range(self.spec.copies)]
         return pa.concat_tables(copies).combine_chunks()
 
     def _copy(self, rows: pa.Table, tokens: Lists, copy: int, keys: npt.NDArray[np.uint64], found: Swappable) -> pa.Table:
@@ -121,26 +122,11 @@ class SynonymAugmenter(Augmenter):
         columns = {
             "row": np.arange(len(rows)),
             "copy": np.full(len(rows), copy),
-            "tokens": tokens._replace(codes=codes, words=self._vocabulary.extended).array(),
+            "tokens": tokens._replace(codes=codes).array(),
             **{name: rows[name] for name in ("space_after", *tag_columns(rows))},
             "reason": pc.if_else(pa.array(of_row > 0), pa.scalar(None, pa.string()), "unchanged"),
         }
         return pa.table(columns).cast(schema_of(tag_columns(rows), coded=True))
-
-    def _swappable(self, rows: pa.Table, tokens: Lists) -> Swappable:
-        """The tokens to choose from."""
-        known, codes = self._vocabulary, tokens.codes
-        place = np.flatnonzero(known.swapped.take(codes))
-        row = tokens.owners()[place]
-        position = place - tokens.offsets[row]
-        first, after_article, count, title = known.entries[codes[place]].T
-        before, starts_row = codes[place - 1], position == 0
-        count = np.where(~starts_row & known.article[before], after_article, count)
-        allowed = (count > 0) & _outside(rows, row, position)
-        named = np.flatnonzero((title == 1) & ~starts_row & allowed)
-        before_named = known.words.take(pa.array(before[named]))
-        allowed[named] = pc.match_substring_regex(before_named, _ENDS_SENTENCE).to_numpy(zero_copy_only=False)
-        return Swappable(*(field[allowed] for field in (place, row, position, first, count)))
 
     def _known(self, words: pa.Array) -> Vocabulary:
         """What is to be known of distinct tokens. Only those that hold a word of the table, and are not one, are looked at one by one."""
@@ -149,7 +135,7 @@ class SynonymAugmenter(Augmenter):
         same = pc.equal(bare, words).to_numpy(zero_copy_only=False)
         entries = np.zeros((len(words), len(Entry._fields)), dtype=np.int64)
         own, other = np.flatnonzero((places >= 0) & same), np.flatnonzero((places >= 0) & ~same)
-        entries[own] = _table(self._synonyms.entries)[places[own]]
+        entries[own] = self._synonyms.columns[places[own]]
         entries[other] = _table(self._entries_of(words.take(pa.array(other)).to_pylist(), places[other].tolist()))
         entries[:, 0] += len(words)
         article = pc.is_in(words, pa.array(_ARTICLES)).to_numpy(zero_copy_only=False)
@@ -173,6 +159,22 @@ class SynonymAugmenter(Augmenter):
         synonyms = self._synonyms.pool[of_word.first : of_word.first + of_word.choices]
         self._pool += [match[1] + cased(synonym) + match[3] for synonym in synonyms]
         return of_word._replace(first=first, title=cased is str.capitalize)
+
+
+def _swappable(rows: pa.Table, tokens: Lists, known: Vocabulary) -> Swappable:
+    """The tokens to choose from."""
+    codes = tokens.codes
+    place = np.flatnonzero(known.swapped.take(codes))
+    row = tokens.owners()[place]
+    position = place - tokens.offsets[row]
+    first, after_article, count, title = known.entries[codes[place]].T
+    before, starts_row = codes[place - 1], position == 0
+    count = np.where(~starts_row & known.article[before], after_article, count)
+    allowed = (count > 0) & _outside(rows, row, position)
+    named = np.flatnonzero((title == 1) & ~starts_row & allowed)
+    before_named = known.words.take(pa.array(before[named]))
+    allowed[named] = pc.match_substring_regex(before_named, _ENDS_SENTENCE).to_numpy(zero_copy_only=False)
+    return Swappable(*(field[allowed] for field in (place, row, position, first, count)))
 
 
 def _table(entries: Sequence[Entry]) -> Integers:

@@ -3,7 +3,7 @@
 What needs a token's letters is then done once for each distinct token, and no string is copied from reading to writing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -81,27 +81,38 @@ class Lists(NamedTuple):
 
 def joined(tables: Iterable[pa.Table]) -> pa.Table:
     """Coded tables as one, whose dictionaries hold each string once and none that does not occur: Parquet writes whole dictionaries."""
-    table = pa.concat_tables(tables).combine_chunks()
+    table = pa.concat_tables(tables).unify_dictionaries()
     return pa.table([_pruned(column) for column in table.columns], schema=table.schema)
 
 
-def _pruned(column: pa.ChunkedArray) -> pa.Array:
-    whole = _one(column)
+def _pruned(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.type == CODE:
-        return _without_spare(whole)
+        return pa.chunked_array(_without_spare(column.chunks), column.type)
     if column.type != pa.list_(CODE):
-        return whole
-    mask = whole.is_null() if whole.null_count else None
-    return pa.ListArray.from_arrays(pa.array(_offsets(whole), pa.int32()), _without_spare(whole.flatten()), mask=mask)
+        return column
+    items = _without_spare([lists.flatten() for lists in column.chunks])
+    return pa.chunked_array([_lists(*pair) for pair in zip(column.chunks, items, strict=True)], column.type)
 
 
-def _without_spare(items: pa.DictionaryArray) -> pa.DictionaryArray:
-    used = np.zeros(len(items.dictionary), dtype=bool)
-    used[items.indices.drop_null().to_numpy()] = True
-    distinct = items.dictionary.take(pa.array(np.flatnonzero(used))).dictionary_encode()
+def _lists(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
+    """Lists with other items in the place of theirs."""
+    mask = lists.is_null() if lists.null_count else None
+    return pa.ListArray.from_arrays(pa.array(_offsets(lists), pa.int32()), items, mask=mask)
+
+
+def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArray]:
+    """Arrays with one dictionary, with a smaller one."""
+    if not parts:
+        return []
+    words = parts[0].dictionary
+    used = np.zeros(len(words), dtype=bool)
+    for part in parts:
+        used[part.indices.drop_null().to_numpy()] = True
+    distinct = words.take(pa.array(np.flatnonzero(used))).dictionary_encode()
     codes = np.zeros(len(used), dtype=np.int32)
     codes[used] = distinct.indices.to_numpy()
-    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()).take(items.indices), distinct.dictionary, safe=False)
+    places = pa.array(codes)
+    return [pa.DictionaryArray.from_arrays(places.take(part.indices), distinct.dictionary, safe=False) for part in parts]
 
 
 def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:
