@@ -41,6 +41,9 @@ class Entry(NamedTuple):
     title: bool  # replaced at the start of a sentence only
 
 
+_NONE = Entry(0, 0, 0, False)
+
+
 class Swappable(NamedTuple):
     """Tokens that have replacements where they stand; each field is [n], ordered by place."""
 
@@ -70,6 +73,10 @@ class Synonyms:
             self.entries.append(Entry(len(self.pool), same, len(synonyms), False))
             self.pool += ordered
         self.columns = _table(self.entries)
+
+    def of(self, entry: Entry) -> list[str]:
+        """The replacements of an entry."""
+        return self.pool[entry.first : entry.first + entry.choices]
 
 
 @cache
@@ -145,20 +152,19 @@ class SynonymAugmenter(Augmenter):
         """The entries of tokens, which hold the words of the table at these places."""
         if len(self._entries) > _CACHED:
             self._entries, self._pool = {}, list(self._synonyms.pool)
-        new = {token: place for token, place in zip(tokens, places, strict=True) if token not in self._entries}
-        for token, place in new.items():
-            self._entries[token] = self._entry(token, self._synonyms.entries[place])
+        for token, place in zip(tokens, places, strict=True):
+            if token not in self._entries:
+                self._entries[token] = self._entry(token, self._synonyms.entries[place])
         return [self._entries[token] for token in tokens]
 
     def _entry(self, token: str, of_word: Entry) -> Entry:
         match = _PLAIN.fullmatch(token)
         cased = _casing(match[2]) if match else None
         if match is None or cased is None:
-            return Entry(0, 0, 0, False)
-        first = len(self._pool)
-        synonyms = self._synonyms.pool[of_word.first : of_word.first + of_word.choices]
-        self._pool += [match[1] + cased(synonym) + match[3] for synonym in synonyms]
-        return of_word._replace(first=first, title=cased is str.capitalize)
+            return _NONE
+        first, (before, _, after) = len(self._pool), match.groups()
+        self._pool += [before + cased(synonym) + after for synonym in self._synonyms.of(of_word)]
+        return Entry(first, of_word.after_article, of_word.choices, cased is str.capitalize)
 
 
 def _swappable(rows: pa.Table, tokens: Lists, known: Vocabulary) -> Swappable:
