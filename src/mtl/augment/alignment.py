@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl.augment.variants import Promise, tag_columns
-from mtl.data.coded import Lists
+from mtl.data.coded import Lists, same
 from mtl.data.schema import check
 from mtl.errors import AugmentError, DataError
 
@@ -81,7 +81,7 @@ def _moved(variants: pa.Table, parents: pa.Table, column: str, *, words: bool) -
 def _items(first: Lists, second: Lists, rows: Mask) -> tuple[Codes, Codes]:
     """The items of some rows, end to end, of both: where codes are the same, so are the strings."""
     shared = min(len(first.words), len(second.words))
-    if first.words.slice(0, shared).equals(second.words.slice(0, shared)):
+    if same(first.words.slice(0, shared), second.words.slice(0, shared)):
         return _of(first, rows), _of(second, rows)
     codes = pa.concat_arrays([first.words, second.words]).dictionary_encode().indices.to_numpy()
     return codes[_of(first, rows)], codes[len(first.words) :][_of(second, rows)]

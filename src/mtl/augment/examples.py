@@ -48,18 +48,19 @@ class Examples:
     def train_rows(self, first: int = 0, last: int | None = None) -> Iterator[pa.Table]:
         """The train rows number ``first`` to ``last`` - 1, by default all, so many at a time and each time in one piece."""
         last = self.train if last is None else min(last, self.train)
-        place, waiting = 0, self.schema.empty_table()
+        place, waiting = 0, None
         for part in self._parts(*self.schema.names):
             train = _train(part)
             wanted = train[max(first - place, 0) : max(last - place, 0)]
             place += len(train)
-            waiting = pa.concat_tables([waiting, part if len(wanted) == len(part) else part.take(pa.array(wanted))])
+            rows = part if len(wanted) == len(part) else part.take(pa.array(wanted))
+            waiting = pa.concat_tables([waiting, rows]) if waiting else rows
             while len(waiting) >= self._most:
                 yield waiting.slice(0, self._most).combine_chunks()
                 waiting = waiting.slice(self._most)
             if place >= last:
                 break
-        if len(waiting):
+        if waiting:
             yield waiting.combine_chunks()
 
     def _parts(self, *columns: str) -> Iterator[pa.Table]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mtl.augment.randomness import Words, hash_strings
-from mtl.data.coded import Lists
+from mtl.data.coded import Lists, same
 
 _BASE = 0x9E3779B97F4A7C15
 
@@ -32,14 +32,16 @@ class TextHashes:
         """[texts]"""
         if len(self._powers) <= len(texts.codes):
             self._powers, self._inverse = (_powers(int(powers[1]), 2 * len(texts.codes)) for powers in (self._powers, self._inverse))
-        terms = self._of_words(texts.words).take(texts.codes) * self._powers[: len(texts.codes)]
-        sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(terms)])[texts.offsets]
-        return (sums[1:] - sums[:-1]) * self._inverse.take(texts.offsets[:-1])
+        terms = np.zeros(len(texts.codes) + 1, dtype=np.uint64)
+        np.multiply(self._of_words(texts.words).take(texts.codes), self._powers[: len(texts.codes)], out=terms[:-1])
+        starts = texts.offsets[:-1]
+        sums = np.where(texts.lengths > 0, np.add.reduceat(terms, starts), 0) if len(starts) else terms[:0]
+        return sums * self._inverse.take(starts)
 
     def _of_words(self, words: pa.Array) -> Words:
         """Those that were asked for last time, at the beginning, are not made again: parts of a file have words in common."""
         shared = min(len(words), len(self._words))
-        if not words.slice(0, shared).equals(self._words.slice(0, shared)):
+        if not same(words.slice(0, shared), self._words.slice(0, shared)):
             shared = 0
         if len(words) > shared:
             self._words, self._hashes = words, np.concatenate([self._hashes[:shared], hash_strings(words.slice(shared))])

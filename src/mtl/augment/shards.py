@@ -37,7 +37,7 @@ from mtl.params import Params
 from mtl.pipeline.milestones import ENCODER
 
 BLOCK = 512  # rows
-CHUNK = 16 * BLOCK
+CHUNK = 32 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
 Mask = npt.NDArray[np.bool_]
@@ -167,7 +167,7 @@ class _Shard:
         given = {codes: rows if codes else plain(rows) for codes in {augmenter.coded for augmenter in self.augmenters.values()}}
         made = {name: _variants(augmenter, given[augmenter.coded]) for name, augmenter in self.augmenters.items()}
         reasons = _reasons(list(made.values()), self.originals, self.hashes)
-        parents, kept = [np.zeros(0, dtype=np.int64)], [self.schema.empty_table()]
+        parents, kept = [], []
         for (name, variants), reason in zip(made.items(), reasons, strict=True):
             judged = self.nearness(variants.set_column(variants.schema.get_field_index("reason"), "reason", reason), rows)
             self.tallies[name].add(judged, rows)
@@ -177,9 +177,7 @@ class _Shard:
             prove(canonical, of_rows, self.augmenters[name].promise)
             parents.append(judged["row"].to_numpy())
             kept.append(canonical)
-        order = np.argsort(np.concatenate(parents), kind="stable")
-        table = pa.concat_tables(kept)
-        return table.combine_chunks().take(pa.array(order)) if (np.diff(order) < 0).any() else table
+        return _sorted(kept, parents) if kept else self.schema.empty_table()
 
     def metadata(self) -> dict[bytes, bytes]:
         """Counts and samples.
@@ -199,11 +197,17 @@ def _json(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
 
 
+def _sorted(tables: Sequence[pa.Table], parents: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
+    """Tables as one, sorted by the rows' parents; the order of tables, and of rows in each, tells rows of one parent apart."""
+    order = np.argsort(np.concatenate(parents), kind="stable")
+    return pa.concat_tables(tables).combine_chunks().take(pa.array(order)) if (np.diff(order) < 0).any() else pa.concat_tables(tables)
+
+
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Tables joined to groups of up to ``ROW_GROUP`` rows; a larger table is a group of its own."""
     waiting: list[pa.Table] = []
-    for table in tables:
-        if sum(map(len, [*waiting, table])) > ROW_GROUP and waiting:
+    for table in filter(len, tables):
+        if waiting and sum(map(len, [*waiting, table])) > ROW_GROUP:
             yield joined(waiting)
             waiting = []
         waiting.append(table)

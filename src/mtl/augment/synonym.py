@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mtl.augment import wordnet
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
-from mtl.data.coded import Lists
+from mtl.data.coded import Lists, same
 from mtl.params import Synonym
 
 _PLAIN = re.compile(r"""([("'“‘*\[]*)([A-Za-z]{3,})([.,;:!?…"'”’)*\]]*)""")
@@ -110,7 +110,7 @@ class SynonymAugmenter(Augmenter):
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows; a row without a word to swap gives ``unchanged`` ones. Rows do not depend on one another."""
         tokens = Lists.of(rows["tokens"])
-        if self._vocabulary is None or not tokens.words.equals(self._vocabulary.words):
+        if self._vocabulary is None or not same(tokens.words, self._vocabulary.words):
             self._vocabulary = self._known(tokens.words)
         found = _swappable(rows, tokens, self._vocabulary)
         keys = self.stream.keys(rows["id"])

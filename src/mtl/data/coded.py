@@ -69,14 +69,26 @@ class Lists(NamedTuple):
 
     def blank(self) -> npt.NDArray[np.bool_]:
         """Whether a row has no letter, [rows]."""
-        place = pc.index(self.words, "").as_py()
-        owners = self.owners()[self.codes != place] if place >= 0 else None
-        return self.lengths == 0 if owners is None else np.bincount(owners, minlength=len(self.lengths)) == 0
+        empty = pc.equal(pc.binary_length(self.words), 0).to_numpy(zero_copy_only=False)
+        if not empty.any():
+            return self.lengths == 0
+        return np.bincount(self.owners()[~empty[self.codes]], minlength=len(self.lengths)) == 0
 
     def array(self) -> pa.Array:
         """The column, with codes and without nulls."""
         items = pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), self.words, safe=False)
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), items)
+
+
+def same(first: pa.Array, second: pa.Array) -> bool:
+    """Whether two arrays of strings are equal; at once where they are one."""
+    if len(first) == len(second) and first.offset == second.offset and _addresses(first) == _addresses(second):
+        return True
+    return bool(first.equals(second))
+
+
+def _addresses(strings: pa.Array) -> list[int]:
+    return [buffer.address for buffer in strings.buffers() if buffer is not None]
 
 
 def joined(tables: Iterable[pa.Table]) -> pa.Table:
@@ -98,7 +110,7 @@ def _pruned(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column whose chunks have one dictionary. Unlike Arrow's, this compares before it counts every string."""
     words = [(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).dictionary for chunk in column.chunks]
-    return column if all(map(words[0].equals, words[1:])) else column.unify_dictionaries()
+    return column if all(same(words[0], other) for other in words[1:]) else column.unify_dictionaries()
 
 
 def _lists(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
