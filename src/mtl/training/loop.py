@@ -181,7 +181,7 @@ class Loop:
         # Dropout masks and all else that is drawn in a step come from a seed of the step's own. There is then no random state to
         # carry from step to step: a resumed run draws what it would have drawn.
         torch.manual_seed(seed_of("step", self.seed, self.progress.step))
-        batches = self._batches(self.balancer.measures(self.progress.step, ()))
+        batches = self._batches()
         tasks = {task for batch in batches for task in batch.targets}
         while tasks and (broken := self._gradients(batches, tasks)):
             # A loss that is not finite poisons every gradient it meets, and 0 × inf hides which one it was. So the step is
@@ -193,11 +193,12 @@ class Loop:
             self._update(tasks)
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _batches(self, apart: bool) -> list[Batch]:
+    def _batches(self, apart: bool | None = None) -> list[Batch]:
         """The step's micro-batches: rows sorted by length and cut so that hardly any padding is computed.
 
         Args:
-            apart: leave no batch with rows of two data sets. A backward pass for each task then goes only over rows that it learns from.
+            apart: leave no batch with rows of two data sets; without it, where gradients are measured. A backward pass for each task
+                then goes over rows of its own only.
         """
         epoch, index = divmod(self.progress.step, self.epoch_steps)
         if self._epoch[0] != epoch:
@@ -208,6 +209,7 @@ class Loop:
         written, numbers = written[wanted], numbers[wanted]
         rows = np.array([self._shown(*known) for known in zip(numbers.tolist(), written.tolist(), strict=True)], dtype=np.int64)
         groups = self.data.groups[written]
+        apart = self.balancer.measures(self.progress.step, ()) if apart is None else apart
         parts = [rows[groups == group] for group in np.unique(groups)] if apart else [rows]
         return [
             labelled_batch(self.data.train, part[cut], self.model.tasks)

@@ -1,7 +1,6 @@
 """What share of a step each data set has, and how far that has gone through it by then."""
 
 from collections.abc import Mapping
-
 from typing import Any
 
 import numpy as np

@@ -5,6 +5,7 @@ Each solver takes the products ``[tasks, tasks]``, with mean square norm 1, and 
 gradients are to be multiplied by, ``[tasks]``: 1 each, or thereabouts, for gradients that do not conflict.
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -63,28 +64,28 @@ def upgrad(products: Gramian, weights: Vector) -> Vector:
     """
     values, vectors = np.linalg.eigh(products)
     root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
-    return np.sum([u + nnls(root, -root @ u)[0] for u in np.diag(weights)], axis=0, dtype=np.float64)
+    return np.array([u + nnls(root, -root @ u)[0] for u in np.diag(weights)], dtype=np.float64).sum(axis=0, dtype=np.float64)
 
 
 def nash_mtl(products: Gramian, weights: Vector) -> Vector:
     """The Nash bargain (Nash-MTL: Navon et al. 2022), in which task i has bargaining power wᵢ: the a > 0 with aᵢ(Ga)ᵢ = wᵢ.
 
-    That a is the minimum of ½a'Ga − Σ wᵢ log aᵢ, which is strictly convex and, for weights of at least 1, self-concordant: Newton's
-    method with the damped step 1 / (1 + decrement) converges from anywhere. As in the authors' code G is divided by its norm.
+    That a is the minimum of ½a'Ga − Σ wᵢ log aᵢ, which is strictly convex and, for powers of at least 1, self-concordant: Newton's
+    method with the damped step 1 / (1 + decrement) converges from anywhere. It is sought for gradients of norm 1, and with 1e-6 more
+    on the diagonal, which bounds it where gradients cancel each other.
     """
-    least = float(weights.min())
+    least, norms = float(weights.min()), np.sqrt(np.diag(products))
     powers = weights / least
-    # The trace of 1e-6 bounds the solution where gradients cancel each other.
-    matrix = products / np.linalg.norm(products) + 1e-6 * np.eye(len(weights))
-    a = np.sqrt(powers / np.diag(matrix))
+    matrix = products / np.outer(norms, norms) + 1e-6 * np.eye(len(weights))
+    a = np.sqrt(powers)
     for _ in range(200):
         slope = matrix @ a - powers / a
         step = np.linalg.solve(matrix + np.diag(powers / a**2), slope)
-        decrement = float(np.sqrt(max(slope @ step, 0.0)))
+        decrement = math.sqrt(max(float(slope @ step), 0.0))
         a = a - step / (1 + decrement if decrement > 0.25 else 1)
         if decrement < 1e-9:
             break
-    return a * np.sqrt(least)
+    return a * math.sqrt(least) / norms
 
 
 def _weighting(name: str, **options: Any) -> Callable[[Gramian], Vector]:
