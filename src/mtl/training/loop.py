@@ -314,6 +314,8 @@ class Loop:
     def _combine(self, separate: Mapping[str, list[Tensor]]) -> None:
         """Measure the tasks' gradients on the encoder, then add them up at the factors that follow from the measurement."""
         n = len(self.shared)
+        # An order of their own: some ways of balancing go through the tasks one by one.
+        separate = {task: separate[task] for task in sorted(separate)}
         products = balancing.gramian([grads[:n] for grads in separate.values()], self.scaler.get_scale())
         self.balancer.observe(list(separate), products)
         factors = self.balancer.factors()

@@ -21,7 +21,7 @@ from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
 from mtl.errors import TrainingError
 from mtl.params import Params, Run
-from mtl.progress import progress_bar
+from mtl.progress import note, progress_bar
 from mtl.tasks import TASKS, Label
 from mtl.training import checkpoint
 from mtl.training.batching import seed_of
@@ -80,6 +80,8 @@ def train(
         warnings += _resume(loop, out / "checkpoint", identity)
         with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
+            for warning in (*warnings, *loop.progress.warnings):
+                note(bar, f"{run.name}: warning: {warning}")
     _write(params, run, rows, loop, warnings, out)
     checkpoint.remove(out / "checkpoint")
 

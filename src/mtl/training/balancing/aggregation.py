@@ -64,7 +64,8 @@ def upgrad(products: Gramian, weights: Vector) -> Vector:
     """
     values, vectors = np.linalg.eigh(products)
     root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
-    return np.array([u + nnls(root, -root @ u)[0] for u in np.diag(weights)], dtype=np.float64).sum(axis=0, dtype=np.float64)
+    projected: Vector = sum((u + nnls(root, -root @ u)[0] for u in np.diag(weights)), np.zeros(len(weights)))
+    return projected
 
 
 def nash_mtl(products: Gramian, weights: Vector) -> Vector:
