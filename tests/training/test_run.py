@@ -192,11 +192,11 @@ def test_run_json_counts_rows_passes_and_coverage(
 def test_a_head_that_says_one_thing_only_reaches_run_json_and_the_log(
     project: Path, make_settings: Settings, empty: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = make_settings(epochs=0.5, learning_rate=1e-9, head_learning_rate=1e-9)
+    folder = changed(project, empty("reviews"), "reviews", lambda row: row | ({"mood": "good"} if row["split"] == "train" else {}))
     for shown in (True, False):
-        facts = run(params, "alone_names-augmented-1", project, empty("silent"), progress=shown)
+        facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=shown)
         (warning,) = (warning for warning in facts["warnings"] if "the head answers" in warning)
-        assert (f"alone_names-augmented-1: warning: {warning}\n" in capsys.readouterr().err) == shown
+        assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == shown
 
 
 def test_killed_at_many_points_it_ends_as_if_it_had_not_been(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:

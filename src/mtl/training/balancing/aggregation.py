@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import nnls
 
 from mtl.params import Balancing, CagradBalancing
 from mtl.training.balancing.base import Balancer, Gramian
@@ -62,6 +61,8 @@ def upgrad(products: Gramian, weights: Vector) -> Vector:
 
     The projection of Σ uᵢgᵢ is Σ vᵢgᵢ with the v ≥ u of least norm: a non-negative least squares problem in v − u.
     """
+    from scipy.optimize import nnls  # takes most of a second to import
+
     values, vectors = np.linalg.eigh(products)
     root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
     projected: Vector = sum((u + nnls(root, -root @ u)[0] for u in np.diag(weights)), np.zeros(len(weights)))
