@@ -62,10 +62,11 @@ def plan(
     """
     dealt = [np.zeros((3, 0), dtype=np.int64)]
     for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
         own = None if passes is None else passes[int(group)][epoch * steps : (epoch + 1) * steps + 1]
         first, last = (epoch, epoch) if own is None else (int(own[0]), int(own[-1]))
         for number in range(first, last + 1):
-            rows = np.random.default_rng(seed_of("plan", seed, number, int(group))).permutation(np.flatnonzero(groups == group))
+            rows = np.random.default_rng(seed_of("plan", seed, number, int(group))).permutation(members)
             pieces = lengths[rows].astype(np.int64)
             total = max(int(pieces.sum()), 1)
             # The middle of a row decides, so that a long row falls where most of it lies.

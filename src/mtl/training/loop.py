@@ -359,8 +359,7 @@ class Loop:
         kind, gradients = self._last
         if not tokens or self.progress.step == 1:
             return
-        found = [(kind, seconds)] + [("plain", seconds - gradients + trial)] * (trial > 0)
-        for name, value in found:
+        for name, value in ((kind, seconds), ("plain", seconds - gradients + trial))[: 2 if trial else 1]:
             before = self.progress.spent.get(name, [0, 0, 0.0])
             self.progress.spent[name] = [before[0] + 1, before[1] + tokens, before[2] + value]
 

@@ -54,6 +54,15 @@ def test_dynamic_weights_are_those_of_torchjd(make: Make) -> None:
     assert balancer.factors() != {"a": 1.0, "b": 1.0}
 
 
+def test_a_loss_that_jumps_leaves_the_others_a_little(make: Make) -> None:
+    balancer = make("dwa", interval=1, temperature=0.01)
+    balancer.learn({"a": 1e-3, "b": 1.0})
+    balancer.learn({"a": 1.0, "b": 0.0})
+    assert balancer.factors() == pytest.approx({"a": 2 / 1.001, "b": 0.002 / 1.001})
+    balancer.learn({"a": 1.0, "b": 1.0})  # from a loss of 0 there is no rate
+    assert balancer.factors() == pytest.approx({"a": 1.0, "b": 1.0})
+
+
 def test_dynamic_weights_skip_steps_without_the_task(make: Make) -> None:
     balancer = make("dwa", {"a": 1.0, "b": 2.0}, interval=2)
     for losses in ({"a": 1.0, "b": 1.0}, {"a": 3.0}, {"a": 1.0}, {"a": 1.0}, {"a": 0.5, "b": 0.5}, {"b": 0.5}):

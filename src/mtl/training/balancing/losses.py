@@ -52,6 +52,9 @@ class DynamicWeightAverage(Balancer):
     of rate / temperature, times the number of tasks. A task without two means yet has rate 1.
     """
 
+    LEAST = 0.001
+    """Of a weight, as a share of the largest: a loss that jumps must not silence the other tasks."""
+
     def __init__(self, settings: DwaBalancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
         super().__init__(settings, weights, groups)
         self._settings = settings
@@ -61,13 +64,15 @@ class DynamicWeightAverage(Balancer):
 
     def factors(self) -> dict[str, float]:
         """weight × number of tasks × softmax(rate / temperature)."""
-        powers = {task: math.exp(self._rate(task) / self._settings.temperature) for task in self.weights}
+        rates = {task: self._rate(task) for task in self.weights}
+        highest = max(rates.values())
+        powers = {task: max(math.exp((rate - highest) / self._settings.temperature), self.LEAST) for task, rate in rates.items()}
         total = sum(powers.values())
         return {task: weight * len(powers) * powers[task] / total for task, weight in self.weights.items()}
 
     def _rate(self, task: str) -> float:
-        older, newer = self._means.get(task, [])[-2:] if len(self._means.get(task, [])) > 1 else (1.0, 1.0)
-        return newer / older if older > 0 else 1.0
+        means = self._means.get(task, [])
+        return means[1] / means[0] if len(means) == 2 and means[0] > 0 else 1.0
 
     def learn(self, losses: Mapping[str, float]) -> None:
         """Add up the losses; after ``interval`` steps, take the mean of each task that was seen."""
