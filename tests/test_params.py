@@ -97,6 +97,22 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (f"{TWEETS}.labels.sentiment.bins", {}, f"{TWEETS}.labels.sentiment.bins", "at least 1 item"),
         *((f"{TWEETS}.encoding", name, f"{TWEETS}.encoding", f"{name!r} is no encoding of texts") for name in ENCODINGS),
         ("train.weight_decay", float("inf"), "train.weight_decay", "finite"),
+        ("train.balancing", "norms", "train.balancing", "'norms' is unknown; choose from: 'static', 'pcgrad'"),
+        ("train.balancing", {"type": "gradnorm", "beta": 1}, "train.balancing.beta", "unknown key"),
+        ("train.balancing", {"type": "cagrad", "c": 2}, "train.balancing.c", "less than 1, not 2"),
+        ("train.sampling", "fixed", "train.sampling.shares", "is required"),
+        (
+            "train.sampling",
+            {"type": "fixed", "shares": {"films": 1, "tweets_sentiment": 1}},
+            "train.sampling.shares.films",
+            "choose from: tweets_sentiment, tweets_entities",
+        ),
+        (
+            "train.sampling",
+            {"type": "fixed", "shares": {"tweets_sentiment": 1}},
+            "train.sampling.shares.tweets_entities",
+            "is required",
+        ),
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
@@ -216,6 +232,22 @@ def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]
     assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.params.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
         "^[a-z][a-z0-9_]*$"
     ]["anyOf"]
+
+
+@pytest.mark.parametrize("section", ["balancing", "sampling"])
+def test_a_name_is_short_for_a_type(content: dict[str, Any], section: str) -> None:
+    name = {"balancing": "dwa", "sampling": "temperature"}[section]
+    short = mtl.params.parse(content | {"train": content["train"] | {section: name}})
+    assert short == mtl.params.parse(content | {"train": content["train"] | {section: {"type": name}}})
+    assert getattr(short.train, section).temperature == 2.0
+
+
+@pytest.mark.parametrize("balancing", sorted(mtl.params.UNWEIGHTED))
+def test_balancing_without_a_place_for_weights_says_so(content: dict[str, Any], balancing: str) -> None:
+    content["train"]["balancing"] = balancing
+    mtl.params.parse(content)
+    content["tasks"]["sentiment"]["weight"] = 2
+    assert f"train.balancing {balancing} has no place for weights" in faults(content)["tasks.sentiment.weight"]
 
 
 def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content: dict[str, Any]) -> None:

@@ -468,11 +468,123 @@ class RecurrentEncoder(SmallEncoder):
 Encoder = Annotated[TransformerEncoder | FeedForwardEncoder | ConvolutionalEncoder | RecurrentEncoder, Field(discriminator="type")]
 
 
+class PlainBalancing(Section):
+    """Balancing without settings of its own: a fixed sum, or an aggregation of the tasks' encoder gradients."""
+
+    type: Literal["static", "pcgrad", "mgda", "nash_mtl", "upgrad", "imtl_g", "aligned_mtl"]
+
+
+class GradientNormBalancing(Section):
+    """Equal norms: tasks weigh on the shared encoder in proportion to their weights, whatever the scale of their losses."""
+
+    type: Literal["gradient_norm"]
+    by: Literal["task", "dataset"] = "task"
+    """dataset: tasks that learn from the same data sets have one say together, shared among them, rather than one each."""
+    rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Exponent of a task's loss over the mean of all tasks' losses: above 0, tasks that lag behind pull more."""
+    interval: Count = 20
+    """Steps between two measurements of the norms."""
+
+
+class UncertaintyBalancing(Section):
+    """Weights from learned variances (Kendall, Gal & Cipolla 2018)."""
+
+    type: Literal["uncertainty"]
+    learning_rate: Positive = 0.01
+    """Of the logarithms of the variances."""
+
+
+class DwaBalancing(Section):
+    """Dynamic weight average: more for tasks whose loss falls slowly (Liu, Johns & Davison 2019)."""
+
+    type: Literal["dwa"]
+    temperature: Positive = 2.0
+    """The higher, the more alike the weights."""
+    interval: Count = 50
+    """Steps over which losses are averaged before they are compared; an epoch in the paper."""
+
+
+class GradNormBalancing(Section):
+    """Weights learned so that tasks that lag behind have larger gradients (Chen et al. 2018)."""
+
+    type: Literal["gradnorm"]
+    alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.5
+    """How much more a task that lags behind gets; 0: equal norms for all."""
+    learning_rate: Positive = 0.025
+    """Of the weights."""
+    interval: Count = 1
+    """Steps between two updates of the weights, each of which costs a backward pass for every task."""
+
+
+class CagradBalancing(Section):
+    """Conflict-averse gradient: the best step for the worst task near the mean gradient (Liu et al. 2021)."""
+
+    type: Literal["cagrad"]
+    c: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    """How far from the mean gradient, as a share of its norm; 0 is the mean itself."""
+
+
+BALANCING_TYPES = (
+    *("gradient_norm", "static", "uncertainty", "dwa", "gradnorm"),
+    *("pcgrad", "mgda", "cagrad", "nash_mtl", "upgrad", "imtl_g", "aligned_mtl"),
+)
+UNWEIGHTED = {"mgda", "imtl_g"}
+"""Ways of balancing that have no place for ``tasks.<task>.weight``."""
+
+
+def _by_name(value: Any) -> Any:
+    """A plain name as a section that has only its type."""
+    return {"type": value} if isinstance(value, str) else value
+
+
+_Balancing = Annotated[
+    PlainBalancing | GradientNormBalancing | UncertaintyBalancing | DwaBalancing | GradNormBalancing | CagradBalancing,
+    Field(discriminator="type"),
+]
+Balancing = Annotated[_Balancing, BeforeValidator(_by_name, json_schema_input_type=Literal[BALANCING_TYPES] | _Balancing)]
+
+
+class PlainSampling(Section):
+    """Each data set in proportion to its size, every row once an epoch; or all data sets alike."""
+
+    type: Literal["proportional", "uniform"]
+
+
+class TemperatureSampling(Section):
+    """Shares in proportion to size to the power of 1 / temperature."""
+
+    type: Literal["temperature"]
+    temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    """1 is proportional; the higher, the more alike the shares."""
+
+
+class AnnealedSampling(Section):
+    """Shares in proportion to size to a power that falls from 1 over the run (Stickland & Murray 2019)."""
+
+    type: Literal["annealed"]
+    end: Share = 0.0
+    """The power at the end of the run: 0 is uniform; 0.2 in the paper."""
+
+
+class FixedSampling(Section):
+    """Shares as given."""
+
+    type: Literal["fixed"]
+    shares: Annotated[dict[Name, Positive], Field(min_length=1)]
+    """Data set to its share of each step; they are divided by their sum."""
+
+
+SAMPLING_TYPES = ("proportional", "uniform", "temperature", "annealed")
+"""Those that need no settings."""
+_Sampling = Annotated[PlainSampling | TemperatureSampling | AnnealedSampling | FixedSampling, Field(discriminator="type")]
+Sampling = Annotated[_Sampling, BeforeValidator(_by_name, json_schema_input_type=Literal[SAMPLING_TYPES] | _Sampling)]
+
+
 class Train(Section):
     """Joint training."""
 
     epochs: Positive = 3.0
-    """Passes over each data set's train split."""
+    """Passes over each data set's train split; with another ``sampling`` than proportional, over as many rows."""
     batch_tokens: Annotated[int, Field(ge=16)] = 1024
     """Real tokens (pieces) per optimiser step, all data sets together."""
     learning_rate: Positive = 2e-4
@@ -483,8 +595,12 @@ class Train(Section):
     clip_norm: Positive = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU."""
-    balancing: Literal["gradient_norm", "static"] = "gradient_norm"
-    """gradient_norm: tasks weigh on the shared encoder in proportion to their weights, whatever the scale of their losses."""
+    balancing: Balancing = GradientNormBalancing(type="gradient_norm")
+    """How much each task weighs on the shared encoder: a name, or ``{type: name, ...}`` with its settings. gradient_norm: in proportion to
+    the tasks' weights, whatever the scale of their losses."""
+    sampling: Sampling = PlainSampling(type="proportional")
+    """What share of a step each data set has: a name, or ``{type: name, ...}`` with its settings. Whatever it is, the number of steps
+    is that of ``epochs`` passes over all data sets together."""
     eval_every: Count = 50
     """Steps between two validations."""
     patience: Count = 5
@@ -737,10 +853,30 @@ def _relations(params: Params) -> list[Fault]:
                 faults.append(Fault(f"tasks.{task}.methods", f"{name!r} is no method of augment.methods; choose from: {choices}"))
     if params.train.score != "mean" and params.train.score not in params.tasks:
         faults.append(Fault("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
+    faults += _training_faults(params)
     for task in {"joint", "mean", "score", "text", "tokens"} & set(params.tasks):
         faults.append(Fault(f"tasks.{task}", "the name is kept for a part of the results; choose another"))
     if "augmented" in (*params.experiment.joint, *params.experiment.alone) and not params.augment.methods:
         faults.append(Fault("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
+    return faults
+
+
+def _training_faults(params: Params) -> list[Fault]:
+    """Balancing and sampling that do not fit tasks and data sets."""
+    kind, sampling = params.train.balancing.type, params.train.sampling
+    faults = [
+        Fault(f"tasks.{task}.weight", f"train.balancing {kind} has no place for weights; leave it at 1, or choose another way of balancing")
+        for task, spec in params.tasks.items()
+        if kind in UNWEIGHTED and spec.weight != 1
+    ]
+    if isinstance(sampling, FixedSampling):
+        used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in params.tasks)]
+        faults += [Fault(f"train.sampling.shares.{name}", "is required") for name in used if name not in sampling.shares]
+        faults += [
+            Fault(f"train.sampling.shares.{name}", f"is no data set that a task learns from; choose from: {', '.join(used)}")
+            for name in sampling.shares
+            if name not in used
+        ]
     return faults
 
 

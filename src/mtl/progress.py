@@ -24,3 +24,9 @@ def progress_bar(name: str, total: int | None, *, initial: int = 0, shown: bool 
     if not sys.stderr.isatty():
         options |= {"file": _Lines(), "mininterval": LINES_EVERY, "ncols": 130, "maxinterval": LINES_EVERY}
     return tqdm(desc=name, total=total, initial=initial, disable=not shown, **options)
+
+
+def note(bar: "tqdm[Any]", text: str) -> None:
+    """A line of its own beside a bar that is shown."""
+    if not bar.disable:
+        bar.write(text, file=sys.stderr)

@@ -17,14 +17,15 @@ LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=80).map(np.array)
 def test_plan_deals_every_row_once(lengths: np.ndarray, steps: int, epoch: int) -> None:
     deal = plan(1, epoch, lengths, np.arange(len(lengths)) % 3, steps)
     assert len(deal) == steps
-    assert sorted(np.concatenate(deal)) == list(range(len(lengths)))
+    assert sorted(np.concatenate([shown.rows for shown in deal])) == list(range(len(lengths)))
+    assert {int(number) for shown in deal for number in shown.passes} == {epoch}
 
 
 def test_every_step_has_its_share_of_every_data_set() -> None:
     random = np.random.default_rng(0)
     lengths, groups = random.integers(5, 40, 3000), np.repeat([0, 1, 2], [300, 700, 2000])
     steps = steps_per_epoch(lengths, 1500)
-    for rows in plan(3, 0, lengths, groups, steps):
+    for rows, _ in plan(3, 0, lengths, groups, steps):
         for group in range(3):
             fair = lengths[groups == group].sum() / steps
             assert abs(lengths[rows[groups[rows] == group]].sum() - fair) <= 40
@@ -32,15 +33,62 @@ def test_every_step_has_its_share_of_every_data_set() -> None:
 
 def test_plan_depends_on_seed_and_epoch_alone() -> None:
     lengths, groups = np.full(200, 10), np.repeat([0, 1], 100)
-    deals = {key: [rows.tolist() for rows in plan(*key, lengths, groups, 10)] for key in ((1, 0), (1, 1), (2, 0))}
-    assert deals[1, 0] == [rows.tolist() for rows in plan(1, 0, lengths, groups, 10)]
+    deals = {key: [rows.tolist() for rows, _ in plan(*key, lengths, groups, 10)] for key in ((1, 0), (1, 1), (2, 0))}
+    assert deals[1, 0] == [rows.tolist() for rows, _ in plan(1, 0, lengths, groups, 10)]
     assert deals[1, 0] != deals[1, 1] != deals[2, 0] != deals[1, 0]
 
 
 def test_order_within_a_data_set_does_not_hang_on_the_others() -> None:
     lengths, groups = np.full(200, 10), np.repeat([0, 1], 100)
-    both = [rows[groups[rows] == 0].tolist() for rows in plan(1, 0, lengths, groups, 10)]
-    assert both == [rows.tolist() for rows in plan(1, 0, lengths[:100], groups[:100], 10)]
+    both = [rows[groups[rows] == 0].tolist() for rows, _ in plan(1, 0, lengths, groups, 10)]
+    assert both == [rows.tolist() for rows, _ in plan(1, 0, lengths[:100], groups[:100], 10)]
+
+
+@given(LENGTHS, st.integers(1, 12), st.lists(st.floats(0, 5), min_size=1, max_size=3), st.integers(0, 5))
+def test_a_data_set_is_gone_through_pass_by_pass_across_epochs(lengths: np.ndarray, steps: int, rates: list[float], seed: int) -> None:
+    """Every row of a pass before any of the next; nothing is left out, and nothing comes twice, where an epoch or a pass ends."""
+    groups = np.arange(len(lengths)) % len(rates)
+    passes = {group: np.arange(4 * steps + 1) * (rate / steps) for group, rate in enumerate(rates)}
+    epochs = [plan(seed, epoch, lengths, groups, steps, passes) for epoch in range(4)]
+    assert [len(deal) for deal in epochs] == [steps] * 4
+    dealt = [np.concatenate(column) for column in zip(*(shown for deal in epochs for shown in deal), strict=True)]
+    for group, rate in enumerate(rates):
+        rows, numbers = (column[groups[dealt[0]] == group] for column in dealt)
+        assert (np.diff(numbers) >= 0).all()
+        for number in range(int(4 * rate)):
+            assert sorted(rows[numbers == number]) == sorted(np.flatnonzero(groups == group))
+        last = rows[numbers == int(4 * rate)]
+        assert len(set(last)) == len(last)
+        assert numbers.max(initial=0) <= 4 * rate
+
+
+def test_one_pass_an_epoch_is_the_plan_of_whole_numbers() -> None:
+    random = np.random.default_rng(0)
+    lengths, groups = random.integers(5, 40, 500), np.repeat([0, 1], [100, 400])
+    passes = dict.fromkeys((0, 1), np.arange(61) / 20)
+    for epoch in range(3):
+        whole, dealt = plan(3, epoch, lengths, groups, 20), plan(3, epoch, lengths, groups, 20, passes)
+        assert sum(set(a.rows.tolist()) == set(b.rows.tolist()) for a, b in zip(whole, dealt, strict=True)) >= 18
+
+
+def test_every_step_has_the_share_that_is_asked_for() -> None:
+    random = np.random.default_rng(0)
+    lengths, groups = random.integers(5, 40, 2000), np.repeat([0, 1], [200, 1800])
+    total, steps = int(lengths.sum()), 20
+    sizes = {group: int(lengths[groups == group].sum()) for group in (0, 1)}
+    passes = {group: np.arange(2 * steps + 1) * (total / 2 / steps / size) for group, size in sizes.items()}
+    for rows, numbers in plan(3, 1, lengths, groups, steps, passes):
+        for group in (0, 1):
+            assert abs(lengths[rows[groups[rows] == group]].sum() - total / steps / 2) <= 40
+        assert set(numbers[groups[rows] == 1]) <= {0, 1}  # half of 1.1 passes an epoch: goes on where it stopped
+
+
+def test_each_pass_has_an_order_of_its_own() -> None:
+    lengths, groups = np.full(50, 10), np.zeros(50, dtype=np.int64)
+    (shown,) = plan(1, 0, lengths, groups, 1, {0: np.array([0.0, 3.0])})
+    orders = [shown.rows[shown.passes == number].tolist() for number in range(3)]
+    assert [sorted(order) for order in orders] == [list(range(50))] * 3
+    assert orders[0] != orders[1] != orders[2]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ def test_run_json_says_what_was_done(finished: Path) -> None:
     assert 0 <= facts["padding_share"] < 0.3
     assert facts["parameters"] == sum(tensor.numel() for tensor in load_file(finished / "model.safetensors").values())
     assert facts["warnings"] == []
+    assert facts["spent"].keys() == {"plain"}  # the first step, which was the only other one, is left out
+    assert facts["balance_cost"] == 1.0
     assert {"tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "device", "versions", "tasks"} <= facts.keys()
 
 
@@ -92,6 +94,8 @@ def test_history_has_losses_weights_norms_and_scores(finished: Path) -> None:
     steps, validations = history(finished, "train"), history(finished, "validation")
     for field in ("loss", "weight", "gradient_norm"):
         assert steps[-1][field].keys() == {"names", "mood", "rating"}
+    assert steps[-1]["cosine"].keys() == {"mood|names", "mood|rating", "names|rating"}
+    assert all(-1 <= cosine <= 1 for cosine in steps[-1]["cosine"].values())
     assert all(0.3 < loss < 3 for loss in steps[0]["loss"].values())
     facts = json.loads((finished / "run.json").read_text())
     best = max(validations, key=lambda record: record["score"])
@@ -128,28 +132,71 @@ def test_seeds_give_other_weights(finished: Path, project: Path, make_settings: 
     assert (other / "model.safetensors").read_bytes() != (finished / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("sampling", ["proportional", "uniform", "annealed", {"type": "fixed", "shares": {"places": 9, "reviews": 1}}])
 def test_alone_gets_the_same_updates_with_the_same_rows(
-    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, sampling: Any
 ) -> None:
     from mtl.training import loop
 
     seen: dict[str, list[list[float]]] = {}
     batches = loop.Loop._batches
 
-    def spy(self: loop.Loop) -> list[Any]:
-        made = batches(self)
+    def spy(self: loop.Loop, **options: Any) -> list[Any]:
+        made = batches(self, **options)
         ratings = [value for batch in made if "rating" in batch.targets for value in batch.targets["rating"].tolist()]
         seen.setdefault(",".join(self.model.tasks), []).append(sorted(r for r in ratings if r == r))
         return made
 
     monkeypatch.setattr(loop.Loop, "_batches", spy)
-    params = make_settings()
+    params = make_settings(sampling=sampling)
     facts = [run(params, name, project, empty(name)) for name in ("joint-augmented-1", "joint-plain-1", "alone_rating-augmented-1")]
     assert facts[0]["steps"] == facts[1]["steps"] == facts[2]["steps"]
     assert facts[2]["rows"] == {"reviews": 80}
     joint, alone = seen["names,mood,rating"], seen["rating"]
     assert joint[: len(alone)] == alone
-    assert all(alone)
+    assert sampling != "proportional" or all(alone)
+
+
+@pytest.mark.parametrize("sampling", ["proportional", "uniform", {"type": "fixed", "shares": {"reviews": 1, "places": 5}}])
+def test_run_json_counts_rows_passes_and_coverage(
+    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, sampling: Any
+) -> None:
+    from mtl.training import loop
+
+    trained: list[int] = []
+
+    def spy(corpus: Any, rows: Any, tasks: Any) -> Any:
+        trained.extend(rows.tolist())
+        return labelled_batch(corpus, rows, tasks)
+
+    labelled_batch = loop.labelled_batch
+    monkeypatch.setattr(loop, "labelled_batch", spy)
+    facts = run(make_settings(sampling=sampling), "joint-plain-1", project, empty("counted"))
+    reviews, places = ([row for row in trained if (row < 80) == first] for first in (True, False))
+    expected = {
+        name: {"rows": len(rows), "passes": pytest.approx(len(rows) / size), "coverage": pytest.approx(len(set(rows)) / size)}
+        for name, rows, size in (("reviews", reviews, 80), ("places", places, 40))
+    }
+    assert facts["shown"]["datasets"] == expected
+    assert facts["shown"]["tasks"] == {"names": expected["places"], "mood": expected["reviews"], "rating": expected["reviews"]}
+    assert facts["epochs"] == {name: counts["passes"] for name, counts in facts["shown"]["datasets"].items()}
+    counts = np.bincount(trained)
+    if sampling == "proportional":
+        assert set(counts) == {2}
+    elif sampling != "uniform":
+        assert facts["shown"]["datasets"]["reviews"]["coverage"] < 1
+        assert set(counts[:80]) == {0, 1}
+        assert set(counts[80:]) == {4, 5}
+
+
+def test_a_head_that_says_one_thing_only_reaches_run_json_and_the_log(
+    project: Path, make_settings: Settings, empty: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = changed(project, empty("reviews"), "reviews", lambda row: row | ({"mood": "good"} if row["split"] == "train" else {}))
+    for shown in (True, False):
+        facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=shown)
+        (warning,) = (warning for warning in facts["warnings"] if "the head answers" in warning)
+        assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == shown
 
 
 def test_killed_at_many_points_it_ends_as_if_it_had_not_been(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
@@ -277,7 +324,7 @@ def test_what_the_data_lacks_is_said(project: Path, make_settings: Settings, emp
     assert facts["precision"] == "bf16"
 
 
-@pytest.mark.parametrize("balancing", ["gradient_norm", "static"])
+@pytest.mark.parametrize("balancing", ["gradient_norm", "static", "gradnorm", "cagrad"])
 def test_labels_that_are_all_the_same_are_named_and_do_no_harm(
     project: Path, make_settings: Settings, empty: Maker, balancing: str
 ) -> None:

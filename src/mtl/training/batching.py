@@ -1,13 +1,14 @@
 """Which rows are trained on when: pure functions of seed, epoch and row lengths, so a position in the data is one integer.
 
-A step holds rows of every data set, each in proportion to its size. The plan knows nothing of the tasks of a run: a run of one
-task alone drops the rows of the other data sets from the same steps, and so gets the same number of updates, each with the same
-rows of its task, as the joint run.
+A step holds rows of every data set, each in proportion to its size or as ``sampling`` says. The plan knows nothing of the tasks of a
+run: a run of one task alone drops the rows of the other data sets from the same steps, and so gets the same number of updates, each
+with the same rows of its task, as the joint run.
 """
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,42 +32,70 @@ def total_steps(lengths: npt.NDArray[np.integer], batch_tokens: int, epochs: flo
     return max(1, math.ceil(epochs * steps_per_epoch(lengths, batch_tokens)))
 
 
-def plan(seed: int, epoch: int, lengths: npt.NDArray[np.integer], groups: npt.NDArray[np.integer], steps: int) -> list[Rows]:
-    """Deal all rows out to the steps of one epoch, each row once.
+class Shown(NamedTuple):
+    """The rows of one step."""
 
-    Every group is shuffled by itself and cut where its running sum of pieces passes the k-th part of its total: so each step holds
-    the same share of each group, and about the same number of pieces.
+    rows: Rows
+    passes: Rows
+    """For each row how often its data set had been gone through before, so that a row that comes again is known for it."""
+
+
+def plan(
+    seed: int,
+    epoch: int,
+    lengths: npt.NDArray[np.integer],
+    groups: npt.NDArray[np.integer],
+    steps: int,
+    passes: Mapping[int, npt.NDArray[np.float64]] | None = None,
+) -> list[Shown]:
+    """Deal rows out to the steps of one epoch.
+
+    Every group is gone through in passes. In each it is shuffled by itself and cut by the running sum of its pieces: so each step holds
+    its share of each group, and about the same number of pieces. A group that is through starts again, in another order; one that
+    is not through at the end of an epoch goes on there in the next.
 
     Args:
         lengths: ``[rows]``, pieces of each row.
         groups: ``[rows]``, the data set that each row belongs to.
         steps: number of steps to deal to.
+        passes: for each group how many passes lie before each step of the run (see ``sampling.passes``); without it, each row once.
     """
-    step = np.zeros(len(lengths), dtype=np.int64)
-    order = np.zeros(len(lengths), dtype=np.int64)
+    dealt = [np.zeros((3, 0), dtype=np.int64)]
     for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        rows = np.random.default_rng(seed_of("plan", seed, epoch, int(group))).permutation(rows)
-        pieces = lengths[rows].astype(np.int64)
-        # The middle of a row decides, so that a long row falls where most of it lies.
-        middle = np.cumsum(pieces) - (pieces + 1) // 2
-        step[rows] = np.minimum(middle * steps // max(int(pieces.sum()), 1), steps - 1)
-        order[rows] = np.arange(len(rows))
-    arranged = np.lexsort((order, groups, step))
-    return np.split(arranged, np.searchsorted(step[arranged], np.arange(1, steps)))
+        members = np.flatnonzero(groups == group)
+        own = None if passes is None else passes[int(group)][epoch * steps : (epoch + 1) * steps + 1]
+        first, last = (epoch, epoch) if own is None else (int(own[0]), int(own[-1]))
+        for number in range(first, last + 1):
+            rows = np.random.default_rng(seed_of("plan", seed, number, int(group))).permutation(members)
+            pieces = lengths[rows].astype(np.int64)
+            total = max(int(pieces.sum()), 1)
+            # The middle of a row decides, so that a long row falls where most of it lies.
+            middle = np.cumsum(pieces) - (pieces + 1) // 2
+            step = (
+                np.minimum(middle * steps // total, steps - 1)
+                if own is None
+                else np.searchsorted(own, number + middle / total, side="right") - 1
+            )
+            found = np.stack([step, rows, np.full(len(rows), number)])
+            dealt.append(found[:, (step >= 0) & (step < steps)])
+    step, rows, number = np.concatenate(dealt, axis=1)
+    order = np.argsort(step, kind="stable")
+    cuts = np.searchsorted(step[order], np.arange(1, steps))
+    return [Shown(*found) for found in zip(np.split(rows[order], cuts), np.split(number[order], cuts), strict=True)]
 
 
-def variant(seed: int, epoch: int, row: str, variants: int, share: float) -> int | None:
-    """Which of its augmented variants a row is shown as in an epoch; ``None`` for the row as it was written.
+def variant(seed: int, number: int, row: str, variants: int, share: float) -> int | None:
+    """Which of its augmented variants a row is shown as in a pass; ``None`` for the row as it was written.
 
     Args:
+        number: of the pass over the row's data set.
         row: id of the row, unique over all data sets.
         variants: how many it has.
         share: chance of a variant.
     """
     if not variants:
         return None
-    chance, choice = divmod(seed_of("variant", seed, epoch, row), 1 << 31)
+    chance, choice = divmod(seed_of("variant", seed, number, row), 1 << 31)
     return choice % variants if chance < share * (1 << 32) else None
 
 

@@ -10,7 +10,7 @@ Read ``Loop.run`` first; the methods stand in the order in which they are used.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,16 +22,19 @@ from torch import Tensor, nn
 from mtl.errors import MtlError, TrainingError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
-from mtl.training.balancing import BALANCERS
-from mtl.training.batching import Rows, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
+from mtl.training import balancing
+from mtl.training.batching import Rows, Shown, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import MICRO_BATCH, Precision
 from mtl.training.model import Model
 from mtl.training.predictor import answers
+from mtl.training.sampling import passes
 from mtl.training.schedule import warmup_linear
 
 RECORDS = 200
 """Training records in the history of a run, about."""
+TRIALS = range(1, 4)
+"""Steps in which a plain backward pass is timed as well, if the balancer wants a pass for each task in every step."""
 MAX_LOST = 0.05
 """Share of a run's steps that may be lost to losses or gradients that are not finite."""
 
@@ -52,7 +55,8 @@ class Data:
     ids: Sequence[str]
     """Of the n written rows, unique over all data sets."""
     groups: Rows
-    """The data set of each written row, ``[n]``."""
+    """The data set of each written row, ``[n]``, as its place in ``datasets``."""
+    datasets: Sequence[str]
     planned: Rows
     """The written rows that some task of the settings has a label for: the plan deals out these, whatever the tasks of the run."""
     wanted: npt.NDArray[np.bool_]
@@ -90,6 +94,9 @@ class Progress:
     seconds: float = 0.0
     """Time spent in steps; that of validation is kept apart, so that tokens per second mean training."""
     validating: float = 0.0
+    """Time spent on validation and on trials of what balancing costs."""
+    spent: dict[str, list[float]] = field(default_factory=dict)
+    """Steps, tokens and seconds of the steps with a backward pass for each task, ``separate``, and with one for all, ``plain``."""
     history: list[dict[str, Any]] = field(default_factory=list)
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Losses since the last record, by task."""
@@ -110,7 +117,7 @@ class Loop:
         self.progress = Progress()
         self.best: Weights | None = None
         self.scaler = precision.scaler()
-        self.balancer = BALANCERS[settings.balancing](weights)
+        self.balancer = balancing.build(settings.balancing, weights, _sources(data, model.tasks))
         self.optimizer = _optimizer(model, settings, self.device)
         self.shared = [p for p in model.encoder.parameters() if p.requires_grad]
         # The plan is laid over the rows as written, of all data sets: augmented or not, alone or joint, every run of these settings
@@ -119,8 +126,12 @@ class Loop:
         planned = self.lengths[data.planned]
         self.epoch_steps = steps_per_epoch(planned, settings.batch_tokens)
         self.steps = total_steps(planned, settings.batch_tokens, settings.epochs)
+        sizes = {int(group): int(planned[data.groups[data.planned] == group].sum()) for group in np.unique(data.groups[data.planned])}
+        named = passes(settings.sampling, {data.datasets[group]: size for group, size in sizes.items()}, self.epoch_steps, self.steps)
+        self.passes = None if named is None else {group: named[data.datasets[group]] for group in sizes}
         self.micro_limit, self.micro_overhead = MICRO_BATCH[self.device.type]
-        self._epoch: tuple[int, list[Rows]] = (-1, [])
+        self._epoch: tuple[int, list[Shown]] = (-1, [])
+        self._last: tuple[str, float] = ("", 0.0)
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
@@ -139,10 +150,13 @@ class Loop:
         now, saved = self.progress, -1
         self.model.train()
         while not now.stopped:
-            began = time.perf_counter()
+            trial = self._trial()
+            began, tokens = time.perf_counter(), now.tokens
             self._step()
             now.step += 1
-            now.seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            now.seconds += seconds
+            self._spend(now.tokens - tokens, seconds, trial)
             if now.step % max(1, self.steps // RECORDS) == 0 or now.step == self.steps:
                 show(now.step, self._record())
             if now.step % self.settings.eval_every == 0 or now.step == self.steps:
@@ -179,61 +193,103 @@ class Loop:
             self._update(tasks)
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _batches(self) -> list[Batch]:
-        """The step's micro-batches: rows sorted by length and cut so that hardly any padding is computed."""
+    def _batches(self, apart: bool | None = None) -> list[Batch]:
+        """The step's micro-batches: rows sorted by length and cut so that hardly any padding is computed.
+
+        Args:
+            apart: leave no batch with rows of two data sets; without it, where gradients are measured. A backward pass for each task
+                then goes over rows of its own only.
+        """
         epoch, index = divmod(self.progress.step, self.epoch_steps)
         if self._epoch[0] != epoch:
-            planned = self.data.planned
-            deal = plan(self.seed, epoch, self.lengths[planned], self.data.groups[planned], self.epoch_steps)
-            self._epoch = (epoch, [planned[rows] for rows in deal])
-        rows = self._epoch[1][index]
+            self._epoch = (epoch, self._dealt(epoch))
+        written, numbers = self._epoch[1][index]
         # Rows that no task of this run has a label for would be computed for nothing.
-        rows = np.array([self._shown(epoch, row) for row in rows[self.data.wanted[rows]]], dtype=np.int64)
-        cuts = micro_batches(self.lengths[rows], self.micro_limit, self.micro_overhead)
-        return [labelled_batch(self.data.train, rows[cut], self.model.tasks) for cut in cuts]
+        wanted = self.data.wanted[written]
+        written, numbers = written[wanted], numbers[wanted]
+        rows = np.array([self._shown(*known) for known in zip(numbers.tolist(), written.tolist(), strict=True)], dtype=np.int64)
+        groups = self.data.groups[written]
+        apart = self.balancer.measures(self.progress.step, ()) if apart is None else apart
+        parts = [rows[groups == group] for group in np.unique(groups)] if apart else [rows]
+        return [
+            labelled_batch(self.data.train, part[cut], self.model.tasks)
+            for part in parts
+            for cut in micro_batches(self.lengths[part], self.micro_limit, self.micro_overhead)
+        ]
 
-    def _shown(self, epoch: int, row: int) -> int:
-        """The row itself, or the variant that is shown in its place in this epoch."""
+    def _dealt(self, epoch: int) -> list[Shown]:
+        """The rows of each step of an epoch."""
+        planned = self.data.planned
+        deal = plan(self.seed, epoch, self.lengths[planned], self.data.groups[planned], self.epoch_steps, self.passes)
+        return [Shown(planned[rows], numbers) for rows, numbers in deal]
+
+    def _shown(self, number: int, row: int) -> int:
+        """The row itself, or the variant that is shown in its place in this pass."""
         variants = self.data.variants[row]
-        chosen = variant(self.seed, epoch, self.data.ids[row], len(variants), self.data.share)
+        chosen = variant(self.seed, number, self.data.ids[row], len(variants), self.data.share)
         return int(row if chosen is None else variants[chosen])
+
+    def times_shown(self) -> Rows:
+        """How often each written row was dealt out so far, ``[n]``: the plan of the steps done, gone through once more."""
+        times = np.zeros(len(self.data.ids), dtype=np.int64)
+        for epoch in range(-(-self.progress.step // self.epoch_steps)):
+            for rows, _ in self._dealt(epoch)[: self.progress.step - epoch * self.epoch_steps]:
+                np.add.at(times, rows, 1)
+        return times
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
     def _gradients(self, batches: Sequence[Batch], tasks: set[str]) -> set[str]:
         """Leave the step's balanced gradients in the parameters; or return the tasks whose loss is not finite."""
+        began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
-        counts = {task: sum(batch.counts.get(task, 0) for batch in batches) for task in tasks}
         apart = self.balancer.measures(self.progress.step, tasks)
         factors = self.balancer.factors()
         separate: dict[str, list[Tensor]] = {}
+        losses, broken = self._backward(batches, tasks, None if apart else factors, separate)
+        if broken:
+            return broken
+        if apart:
+            self._combine(separate)
+        else:
+            self._undo(factors, tasks)
+        self.balancer.learn(losses)
+        self._count(batches, losses)
+        self._last = ("separate" if apart else "plain", time.perf_counter() - began)
+        return set()
+
+    def _backward(
+        self, batches: Sequence[Batch], tasks: set[str], factors: Mapping[str, float] | None, separate: dict[str, list[Tensor]]
+    ) -> tuple[dict[str, float], set[str]]:
+        """All forward and backward passes of a step.
+
+        Args:
+            factors: on the tasks' losses; without them each task's gradient goes to ``separate``.
+
+        Returns:
+            The loss of each task over the step, and the tasks whose loss is not finite; where there are any, all else is void.
+        """
+        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
+        counts = {task: sum(batch.counts.get(task, 0) for batch in batches) for task in tasks}
         values = dict.fromkeys(sorted(tasks), 0.0)
-        size = [0, 0]
         for batch in batches:
             present = [task for task in values if task in batch.targets]
             if not present:
                 continue
-            size = [size[0] + batch.real, size[1] + batch.mask.numel()]
             losses = self._losses(batch.to(self.device), present, counts)
             # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
-            # before it goes on. Nowhere else in a step.
+            # before it goes on. Nowhere else in a step, but where gradients are measured.
             numbers = torch.stack([losses[task].detach() for task in present]).tolist()
             if broken := {task for task, number in zip(present, numbers, strict=True) if not math.isfinite(number)}:
-                return broken
+                return values, broken
             for task, number in zip(present, numbers, strict=True):
                 values[task] += number
-            if apart:
+            if factors is None:
                 self._backward_apart(losses, separate)
             else:
-                # Tasks share one backward pass. Heads thereby see their loss times the factor, which is undone below.
+                # Tasks share one backward pass. Heads thereby see their loss times the factor, which is undone afterwards.
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
-        if apart:
-            factors = self._combine(separate)
-        else:
-            self._undo(factors, tasks)
-        self._count(batches, values, size)
-        return set()
+        return values, set()
 
     def _losses(self, batch: Batch, tasks: Sequence[str], counts: Mapping[str, int]) -> dict[str, Tensor]:
         """This batch's part of each task's loss over the step. Losses are computed in float32 whatever the logits are in."""
@@ -255,19 +311,18 @@ class Loop:
             else:
                 separate[task] = list(found)
 
-    def _combine(self, separate: Mapping[str, list[Tensor]]) -> dict[str, float]:
-        """Measure each task's gradient on the encoder, then add them up at the factors that follow from the measurement."""
+    def _combine(self, separate: Mapping[str, list[Tensor]]) -> None:
+        """Measure the tasks' gradients on the encoder, then add them up at the factors that follow from the measurement."""
         n = len(self.shared)
-        norms = torch.stack([torch.stack(torch._foreach_norm(grads[:n])).norm() for grads in separate.values()])
-        measured = dict(zip(separate, (norms / self.scaler.get_scale()).tolist(), strict=True))
-        # Under loss scaling an overflow is the scaler's to mend; it must not enter the running norms.
-        self.balancer.observe({task: norm for task, norm in measured.items() if math.isfinite(norm)})
+        # An order of their own: some ways of balancing go through the tasks one by one.
+        separate = {task: separate[task] for task in sorted(separate)}
+        products = balancing.gramian([grads[:n] for grads in separate.values()], self.scaler.get_scale())
+        self.balancer.observe(list(separate), products)
         factors = self.balancer.factors()
         for task, grads in separate.items():
             torch._foreach_mul_(grads[:n], factors[task])
             for parameter, grad in zip([*self.shared, *self.model.heads[task].parameters()], grads, strict=True):
                 parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
-        return factors
 
     def _undo(self, factors: Mapping[str, float], tasks: set[str]) -> None:
         """Give the heads the plain gradient of their own loss back."""
@@ -275,6 +330,48 @@ class Loop:
             for parameter in self.model.heads[task].parameters():
                 if parameter.grad is not None:
                     parameter.grad.div_(factors[task])
+
+    # --- what it costs ----------------------------------------------------------------------------------------------
+
+    def _trial(self) -> float:
+        """The seconds of a plain backward pass, tried before a step that will have one for each task; 0 where none is tried.
+
+        Nothing of it is kept. A few tell what balancing costs; where not every step is of that kind, plain ones are at hand.
+        """
+        if self.balancer.interval > 1 or len(self.balancer.weights) == 1 or self.progress.step not in TRIALS:
+            return 0.0
+        start = time.perf_counter()
+        batches = self._batches(apart=False)
+        began = time.perf_counter()
+        self._backward(batches, {task for batch in batches for task in batch.targets}, self.balancer.weights, {})
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        seconds = time.perf_counter() - began
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.validating += time.perf_counter() - start
+        return seconds
+
+    def _spend(self, tokens: int, seconds: float, trial: float) -> None:
+        """Note the time of a step by its kind; after a trial, also the time that it would have taken as a plain one.
+
+        The first step is left out: memory and kernels are made ready in it.
+        """
+        kind, gradients = self._last
+        if not tokens or self.progress.step == 1:
+            return
+        for name, value in ((kind, seconds), ("plain", seconds - gradients + trial))[: 2 if trial else 1]:
+            before = self.progress.spent.get(name, [0, 0, 0.0])
+            self.progress.spent[name] = [before[0] + 1, before[1] + tokens, before[2] + value]
+
+    def balance_cost(self) -> float | None:
+        """Time for each token in this run's steps over that of its plain ones; ``None`` for a lone task or where no step was plain."""
+        spent = self.progress.spent
+        if len(self.balancer.weights) == 1 or "plain" not in spent:
+            return None
+        # Trials stand beside steps that are counted as what they were.
+        kinds = spent if self.balancer.interval > 1 else {"separate": spent["separate"]}
+        plain = spent["plain"][2] / spent["plain"][1]
+        return sum(kind[2] for kind in kinds.values()) / sum(kind[1] for kind in kinds.values()) / plain
 
     # --- update -----------------------------------------------------------------------------------------------------
 
@@ -313,11 +410,13 @@ class Loop:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
-    def _count(self, batches: Sequence[Batch], losses: Mapping[str, float], size: Sequence[int]) -> None:
+    def _count(self, batches: Sequence[Batch], losses: Mapping[str, float]) -> None:
         now = self.progress
-        now.tokens += size[0]
-        now.padded += size[1]
-        now.rows += sum(len(batch.mask) for batch in batches)
+        for batch in batches:
+            now.rows += len(batch.mask)
+            if not losses.keys().isdisjoint(batch.targets):
+                now.tokens += batch.real
+                now.padded += batch.mask.numel()
         for task, loss in losses.items():
             now.losses.setdefault(task, []).append(loss)
 
@@ -333,6 +432,7 @@ class Loop:
             "loss": losses,
             "weight": self.balancer.factors(),
             "gradient_norm": self.balancer.norms(),
+            "cosine": self.balancer.cosines(),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "tokens_per_second": tokens / seconds if seconds > 0 else 0.0,
         }
@@ -402,6 +502,12 @@ class Loop:
             self.best = state["best"]
         elif self.progress.best_step:
             self.best = {name: tensor.clone() for name, tensor in state["model"].items()}
+
+
+def _sources(data: Data, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The data sets whose written rows have a label of each task."""
+    labels = {task: np.array([label is not None for label in data.train.labels[task][: len(data.ids)]], dtype=np.bool_) for task in tasks}
+    return {task: tuple(np.unique(data.groups[known]).tolist()) for task, known in labels.items()}
 
 
 def _optimizer(model: Model, settings: Train, device: torch.device) -> torch.optim.Optimizer:

@@ -14,13 +14,14 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
 from mtl.errors import TrainingError
 from mtl.params import Params, Run
-from mtl.progress import progress_bar
+from mtl.progress import note, progress_bar
 from mtl.tasks import TASKS, Label
 from mtl.training import checkpoint
 from mtl.training.batching import seed_of
@@ -32,7 +33,7 @@ from mtl.training.texts import Texts, augmented_datasets, read_split, read_varia
 
 __all__ = ["Preempted", "train"]
 
-VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "transformers")
+VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "torchjd", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def train(
         warnings += _resume(loop, out / "checkpoint", identity)
         with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
+            for warning in (*warnings, *loop.progress.warnings):
+                note(bar, f"{run.name}: warning: {warning}")
     _write(params, run, rows, loop, warnings, out)
     checkpoint.remove(out / "checkpoint")
 
@@ -136,6 +139,7 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
         train=Corpus(encoded, {task: [*train.labels[task], *variants.labels[task]] for task in run.tasks}),
         ids=train.ids,
         groups=np.array(train.groups, dtype=np.int64),
+        datasets=tuple(params.datasets),
         planned=train.labelled(params.tasks).nonzero()[0],
         wanted=train.labelled(run.tasks),
         variants=[places + len(train) for places in variants_of(train, variants)],
@@ -290,9 +294,29 @@ def _write(params: Params, run: Run, rows: Rows, loop: Loop, warnings: Sequence[
     write_atomically(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
+def _shown(params: Params, run: Run, train: Texts, loop: Loop) -> dict[str, dict[str, dict[str, float]]]:
+    """How often the rows of each data set and task were trained on: as written or as a variant, and in passes over all of them."""
+    times, groups = loop.times_shown(), loop.data.groups
+    masks: dict[str, dict[str, npt.NDArray[np.bool_]]] = {
+        "datasets": {name: loop.data.wanted & (groups == list(params.datasets).index(name)) for name in used_datasets(params, run.tasks)},
+        "tasks": {task: train.labelled([task]) for task in run.tasks},
+    }
+    return {
+        kind: {
+            name: {"rows": int(times[mask].sum()), "passes": _mean(times[mask]), "coverage": _mean(times[mask] > 0)}
+            for name, mask in named.items()
+        }
+        for kind, named in masks.items()
+    }
+
+
+def _mean(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> float:
+    return float(np.mean(values)) if values.size else 0.0
+
+
 def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]) -> dict[str, Any]:
     """What run.json says of a finished run."""
-    now, used = loop.progress, used_datasets(params, run.tasks)
+    now, used, shown = loop.progress, used_datasets(params, run.tasks), _shown(params, run, rows.train, loop)
     groups = loop.data.groups[loop.data.wanted]
     lost = [f"{what} was not finite in {count} step(s), which were made without it" for what, count in sorted(now.lost.items())]
     return {
@@ -305,12 +329,15 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "best_step": now.best_step,
         "best_score": now.best_score,
         "stopped": now.stopped,
-        "epochs": dict.fromkeys(used, now.step / loop.epoch_steps),
+        "epochs": {name: counts["passes"] for name, counts in shown["datasets"].items()},
+        "shown": shown,
         "rows": {name: int((groups == list(params.datasets).index(name)).sum()) for name in used},
         "seconds": now.seconds + now.validating,
         "tokens": now.tokens,
         "padding_share": 1 - now.tokens / max(now.padded, 1),
         "tokens_per_second": now.tokens / now.seconds if now.seconds else 0.0,
+        "balance_cost": loop.balance_cost(),
+        "spent": {kind: dict(zip(("steps", "tokens", "seconds"), spent, strict=True)) for kind, spent in sorted(now.spent.items())},
         "precision": loop.precision.name,
         "device": torch.cuda.get_device_name(loop.device) if loop.device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),

@@ -1,0 +1,78 @@
+"""Equal gradient norms."""
+
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+from mtl.params import GradientNormBalancing
+from mtl.training.balancing.base import Balancer, pair
+
+
+class GradientNorm(Balancer):
+    """Every task's gradient on the encoder gets the same norm, times its weight: the mean of all tasks' norms.
+
+    Norms change slowly, so they are measured in every ``interval``-th step only and in between carried on as a running mean.
+    """
+
+    LOSS_MOMENTUM = 0.9
+    """Share of the running mean of a loss that a new one leaves in place."""
+    LEAST_LAG = 0.01
+    """No task is taken to lag less than this share of the mean: a loss of 0 must not silence it."""
+
+    def __init__(self, settings: GradientNormBalancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
+        super().__init__(settings, weights, groups)
+        self.interval = settings.interval
+        self._rate = settings.rate
+        self._groups = dict(groups) if settings.by == "dataset" else {task: task for task in weights}
+        self._losses: dict[str, float] = {}
+
+    def measures(self, step: int, tasks: Iterable[str]) -> bool:
+        """Every ``interval``-th step, and the first one of each task."""
+        return super().measures(step, tasks) or any(task not in self._norms for task in tasks)
+
+    def factors(self) -> dict[str, float]:
+        """weight × lag × mean norm / own norm, and then the group's share; the plain weight of a task not seen yet."""
+        mean = sum(self._norms.values()) / max(len(self._norms), 1)
+        pulls = self._pulls()
+        return {
+            task: pulls[task] * self._say(task, pulls) * mean / self._norms[task] if task in self._norms else weight
+            for task, weight in self.weights.items()
+        }
+
+    def learn(self, losses: Mapping[str, float]) -> None:
+        """Move the running means of the losses."""
+        for task, loss in losses.items():
+            self._losses[task] = self.LOSS_MOMENTUM * self._losses.get(task, loss) + (1 - self.LOSS_MOMENTUM) * loss
+
+    def _pulls(self) -> dict[str, float]:
+        """The norm that each task's gradient is to have, in units of the mean norm: its weight, times its lag to the power of the rate.
+
+        A lag is a loss over the mean of all tasks' losses. It stands for the "inverse training rate" of GradNorm (Chen et al. 2018):
+        losses are normalised, so that each of them began near 1.
+        """
+        mean = sum(self._losses.values()) / max(len(self._losses), 1)
+        if not self._rate or not mean > 0:
+            return dict(self.weights)
+        lags = {task: max(loss / mean, self.LEAST_LAG) for task, loss in self._losses.items()}
+        return {task: weight * lags.get(task, 1.0) ** self._rate for task, weight in self.weights.items()}
+
+    def _say(self, task: str, pulls: Mapping[str, float]) -> float:
+        """What the pulls of a task's group are multiplied by, so that their sum is no longer than their mean.
+
+        Gradients of tasks on the same texts tend to agree, and then add up to more than one task's. Where they conflict they are
+        taken to be orthogonal instead: what little is left of them must not be blown up.
+        """
+        group = [other for other in self._norms if self._groups[other] == self._groups[task]]
+        if len(group) == 1:
+            return 1.0
+        square = sum(pulls[a] * pulls[b] * (1.0 if a == b else max(self._cosines.get(pair(a, b), 0.0), 0.0)) for a in group for b in group)
+        return sum(pulls[other] for other in group) / len(group) / math.sqrt(square)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running means."""
+        return super().state_dict() | {"losses": dict(self._losses)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the running means."""
+        super().load_state_dict(state)
+        self._losses = dict(state["losses"])

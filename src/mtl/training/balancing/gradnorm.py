@@ -1,0 +1,72 @@
+"""GradNorm."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from mtl.params import GradNormBalancing
+from mtl.training.balancing.base import Balancer, Gramian
+
+
+class GradNorm(Balancer):
+    """Weights learned so that tasks that lag behind have larger gradients (Chen et al. 2018).
+
+    The weights w minimise Σ |w·norm − mean(w·norm)·lag^alpha| by an Adam of their own, means fixed, and keep their sum. A lag is a loss
+    over the mean of all losses of the step: losses are normalised, so the loss of a constant predictor, which the paper allows in
+    place of the first one, is 1 for all. Norms are those of the whole encoder, where the paper takes one layer.
+    """
+
+    LEAST = 0.001
+    """Of a weight."""
+
+    def __init__(self, settings: GradNormBalancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
+        super().__init__(settings, weights, groups)
+        self.interval = settings.interval
+        self._alpha = settings.alpha
+        self._learnt = {task: torch.ones((), dtype=torch.float64, requires_grad=True) for task in weights}
+        self._adam = torch.optim.Adam(list(self._learnt.values()), lr=settings.learning_rate)
+        self._fresh: dict[str, float] = {}
+
+    def observe(self, tasks: Sequence[str], products: Gramian) -> None:
+        """Keep the norms of this very step for ``learn``."""
+        super().observe(tasks, products)
+        norms = {task: math.sqrt(products[i, i]) for i, task in enumerate(tasks) if 0 < products[i, i] < math.inf}
+        # An overflow under loss scaling says nothing of the gradients: the weights wait for the next measurement.
+        self._fresh = norms if len(norms) == len(tasks) else {}
+
+    def factors(self) -> dict[str, float]:
+        """weight × learnt weight."""
+        return {task: weight * self._learnt[task].item() for task, weight in self.weights.items()}
+
+    def learn(self, losses: Mapping[str, float]) -> None:
+        """Move the weights of the tasks measured in this step; those of the others stand still, and so does the sum."""
+        norms, self._fresh = self._fresh, {}
+        mean_loss = sum(losses.values()) / max(len(losses), 1)
+        if len(norms) < 2 or not mean_loss > 0:
+            return
+        pulls = {task: self._learnt[task].item() * norm for task, norm in norms.items()}
+        mean = sum(pulls.values()) / len(pulls)
+        total = sum(self._learnt[task].item() for task in norms)
+        for task, w in self._learnt.items():
+            w.grad = None
+            if task in norms:
+                excess = pulls[task] - mean * (losses[task] / mean_loss) ** self._alpha
+                w.grad = torch.tensor(float((excess > 0) - (excess < 0)) * norms[task], dtype=torch.float64)
+        self._adam.step()
+        moved = {task: max(self._learnt[task].item(), self.LEAST) for task in norms}
+        for task, value in moved.items():
+            self._learnt[task].data.fill_(value * total / sum(moved.values()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and their optimiser."""
+        values = {task: w.item() for task, w in self._learnt.items()}
+        return super().state_dict() | {"learnt": values, "adam": self._adam.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore weights and optimiser."""
+        super().load_state_dict(state)
+        for task, value in state["learnt"].items():
+            self._learnt[task].data.fill_(value)
+        self._adam.load_state_dict(state["adam"])

@@ -1,0 +1,95 @@
+"""Weights that follow from the losses alone; gradients are measured for the record only."""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+
+from mtl.params import DwaBalancing, UncertaintyBalancing
+from mtl.training.balancing.base import Balancer
+
+
+class Uncertainty(Balancer):
+    """Weights from learned variances (Kendall, Gal & Cipolla 2018).
+
+    Each task has the logarithm s of a variance, which minimises exp(-s)·loss + s by an Adam of its own. The paper's halves are left
+    out: so weights start at 1, and Adam does not see them.
+    """
+
+    def __init__(self, settings: UncertaintyBalancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
+        super().__init__(settings, weights, groups)
+        self._variances = {task: torch.zeros((), dtype=torch.float64, requires_grad=True) for task in weights}
+        self._adam = torch.optim.Adam(list(self._variances.values()), lr=settings.learning_rate)
+
+    def factors(self) -> dict[str, float]:
+        """weight × exp(-s)."""
+        return {task: weight * math.exp(-self._variances[task].item()) for task, weight in self.weights.items()}
+
+    def learn(self, losses: Mapping[str, float]) -> None:
+        """One step of Adam; it passes over what has no gradient, the variances of absent tasks."""
+        for task, s in self._variances.items():
+            s.grad = 1 - (-s.detach()).exp() * losses[task] if task in losses else None
+        self._adam.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Variances and their optimiser."""
+        values = {task: s.item() for task, s in self._variances.items()}
+        return super().state_dict() | {"variances": values, "adam": self._adam.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore variances and optimiser."""
+        super().load_state_dict(state)
+        for task, value in state["variances"].items():
+            self._variances[task].data.fill_(value)
+        self._adam.load_state_dict(state["adam"])
+
+
+class DynamicWeightAverage(Balancer):
+    """More for tasks whose loss falls slowly (DWA: Liu, Johns & Davison 2019).
+
+    A task's rate is its mean loss over the last ``interval`` steps divided by that over the ``interval`` before; weights are a softmax
+    of rate / temperature, times the number of tasks. A task without two means yet has rate 1.
+    """
+
+    LEAST = 0.001
+    """Of a weight, as a share of the largest: a loss that jumps must not silence the other tasks."""
+
+    def __init__(self, settings: DwaBalancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
+        super().__init__(settings, weights, groups)
+        self._settings = settings
+        self._steps = 0
+        self._sums: dict[str, list[float]] = {}
+        self._means: dict[str, list[float]] = {}
+
+    def factors(self) -> dict[str, float]:
+        """weight × number of tasks × softmax(rate / temperature)."""
+        rates = {task: self._rate(task) for task in self.weights}
+        highest = max(rates.values())
+        powers = {task: max(math.exp((rate - highest) / self._settings.temperature), self.LEAST) for task, rate in rates.items()}
+        total = sum(powers.values())
+        return {task: weight * len(powers) * powers[task] / total for task, weight in self.weights.items()}
+
+    def _rate(self, task: str) -> float:
+        means = self._means.get(task, [])
+        return means[1] / means[0] if len(means) == 2 and means[0] > 0 else 1.0
+
+    def learn(self, losses: Mapping[str, float]) -> None:
+        """Add up the losses; after ``interval`` steps, take the mean of each task that was seen."""
+        for task, loss in losses.items():
+            total, count = self._sums.get(task, (0.0, 0))
+            self._sums[task] = [total + loss, count + 1]
+        self._steps += 1
+        if self._steps % self._settings.interval == 0:
+            for task, (total, count) in self._sums.items():
+                self._means[task] = [*self._means.get(task, []), total / count][-2:]
+            self._sums = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums that are under way, and the last two means."""
+        return super().state_dict() | {"steps": self._steps, "sums": dict(self._sums), "means": dict(self._means)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore sums and means."""
+        super().load_state_dict(state)
+        self._steps, self._sums, self._means = state["steps"], dict(state["sums"]), dict(state["means"])

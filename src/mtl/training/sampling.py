@@ -1,0 +1,46 @@
+"""What share of a step each data set has, and how far that has gone through it by then."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mtl.params import AnnealedSampling, FixedSampling, Sampling, TemperatureSampling
+
+Passes = npt.NDArray[np.float64]
+"""Passes over a data set that lie before each step of a run, and behind the last, ``[steps + 1]``."""
+
+
+def passes(sampling: Sampling, sizes: Mapping[str, int], epoch_steps: int, steps: int) -> dict[str, Passes] | None:
+    """The passes over each data set, to the end of the last epoch; ``None`` where each takes exactly one an epoch.
+
+    Args:
+        sizes: pieces of each data set.
+        epoch_steps: steps in which as many pieces are shown as all data sets have together.
+        steps: steps of the run.
+    """
+    if sampling.type == "proportional":
+        return None
+    shown = sum(sizes.values()) / epoch_steps
+    whole = -(-steps // epoch_steps) * epoch_steps
+    # What is not shared out anew in each step is multiplied, not summed up: sums of many small numbers drift.
+    if not isinstance(sampling, AnnealedSampling):
+        shares = _normalised(_constant(sampling, sizes))
+        return {name: np.arange(whole + 1) * (shares[name] * shown / size) for name, size in sizes.items()}
+    powers = 1 - (1 - sampling.end) * np.minimum(np.arange(whole) / max(steps - 1, 1), 1)
+    each = _normalised({name: float(size) ** powers for name, size in sizes.items()})
+    return {name: np.concatenate([[0.0], np.cumsum(each[name] * shown / size)]) for name, size in sizes.items()}
+
+
+def _constant(sampling: Sampling, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Shares that stay as they are, times any number."""
+    if isinstance(sampling, FixedSampling):
+        return {name: sampling.shares[name] for name in sizes}
+    power = 1 / sampling.temperature if isinstance(sampling, TemperatureSampling) else 0.0
+    return {name: float(size**power) for name, size in sizes.items()}
+
+
+def _normalised(shares: Mapping[str, Any]) -> dict[str, Any]:
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}
