@@ -55,7 +55,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("train.lr", 1, "train.lr", "unknown key"),
         ("train.learning_rate", "fast", "train.learning_rate", "should be a valid number.*'fast'"),
         ("train.learning_rate", 0, "train.learning_rate", "greater than 0, not 0"),
-        ("train.precision", "fp8", "train.precision", "'auto', 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ("train.precision", "fp8", "train.precision", "'auto', 'fp32', 'tf32', 'bf16' or 'fp16', not 'fp8'"),
         ("train.score", "f1", "train.score", "choose from: mean, entities, sentiment, intensity"),
         ("tasks.sentiment.weight", 0, "tasks.sentiment.weight", "greater than 0, not 0"),
         (

@@ -8,6 +8,7 @@ Read ``Loop.run`` first; the methods stand in the order in which they are used.
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,19 +23,21 @@ from torch import Tensor, nn
 from mtl.errors import MtlError, TrainingError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
+from mtl.training import optimizers
 from mtl.training.balancing import BALANCERS
 from mtl.training.batching import Rows, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import MICRO_BATCH, Precision
 from mtl.training.model import Model
-from mtl.training.predictor import answers
-from mtl.training.schedule import warmup_linear
+from mtl.training.predictor import BATCH_TOKENS, answers
+from mtl.training.schedule import rate_factor
 
 RECORDS = 200
 """Training records in the history of a run, about."""
 MAX_LOST = 0.05
 """Share of a run's steps that may be lost to losses or gradients that are not finite."""
 
+LOG = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
 
 
@@ -84,6 +87,16 @@ class Progress:
     """``early`` or ``end`` once training is over."""
     lost: dict[str, int] = field(default_factory=dict)
     """Steps that a task was left out of because its loss was not finite."""
+    skipped: int = 0
+    """Steps without an update because the gradient was not finite."""
+    micro_limit: int = 0
+    """Padded size that micro-batches were cut down to where the device's memory ran out; 0 where it never did."""
+    bests: dict[str, float] = field(default_factory=dict)
+    """The best main metric of each task, under ``stop: each``."""
+    waits: dict[str, int] = field(default_factory=dict)
+    """Validations since each task's best one, under ``stop: each``."""
+    stopped_tasks: dict[str, int] = field(default_factory=dict)
+    """The step after which a task was left out because it had stopped improving."""
     tokens: int = 0
     padded: int = 0
     rows: int = 0
@@ -111,16 +124,22 @@ class Loop:
         self.best: Weights | None = None
         self.scaler = precision.scaler()
         self.balancer = BALANCERS[settings.balancing](weights)
-        self.optimizer = _optimizer(model, settings, self.device)
+        optimizers.freeze(model.encoder, settings.freeze_layers)
+        self.optimizer = optimizers.build(model, settings, self.device)
         self.shared = [p for p in model.encoder.parameters() if p.requires_grad]
+        if not self.shared:
+            # Of a frozen encoder there is nothing to balance, and static leaves heads their plain gradient.
+            self.balancer = BALANCERS["static"](weights)
         # The plan is laid over the rows as written, of all data sets: augmented or not, alone or joint, every run of these settings
         # has the same number of steps. Only so does a comparison of two runs compare what it says it compares.
         self.lengths = data.train.lengths
         planned = self.lengths[data.planned]
         self.epoch_steps = steps_per_epoch(planned, settings.batch_tokens)
         self.steps = total_steps(planned, settings.batch_tokens, settings.epochs)
-        self.micro_limit, self.micro_overhead = MICRO_BATCH[self.device.type]
+        limit, self.micro_overhead = MICRO_BATCH[self.device.type]
+        self.micro_limit = settings.micro_batch_tokens or limit
         self._epoch: tuple[int, list[Rows]] = (-1, [])
+        self._wanted = data.wanted
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
@@ -169,14 +188,14 @@ class Loop:
         torch.manual_seed(seed_of("step", self.seed, self.progress.step))
         batches = self._batches()
         tasks = {task for batch in batches for task in batch.targets}
-        while tasks and (broken := self._gradients(batches, tasks)):
+        while tasks and (broken := self._fitting_gradients(batches, tasks)):
             # A loss that is not finite poisons every gradient it meets, and 0 × inf hides which one it was. So the step is
             # done again without that task; this costs nothing where all is well.
             for task in sorted(broken):
                 self._lose(task)
             tasks -= broken
         if tasks:
-            self._update(tasks)
+            self._update()
         self.optimizer.zero_grad(set_to_none=True)
 
     def _batches(self) -> list[Batch]:
@@ -188,15 +207,63 @@ class Loop:
             self._epoch = (epoch, [planned[rows] for rows in deal])
         rows = self._epoch[1][index]
         # Rows that no task of this run has a label for would be computed for nothing.
-        rows = np.array([self._shown(epoch, row) for row in rows[self.data.wanted[rows]]], dtype=np.int64)
+        rows = np.array([self._shown(epoch, row) for row in rows[self._wanted[rows]]], dtype=np.int64)
         cuts = micro_batches(self.lengths[rows], self.micro_limit, self.micro_overhead)
-        return [labelled_batch(self.data.train, rows[cut], self.model.tasks) for cut in cuts]
+        tasks = {name: task for name, task in self.model.tasks.items() if name not in self.progress.stopped_tasks}
+        return [labelled_batch(self.data.train, rows[cut], tasks) for cut in cuts]
 
     def _shown(self, epoch: int, row: int) -> int:
         """The row itself, or the variant that is shown in its place in this epoch."""
         variants = self.data.variants[row]
         chosen = variant(self.seed, epoch, self.data.ids[row], len(variants), self.data.share)
         return int(row if chosen is None else variants[chosen])
+
+    # --- memory -----------------------------------------------------------------------------------------------------
+
+    def _fitting_gradients(self, batches: list[Batch], tasks: set[str]) -> set[str]:
+        """As ``_gradients``; where the device's memory runs out, again with smaller micro-batches, which take the place of ``batches``.
+
+        Raises:
+            TrainingError: a single row does not fit.
+        """
+        cut = False
+        while True:
+            try:
+                broken = self._gradients(batches, tasks)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).partition("\n")[0]
+            else:
+                if cut:
+                    LOG.warning("%s", self._memory_warning())
+                return broken
+            # Not in the handler above, whose traceback holds on to all that was computed so far.
+            self.optimizer.zero_grad(set_to_none=True)
+            self._halve(batches, reason)
+            cut = True
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            torch.manual_seed(seed_of("step", self.seed, self.progress.step))
+            batches[:] = self._batches()
+
+    def _halve(self, batches: Sequence[Batch], reason: str) -> None:
+        """Lower the limit on micro-batches to half of the largest one that can still be cut."""
+        sizes = [batch.mask.numel() for batch in batches if len(batch.mask) > 1]
+        if not sizes:
+            longest = max(batch.mask.shape[1] for batch in batches)
+            raise TrainingError(
+                f"step {self.progress.step + 1} of {self.steps}: the memory of {self.device} does not even suffice for one row at a time "
+                f"(the longest has {longest} pieces): lower encoder.max_length ({self.model.max_length}), raise train.freeze_layers "
+                f"({self.settings.freeze_layers}), set train.precision to bf16 or fp16 (now {self.precision.name}), "
+                f"or choose a smaller encoder ({reason})"
+            )
+        self.micro_limit = self.progress.micro_limit = max(sizes) // 2
+
+    def _memory_warning(self) -> str:
+        limit = self.progress.micro_limit
+        return (
+            f"the memory of {self.device} ran out, so micro-batches were cut to {limit} pieces; the result is the same, "
+            f"and train.micro_batch_tokens: {limit} spares the attempt"
+        )
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
@@ -278,12 +345,12 @@ class Loop:
 
     # --- update -----------------------------------------------------------------------------------------------------
 
-    def _update(self, tasks: set[str]) -> None:
+    def _update(self) -> None:
         """Clip and step; the schedule goes on only if the optimiser did."""
         # The order is fixed: all backward passes, then unscale once, then clip (a norm of scaled gradients means nothing), then step.
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        factor = warmup_linear(self.progress.updates, self.steps, self.settings.warmup)
+        factor = rate_factor(self.settings.schedule, self.progress.updates, self.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         finite = math.isfinite(float(norm))
@@ -294,15 +361,20 @@ class Loop:
         if finite:
             self.progress.updates += 1
         else:
-            self._lose("the gradient of " + ", ".join(sorted(tasks)))
+            self.progress.skipped += 1
+            self._check_lost("the gradient", self.progress.skipped)
 
-    def _lose(self, what: str) -> None:
-        """Count a step that a task, or all of them, had to be left out of.
+    def _lose(self, task: str) -> None:
+        """Count a step that a task had to be left out of."""
+        self.progress.lost[task] = self.progress.lost.get(task, 0) + 1
+        self._check_lost(task, self.progress.lost[task])
+
+    def _check_lost(self, what: str, lost: int) -> None:
+        """Stop where too many steps were lost.
 
         Raises:
-            TrainingError: there were too many.
+            TrainingError: there were.
         """
-        lost = self.progress.lost[what] = self.progress.lost.get(what, 0) + 1
         # The first few steps of fp16 are spent on finding a scale; in short runs a share would allow none.
         allowed = max(2 if not self.scaler.is_enabled() else 20, math.floor(MAX_LOST * self.steps))
         if lost > allowed or lost == self.steps:
@@ -337,7 +409,7 @@ class Loop:
             "tokens_per_second": tokens / seconds if seconds > 0 else 0.0,
         }
         if self.scaler.is_enabled():
-            record["loss_scale"] = self.scaler.get_scale()
+            record |= {"loss_scale": self.scaler.get_scale(), "skipped": now.skipped}
         now.history.append(record)
         now.losses, now.recorded = {}, [float(now.tokens), now.seconds]
         return " ".join(f"{task} {loss:.3f}" for task, loss in losses.items()) + f" | {record['tokens_per_second']:.0f} tokens/s"
@@ -357,15 +429,37 @@ class Loop:
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
         else:
             now.waited += 1
-        if now.waited >= self.settings.patience:
+        if self._each_stopped(metrics) if self.settings.stop == "each" else now.waited >= self.settings.patience:
             now.stopped = "early"
         if now.step == self.steps:
             now.stopped = "end"
 
+    def _each_stopped(self, metrics: Mapping[str, Mapping[str, float]]) -> bool:
+        """Leave out the tasks that have stopped improving from here on; whether these are all that can be scored."""
+        now = self.progress
+        for name in [name for name in metrics if name not in now.stopped_tasks]:
+            score = metrics[name][self.model.tasks[name].main_metric]
+            now.waits[name] = 0 if score > now.bests.get(name, -math.inf) else now.waits[name] + 1
+            now.bests[name] = max(score, now.bests.get(name, score))
+            if now.waits[name] >= self.settings.patience:
+                now.stopped_tasks[name] = now.step
+        self._leave_out()
+        return bool(metrics) and metrics.keys() <= now.stopped_tasks.keys()
+
+    def _leave_out(self) -> None:
+        """Rows that teach none but stopped tasks would be computed for nothing."""
+        if self.progress.stopped_tasks:
+            labels = [self.data.train.labels[name] for name in self.model.tasks if name not in self.progress.stopped_tasks]
+            self._wanted = np.array([any(of[row] is not None for of in labels) for row in range(len(self.data.wanted))])
+
     def _metrics(self) -> tuple[dict[str, dict[str, float]], list[str]]:
         """Metrics by task on the rows that have its label; a task without such rows is left out. And what looks wrong."""
         corpus, metrics, warnings = self.data.validation, {}, []
-        found = answers(self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, precision=self.precision)
+        # A limit below the device's own is there because its memory is short.
+        size = min(BATCH_TOKENS, self.micro_limit) if self.micro_limit < MICRO_BATCH[self.device.type][0] else BATCH_TOKENS
+        found = answers(
+            self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, batch_tokens=size, precision=self.precision
+        )
         for name, task in self.model.tasks.items():
             pairs = [(to_text(label), answer) for label, answer in zip(corpus.labels[name], found[name], strict=True) if label is not None]
             if not pairs:
@@ -375,6 +469,15 @@ class Loop:
             if warning := _one_answer(name, given, gold):
                 warnings.append(warning)
         return metrics, warnings
+
+    def warnings(self) -> list[str]:
+        """What went wrong on the way, and what the best validation showed to be wrong."""
+        now = self.progress
+        found = [*now.warnings]
+        found += [f"{what} was not finite in {count} step(s), which were made without it" for what, count in sorted(now.lost.items())]
+        if now.skipped:
+            found.append(f"the gradient was not finite in {now.skipped} step(s), which made no update")
+        return [*found, self._memory_warning()] if now.micro_limit else found
 
     # --- checkpoint -------------------------------------------------------------------------------------------------
 
@@ -398,23 +501,12 @@ class Loop:
         self.scaler.load_state_dict(state["scaler"])
         self.balancer.load_state_dict(state["balancer"])
         self.progress = Progress(**json.loads(state["progress"]))
+        self.micro_limit = self.progress.micro_limit or self.micro_limit
+        self._leave_out()
         if state["best"] is not None:
             self.best = state["best"]
         elif self.progress.best_step:
             self.best = {name: tensor.clone() for name, tensor in state["model"].items()}
-
-
-def _optimizer(model: Model, settings: Train, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019): heads learn at their own rate; biases, norms and other vectors do not decay."""
-    groups = []
-    for parameters, rate in ((model.encoder.parameters(), settings.learning_rate), (model.heads.parameters(), settings.head_learning_rate)):
-        learnt = [p for p in parameters if p.requires_grad]
-        for decays in (True, False):
-            chosen = [p for p in learnt if (p.ndim > 1) == decays]
-            decay = settings.weight_decay if decays else 0.0
-            groups.append({"params": chosen, "lr": rate, "initial_lr": rate, "weight_decay": decay})
-    # One kernel over all parameters instead of several passes over the memory of each: a third of the step's cost on a CPU.
-    return torch.optim.AdamW([group for group in groups if group["params"]], fused=device.type in ("cpu", "cuda"))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
 from mtl.errors import TrainingError
-from mtl.params import Params, Run
+from mtl.params import Params, Run, SmallEncoder
 from mtl.progress import progress_bar
 from mtl.tasks import TASKS, Label
 from mtl.training import checkpoint
@@ -73,13 +74,17 @@ def train(
     precision = choose_precision(params.train.precision, place)
     rows = _read(params, run, examples, shards)
     # What is drawn here must not depend on what ran before in this process, nor change what runs after it.
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _memory_errors(place):
         loop, warnings = _prepare(params, run, rows, encoder, precision)
         identity = _identity(params, run, loop, precision)
         warnings += _resume(loop, out / "checkpoint", identity)
-        with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
+        bar = progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress)
+        with precision.float32_products(), _stop_signals() as asked_to_stop, bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
-    _write(params, run, rows, loop, warnings, out)
+    try:
+        _write(params, run, rows, loop, warnings, out)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
     checkpoint.remove(out / "checkpoint")
 
 
@@ -154,8 +159,13 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
 def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> list[str]:
     """What is odd about settings and data, though nothing forbids it."""
     found = []
-    if precision.dtype is not None and precision.device.type == "cpu":
-        found.append(f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32")
+    if precision.device.type == "cpu":
+        if precision.dtype is not None:
+            found.append(f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32")
+        if precision.name == "tf32":
+            found.append("precision tf32 on a CPU has no effect: all is computed in fp32")
+    if params.train.freeze_layers and isinstance(params.encoder, SmallEncoder):
+        found.append(f"train.freeze_layers {params.train.freeze_layers}: this encoder is trained from scratch, so they stay random")
     if run.data == "augmented":
         augmented = {rows.variants.groups[i] for i in range(len(rows.variants))}
         for i, name in enumerate(params.datasets):
@@ -244,6 +254,19 @@ def _resume(loop: Loop, folder: Path, identity: str) -> list[str]:
 
 
 @contextmanager
+def _memory_errors(place: torch.device) -> Iterator[None]:
+    """Name what to do where memory runs out beside the micro-batches of a step, of which the loop takes care."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(
+            f"the memory of {place} does not suffice for the model, its gradients and optimiser, or a validation: {reason}; choose a smaller "
+            "encoder, train.freeze_layers, or train.optimizer sgd, or end the other programs on the device"
+        ) from None
+
+
+@contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and Ctrl-C into a flag, so that training ends between two steps; a second Ctrl-C ends it at once.
 
@@ -286,7 +309,7 @@ def _write(params: Params, run: Run, rows: Rows, loop: Loop, warnings: Sequence[
     used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
     save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
     write_atomically(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
-    facts = _facts(params, run, rows, loop, [*warnings, *loop.progress.warnings])
+    facts = _facts(params, run, rows, loop, [*warnings, *loop.warnings()])
     write_atomically(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -294,7 +317,6 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
     """What run.json says of a finished run."""
     now, used = loop.progress, used_datasets(params, run.tasks)
     groups = loop.data.groups[loop.data.wanted]
-    lost = [f"{what} was not finite in {count} step(s), which were made without it" for what, count in sorted(now.lost.items())]
     return {
         "run": run.name,
         "model": run.model,
@@ -305,6 +327,8 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "best_step": now.best_step,
         "best_score": now.best_score,
         "stopped": now.stopped,
+        "stopped_tasks": now.stopped_tasks,
+        "skipped": now.skipped,
         "epochs": dict.fromkeys(used, now.step / loop.epoch_steps),
         "rows": {name: int((groups == list(params.datasets).index(name)).sum()) for name in used},
         "seconds": now.seconds + now.validating,
@@ -315,7 +339,7 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "device": torch.cuda.get_device_name(loop.device) if loop.device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": peak_memory(loop.device),
-        "warnings": warnings + lost,
+        "warnings": warnings,
         "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
     }
