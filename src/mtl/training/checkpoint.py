@@ -26,10 +26,10 @@ def write(folder: Path, step: int, identity: str, state: State) -> None:
     Raises:
         TrainingError: the disk is full or not writable; the checkpoints before are untouched.
     """
+    folder.mkdir(exist_ok=True)
     path = folder / f"{step:010d}.pt"
     temporary = path.with_suffix(".tmp")
     try:
-        folder.mkdir(exist_ok=True)
         with temporary.open("wb") as file:
             torch.save({"identity": identity, "state": state}, file)
             file.flush()

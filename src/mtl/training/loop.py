@@ -378,9 +378,10 @@ class Loop:
         # The first few steps of fp16 are spent on finding a scale; in short runs a share would allow none.
         allowed = max(2 if not self.scaler.is_enabled() else 20, math.floor(MAX_LOST * self.steps))
         if lost > allowed or lost == self.steps:
+            instead = "" if self.precision.dtype is None else f" or use precision fp32 (now {self.precision.name})"
             raise TrainingError(
                 f"step {self.progress.step + 1} of {self.steps}: {what} was not finite, for the {lost}. time (at most {allowed} allowed); "
-                f"lower train.learning_rate ({self.settings.learning_rate:g}) or use precision fp32 (now {self.precision.name})"
+                f"lower train.learning_rate ({self.settings.learning_rate:g}){instead}"
             )
 
     # --- records ----------------------------------------------------------------------------------------------------

@@ -261,7 +261,7 @@ def _memory_errors(place: torch.device) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         reason = str(error).partition("\n")[0]
         raise TrainingError(
-            f"the memory of {place} does not suffice for the model, its gradients and optimiser, or a validation: {reason}; choose a smaller "
+            f"the memory of {place} does not suffice for model, gradients and optimiser, or for a validation: {reason}; choose a smaller "
             "encoder, train.freeze_layers, or train.optimizer sgd, or end the other programs on the device"
         ) from None
 
