@@ -265,11 +265,12 @@ def shrink_memory(loop: Loop, size: int) -> list[int]:
     forward = encoder.forward
 
     def limited(pieces: Tensor, *rest: Tensor) -> Tensor:
+        hidden: Tensor = forward(pieces, *rest)  # dropout has been drawn by the time that memory runs out
         if encoder.training:
             sizes.append(pieces.numel())
             if pieces.numel() > size:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
-        return forward(pieces, *rest)
+        return hidden
 
     encoder.forward = limited  # type: ignore[method-assign]
     return sizes
