@@ -310,20 +310,14 @@ def test_out_of_memory_draws_the_masks_of_the_smaller_cut(make_loop: Callable[..
 
 
 def test_a_lost_loss_is_counted_once_where_memory_runs_out_too(make_loop: Callable[..., Loop]) -> None:
-    loop = make_loop()
+    loop, clean = (make_loop(micro_batch_tokens=10_000) for _ in range(2))
     poison(loop, "rating", {0})
-    forward, calls = loop.model.encoder.forward, 0
-
-    def limited(pieces: Tensor, *rest: Tensor) -> Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return forward(pieces, *rest)
-
-    loop.model.encoder.forward = limited  # type: ignore[method-assign]
+    sizes, enough = shrink_memory(loop, 60), shrink_memory(clean, 60)
     loop._step()
+    clean._step()
     assert (loop.progress.lost, loop.progress.updates) == ({"rating": 1}, 1)
+    # Made again without the lost task, the step is cut as it was found to fit.
+    assert [size for size in sizes if size > 60] == [size for size in enough if size > 60] != []
 
 
 def test_a_row_that_does_not_fit_by_itself_is_an_error(make_loop: Callable[..., Loop]) -> None:
