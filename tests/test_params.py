@@ -55,7 +55,16 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("train.lr", 1, "train.lr", "unknown key"),
         ("train.learning_rate", "fast", "train.learning_rate", "should be a valid number.*'fast'"),
         ("train.learning_rate", 0, "train.learning_rate", "greater than 0, not 0"),
-        ("train.precision", "fp8", "train.precision", "'auto', 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ("train.precision", "fp8", "train.precision", "'auto', 'fp32', 'tf32', 'bf16' or 'fp16', not 'fp8'"),
+        ("train.optimizer", "rmsprop", "train.optimizer", "'rmsprop' is unknown; choose from: 'adam', 'adamw', 'sgd', 'sgdw'"),
+        ("train.optimizer", {"type": "sgd", "betas": [0.9, 0.999]}, "train.optimizer.betas", "unknown key"),
+        ("train.optimizer", {"type": "adam", "betas": [0.9, 1]}, "train.optimizer.betas.1", "less than 1, not 1"),
+        ("train.optimizer", {"momentum": 0.9}, "train.optimizer", "'type' is required"),
+        ("train.schedule", "step", "train.schedule", "'linear', 'cosine' or 'constant', not 'step'"),
+        ("train.layer_decay", 0, "train.layer_decay", "greater than 0, not 0"),
+        ("train.freeze_layers", -1, "train.freeze_layers", "greater than or equal to 0, not -1"),
+        ("train.micro_batch_tokens", 8, "train.micro_batch_tokens", "greater than or equal to 16, not 8"),
+        ("train.stop", "never", "train.stop", "'together' or 'each', not 'never'"),
         ("train.score", "f1", "train.score", "choose from: mean, entities, sentiment, intensity"),
         ("tasks.sentiment.weight", 0, "tasks.sentiment.weight", "greater than 0, not 0"),
         (
@@ -255,6 +264,17 @@ def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content:
     params = mtl.params.parse(content)
     assert list(params.methods_of("tweets_entities")) == ["mention", "typo"]
     assert list(params.methods_of("tweets_sentiment")) == ["typo"]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
+def test_an_optimizer_is_a_name_or_a_mapping(content: dict[str, Any], name: str) -> None:
+    found = []
+    for value in (name, {"type": name}):
+        content["train"]["optimizer"] = value
+        found.append(mtl.params.parse(content))
+    assert found[0] == found[1]
+    assert found[0].train.optimizer.type == name
+    assert mtl.params.parse(json.loads(mtl.params.dump(found[0]))) == found[0]
 
 
 def test_a_task_without_test_rows_is_told_before_it_is_trained(content: dict[str, Any]) -> None:

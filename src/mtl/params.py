@@ -578,6 +578,33 @@ SAMPLING_TYPES = ("proportional", "uniform", "temperature", "annealed")
 """Those that need no settings."""
 _Sampling = Annotated[PlainSampling | TemperatureSampling | AnnealedSampling | FixedSampling, Field(discriminator="type")]
 Sampling = Annotated[_Sampling, BeforeValidator(_by_name, json_schema_input_type=Literal[SAMPLING_TYPES] | _Sampling)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Adam(Section):
+    """Adam (Kingma & Ba 2015). Weight decay is an L2 penalty in the gradient, which adam scales like the rest of it; adamw takes it off
+    the weights by itself (decoupled, Loshchilov & Hutter 2019).
+    """
+
+    type: Literal["adam", "adamw"]
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """Decay of the running mean of the gradient, and of that of its square."""
+
+
+class Sgd(Section):
+    """Stochastic gradient descent with momentum. Weight decay is an L2 penalty in the gradient; sgdw decouples it (Loshchilov & Hutter
+    2019).
+    """
+
+    type: Literal["sgd", "sgdw"]
+    momentum: Decay = 0.9
+
+
+_Optimizer = Annotated[Adam | Sgd, Field(discriminator="type")]
+Optimizer = Annotated[
+    _Optimizer,
+    BeforeValidator(_by_name, json_schema_input_type=_Optimizer | Literal["adamw", "adam", "sgd", "sgdw"]),
+]
 
 
 class Train(Section):
@@ -587,14 +614,29 @@ class Train(Section):
     """Passes over each data set's train split; with another ``sampling`` than proportional, over as many rows."""
     batch_tokens: Annotated[int, Field(ge=16)] = 1024
     """Real tokens (pieces) per optimiser step, all data sets together."""
+    micro_batch_tokens: Annotated[int, Field(ge=16)] | None = None
+    """Largest padded size, in pieces, of the micro-batches whose gradients add up to a step: what must fit the device's memory at once.
+    The result does not depend on it. Null: what suits the device."""
+    optimizer: Optimizer = Adam(type="adamw")
+    """A name, or a mapping with ``type`` and settings of its own, such as ``{type: sgd, momentum: 0.95}``."""
     learning_rate: Positive = 2e-4
+    """Of the encoder's top layer, at its height."""
     head_learning_rate: Positive = 1e-3
+    layer_decay: Rate = 1.0
+    """Factor on the learning rate from each layer of the encoder to the one below it, the embeddings being the lowest
+    (discriminative fine-tuning, Howard & Ruder 2018). 1: all layers learn at the same rate."""
+    freeze_layers: Annotated[int, Field(ge=0)] = 0
+    """Layers of the encoder that stay as they are, counted from the bottom, embeddings first."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    """Of matrices; biases, norms and other vectors do not decay. Coupled or decoupled: see ``optimizer``."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """The learning rate's way after the warm-up: down to 0 in a line or by half a cosine, or level."""
     warmup: Share = 0.1
     """Share of all steps in which the learning rate rises."""
     clip_norm: Positive = 1.0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU. tf32 is fp32 whose matrix products
+    are rounded to 10 bits on a GPU."""
     balancing: Balancing = GradientNormBalancing(type="gradient_norm")
     """How much each task weighs on the shared encoder: a name, or ``{type: name, ...}`` with its settings. gradient_norm: in proportion to
     the tasks' weights, whatever the scale of their losses."""
@@ -607,6 +649,9 @@ class Train(Section):
     """Validations without a better score before training stops."""
     score: str = "mean"
     """What early stopping watches: ``mean`` of all tasks' main metrics, or one task's name."""
+    stop: Literal["together", "each"] = "together"
+    """together: training stops when ``score`` has not risen for ``patience`` validations. each: a task whose own main metric has not risen
+    for so long is left out from there on, and training stops with the last of them."""
 
 
 class Experiment(Section):

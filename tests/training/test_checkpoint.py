@@ -2,6 +2,8 @@
 
 import resource
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,33 @@ def test_nothing_there(tmp_path: Path) -> None:
     checkpoint.remove(tmp_path / "checkpoint")
 
 
-def test_a_full_disk_leaves_the_older_one(tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB, where the user may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_as_they_were(small_disk: Path) -> None:
+    folder = written(small_disk / "checkpoint", 5, 10)
+    before = [path.read_bytes() for path in checkpoint.found(folder)]
+    (small_disk / "other").write_bytes(bytes(48 * 1024))
+    with pytest.raises(TrainingError, match=r"0000000015\.pt: the checkpoint cannot be written: .*make room and run again"):
+        written(folder, 15)
+    assert [path.name for path in sorted(folder.iterdir())] == ["0000000005.pt", "0000000010.pt"]
+    assert [path.read_bytes() for path in checkpoint.found(folder)] == before
+    (small_disk / "other").unlink()
+    found, warnings = checkpoint.read(written(folder, 15), "run")
+    assert found is not None
+    assert (found["step"], warnings) == (15, [])
+
+
+def test_a_file_that_cannot_grow_leaves_the_older_one(tmp_path: Path) -> None:
     folder = written(tmp_path / "checkpoint", 5)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mtl.errors import TrainingError
-from mtl.training.device import choose_device, choose_precision, peak_memory
+from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
 
 CPU = torch.device("cpu")
 
@@ -15,7 +15,8 @@ def test_auto_is_fp32_on_a_cpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "scales"), [("fp32", None, False), ("bf16", torch.bfloat16, False), ("fp16", torch.float16, True)]
+    ("name", "dtype", "scales"),
+    [("fp32", None, False), ("tf32", None, False), ("bf16", torch.bfloat16, False), ("fp16", torch.float16, True)],
 )
 def test_a_format_that_is_asked_for_is_used(name: str, dtype: torch.dtype | None, scales: bool) -> None:
     precision = choose_precision(name, CPU)
@@ -29,6 +30,28 @@ def test_a_format_that_is_asked_for_is_used(name: str, dtype: torch.dtype | None
 def test_auto_goes_by_what_a_gpu_can_do(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision("auto", torch.device("cuda")).name == name
+
+
+def rounding() -> tuple[str, bool]:
+    """How float32 products are rounded on a GPU: matrix products, then convolutions and recurrent layers."""
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "within"),
+    [
+        ("tf32", "cuda", ("high", True)),
+        ("fp32", "cuda", ("highest", False)),
+        ("bf16", "cuda", ("highest", False)),
+        ("tf32", "cpu", ("highest", True)),
+    ],
+)
+def test_products_are_rounded_as_named_and_as_before_afterwards(name: str, device: str, within: tuple[str, bool]) -> None:
+    before = rounding()
+    assert before == ("highest", True)  # the defaults of torch
+    with Precision(name, torch.device(device)).float32_products():
+        assert rounding() == within
+    assert rounding() == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -1,24 +1,28 @@
 """Training on a GPU: ``pytest -m gpu`` where there is one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
 import torch
 
 from mtl.params import Params
+from mtl.training.device import Precision
 from mtl.training.predictor import Predictor
 from mtl.training.run import train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
-PRECISIONS = ["fp32", "fp16", *(["bf16"] if torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0) else [])]
+PRECISIONS = ["fp32", "fp16", *(["tf32", "bf16"] if torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0) else [])]
+SEEDS = (1, 2, 3, 4)
 
 
-def trained(project: Path, params: Params, out: Path, device: str = "cuda") -> dict[str, Any]:
-    train(params, params.runs()["joint-augmented-1"], project / "examples", project / "shards", None, out, device=device)
+def trained(project: Path, params: Params, out: Path, device: str = "cuda", seed: int = 1) -> dict[str, Any]:
+    run = params.runs()["joint-augmented-1"].model_copy(update={"seed": seed})
+    train(params, run, project / "examples", project / "shards", None, out, device=device)
     facts: dict[str, Any] = json.loads((out / "run.json").read_text())
     return facts
 
@@ -32,6 +36,62 @@ def test_every_precision_reaches_the_score_of_the_cpu(
     assert on_gpu["precision"] == precision
     assert on_gpu["peak_memory_bytes"] > 0
     assert on_gpu["best_score"] == pytest.approx(on_cpu["best_score"], abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def scores_of_fp32(project: Path, make_settings: Callable[..., Params], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """By seed, on the GPU."""
+    params = make_settings(epochs=8, precision="fp32")
+    return [trained(project, params, tmp_path_factory.mktemp("fp32"), seed=seed)["best_score"] for seed in SEEDS]
+
+
+@pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "fp32"])
+def test_every_precision_reaches_the_score_of_fp32_within_the_noise_of_seeds(
+    project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path], scores_of_fp32: list[float], precision: str
+) -> None:
+    """How fast each is on a real encoder: ``benchmarks/precision.py``."""
+    params = make_settings(epochs=8, precision=precision)
+    scores = [trained(project, params, empty(f"{precision}-{seed}"), seed=seed)["best_score"] for seed in SEEDS]
+    assert abs(fmean(scores) - fmean(scores_of_fp32)) <= max(0.03, 2 * stdev(scores_of_fp32))
+
+
+def test_tf32_rounds_and_fp32_does_not() -> None:
+    torch.manual_seed(0)
+    a = torch.randn(512, 512, device="cuda")
+    exact, error = a.double() @ a.double(), {}
+    for name in ("fp32", "tf32"):
+        with Precision(name, torch.device("cuda")).float32_products():
+            error[name] = float(((a @ a).double() - exact).abs().max())
+    assert error["fp32"] < 1e-3
+    assert ("tf32" not in PRECISIONS) or error["tf32"] > 5 * error["fp32"]
+
+
+@pytest.fixture
+def all_memory() -> Iterator[None]:
+    """Gives the process the whole memory back."""
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.usefixtures("all_memory")
+def test_a_step_that_does_not_fit_is_cut_smaller(project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path]) -> None:
+    def settings(limit: int | None) -> Params:
+        wide = {"encoder__width": 2048, "encoder__window": 8, "encoder__dropout": 0.0}
+        return make_settings(epochs=2, batch_tokens=4000, precision="fp32", optimizer="sgd", micro_batch_tokens=limit, **wide)
+
+    def peak(limit: int | None) -> tuple[int, float]:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        facts = trained(project, settings(limit), empty(f"limit-{limit}"))
+        return torch.cuda.max_memory_reserved(), facts["best_score"]
+
+    (high, score), (low, _) = peak(None), peak(32)
+    assert high > 1.2 * low
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((low + high) / 2 / torch.cuda.get_device_properties(0).total_memory)
+    facts = trained(project, settings(None), empty("short"))
+    assert any("ran out, so micro-batches were cut to" in warning for warning in facts["warnings"])
+    assert facts["best_score"] == pytest.approx(score, abs=0.02)
 
 
 def test_a_model_answers_alike_on_both_devices(project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path]) -> None:

@@ -1,6 +1,7 @@
 """One step: gradients are what the formulas say, however the step is cut, and a loss that is not finite does no harm."""
 
 import io
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +24,10 @@ Gradients = dict[str, Tensor]
 
 @pytest.fixture
 def make_loop(project: Path, make_settings: Callable[..., Params]) -> Callable[..., Loop]:
-    """Makes the loop of a plain joint run of the small project, without dropout."""
+    """Makes the loop of a plain joint run of the small project, without dropout unless asked for."""
 
     def make(precision: str = "fp32", **options: Any) -> Loop:
-        params = make_settings(encoder__dropout=0.0, **options)
+        params = make_settings(**{"encoder__dropout": 0.0, **options})
         run = params.runs()["joint-plain-1"]
         rows = runs._read(params, run, project / "examples", project / "shards")
         return runs._prepare(params, run, rows, None, Precision(precision, torch.device("cpu")))[0]
@@ -302,16 +303,59 @@ def test_an_infinite_gradient_skips_the_step_and_the_schedule_waits(make_loop: C
     while not loop.progress.updates:  # fp16 may need a few more steps to find its scale; too many would raise
         loop._step()
         loop.progress.step += 1
-    assert loop.progress.lost["the gradient of mood, names, rating"] == loop.progress.step - 1
+    assert loop.progress.skipped == loop.progress.step - 1
     assert precision == "fp16" or loop.progress.step == 2
     assert any(not torch.equal(a, b) for a, b in zip(before, loop.model.parameters(), strict=True))
 
 
-def test_infinite_gradients_without_end_stop_the_run(make_loop: Callable[..., Loop]) -> None:
-    loop = make_loop()
-    plant(loop, set(range(100)))
-    with pytest.raises(TrainingError, match="the gradient of mood, names, rating was not finite"):
+@pytest.mark.parametrize(("precision", "epochs", "allowed"), [("fp32", 2, 2), ("fp32", 12, 4), ("fp16", 12, 20), ("fp16", 60, 24)])
+def test_more_skipped_steps_than_a_share_stop_the_run(make_loop: Callable[..., Loop], precision: str, epochs: int, allowed: int) -> None:
+    loop = make_loop(precision, epochs=epochs, eval_every=10_000)
+    plant(loop, set(range(1, 10_000)))
+    with pytest.raises(
+        TrainingError, match=rf"the gradient was not finite, for the {allowed + 1}\. time \(at most {allowed} allowed\); lower train"
+    ):
         quiet(loop)
+    assert allowed in (2, 20, math.floor(0.05 * loop.steps))
+
+
+def test_loss_scaling_is_on_record(make_loop: Callable[..., Loop]) -> None:
+    """What it takes to draw it: the scale, halved by each overflow, and the updates skipped so far."""
+    loop = make_loop("fp16", epochs=3)
+    plant(loop, {2, 3, 7})
+    before: list[tuple[int, float]] = []
+    update = loop._update
+
+    def watched() -> None:
+        update()
+        before.append((loop.progress.skipped, loop.scaler.get_scale()))
+
+    loop._update = watched  # type: ignore[method-assign]
+    quiet(loop)
+    records = [record for record in loop.progress.history if record["kind"] == "train"]
+    assert [(record["skipped"], record["loss_scale"]) for record in records] == before
+    assert all(scale == 2.0**16 / 2**skipped for skipped, scale in before)
+    assert loop.progress.skipped >= 3
+    assert loop.progress.updates == loop.steps - loop.progress.skipped
+    assert f"the gradient was not finite in {loop.progress.skipped} step(s), which made no update" in loop.warnings()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_losses_are_computed_in_float32(make_loop: Callable[..., Loop], precision: str) -> None:
+    loop, seen = make_loop(precision), set()
+    for task in loop.model.tasks.values():
+
+        def loss(logits: Tensor, *rest: Any, plain: Callable[..., Tensor] = task.loss) -> Tensor:
+            found = plain(logits, *rest)
+            seen.add((logits.dtype, found.dtype, torch.is_autocast_enabled("cpu")))
+            return found
+
+        task.loss = loss  # type: ignore[method-assign]
+    (batch, *_) = loop._batches()
+    with loop.precision.autocast():
+        assert {logits.dtype for logits in loop.model(batch, loop.model.tasks).values()} == {loop.precision.dtype}
+    loop._step()
+    assert seen == {(torch.float32, torch.float32, False)}
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -322,6 +366,235 @@ def test_sixteen_bits_learn_as_well(make_loop: Callable[..., Loop], precision: s
     assert loop.progress.best_score == pytest.approx(full.progress.best_score, abs=0.15)
     # Under loss scaling too the norms that balance goes by are those of the true gradients.
     assert loop.balancer.norms() == pytest.approx(full.balancer.norms(), rel=0.3)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_on_micro_batches_is_kept_to(make_loop: Callable[..., Loop]) -> None:
+    whole, cut = make_loop(micro_batch_tokens=10_000), make_loop(micro_batch_tokens=40)
+    sizes = [batch.mask.numel() for batch in cut._batches()]
+    assert len(whole._batches()) < len(sizes)
+    assert max(sizes) <= 40
+    for loop in (whole, cut):
+        loop._step()
+    for (name, weight), other in zip(whole.model.named_parameters(), cut.model.parameters(), strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def shrink_memory(loop: Loop, size: int) -> list[int]:
+    """Let the encoder run out of memory above a size while it learns; the sizes that it is called with."""
+    encoder, sizes = loop.model.encoder, []
+    forward = encoder.forward
+
+    def limited(pieces: Tensor, *rest: Tensor) -> Tensor:
+        hidden: Tensor = forward(pieces, *rest)  # dropout has been drawn by the time that memory runs out
+        if encoder.training:
+            sizes.append(pieces.numel())
+            if pieces.numel() > size:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
+        return hidden
+
+    encoder.forward = limited  # type: ignore[method-assign]
+    return sizes
+
+
+@pytest.mark.parametrize("balancing", ["static", "gradient_norm"])
+def test_out_of_memory_cuts_the_step_smaller_and_changes_nothing(
+    make_loop: Callable[..., Loop], balancing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, plain = (make_loop(balancing=balancing, micro_batch_tokens=10_000) for _ in range(2))
+    sizes = shrink_memory(loop, 60)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            for each in (loop, plain):
+                each._step()
+                each.progress.step += 1
+    limit = loop.micro_limit
+    assert 15 < limit <= 60
+    assert sum(size > 60 for size in sizes) <= 3  # later steps do not try again
+    for (name, weight), other in zip(loop.model.named_parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-3, atol=1e-4, msg=name)
+    assert (loop.progress.tokens, loop.progress.rows, loop.progress.updates) == (plain.progress.tokens, plain.progress.rows, 3)
+    said = f"the memory of cpu ran out, so micro-batches were cut to {limit} pieces; the result is the same, and train.micro_batch_tokens"
+    assert [record.getMessage().startswith(said) for record in caplog.records] == [True]
+    assert [warning.startswith(said) for warning in loop.warnings()] == [True]
+    assert plain.warnings() == []
+
+
+def test_out_of_memory_draws_the_masks_of_the_smaller_cut(make_loop: Callable[..., Loop]) -> None:
+    """So that a run that was resumed, and need not try again, is the same run."""
+    loop, knowing = make_loop(encoder__dropout=0.5), make_loop(encoder__dropout=0.5)
+    shrink_memory(loop, 60)
+    loop._step()
+    knowing.micro_limit = loop.micro_limit
+    knowing._step()
+    assert all(torch.equal(a, b) for a, b in zip(loop.model.parameters(), knowing.model.parameters(), strict=True))
+
+
+def test_a_lost_loss_is_counted_once_where_memory_runs_out_too(make_loop: Callable[..., Loop]) -> None:
+    loop, clean = (make_loop(micro_batch_tokens=10_000) for _ in range(2))
+    poison(loop, "rating", {0})
+    sizes, enough = shrink_memory(loop, 60), shrink_memory(clean, 60)
+    loop._step()
+    clean._step()
+    assert (loop.progress.lost, loop.progress.updates) == ({"rating": 1}, 1)
+    # Made again without the lost task, the step is cut as it was found to fit.
+    assert [size for size in sizes if size > 60] == [size for size in enough if size > 60] != []
+
+
+def test_a_row_that_does_not_fit_by_itself_is_an_error(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop()
+    sizes = shrink_memory(loop, 2)
+    with pytest.raises(
+        TrainingError,
+        match=r"step 1 of \d+: the memory of cpu does not even suffice for one row at a time \(the longest has \d+ pieces\): "
+        r"lower encoder\.max_length \(32\).*\(CUDA out of memory\. Tried to allocate 2\.00 GiB\.\)$",
+    ):
+        loop._step()
+    assert len(sizes) < 12
+
+
+# --- stopping, and going on ---------------------------------------------------------------------------------------------
+
+
+def script(loop: Loop, scores: dict[str, list[float]]) -> None:
+    """Let the tasks have these scores, one a validation."""
+    names = {name: task.main_metric for name, task in loop.model.tasks.items()}
+    turns = iter(range(10_000))
+
+    def metrics() -> tuple[dict[str, dict[str, float]], list[str]]:
+        turn = next(turns)
+        return {name: {names[name]: found[min(turn, len(found) - 1)]} for name, found in scores.items()}, []
+
+    loop._metrics = metrics  # type: ignore[method-assign]
+
+
+SCORES = {"names": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6], "mood": [0.5, 0.4, 0.5, 0.9], "rating": [0.3, 0.4, 0.35, 0.3, 0.9]}
+
+
+def test_each_task_stops_by_itself_and_its_rows_are_spared(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop(epochs=50, patience=2, stop="each", eval_every=2)
+    script(loop, SCORES)
+    rows, begun = {}, loop._batches
+
+    def spy() -> Any:
+        batches = begun()
+        rows[loop.progress.step] = {task for batch in batches for task in batch.targets}
+        assert all(batch.targets for batch in batches)
+        return batches
+
+    loop._batches = spy  # type: ignore[method-assign]
+    quiet(loop)
+    # mood: best at the first validation (step 2), rating at the second, names at the sixth.
+    assert loop.progress.stopped_tasks == {"mood": 6, "rating": 8, "names": 16}
+    assert (loop.progress.stopped, loop.progress.step) == ("early", 16)
+    assert [rows[step] for step in (5, 6, 8, 15)] == [{"names", "mood", "rating"}, {"names", "rating"}, {"names"}, {"names"}]
+    means = [sum(found[min(turn, len(found) - 1)] for found in SCORES.values()) / 3 for turn in range(8)]
+    assert loop.progress.best_score == pytest.approx(max(means))
+
+
+def test_together_no_task_is_left_out(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop(epochs=50, patience=2, eval_every=2)
+    script(loop, {name: [*found[:3], 0.0] for name, found in SCORES.items()})
+    quiet(loop)
+    assert (loop.progress.stopped_tasks, loop.progress.stopped, loop.progress.step) == ({}, "early", 10)
+
+
+def test_a_task_without_a_score_does_not_keep_the_others_going(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop(epochs=50, patience=1, eval_every=2, stop="each")
+    script(loop, {"mood": [0.5], "rating": [0.5]})
+    quiet(loop)
+    assert (loop.progress.stopped_tasks, loop.progress.step) == ({"mood": 4, "rating": 4}, 4)
+
+
+def hinder_nothing(loop: Loop) -> None:
+    """As it is."""
+
+
+def hinder_overflows(loop: Loop) -> None:
+    plant(loop, {1, 5, 9})
+
+
+def hinder_memory(loop: Loop) -> None:
+    shrink_memory(loop, 60)
+
+
+def hinder_scores(loop: Loop) -> None:
+    """Scores by the step, not by the turn: a resumed run validates anew."""
+    names = {name: task.main_metric for name, task in loop.model.tasks.items()}
+    loop._metrics = lambda: (  # type: ignore[method-assign]
+        {task: {name: 1 / (1 + abs(loop.progress.step - best))} for (task, name), best in zip(names.items(), (12, 2, 6), strict=True)},
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "hinder"),
+    [
+        ({"optimizer": "adam", "schedule": "cosine", "layer_decay": 0.5, "freeze_layers": 1}, hinder_nothing),
+        ({"optimizer": "sgd", "learning_rate": 0.1, "schedule": "constant"}, hinder_nothing),
+        ({"optimizer": {"type": "sgdw", "momentum": 0.5}, "learning_rate": 0.1}, hinder_nothing),
+        ({"freeze_layers": 2}, hinder_nothing),
+        ({"precision": "fp16", "schedule": "cosine"}, hinder_overflows),
+        ({"micro_batch_tokens": 200}, hinder_memory),
+        ({"stop": "each", "patience": 2, "epochs": 4}, hinder_scores),
+    ],
+    ids=["adam", "sgd", "sgdw", "frozen", "fp16", "memory", "each"],
+)
+def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(
+    make_loop: Callable[..., Loop], options: dict[str, Any], hinder: Callable[[Loop], None]
+) -> None:
+    """From an early, a middle and a late step on, by a checkpoint that went through bytes."""
+
+    def made() -> Loop:
+        loop = make_loop(**{"encoder__dropout": 0.3, "eval_every": 2, "epochs": 1.5, **options})
+        hinder(loop)
+        return loop
+
+    def run(loop: Loop, saved: dict[int, bytes]) -> Loop:
+        def save(step: int, state: dict[str, Any]) -> None:
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            saved[step] = buffer.getvalue()
+
+        loop.run(save, lambda: False, lambda step, line: None)
+        return loop
+
+    saved: dict[int, bytes] = {}
+    whole = run(made(), saved)
+    assert len(saved) >= 3
+    checkpoints = [*saved.values()]
+    for content in (checkpoints[0], checkpoints[len(checkpoints) // 2], checkpoints[-1]):
+        resumed = made()
+        resumed.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+        run(resumed, {})
+        for (name, weight), other in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
+            assert torch.equal(weight, other), name
+        assert timeless(resumed) == timeless(whole)
+
+
+def timeless(loop: Loop) -> dict[str, Any]:
+    """Progress without the times."""
+    left_out = {"seconds", "validating", "recorded"}
+    found = {name: getattr(loop.progress, name) for name in loop.progress.__slots__ if name not in left_out}
+    return found | {"history": [{k: v for k, v in record.items() if k != "tokens_per_second"} for record in loop.progress.history]}
+
+
+def test_a_frozen_encoder_stays_as_it_was_and_heads_learn(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop(freeze_layers=2)
+    before = {name: tensor.clone() for name, tensor in loop.model.state_dict().items()}
+    quiet(loop)
+    assert all(torch.equal(tensor, before[name]) == name.startswith("encoder") for name, tensor in loop.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "sgdw"])
+def test_every_optimizer_learns(make_loop: Callable[..., Loop], name: str) -> None:
+    loop = make_loop(
+        epochs=12, optimizer=name, eval_every=1000, **({} if name == "adam" else {"learning_rate": 0.2, "head_learning_rate": 0.2})
+    )
+    quiet(loop)
+    assert loop.progress.best_score > 0.8
 
 
 def test_groups_of_the_optimizer(make_loop: Callable[..., Loop]) -> None:

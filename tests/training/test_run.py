@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from mtl.data import schema
 from mtl.errors import DataError, TrainingError
-from mtl.params import Params, Run
+from mtl.params import Encoder, Params, Run
 from mtl.tasks import Answer
 from mtl.tasks.regression import Regression
 from mtl.training.loop import _one_answer
@@ -81,6 +82,7 @@ def test_run_json_says_what_was_done(finished: Path) -> None:
     assert facts["rows"] == {"reviews": 80, "places": 40}
     assert facts["epochs"] == {"reviews": pytest.approx(2, abs=0.1), "places": pytest.approx(2, abs=0.1)}
     assert (facts["precision"], facts["threads"], facts["stopped"]) == ("fp32", 1, "end")
+    assert (facts["stopped_tasks"], facts["skipped"]) == ({}, 0)
     assert 0 < facts["best_step"] <= facts["steps"]
     assert 0 <= facts["padding_share"] < 0.3
     assert facts["parameters"] == sum(tensor.numel() for tensor in load_file(finished / "model.safetensors").values())
@@ -199,11 +201,13 @@ def test_a_head_that_says_one_thing_only_reaches_run_json_and_the_log(
         assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == shown
 
 
-def test_killed_at_many_points_it_ends_as_if_it_had_not_been(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
-    out = empty("killed")
+def test_killed_at_many_points_it_ends_as_if_it_had_not_been(project: Path, make_settings: Settings, empty: Maker) -> None:
+    finished, out = empty("finished"), empty("killed")
     script = Path(__file__).with_name("killed.py")
     points = ("4", "7", "write:1", "13", "end", "finish")
-    arguments = [make_settings().model_dump_json(), "joint-augmented-1", str(project), str(out), "", *points]
+    params = make_settings(schedule="cosine", layer_decay=0.5, freeze_layers=1, micro_batch_tokens=60, stop="each", patience=1)
+    assert run(params, "joint-augmented-1", project, finished)["stopped_tasks"]
+    arguments = [params.model_dump_json(), "joint-augmented-1", str(project), str(out), "", *points]
     done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
@@ -322,6 +326,59 @@ def test_what_the_data_lacks_is_said(project: Path, make_settings: Settings, emp
     assert "1 train rows, with 1 gold entities" in text
     assert "precision bf16 on a CPU" in text
     assert facts["precision"] == "bf16"
+
+
+def test_settings_that_do_nothing_of_use_are_named(project: Path, make_settings: Settings, empty: Maker) -> None:
+    facts = run(make_settings(epochs=0.5, precision="tf32", freeze_layers=1), "joint-plain-1", project, empty("out"))
+    assert facts["warnings"][:2] == [
+        "precision tf32 on a CPU has no effect: all is computed in fp32",
+        "train.freeze_layers 1: this encoder is trained from scratch, so they stay random",
+    ]
+    assert facts["precision"] == "tf32"
+    with pytest.raises(TrainingError, match=r"train\.freeze_layers is 3, but the encoder has 2 layers, embeddings included"):
+        run(make_settings(freeze_layers=3), "joint-plain-1", project, empty("out"))
+
+
+@pytest.mark.parametrize("encoder", ["fnn", "cnn", "rnn"])
+def test_empty_texts_and_classes_never_seen_do_no_harm(project: Path, make_settings: Settings, empty: Maker, encoder: str) -> None:
+    def odd(row: dict[str, Any]) -> dict[str, Any]:
+        number = int(row["id"].removeprefix("all-"))
+        if number % 10 == 0:
+            return row | {"tokens": [], "space_after": []}
+        return row | {"mood": "mixed"} if number % 10 == 1 and row["split"] != "train" else row
+
+    folder, out, settings = changed(project, empty("odd"), "reviews", odd), empty("out"), make_settings(epochs=1, micro_batch_tokens=16)
+    small = TypeAdapter(Encoder).validate_python({"type": encoder, "width": 16, "vocabulary": 300, "max_length": 32})
+    facts = run(settings.model_copy(update={"encoder": small}), "joint-plain-1", folder, out)
+    assert facts["warnings"][:2] == [f"mood: the {split} split has mixed, never seen in training" for split in ("validation", "test")]
+    assert history(out, "validation")[-1]["metrics"]["mood"]["accuracy"] < 1
+    assert all(tensor.isfinite().all() for tensor in load_file(out / "model.safetensors").values())
+
+
+def test_memory_that_runs_out_beside_a_step_is_an_error(
+    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(optimizer: Any, closure: Any = None) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.\nMore lines.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(
+        TrainingError, match=r"the memory of cpu does not suffice for model.*allocate 1\.00 GiB\.; choose a smaller encoder"
+    ):
+        run(make_settings(), "joint-plain-1", project, empty("out"))
+
+
+def test_a_model_that_cannot_be_written_is_written_by_the_next_call(
+    finished: Path, project: Path, make_settings: Settings, empty: Maker
+) -> None:
+    out = empty("full")
+    (out / ".model.safetensors.tmp").mkdir()  # nothing can be written under that name
+    with pytest.raises(TrainingError, match=r"full: the model cannot be written: .*make room and run again, training then goes on"):
+        run(make_settings(), "joint-augmented-1", project, out)
+    assert (out / "checkpoint").exists()
+    (out / ".model.safetensors.tmp").rmdir()
+    run(make_settings(), "joint-augmented-1", project, out)
+    assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("balancing", ["gradient_norm", "static", "gradnorm", "cagrad"])

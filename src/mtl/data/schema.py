@@ -120,9 +120,16 @@ class Writer:
         self._temporary = path.with_name(f".{path.name}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         # a dictionary, or the least and greatest value, says nothing where each row has a name of its own
-        texts = [".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES]
+        texts = [
+            ".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES
+        ]
         self._file = pq.ParquetWriter(
-            self._temporary, table_schema, compression="zstd", use_dictionary=texts, write_statistics=False, store_schema=False,
+            self._temporary,
+            table_schema,
+            compression="zstd",
+            use_dictionary=texts,
+            write_statistics=False,
+            store_schema=False,
             dictionary_pagesize_limit=DICTIONARY,
         )
         self._metadata = dict(table_schema.metadata or {})

@@ -1,7 +1,8 @@
 """Where to compute, and in which number format."""
 
 import resource
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ A CPU wants what fits its caches and pays little for one more; a GPU wants few a
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """A number format for the forward pass: ``fp32``, ``bf16``, or ``fp16``, which needs loss scaling."""
+    """A number format for the forward pass: ``fp32``, ``tf32``, ``bf16``, or ``fp16``, which needs loss scaling."""
 
     name: str
     device: torch.device
@@ -28,6 +29,24 @@ class Precision:
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward pass and losses."""
         return nullcontext() if self.dtype is None else torch.autocast(self.device.type, dtype=self.dtype)
+
+    @contextmanager
+    def float32_products(self) -> Iterator[None]:
+        """Within it, float32 products on a GPU are rounded to TF32 if that is the format, and not if it is another; afterwards all is as
+        before. torch by itself rounds convolutions and recurrent layers, but not matrix products.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        rounded = self.name == "tf32"
+        before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        torch.set_float32_matmul_precision("high" if rounded else "highest")
+        torch.backends.cudnn.allow_tf32 = rounded
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before[0])
+            torch.backends.cudnn.allow_tf32 = before[1]
 
     def scaler(self) -> torch.amp.GradScaler:
         """The one loss scaler of a run; it does nothing unless the format is fp16."""

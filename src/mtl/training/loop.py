@@ -8,6 +8,7 @@ Read ``Loop.run`` first; the methods stand in the order in which they are used.
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,14 +23,14 @@ from torch import Tensor, nn
 from mtl.errors import MtlError, TrainingError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
-from mtl.training import balancing
+from mtl.training import balancing, optimizers
 from mtl.training.batching import Rows, Shown, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import MICRO_BATCH, Precision
 from mtl.training.model import Model
-from mtl.training.predictor import answers
+from mtl.training.predictor import BATCH_TOKENS, answers
 from mtl.training.sampling import passes
-from mtl.training.schedule import warmup_linear
+from mtl.training.schedule import rate_factor
 
 RECORDS = 200
 """Training records in the history of a run, about."""
@@ -38,6 +39,7 @@ TRIALS = range(1, 4)
 MAX_LOST = 0.05
 """Share of a run's steps that may be lost to losses or gradients that are not finite."""
 
+LOG = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
 
 
@@ -88,6 +90,16 @@ class Progress:
     """``early`` or ``end`` once training is over."""
     lost: dict[str, int] = field(default_factory=dict)
     """Steps that a task was left out of because its loss was not finite."""
+    skipped: int = 0
+    """Steps without an update because the gradient was not finite."""
+    micro_limit: int = 0
+    """Padded size that micro-batches were cut down to where the device's memory ran out; 0 where it never did."""
+    bests: dict[str, float] = field(default_factory=dict)
+    """The best main metric of each task, under ``stop: each``."""
+    waits: dict[str, int] = field(default_factory=dict)
+    """Validations since each task's best one, under ``stop: each``."""
+    stopped_tasks: dict[str, int] = field(default_factory=dict)
+    """The step after which a task was left out because it had stopped improving."""
     tokens: int = 0
     padded: int = 0
     rows: int = 0
@@ -118,8 +130,12 @@ class Loop:
         self.best: Weights | None = None
         self.scaler = precision.scaler()
         self.balancer = balancing.build(settings.balancing, weights, _sources(data, model.tasks))
-        self.optimizer = _optimizer(model, settings, self.device)
+        optimizers.freeze(model.encoder, settings.freeze_layers)
+        self.optimizer = optimizers.build(model, settings, self.device)
         self.shared = [p for p in model.encoder.parameters() if p.requires_grad]
+        if not self.shared:
+            # Of a frozen encoder there is nothing to balance, and static leaves heads their plain gradient.
+            self.balancer = balancing.Static(settings.balancing, weights, {})
         # The plan is laid over the rows as written, of all data sets: augmented or not, alone or joint, every run of these settings
         # has the same number of steps. Only so does a comparison of two runs compare what it says it compares.
         self.lengths = data.train.lengths
@@ -129,8 +145,10 @@ class Loop:
         sizes = {int(group): int(planned[data.groups[data.planned] == group].sum()) for group in np.unique(data.groups[data.planned])}
         named = passes(settings.sampling, {data.datasets[group]: size for group, size in sizes.items()}, self.epoch_steps, self.steps)
         self.passes = None if named is None else {group: named[data.datasets[group]] for group in sizes}
-        self.micro_limit, self.micro_overhead = MICRO_BATCH[self.device.type]
+        limit, self.micro_overhead = MICRO_BATCH[self.device.type]
+        self.micro_limit = settings.micro_batch_tokens or limit
         self._epoch: tuple[int, list[Shown]] = (-1, [])
+        self._wanted = data.wanted
         self._last: tuple[str, float] = ("", 0.0)
 
     # --- the run ----------------------------------------------------------------------------------------------------
@@ -183,14 +201,14 @@ class Loop:
         torch.manual_seed(seed_of("step", self.seed, self.progress.step))
         batches = self._batches()
         tasks = {task for batch in batches for task in batch.targets}
-        while tasks and (broken := self._gradients(batches, tasks)):
+        while tasks and (broken := self._fitting_gradients(batches, tasks)):
             # A loss that is not finite poisons every gradient it meets, and 0 × inf hides which one it was. So the step is
             # done again without that task; this costs nothing where all is well.
             for task in sorted(broken):
                 self._lose(task)
             tasks -= broken
         if tasks:
-            self._update(tasks)
+            self._update()
         self.optimizer.zero_grad(set_to_none=True)
 
     def _batches(self, apart: bool | None = None) -> list[Batch]:
@@ -205,14 +223,15 @@ class Loop:
             self._epoch = (epoch, self._dealt(epoch))
         written, numbers = self._epoch[1][index]
         # Rows that no task of this run has a label for would be computed for nothing.
-        wanted = self.data.wanted[written]
+        wanted = self._wanted[written]
         written, numbers = written[wanted], numbers[wanted]
         rows = np.array([self._shown(*known) for known in zip(numbers.tolist(), written.tolist(), strict=True)], dtype=np.int64)
         groups = self.data.groups[written]
-        apart = self.balancer.measures(self.progress.step, ()) if apart is None else apart
+        apart = self._measures(()) if apart is None else apart
         parts = [rows[groups == group] for group in np.unique(groups)] if apart else [rows]
+        tasks = {name: task for name, task in self.model.tasks.items() if name not in self.progress.stopped_tasks}
         return [
-            labelled_batch(self.data.train, part[cut], self.model.tasks)
+            labelled_batch(self.data.train, part[cut], tasks)
             for part in parts
             for cut in micro_batches(self.lengths[part], self.micro_limit, self.micro_overhead)
         ]
@@ -229,13 +248,60 @@ class Loop:
         chosen = variant(self.seed, number, self.data.ids[row], len(variants), self.data.share)
         return int(row if chosen is None else variants[chosen])
 
-    def times_shown(self) -> Rows:
-        """How often each written row was dealt out so far, ``[n]``: the plan of the steps done, gone through once more."""
+    def times_shown(self, steps: int) -> Rows:
+        """How often each written row was dealt out in the first ``steps`` steps, ``[n]``: their plan, gone through once more."""
         times = np.zeros(len(self.data.ids), dtype=np.int64)
-        for epoch in range(-(-self.progress.step // self.epoch_steps)):
-            for rows, _ in self._dealt(epoch)[: self.progress.step - epoch * self.epoch_steps]:
+        for epoch in range(-(-steps // self.epoch_steps)):
+            for rows, _ in self._dealt(epoch)[: steps - epoch * self.epoch_steps]:
                 np.add.at(times, rows, 1)
         return times
+
+    # --- memory -----------------------------------------------------------------------------------------------------
+
+    def _fitting_gradients(self, batches: list[Batch], tasks: set[str]) -> set[str]:
+        """As ``_gradients``; where the device's memory runs out, again with smaller micro-batches, which take the place of ``batches``.
+
+        Raises:
+            TrainingError: a single row does not fit.
+        """
+        cut = False
+        while True:
+            try:
+                broken = self._gradients(batches, tasks)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).partition("\n")[0]
+            else:
+                if cut:
+                    LOG.warning("%s", self._memory_warning())
+                return broken
+            # Not in the handler above, whose traceback holds on to all that was computed so far.
+            self.optimizer.zero_grad(set_to_none=True)
+            self._halve(batches, reason)
+            cut = True
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            torch.manual_seed(seed_of("step", self.seed, self.progress.step))
+            batches[:] = self._batches()
+
+    def _halve(self, batches: Sequence[Batch], reason: str) -> None:
+        """Lower the limit on micro-batches to half of the largest one that can still be cut."""
+        sizes = [batch.mask.numel() for batch in batches if len(batch.mask) > 1]
+        if not sizes:
+            longest = max(batch.mask.shape[1] for batch in batches)
+            raise TrainingError(
+                f"step {self.progress.step + 1} of {self.steps}: the memory of {self.device} does not even suffice for one row at a time "
+                f"(the longest has {longest} pieces): lower encoder.max_length ({self.model.max_length}), raise train.freeze_layers "
+                f"({self.settings.freeze_layers}), set train.precision to bf16 or fp16 (now {self.precision.name}), "
+                f"or choose a smaller encoder ({reason})"
+            )
+        self.micro_limit = self.progress.micro_limit = max(sizes) // 2
+
+    def _memory_warning(self) -> str:
+        limit = self.progress.micro_limit
+        return (
+            f"the memory of {self.device} ran out, so micro-batches were cut to {limit} pieces; the result is the same, "
+            f"and train.micro_batch_tokens: {limit} spares the attempt"
+        )
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
@@ -243,7 +309,7 @@ class Loop:
         """Leave the step's balanced gradients in the parameters; or return the tasks whose loss is not finite."""
         began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        apart = self.balancer.measures(self.progress.step, tasks)
+        apart = self._measures(tasks)
         factors = self.balancer.factors()
         separate: dict[str, list[Tensor]] = {}
         losses, broken = self._backward(batches, tasks, None if apart else factors, separate)
@@ -331,6 +397,10 @@ class Loop:
                 if parameter.grad is not None:
                     parameter.grad.div_(factors[task])
 
+    def _measures(self, tasks: Iterable[str]) -> bool:
+        """Whether this step has a backward pass for each task; in a frozen encoder there is nothing to measure."""
+        return bool(self.shared) and self.balancer.measures(self.progress.step, tasks)
+
     # --- what it costs ----------------------------------------------------------------------------------------------
 
     def _trial(self) -> float:
@@ -375,12 +445,12 @@ class Loop:
 
     # --- update -----------------------------------------------------------------------------------------------------
 
-    def _update(self, tasks: set[str]) -> None:
+    def _update(self) -> None:
         """Clip and step; the schedule goes on only if the optimiser did."""
         # The order is fixed: all backward passes, then unscale once, then clip (a norm of scaled gradients means nothing), then step.
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        factor = warmup_linear(self.progress.updates, self.steps, self.settings.warmup)
+        factor = rate_factor(self.settings.schedule, self.progress.updates, self.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         finite = math.isfinite(float(norm))
@@ -391,21 +461,27 @@ class Loop:
         if finite:
             self.progress.updates += 1
         else:
-            self._lose("the gradient of " + ", ".join(sorted(tasks)))
+            self.progress.skipped += 1
+            self._check_lost("the gradient", self.progress.skipped)
 
-    def _lose(self, what: str) -> None:
-        """Count a step that a task, or all of them, had to be left out of.
+    def _lose(self, task: str) -> None:
+        """Count a step that a task had to be left out of."""
+        self.progress.lost[task] = self.progress.lost.get(task, 0) + 1
+        self._check_lost(task, self.progress.lost[task])
+
+    def _check_lost(self, what: str, lost: int) -> None:
+        """Stop where too many steps were lost.
 
         Raises:
-            TrainingError: there were too many.
+            TrainingError: there were.
         """
-        lost = self.progress.lost[what] = self.progress.lost.get(what, 0) + 1
         # The first few steps of fp16 are spent on finding a scale; in short runs a share would allow none.
         allowed = max(2 if not self.scaler.is_enabled() else 20, math.floor(MAX_LOST * self.steps))
         if lost > allowed or lost == self.steps:
+            instead = "" if self.precision.dtype is None else f" or use precision fp32 (now {self.precision.name})"
             raise TrainingError(
                 f"step {self.progress.step + 1} of {self.steps}: {what} was not finite, for the {lost}. time (at most {allowed} allowed); "
-                f"lower train.learning_rate ({self.settings.learning_rate:g}) or use precision fp32 (now {self.precision.name})"
+                f"lower train.learning_rate ({self.settings.learning_rate:g}){instead}"
             )
 
     # --- records ----------------------------------------------------------------------------------------------------
@@ -437,7 +513,7 @@ class Loop:
             "tokens_per_second": tokens / seconds if seconds > 0 else 0.0,
         }
         if self.scaler.is_enabled():
-            record["loss_scale"] = self.scaler.get_scale()
+            record |= {"loss_scale": self.scaler.get_scale(), "skipped": now.skipped}
         now.history.append(record)
         now.losses, now.recorded = {}, [float(now.tokens), now.seconds]
         return " ".join(f"{task} {loss:.3f}" for task, loss in losses.items()) + f" | {record['tokens_per_second']:.0f} tokens/s"
@@ -457,15 +533,37 @@ class Loop:
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
         else:
             now.waited += 1
-        if now.waited >= self.settings.patience:
+        if self._each_stopped(metrics) if self.settings.stop == "each" else now.waited >= self.settings.patience:
             now.stopped = "early"
         if now.step == self.steps:
             now.stopped = "end"
 
+    def _each_stopped(self, metrics: Mapping[str, Mapping[str, float]]) -> bool:
+        """Leave out the tasks that have stopped improving from here on; whether these are all that can be scored."""
+        now = self.progress
+        for name in [name for name in metrics if name not in now.stopped_tasks]:
+            score = metrics[name][self.model.tasks[name].main_metric]
+            now.waits[name] = 0 if score > now.bests.get(name, -math.inf) else now.waits[name] + 1
+            now.bests[name] = max(score, now.bests.get(name, score))
+            if now.waits[name] >= self.settings.patience:
+                now.stopped_tasks[name] = now.step
+        self._leave_out()
+        return bool(metrics) and metrics.keys() <= now.stopped_tasks.keys()
+
+    def _leave_out(self) -> None:
+        """Rows that teach none but stopped tasks would be computed for nothing."""
+        if self.progress.stopped_tasks:
+            labels = [self.data.train.labels[name] for name in self.model.tasks if name not in self.progress.stopped_tasks]
+            self._wanted = np.array([any(of[row] is not None for of in labels) for row in range(len(self.data.wanted))])
+
     def _metrics(self) -> tuple[dict[str, dict[str, float]], list[str]]:
         """Metrics by task on the rows that have its label; a task without such rows is left out. And what looks wrong."""
         corpus, metrics, warnings = self.data.validation, {}, []
-        found = answers(self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, precision=self.precision)
+        # A limit below the device's own is there because its memory is short.
+        size = min(BATCH_TOKENS, self.micro_limit) if self.micro_limit < MICRO_BATCH[self.device.type][0] else BATCH_TOKENS
+        found = answers(
+            self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, batch_tokens=size, precision=self.precision
+        )
         for name, task in self.model.tasks.items():
             pairs = [(to_text(label), answer) for label, answer in zip(corpus.labels[name], found[name], strict=True) if label is not None]
             if not pairs:
@@ -475,6 +573,15 @@ class Loop:
             if warning := _one_answer(name, given, gold):
                 warnings.append(warning)
         return metrics, warnings
+
+    def warnings(self) -> list[str]:
+        """What went wrong on the way, and what the best validation showed to be wrong."""
+        now = self.progress
+        found = [*now.warnings]
+        found += [f"{what} was not finite in {count} step(s), which were made without it" for what, count in sorted(now.lost.items())]
+        if now.skipped:
+            found.append(f"the gradient was not finite in {now.skipped} step(s), which made no update")
+        return [*found, self._memory_warning()] if now.micro_limit else found
 
     # --- checkpoint -------------------------------------------------------------------------------------------------
 
@@ -498,6 +605,8 @@ class Loop:
         self.scaler.load_state_dict(state["scaler"])
         self.balancer.load_state_dict(state["balancer"])
         self.progress = Progress(**json.loads(state["progress"]))
+        self.micro_limit = self.progress.micro_limit or self.micro_limit
+        self._leave_out()
         if state["best"] is not None:
             self.best = state["best"]
         elif self.progress.best_step:
@@ -508,19 +617,6 @@ def _sources(data: Data, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """The data sets whose written rows have a label of each task."""
     labels = {task: np.array([label is not None for label in data.train.labels[task][: len(data.ids)]], dtype=np.bool_) for task in tasks}
     return {task: tuple(np.unique(data.groups[known]).tolist()) for task, known in labels.items()}
-
-
-def _optimizer(model: Model, settings: Train, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019): heads learn at their own rate; biases, norms and other vectors do not decay."""
-    groups = []
-    for parameters, rate in ((model.encoder.parameters(), settings.learning_rate), (model.heads.parameters(), settings.head_learning_rate)):
-        learnt = [p for p in parameters if p.requires_grad]
-        for decays in (True, False):
-            chosen = [p for p in learnt if (p.ndim > 1) == decays]
-            decay = settings.weight_decay if decays else 0.0
-            groups.append({"params": chosen, "lr": rate, "initial_lr": rate, "weight_decay": decay})
-    # One kernel over all parameters instead of several passes over the memory of each: a third of the step's cost on a CPU.
-    return torch.optim.AdamW([group for group in groups if group["params"]], fused=device.type in ("cpu", "cuda"))
 
 
 def _mean(values: Sequence[float]) -> float:

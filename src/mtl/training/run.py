@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
 from mtl.errors import TrainingError
-from mtl.params import Params, Run
+from mtl.params import Params, Run, SmallEncoder
 from mtl.progress import note, progress_bar
 from mtl.tasks import TASKS, Label
 from mtl.training import checkpoint
@@ -74,15 +75,19 @@ def train(
     precision = choose_precision(params.train.precision, place)
     rows = _read(params, run, examples, shards)
     # What is drawn here must not depend on what ran before in this process, nor change what runs after it.
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _memory_errors(place):
         loop, warnings = _prepare(params, run, rows, encoder, precision)
         identity = _identity(params, run, loop, precision)
         warnings += _resume(loop, out / "checkpoint", identity)
-        with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
+        bar = progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress)
+        with precision.float32_products(), _stop_signals() as asked_to_stop, bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
             for warning in (*warnings, *loop.progress.warnings):
                 note(bar, f"{run.name}: warning: {warning}")
-    _write(params, run, rows, loop, warnings, out)
+    try:
+        _write(params, run, rows, loop, warnings, out)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
     checkpoint.remove(out / "checkpoint")
 
 
@@ -158,8 +163,13 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
 def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> list[str]:
     """What is odd about settings and data, though nothing forbids it."""
     found = []
-    if precision.dtype is not None and precision.device.type == "cpu":
-        found.append(f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32")
+    if precision.device.type == "cpu":
+        if precision.dtype is not None:
+            found.append(f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32")
+        if precision.name == "tf32":
+            found.append("precision tf32 on a CPU has no effect: all is computed in fp32")
+    if params.train.freeze_layers and isinstance(params.encoder, SmallEncoder):
+        found.append(f"train.freeze_layers {params.train.freeze_layers}: this encoder is trained from scratch, so they stay random")
     if run.data == "augmented":
         augmented = {rows.variants.groups[i] for i in range(len(rows.variants))}
         for i, name in enumerate(params.datasets):
@@ -248,6 +258,19 @@ def _resume(loop: Loop, folder: Path, identity: str) -> list[str]:
 
 
 @contextmanager
+def _memory_errors(place: torch.device) -> Iterator[None]:
+    """Name what to do where memory runs out beside the micro-batches of a step, of which the loop takes care."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(
+            f"the memory of {place} does not suffice for model, gradients and optimiser, or for a validation: {reason}; choose a smaller "
+            "encoder, train.freeze_layers, or train.optimizer sgd, or end the other programs on the device"
+        ) from None
+
+
+@contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and Ctrl-C into a flag, so that training ends between two steps; a second Ctrl-C ends it at once.
 
@@ -290,23 +313,23 @@ def _write(params: Params, run: Run, rows: Rows, loop: Loop, warnings: Sequence[
     used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
     save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
     write_atomically(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
-    facts = _facts(params, run, rows, loop, [*warnings, *loop.progress.warnings])
+    facts = _facts(params, run, rows, loop, [*warnings, *loop.warnings()])
     write_atomically(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def _shown(params: Params, run: Run, train: Texts, loop: Loop) -> dict[str, dict[str, dict[str, float]]]:
     """How often the rows of each data set and task were trained on: as written or as a variant, and in passes over all of them."""
-    times, groups = loop.times_shown(), loop.data.groups
-    masks: dict[str, dict[str, npt.NDArray[np.bool_]]] = {
-        "datasets": {name: loop.data.wanted & (groups == list(params.datasets).index(name)) for name in used_datasets(params, run.tasks)},
-        "tasks": {task: train.labelled([task]) for task in run.tasks},
-    }
+    now, groups = loop.progress, loop.data.groups
+    # A task that was left out at some step learnt from no row after it.
+    times = {task: loop.times_shown(now.stopped_tasks.get(task, now.step)) * train.labelled([task]) for task in run.tasks}
+    every, order = np.max(list(times.values()), axis=0), list(params.datasets)
+
+    def counts(times: npt.NDArray[np.int64], rows: npt.NDArray[np.bool_]) -> dict[str, float]:
+        return {"rows": int(times[rows].sum()), "passes": _mean(times[rows]), "coverage": _mean(times[rows] > 0)}
+
     return {
-        kind: {
-            name: {"rows": int(times[mask].sum()), "passes": _mean(times[mask]), "coverage": _mean(times[mask] > 0)}
-            for name, mask in named.items()
-        }
-        for kind, named in masks.items()
+        "datasets": {name: counts(every, loop.data.wanted & (groups == order.index(name))) for name in used_datasets(params, run.tasks)},
+        "tasks": {task: counts(times[task], train.labelled([task])) for task in run.tasks},
     }
 
 
@@ -318,7 +341,6 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
     """What run.json says of a finished run."""
     now, used, shown = loop.progress, used_datasets(params, run.tasks), _shown(params, run, rows.train, loop)
     groups = loop.data.groups[loop.data.wanted]
-    lost = [f"{what} was not finite in {count} step(s), which were made without it" for what, count in sorted(now.lost.items())]
     return {
         "run": run.name,
         "model": run.model,
@@ -329,6 +351,8 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "best_step": now.best_step,
         "best_score": now.best_score,
         "stopped": now.stopped,
+        "stopped_tasks": now.stopped_tasks,
+        "skipped": now.skipped,
         "epochs": {name: counts["passes"] for name, counts in shown["datasets"].items()},
         "shown": shown,
         "rows": {name: int((groups == list(params.datasets).index(name)).sum()) for name in used},
@@ -342,7 +366,7 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "device": torch.cuda.get_device_name(loop.device) if loop.device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "peak_memory_bytes": peak_memory(loop.device),
-        "warnings": warnings + lost,
+        "warnings": warnings,
         "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
     }

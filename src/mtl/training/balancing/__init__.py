@@ -15,7 +15,7 @@ from mtl.training.balancing.gradient_norm import GradientNorm
 from mtl.training.balancing.gradnorm import GradNorm
 from mtl.training.balancing.losses import DynamicWeightAverage, Uncertainty
 
-__all__ = ["BALANCERS", "Balancer", "build", "gramian", "pair"]
+__all__ = ["BALANCERS", "Balancer", "Static", "build", "gramian", "pair"]
 
 BALANCERS: dict[str, Callable[[Any, Mapping[str, float], Mapping[str, Hashable]], Balancer]] = {
     "static": Static,

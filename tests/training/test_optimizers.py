@@ -1,0 +1,183 @@
+"""Each optimiser makes the steps of its formula; layers learn at their own rate, or not at all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from mtl import encoders, params
+from mtl.encoders import Encoder
+from mtl.errors import TrainingError
+from mtl.params import Train
+from mtl.tasks.classification import Classification
+from mtl.training import optimizers
+from mtl.training.model import Model
+
+ROWS = [["The", "quick", "brown", "fox"], ["Angela", "Merkel", "visited", "Paris"], []]
+ENCODERS: dict[str, dict[str, Any]] = {
+    "transformer": {"type": "transformer", "source": {"url": "unused"}},
+    "fnn": {"type": "fnn", "width": 8, "layers": 2, "vocabulary": 300},
+    "cnn": {"type": "cnn", "width": 8, "layers": 2, "vocabulary": 300},
+    "rnn": {"type": "rnn", "width": 8, "layers": 2, "vocabulary": 300},
+}
+
+
+@pytest.fixture
+def make_model(tiny_bert: Path) -> Callable[[str], Model]:
+    """Makes a model with one head on an encoder of the type."""
+
+    def make(kind: str) -> Model:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            settings: Any = TypeAdapter(params.Encoder).validate_python({"max_length": 32, "dropout": 0.0, **ENCODERS[kind]})
+            encoder, tokenizer = encoders.build(settings, tiny_bert, ROWS)
+        return Model(encoder, tokenizer, {"mood": Classification(Classification.fit(["good", "bad"]))}, max_length=32, dropout=0.0)
+
+    return make
+
+
+def backward(model: Model) -> None:
+    """Gradients of something that every parameter has a part in."""
+    encoded = model.tokenizer.encode(ROWS[:1], 32)
+    pieces, shapes = (torch.from_numpy(array)[None].long() for array in (encoded.pieces, encoded.shapes))
+    mask = torch.ones_like(pieces, dtype=torch.bool)
+    model.heads["mood"](model.encoder.pool(model.encoder(pieces, mask, shapes), mask)).square().sum().backward()
+
+
+def settings(**train: Any) -> Train:
+    return Train.model_validate(train)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+Step = Callable[[Tensor, Tensor, dict[str, Any], int, float, float], Tensor]
+
+
+def adam(weight: Tensor, gradient: Tensor, memory: dict[str, Any], number: int, rate: float, decay: float) -> Tensor:
+    """Algorithm 1 of Kingma & Ba 2015, with betas .8 and .95; L2 in the gradient."""
+    gradient = gradient + decay * weight
+    memory["m"] = 0.8 * memory.get("m", 0) + 0.2 * gradient
+    memory["v"] = 0.95 * memory.get("v", 0) + 0.05 * gradient**2
+    mean, square = memory["m"] / (1 - 0.8**number), memory["v"] / (1 - 0.95**number)
+    return weight - rate * mean / (square.sqrt() + 1e-8)
+
+
+def adamw(weight: Tensor, gradient: Tensor, memory: dict[str, Any], number: int, rate: float, decay: float) -> Tensor:
+    """Algorithm 2 of Loshchilov & Hutter 2019; torch multiplies the decay by the rate."""
+    return adam(weight, gradient, memory, number, rate, 0.0) - rate * decay * weight
+
+
+def sgd(weight: Tensor, gradient: Tensor, memory: dict[str, Any], number: int, rate: float, decay: float) -> Tensor:
+    """Momentum .7; L2 in the gradient."""
+    memory["m"] = 0.7 * memory.get("m", 0) + gradient + decay * weight
+    return weight - rate * memory["m"]
+
+
+def sgdw(weight: Tensor, gradient: Tensor, memory: dict[str, Any], number: int, rate: float, decay: float) -> Tensor:
+    """Algorithm 1 of Loshchilov & Hutter 2019."""
+    return sgd(weight, gradient, memory, number, rate, 0.0) - rate * decay * weight
+
+
+@pytest.mark.parametrize(
+    ("rule", "optimizer"),
+    [
+        (adam, {"type": "adam", "betas": [0.8, 0.95]}),
+        (adamw, {"type": "adamw", "betas": [0.8, 0.95]}),
+        (sgd, {"type": "sgd", "momentum": 0.7}),
+        (sgdw, {"type": "sgdw", "momentum": 0.7}),
+    ],
+)
+def test_steps_are_those_of_the_formula(make_model: Callable[[str], Model], rule: Step, optimizer: dict[str, Any]) -> None:
+    model = make_model("fnn")
+    built = optimizers.build(model, settings(optimizer=optimizer, learning_rate=0.01, weight_decay=0.3), torch.device("cpu"))
+    for group in built.param_groups:
+        group["lr"] = 0.01
+    expected = {name: parameter.detach().clone().double() for name, parameter in model.named_parameters()}
+    memory: dict[str, dict[str, Any]] = {name: {} for name in expected}
+    for number in (1, 2, 3):
+        built.zero_grad()
+        backward(model)
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            decay = 0.3 if parameter.ndim > 1 else 0.0
+            expected[name] = rule(expected[name], parameter.grad.double(), memory[name], number, 0.01, decay)
+        built.step()
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(parameter.double(), expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
+def test_a_name_alone_takes_the_defaults_of_torch(make_model: Callable[[str], Model], name: str) -> None:
+    built = optimizers.build(make_model("fnn"), settings(optimizer=name), torch.device("cpu"))
+    if name.startswith("adam"):
+        assert built.defaults["betas"] == (0.9, 0.999)
+        assert type(built).__name__.lower() == name
+    else:
+        assert built.defaults["momentum"] == 0.9
+        assert (type(built) is optimizers.SGDW) == (name == "sgdw")
+    assert bool(built.defaults.get("fused")) == (name != "sgdw")
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "sgdw"])
+def test_a_step_that_the_loss_scaler_skips_changes_nothing(make_model: Callable[[str], Model], name: str) -> None:
+    model = make_model("fnn")
+    built = optimizers.build(model, settings(optimizer=name, weight_decay=0.5, learning_rate=0.1), torch.device("cpu"))
+    scaler = torch.amp.GradScaler("cpu")
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    for factor, changes in ((float("inf"), False), (1.0, True)):
+        built.zero_grad()
+        backward(model)
+        scaler.scale(torch.ones(()))  # sets the scale up
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            parameter.grad.mul_(factor).nan_to_num_(posinf=float("inf"))
+        scaler.unscale_(built)
+        scaler.step(built)
+        scaler.update()
+        same = [torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items()]
+        assert all(same) != changes
+    assert scaler.get_scale() == 2.0**15
+
+
+# --- rates ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_each_layer_learns_at_its_own_rate(make_model: Callable[[str], Model], kind: str) -> None:
+    model = make_model(kind)
+    built = optimizers.build(model, settings(layer_decay=0.5, learning_rate=0.1, head_learning_rate=0.7), torch.device("cpu"))
+    rates = {id(parameter): group["initial_lr"] for group in built.param_groups for parameter in group["params"]}
+    layers = model.encoder.layers()
+    assert len(layers) >= 3
+    for depth, layer in enumerate(reversed(layers)):
+        assert [rates.pop(id(parameter)) for parameter in layer] == pytest.approx([0.1 * 0.5**depth] * len(layer))
+    assert list(rates.values()) == [0.7, 0.7]
+    assert built.param_groups[0]["initial_lr"] == 0.1  # the one that the history shows
+
+
+def test_without_layer_decay_there_are_no_more_groups_than_it_takes(make_model: Callable[[str], Model]) -> None:
+    assert len(optimizers.build(make_model("transformer"), settings(), torch.device("cpu")).param_groups) == 4
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_frozen_layers_get_no_gradient(make_model: Callable[[str], Model], kind: str) -> None:
+    count = len(make_model(kind).encoder.layers())
+    for frozen in range(count + 1):
+        model = make_model(kind)
+        optimizers.freeze(model.encoder, frozen)
+        backward(model)
+        for number, layer in enumerate(model.encoder.layers()):
+            assert all((parameter.grad is None) == (number < frozen) for parameter in layer)
+        built = optimizers.build(model, settings(), torch.device("cpu"))
+        learnt = {id(parameter) for group in built.param_groups for parameter in group["params"]}
+        assert learnt == {id(parameter) for parameter in model.parameters() if parameter.grad is not None}
+
+
+def test_more_frozen_layers_than_there_are_is_an_error(make_model: Callable[[str], Model]) -> None:
+    encoder: Encoder = make_model("fnn").encoder
+    with pytest.raises(TrainingError, match=r"train\.freeze_layers is 4, but the encoder has 3 layers, embeddings included"):
+        optimizers.freeze(encoder, 4)
