@@ -299,8 +299,8 @@ class Loop:
     def _memory_warning(self) -> str:
         limit = self.progress.micro_limit
         return (
-            f"the memory of {self.device} ran out, so micro-batches were cut to {limit} pieces; the result is the same, "
-            f"and train.micro_batch_tokens: {limit} spares the attempt"
+            f"the memory of {self.device} ran out, so micro-batches were cut to {limit} pieces, which changes nothing but dropout masks; "
+            f"train.micro_batch_tokens: {limit} spares the attempt"
         )
 
     # --- gradients --------------------------------------------------------------------------------------------------
