@@ -123,6 +123,17 @@ def test_aggregated_gradients_are_combined_as_their_products_say(make_loop: Call
         torch.testing.assert_close(grad, expected, rtol=2e-3, atol=1e-5)
 
 
+def test_the_order_of_the_batches_does_not_matter(make_loop: Callable[..., Loop]) -> None:
+    factors = []
+    for turn in (1, -1):
+        loop = make_loop(balancing="pcgrad")
+        torch.manual_seed(3)
+        loop._gradients(loop._batches()[::turn], set(loop.model.tasks))
+        factors.append(loop.balancer.factors())
+    assert factors[0] == pytest.approx(factors[1], rel=1e-5)
+    assert factors[0] != pytest.approx(dict.fromkeys(loop.model.tasks, 1.0), rel=1e-3)  # there is something to order
+
+
 @pytest.mark.parametrize("balancing", BALANCING_TYPES)
 def test_a_loss_scale_changes_nothing(make_loop: Callable[..., Loop], balancing: str) -> None:
     plain, scaled = make_loop(balancing=balancing), make_loop(balancing=balancing)

@@ -72,8 +72,7 @@ class Balancer(ABC):
         self._norms, self._cosines = dict(state["norms"]), dict(state["cosines"])
 
     def _average(self, means: dict[str, float], key: str, value: float) -> None:
-        if math.isfinite(value):
-            means[key] = self.MOMENTUM * means.get(key, value) + (1 - self.MOMENTUM) * value
+        means[key] = self.MOMENTUM * means.get(key, value) + (1 - self.MOMENTUM) * value
 
 
 class Static(Balancer):
