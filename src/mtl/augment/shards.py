@@ -242,7 +242,7 @@ def _nearness(params: Params, raw: Path | None) -> Nearness:
 
 
 def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes) -> list[pa.ChunkedArray]:
-    """The reasons of variants of whole blocks; also of the empty ones, and of those equal to an original or an earlier one of their block."""
+    """The reasons of variants of whole blocks; also of empty ones and of those equal to an original or an earlier one of their block."""
     texts = [Lists.of(variants["tokens"]) for variants in made]
     reasons = [
         pc.if_else(pc.and_(variants["reason"].is_null(), pa.array(tokens.blank())), "empty", variants["reason"])
