@@ -229,6 +229,56 @@ def test_optional_keys_may_be_absent(project: Any) -> None:
     Page((project.data / "report.html").read_text())
 
 
+def test_what_balancing_and_half_precision_recorded_is_shown(project: Any) -> None:
+    history = project.data / "models" / "joint-augmented-1" / "history.jsonl"
+    records = [json.loads(line) for line in history.read_text().splitlines()]
+    for record in records:
+        record |= {"cosine": {"entities|sentiment": -0.25, "intensity|sentiment": 0.5}, "loss_scale": 1024.0, "skipped": 2}
+    history.write_text("".join(json.dumps(record) + "\n" for record in records))
+    about = project.data / "models" / "joint-augmented-1" / "run.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"balance_cost": 1.234, "skipped": 2, "precision": "fp16"}))
+    render(project.params, project.data, project.data)
+    page = Page((project.data / "report.html").read_text()).root
+    assert "lowest mean: entities · sentiment, −0.25" in page.text
+    assert "Balancing took 1.23 times the time of static weights for each token of run joint-augmented-1." in page.text
+    drawn = {figure.attributes["aria-label"] for figure in page.find(lambda element: element.tag == "svg" and "role" in element.attributes)}
+    assert {"Tokens per second", "Loss scale of fp16", "Skipped steps of fp16"} <= drawn
+
+
+def test_figures_of_what_was_not_recorded_are_left_out(page: Element) -> None:
+    assert not any(name in page.text for name in ("Loss scale of fp16", "Agreement of gradients", "Balancing took", "search over settings"))
+
+
+def test_a_search_is_shown_where_there_was_one(project: Any) -> None:
+    (project.data / "tune").mkdir()
+    trials = [{"number": i, "params": {"train.epochs": i}, "score": 0.5 + i / 10, "state": "COMPLETE"} for i in range(3)]
+    (project.data / "tune" / "summary.json").write_text(json.dumps({"trials": trials, "best": 2}))
+    render(project.params, project.data, project.data)
+    [section] = Page((project.data / "report.html").read_text()).root.find(lambda element: element.attributes.get("id") == "search")
+    assert "3 trials, 3 of them with a score on the validation split; the best reached 0.700." in section.text
+    assert "2 best" in section.text
+
+
+def test_sums_are_those_of_the_files(page: Element, finished: Any) -> None:
+    for name in ("examples/notes_entities.parquet", "shards/notes_sentiment-00001-of-00002.parquet", "models/joint-plain-1/run.json"):
+        assert hashlib.sha256((finished.data / name).read_bytes()).hexdigest() in page.text
+
+
+def test_every_kind_of_run_stands_in_the_matrix_with_its_interval(page: Element, comparisons: dict[str, Any]) -> None:
+    [matrix] = page.by_class("matrix")
+    for group in comparisons["groups"]:
+        assert f"{group['mean']:.3f} {group['low']:.3f} to {group['high']:.3f}" in matrix.text
+    assert len(matrix.find(lambda element: element.tag == "svg")) == len(comparisons["groups"])
+
+
+def test_without_a_script_all_wrong_answers_are_there(page: Element) -> None:
+    [table] = page.find(lambda element: element.attributes.get("id") == "wrong")
+    [form] = page.find(lambda element: element.attributes.get("id") == "filters")
+    assert "hidden" in form.attributes
+    assert not table.find(lambda element: "hidden" in element.attributes)
+    assert len(table.find(lambda element: "data-pairs" in element.attributes)) > 100
+
+
 def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[..., Any]) -> None:
     for name, experiment in {
         "one run": {"seeds": [1], "joint": ["plain"], "alone": []},

@@ -4,6 +4,7 @@ The file holds ``trials``, a list of ``{"number", "params": {dotted path: value}
 of one. Anything else in it is passed over.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ def results(summary: Json) -> Json | None:
 
 
 def _scored(trial: Json) -> bool:
-    return isinstance(trial.get("score"), int | float)
+    value = trial.get("score")
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _row(trial: Json, paths: Sequence[str], best: Any) -> Json:
