@@ -56,7 +56,8 @@ def train_run(params: Params, part: str, data: Path, out: Path) -> None:
     from mtl.training.run import train
 
     run, encoder = params.runs()[part], data / "raw" / ENCODER
-    if not (out / "run.json").exists():  # it is written last: what is left to do after a stop is the card
+    trained = (out / "run.json").exists() and not (out / "checkpoint").exists()  # then only the card was left to do when it was stopped
+    if not trained:
         train(params, run, data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
     write_card(params, run, data, out)
 

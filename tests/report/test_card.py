@@ -14,13 +14,13 @@ from tests.report.conftest import settings, write_examples, write_shards
 
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
+from mtl.jobs import train_run
 from mtl.params import Params
 from mtl.report.card import NAME, write_card
-from mtl.training.run import train
 
 
 class Trained:
-    """Two real, tiny models, with their cards."""
+    """A real, tiny model with its card."""
 
     def __init__(self, data: Path) -> None:
         train_settings = {"epochs": 0.5, "eval_every": 10}
@@ -32,8 +32,7 @@ class Trained:
         [self.run] = self.params.runs().values()
         self.folder = data / "models" / self.run.name
         self.folder.mkdir(parents=True)
-        train(self.params, self.run, data / "examples", data / "shards", None, self.folder)
-        write_card(self.params, self.run, data, self.folder)
+        train_run(self.params, self.run.name, data, self.folder)
         self.text = (self.folder / NAME).read_text()
 
 
@@ -86,6 +85,15 @@ def test_sums_and_settings_are_those_of_the_model(trained: Trained) -> None:
 def test_same_model_same_bytes(trained: Trained) -> None:
     write_card(trained.params, trained.run, trained.data, trained.folder)
     assert (trained.folder / NAME).read_text() == trained.text
+
+
+def test_a_job_that_was_stopped_before_the_card_does_not_train_again(trained: Trained) -> None:
+    before = (trained.folder / "run.json").stat().st_mtime_ns
+    (trained.folder / NAME).unlink()
+    train_run(trained.params, trained.run.name, trained.data, trained.folder)
+    assert (trained.folder / "run.json").stat().st_mtime_ns == before
+    assert (trained.folder / NAME).read_text() == trained.text
+    assert not (trained.folder / "checkpoint").exists()
 
 
 def test_a_model_without_test_rows_gets_a_card_too(trained: Trained, tmp_path: Path) -> None:
