@@ -13,18 +13,18 @@ NOT_WRITTEN = "none was stated"
 def sums(params: Params, inputs: Inputs) -> list[Json]:
     """Tables of (name, size in bytes, SHA-256). Sums of sources are those that the settings state and the download checked."""
     sources = [
-        {"name": source["url"], "size": None, "sum": source["sha256"] or NOT_WRITTEN}
+        {"name": source["url"], "sum": source["sha256"] or NOT_WRITTEN}
         for card in inputs.cards.values()
         for source in card.get("sources", {}).values()
     ]
     if isinstance(params.encoder, TransformerEncoder):
-        sources.append({"name": params.encoder.source.url, "size": None, "sum": params.encoder.source.sha256 or NOT_WRITTEN})
+        sources.append({"name": params.encoder.source.url, "sum": params.encoder.source.sha256 or NOT_WRITTEN})
     data = [*inputs.examples.values(), *(path for paths in inputs.shards.values() for path in paths)]
     models = [path for folder in inputs.models.values() for path in sorted(folder.glob("*")) if path.suffix in {".safetensors", ".json"}]
     return [
-        {"title": "Sources", "what": "address", "rows": sources},
-        {"title": "Data", "what": "file", "rows": list(_files(data))},
-        {"title": "Models", "what": "file", "rows": list(_files(models))},
+        {"title": "Sources", "what": "address", "sizes": False, "rows": sources},
+        {"title": "Data", "what": "file", "sizes": True, "rows": list(_files(data))},
+        {"title": "Models", "what": "file", "sizes": True, "rows": list(_files(models))},
     ]
 
 
