@@ -50,6 +50,13 @@ def test_nothing_overflows(browser: Chromium, url: str, width: int) -> None:
     assert browser.value("document.documentElement.scrollWidth") <= width
 
 
+def test_on_a_small_screen_wide_tables_fold(browser: Chromium, url: str) -> None:
+    browser.open(url, 400)
+    folded = "[...document.querySelectorAll('.scroll:has(> .stack)')].every(box => box.scrollWidth <= box.clientWidth)"
+    assert browser.value("document.querySelectorAll('.scroll > .stack').length") >= 4
+    assert browser.value(folded)
+
+
 def test_the_address_chooses_what_is_listed(browser: Chromium, url: str, finished: Any) -> None:
     browser.open(f"{url}#errors?task=sentiment&model=joint&gold=positive")
     expected = [row for row in wrong(finished.data, "sentiment") if row["gold"] == "positive"]
