@@ -13,7 +13,7 @@ from markupsafe import Markup
 from mtl import params as settings
 from mtl.evaluation.results import joint_run
 from mtl.params import Params
-from mtl.report import audit, datasets, errors, figures, findings, provenance, search, text
+from mtl.report import audit, datasets, errors, figures, findings, provenance, text, trials
 from mtl.report.inputs import Inputs, Json, load
 
 
@@ -99,7 +99,7 @@ def context(params: Params, inputs: Inputs) -> Json:
         "costs": _costs(inputs.runs),
         "cost_table": _cost_table(inputs.runs),
         "throughput": figures.throughput(inputs),
-        "search": search.results(inputs.search),
+        "search": trials.results(inputs.search),
         "warnings": datasets.warnings(params, inputs),
         "versions": _versions(inputs.runs),
         "sums": provenance.sums(params, inputs),

@@ -38,7 +38,8 @@ def results(summary: Json) -> Json | None:
 
 def _scored(trial: Json) -> bool:
     value = trial.get("score")
-    return isinstance(value, int | float) and math.isfinite(value)
+    ended = str(trial.get("state", "complete")).lower() == "complete"  # what was ended early has a score of its last validation at best
+    return ended and isinstance(value, int | float) and math.isfinite(value)
 
 
 def _row(trial: Json, paths: Sequence[str], best: Any) -> Json:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mtl.report.search import results
+from mtl.report.trials import results
 
 
 def trial(number: int, score: float | None, **more: Any) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def trial(number: int, score: float | None, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("best", [1, {"number": 1, "score": 0.8}])
 def test_the_best_trial_comes_first(best: Any) -> None:
-    found = results({"trials": [trial(0, 0.7), trial(1, 0.8), trial(2, None, state="PRUNED")], "best": best})
+    found = results({"trials": [trial(0, 0.7), trial(1, 0.8), trial(2, 0.9, state="PRUNED")], "best": best})
     assert found is not None
     assert [(row["number"], row["best"], row["score"], row["state"]) for row in found["rows"]] == [
         (1, True, "0.800", "complete"),
