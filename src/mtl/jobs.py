@@ -51,11 +51,15 @@ def _programs(method: AugmentMethod) -> list[str]:
 
 
 def train_run(params: Params, part: str, data: Path, out: Path) -> None:
-    """Train one run of the experiment."""
+    """Train one run of the experiment, and write its card."""
+    from mtl.report.card import write_card
     from mtl.training.run import train
 
-    encoder = data / "raw" / ENCODER
-    train(params, params.runs()[part], data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
+    run, encoder = params.runs()[part], data / "raw" / ENCODER
+    trained = (out / "run.json").exists() and not (out / "checkpoint").exists()  # then only the card was left to do when it was stopped
+    if not trained:
+        train(params, run, data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
+    write_card(params, run, data, out)
 
 
 def predict_run(params: Params, part: str, data: Path, out: Path) -> None:

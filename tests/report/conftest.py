@@ -14,6 +14,7 @@ from mtl.data.schema import schema, text_of, write
 from mtl.evaluation.predictions import SCHEMA
 from mtl.evaluation.results import evaluate
 from mtl.params import Params, Run, parse
+from mtl.tasks import to_text
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>&amp;\x00\x1b[31m\u202egnp'
 WORDS = ["the", "a", "quiet", "storm", "rolled", "over", "lovely", "awful", "hills", "and", "we", "saw", "nothing", "but", "grey", "rain"]
@@ -224,7 +225,8 @@ def write_predictions(params: Params, data: Path, run: Run, examples: dict[str, 
         for dataset in params.datasets_of(task):
             for row in sorted((row for row in examples[dataset] if row["split"] == "test"), key=lambda row: str(row["id"])):
                 gold, prediction = _answer(task, row, bool(draw.random() < share), draw)
-                text = text_of(row["tokens"], row["space_after"])
+                tagged = params.tasks[task].type == "token_classification"
+                text = to_text(row["tokens"]) if tagged else text_of(row["tokens"], row["space_after"])
                 rows.append(
                     {
                         "task": task,
@@ -233,7 +235,7 @@ def write_predictions(params: Params, data: Path, run: Run, examples: dict[str, 
                         "text": text,
                         "gold": gold,
                         "prediction": prediction,
-                        "confidence": 0.8,
+                        "confidence": round(float(draw.uniform(0.5, 1)), 3),
                     }
                 )
     (data / "predictions").mkdir(exist_ok=True)

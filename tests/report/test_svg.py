@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.report.svg import Series, Whisker, dumbbells, line_chart, mini_whisker, scatter, spaced, ticks, whiskers
+from mtl.report.svg import Series, Whisker, dumbbells, line_chart, scatter, spaced, ticks, whisker
 
 HOSTILE = '<b>"&\x00'
 
@@ -32,8 +32,8 @@ ROW = Whisker(HOSTILE, "same", 0.1, -0.1, 0.3, -0.2, 0.4)
 FIGURES = {
     "lines": line_chart(HOSTILE, LINES, "step", dots=True),
     "a flat line": line_chart("t", [Series("a", "task0", [(1, 0.0)])], "step", zero=True),
-    "whiskers": whiskers(HOSTILE, [ROW], zero=True),
-    "mini": mini_whisker(HOSTILE, ROW, 0.5),
+    "lines around zero": line_chart(HOSTILE, [Series("a", "task0", [(1, -0.2), (2, 0.3)])], "step"),
+    "whisker": whisker(HOSTILE, ROW, -0.5, 0.5),
     "dumbbells": dumbbells(HOSTILE, [(HOSTILE, "n = 3", {"joint": 0.3, "alone": 0.9})], {"joint": "a", "alone": "b"}),
     "scatter": scatter(HOSTILE, [(0, 0.1), (1, 2)], "gold", "prediction"),
 }
@@ -45,6 +45,12 @@ def test_figures_are_well_formed_whatever_their_names_are(name: str) -> None:
     assert root.get("role") == "img"
     assert root.get("aria-label")
     assert "nan" not in FIGURES[name]
+
+
+@pytest.mark.parametrize(("low", "high", "marks"), [(-0.5, 0.5, 1), (0.1, 0.5, 0)])
+def test_zero_is_marked_where_it_is_on_the_scale(low: float, high: float, marks: int) -> None:
+    root = ElementTree.fromstring(whisker("t", ROW, low, high))
+    assert sum(line.get("class") == "zero" for line in root.iter("line")) == marks
 
 
 def test_nothing_to_draw_is_said() -> None:

@@ -22,6 +22,7 @@ from mtl.report import text
         (text.duration(61), "1 min 01 s"),
         (text.duration(3660), "1 h 01 min"),
         (text.size(900 * 2**20), "900 MiB"),
+        (text.size(3 * 2**10), "3 KiB"),
         (text.listed(["a"]), "a"),
         (text.listed(["a", "b", "c"]), "a, b and c"),
         (text.short("a" * 20, 5), "aaaa…"),

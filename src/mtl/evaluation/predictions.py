@@ -41,15 +41,19 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
         DataError: a canonical table is missing or lacks a label, or a task has no test row.
         ModelError: the model folder is incomplete or damaged.
     """
+    temporary = out / f".{run.name}.parquet.tmp"
+    pq.write_table(pa.Table.from_pylist(predict(params, run, model, examples), schema=SCHEMA), temporary, compression="zstd")
+    temporary.replace(out / f"{run.name}.parquet")
+
+
+def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[str, Any]]:
+    """The rows of the predictions file, by task, data set and id; raises as ``predict_run`` does."""
     rows = gather(params, run.tasks, examples)
     predictor = Predictor.load(model)
     answers = [
         answer for dataset in params.datasets for answer in _answers(predictor, params, [row for row in rows if row.dataset == dataset])
     ]
-    answers.sort(key=lambda answer: (answer["task"], answer["dataset"], answer["id"]))
-    temporary = out / f".{run.name}.parquet.tmp"
-    pq.write_table(pa.Table.from_pylist(answers, schema=SCHEMA), temporary, compression="zstd")
-    temporary.replace(out / f"{run.name}.parquet")
+    return sorted(answers, key=lambda answer: (answer["task"], answer["dataset"], answer["id"]))
 
 
 def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:

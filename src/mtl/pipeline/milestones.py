@@ -114,7 +114,7 @@ def _evaluate(params: Params) -> Iterator[Part]:
 
 
 def _report(params: Params) -> Iterator[Part]:
-    reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*/run.json", "models/*/history.jsonl")
+    reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*")
     yield Part("all", "report", reads, params.model_dump(mode="json"))
 
 
@@ -134,7 +134,7 @@ MILESTONES: dict[str, Milestone] = {
     "train": Milestone(
         "train_run",
         "models",
-        ("encoders", "tasks", "training", "data/schema.py"),
+        ("encoders", "tasks", "training", "data/schema.py", "evaluation/bootstrap.py", "evaluation/predictions.py", "report/card.py"),
         ("download", "prepare", "augment"),
         ("datasets", "tasks", "augment", "encoder", "train", "experiment"),
         _train,

@@ -9,7 +9,7 @@ from mtl.params import Params
 from mtl.report.findings import group_name, group_style, metric_name
 from mtl.report.inputs import Inputs, Json, read_rows
 from mtl.report.svg import Point, Series, dumbbells, line_chart, scatter
-from mtl.report.text import percent, score
+from mtl.report.text import percent, score, signed
 
 BINS = 60
 """Points of a curve, at most; more would be noise at this size."""
@@ -83,6 +83,55 @@ def _by_task(records: Sequence[Json], key: str, inputs: Inputs) -> list[Series]:
         points = [(float(record["step"]), float(record[key][task])) for record in records if task in record.get(key, {})]
         lines.append(Series(task, f"task{i % 6}", thinned(points)))
     return [line for line in lines if line.points]
+
+
+def cosines(inputs: Inputs, run: str) -> Json | None:
+    """The cosine between the encoder gradients of each pair of tasks, where the run sampled it."""
+    found: dict[str, list[Point]] = {}
+    for record in inputs.histories[run]:
+        for pair, value in record.get("cosine", {}).items():
+            found.setdefault(pair.replace("|", " · "), []).append((float(record["step"]), float(value)))
+    if not found:
+        return None
+    lines = [Series(pair, f"task{i % 6}", thinned(points)) for i, (pair, points) in enumerate(found.items())]
+    means = {pair: sum(value for _, value in points) / len(points) for pair, points in found.items()}
+    least = min(means, key=lambda pair: means[pair])
+    told = f"above 0 two tasks pull one way, below 0 against each other; lowest mean: {least}, {signed(means[least], 2)}"
+    return {
+        "title": "Agreement of gradients",
+        "finding": told,
+        "figure": line_chart(f"Cosine between gradients of tasks, run {run}", lines, "step"),
+        "keys": [(line.name, line.style, signed(means[line.name], 2)) for line in lines],
+    }
+
+
+def balance_cost(run: Json) -> str | None:
+    """What a step costs beside a plain one, where that was timed."""
+    cost = run.get("balance_cost")
+    if not isinstance(cost, int | float):
+        return None
+    return f"Balancing took {cost:.2f} times the time of static weights for each token of run {run.get('run', '')}."
+
+
+def throughput(inputs: Inputs) -> list[Json]:
+    """Tokens per second of all runs; and, of runs in fp16, the loss scale and the steps that were skipped."""
+    measures: list[tuple[str, str, str, bool]] = [
+        ("tokens_per_second", "Tokens per second", "over each stretch between two records", True),
+        ("loss_scale", "Loss scale of fp16", "halved at each overflow, doubled after a long stretch without one", False),
+        ("skipped", "Skipped steps of fp16", "steps so far whose gradients overflowed, which made no update", True),
+    ]
+    found = []
+    for key, title, told, zero in measures:
+        lines = [_measured(inputs, name, run, key) for name, run in inputs.comparisons["runs"].items()]
+        lines = [line for line in lines if line.points]
+        if lines:
+            found.append({"title": title, "finding": told, "figure": line_chart(title, lines, "step", zero=zero)})
+    return found
+
+
+def _measured(inputs: Inputs, name: str, run: Json, key: str) -> Series:
+    points = [(float(record["step"]), float(record[key])) for record in inputs.histories[name] if record.get(key) is not None]
+    return Series(group_name(run), group_style(run), thinned(points))
 
 
 def shares(records: Iterable[Json], tasks: Sequence[str]) -> list[Json]:

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mtl.report.inputs import Json
-from mtl.report.svg import Whisker, mini_whisker, whiskers
+from mtl.report.svg import Whisker, span, whisker
 from mtl.report.text import listed, percent, score, signed
 
 SIGNS = {"gained": "▲", "lost": "▼", "no difference shown": "●"}
@@ -107,16 +107,13 @@ def overall(comparisons: Json) -> list[str]:
 
 def cards(comparisons: Json) -> list[Json]:
     """A card for each task: its score in the joint run, and what brought it there."""
-    claims = headline_claims(comparisons)
-    ends = [abs(item[end]) for item in claims for end in ("low", "high", "corrected_low", "corrected_high")]
-    reach = max([0.01, *ends]) * 1.08
+    claims = _drawn(headline_claims(comparisons))
     return [
-        _card(task, about, comparisons, [item for item in claims if item["task"] == task], reach)
-        for task, about in comparisons["tasks"].items()
+        _card(task, about, comparisons, [item for item in claims if item["task"] == task]) for task, about in comparisons["tasks"].items()
     ]
 
 
-def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json], reach: float) -> Json:
+def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json]) -> Json:
     wanted = (task, "joint", comparisons["headline"])
     group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == wanted)
     return {
@@ -125,43 +122,61 @@ def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json], rea
         "score": score(group["mean"]),
         "interval": f"{score(group['low'])} to {score(group['high'])}",
         "rows": about["rows"],
-        "claims": [
-            {**item, "figure": mini_whisker(f"{item['aspect']}: {item['amount']}", _difference(item, ""), reach)} for item in claims
-        ],
+        "claims": claims,
     }
 
 
-def _difference(item: Json, name: str) -> Whisker:
+def _drawn(claims: Sequence[Json]) -> list[Json]:
+    """Claims with a figure each, all on one scale around zero."""
+    reach = max([0.01, *(abs(item[end]) for item in claims for end in ("low", "high", "corrected_low", "corrected_high"))]) * 1.08
+    return [
+        {**item, "figure": whisker(f"{item['aspect']}: {item['amount']}", _difference(item), -reach, reach), "reach": reach}
+        for item in claims
+    ]
+
+
+def _difference(item: Json) -> Whisker:
     """A difference as a row of a figure."""
-    note = signed(item["difference"])
     ends = item["low"], item["high"], item["corrected_low"], item["corrected_high"]
-    return Whisker(name, STYLES[item["verdict"]], item["difference"], *ends, note=note)
+    return Whisker("", STYLES[item["verdict"]], item["difference"], *ends)
 
 
-def matrix(comparisons: Json) -> list[Json]:
-    """For each task a figure of the scores of all kinds of runs, on one axis."""
-    found = []
-    for task, about in comparisons["tasks"].items():
-        groups = [group for group in comparisons["groups"] if group["task"] == task]
-        best = max(groups, key=lambda group: float(group["mean"]))
-        rows = [Whisker(group_name(group), group_style(group), group["mean"], group["low"], group["high"]) for group in groups]
-        title = f"{task}: {metric_name(about['metric'])}"
-        overlap = ", but all intervals overlap" if all(group["high"] >= best["low"] for group in groups) else ""
-        told = f"highest: {group_name(best)}{overlap}"
-        found.append({"title": title, "finding": told if len(groups) > 1 else "one run", "figure": whiskers(title, rows)})
-    return found
+def matrix(comparisons: Json) -> Json:
+    """The experiment as a table: kinds of run down, tasks across; the scores of a task are drawn on one scale."""
+    kinds = dict.fromkeys((group["model"], group["data"]) for group in comparisons["groups"])
+    groups = {(group["task"], group["model"], group["data"]): group for group in comparisons["groups"]}
+    tasks = {
+        task: _column(about, [group for group in comparisons["groups"] if group["task"] == task])
+        for task, about in comparisons["tasks"].items()
+    }
+    rows = [
+        {
+            "name": f"{model}, {data}",
+            "style": f"{model} {data}",
+            "cells": [
+                _cell(groups[task, model, data], column) if (task, model, data) in groups else None for task, column in tasks.items()
+            ],
+        }
+        for model, data in kinds
+    ]
+    return {"tasks": [{"task": task, **column} for task, column in tasks.items()], "rows": rows}
 
 
-def differences(comparisons: Json) -> list[Json]:
-    """For each aspect a figure of all its differences around zero."""
-    found = []
-    for kind, aspect in ASPECTS.items():
-        items = [item for item in comparisons["comparisons"] if item["kind"] == kind]
-        if items:
-            several = len({item["within"] for item in items}) > 1
-            rows = [_difference(item, f"{item['task']} ({item['within'][:5]})" if several else item["task"]) for item in items]
-            found.append({"title": aspect, "finding": _sentence(aspect, items), "figure": whiskers(aspect, rows, zero=True)})
-    return found
+def _column(about: Json, groups: Sequence[Json]) -> Json:
+    low, high = span(group[end] for group in groups for end in ("low", "high"))
+    return {"metric": metric_name(about["metric"]), "low": low, "high": high, "best": max(group["mean"] for group in groups)}
+
+
+def _cell(group: Json, column: Json) -> Json:
+    row = Whisker(group_name(group), group_style(group), group["mean"], group["low"], group["high"])
+    title = f"{group['task']}, {group_name(group)}: {score(group['mean'])}"
+    return {
+        "score": score(group["mean"]),
+        "interval": f"{score(group['low'])} to {score(group['high'])}",
+        "sd": group["sd"],
+        "highest": group["mean"] == column["best"],
+        "figure": whisker(title, row, column["low"], column["high"]),
+    }
 
 
 def group_name(group: Json) -> str:
@@ -226,5 +241,5 @@ def legend(comparisons: Json) -> Markup:
 
 
 def all_claims(comparisons: Json) -> list[dict[str, Any]]:
-    """Every comparison as words."""
-    return [claim(item) for item in comparisons["comparisons"]]
+    """Every comparison as words and a figure."""
+    return _drawn([claim(item) for item in comparisons["comparisons"]])

@@ -34,6 +34,10 @@ class Inputs:
     examples: dict[str, Path]
     shards: dict[str, list[Path]]
     predictions: dict[str, Path]
+    models: dict[str, Path]
+    """Model folders by run."""
+    search: Json
+    """Summary of a search over settings; empty where there was none."""
 
 
 def load(params: Params, data: Path) -> Inputs:
@@ -57,6 +61,8 @@ def load(params: Params, data: Path) -> Inputs:
         rejected={name: [read_rejected(path) for path in paths] for name, paths in shards.items()},
         examples={name: existing(data / "examples" / f"{name}.parquet") for name in params.datasets},
         shards=shards,
+        models={run: data / "models" / run for run in runs},
+        search=read_json(summary) if (summary := data / "tune" / "summary.json").exists() else {},
         predictions={run: existing(data / "predictions" / f"{run}.parquet") for run in runs},
     )
 

@@ -1,15 +1,19 @@
 """Renders the report: reads the data folder, fills the template, writes one self-contained file."""
 
+import base64
+import hashlib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from mtl import params as settings
 from mtl.evaluation.results import joint_run
 from mtl.params import Params
-from mtl.report import audit, datasets, figures, findings, text
+from mtl.report import audit, datasets, errors, figures, findings, provenance, text, trials
 from mtl.report.inputs import Inputs, Json, load
 
 
@@ -33,7 +37,14 @@ def render(params: Params, data: Path, out: Path) -> None:
 
 def template() -> Template:
     """The page's template: everything is escaped, unseen characters are shown, and an unknown name is an error."""
-    environment = Environment(autoescape=True, finalize=text.visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FunctionLoader(_read),
+        autoescape=True,
+        finalize=text.visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "score": text.score,
         "signed": text.signed,
@@ -43,7 +54,7 @@ def template() -> Template:
         "size": text.size,
     }
     environment.globals["bar"] = figures.stacked
-    return environment.from_string(_read("page.html"))
+    return environment.get_template("page.html")
 
 
 def _read(name: str) -> str:
@@ -55,9 +66,12 @@ def context(params: Params, inputs: Inputs) -> Json:
     comparisons = inputs.comparisons
     joint = joint_run(params).name
     audits = audit.audit(params, inputs)
+    script = _read("errors.js")
     return {
         "title": params.report.title,
         "style": Markup(_read("style.css")),
+        "script": Markup(script),
+        "script_sum": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         "comparisons": comparisons,
         "lead": findings.lead(comparisons),
         "overall": findings.overall(comparisons),
@@ -65,27 +79,61 @@ def context(params: Params, inputs: Inputs) -> Json:
         "claims": findings.all_claims(comparisons),
         "legend": findings.legend(comparisons),
         "matrix": findings.matrix(comparisons),
-        "differences": findings.differences(comparisons),
         "metric_tables": findings.metric_tables(comparisons),
         "balance": findings.balance(comparisons),
         "balance_run": joint,
         "balance_curves": figures.balance_curves(inputs, joint) if len(params.tasks) > 1 else [],
+        "cosines": figures.cosines(inputs, joint),
+        "balance_cost": figures.balance_cost(inputs.runs[joint]),
         "shares": figures.shares(inputs.histories[joint], list(params.tasks)) if len(params.tasks) > 1 else [],
         "loss_curves": figures.loss_curves(inputs),
         "score_curves": figures.score_curves(inputs),
         "confusions": figures.confusions(params, inputs),
         "types": figures.types(params, inputs),
         "scatters": figures.scatters(params, inputs),
+        "errors": errors.browser(params, inputs),
         "audits": audits,
         "audit_finding": audit.finding(audits),
         "datasets": datasets.data_cards(params, inputs),
-        "runs": inputs.runs,
+        "runs": list(inputs.runs),
         "costs": _costs(inputs.runs),
+        "cost_table": _cost_table(inputs.runs),
+        "throughput": figures.throughput(inputs),
+        "search": trials.results(inputs.search),
         "warnings": datasets.warnings(params, inputs),
         "versions": _versions(inputs.runs),
+        "sums": provenance.sums(params, inputs),
         "settings": settings.dump(params),
         "tasks": list(params.tasks),
     }
+
+
+COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "steps": ("steps", text.whole),
+    "best at": ("best_step", text.whole),
+    "ended": ("stopped", str),
+    "time": ("seconds", text.duration),
+    "tokens/s": ("tokens_per_second", text.whole),
+    "padding": ("padding_share", lambda share: text.percent(share, 1)),
+    "memory": ("peak_memory_bytes", text.size),
+    "parameters": ("parameters", text.whole),
+    "precision": ("precision", str),
+    "skipped": ("skipped", text.whole),
+    "device": ("device", str),
+    "threads": ("threads", text.whole),
+}
+"""Columns of the table of costs: the key in ``run.json`` and how it is shown."""
+
+
+def _cost_table(runs: dict[str, Json]) -> Json:
+    """A column for each measure that any run recorded."""
+    columns = {name: column for name, column in COSTS.items() if any(run.get(column[0]) is not None for run in runs.values())}
+    rows = [(name, [_cell(run.get(key), told) for key, told in columns.values()]) for name, run in runs.items()]
+    return {"columns": [(name, "" if told is str else "number") for name, (_, told) in columns.items()], "rows": rows}
+
+
+def _cell(value: Any, told: Callable[[Any], str]) -> str:
+    return "–" if value is None else told(value)
 
 
 def _costs(runs: dict[str, Json]) -> str:

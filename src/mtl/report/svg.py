@@ -34,7 +34,6 @@ class Whisker(NamedTuple):
     high: float
     wide_low: float | None = None
     wide_high: float | None = None
-    note: str = ""
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -75,16 +74,21 @@ def frame(title: str, height: float, parts: Iterable[str], width: float = WIDTH)
 def line_chart(
     title: str, series: Sequence[Series], x_label: str, *, height: float = 210, dots: bool = False, zero: bool = False
 ) -> Markup:
-    """Lines with their names at their ends. Lines of equal name (seeds) are named once; ``zero`` starts the axis at 0."""
+    """Lines with their names at their ends. Lines of equal name (seeds) are named once; ``zero`` starts the axis at 0.
+
+    Where values lie on both sides of 0, a line marks it.
+    """
     points = [point for line in series for point in line.points]
     if not points:
         return empty(title)
     left, right, top, bottom = 42, 236, 10, height - 34
     low, high = span(y for _, y in points)
     low = 0.0 if zero else low
+    crossed = min(b for _, b in points) < 0 < high
     x = scale(*span((x for x, _ in points), 0.0), left, right)
     y = scale(low, high, bottom, top)
     parts = [*_grid_y(ticks(low, high), y, left, right), *_axis_x(ticks(*span((x for x, _ in points), 0.0)), x, bottom, x_label, right)]
+    parts += [_line(left, y(0), right, y(0), "zero")] if crossed else []
     for line in series:
         place = [(x(a), y(b)) for a, b in line.points]
         parts.append(_polyline(line, place))
@@ -102,31 +106,13 @@ def line_chart(
     return frame(title, height, parts)
 
 
-def whiskers(title: str, rows: Sequence[Whisker], *, zero: bool = False, width: float = WIDTH) -> Markup:
-    """A row for each dot and its interval: name on the left, value on the right."""
-    if not rows:
-        return empty(title)
-    left, right, pitch, top = 118, width - 62, 26, 8
-    bottom = top + pitch * len(rows)
-    ends = [end for row in rows for end in (row.low, row.high, row.wide_low, row.wide_high) if end is not None]
-    low, high = span([*ends, 0.0] if zero else ends)
-    x = scale(low, high, left, right)
-    parts = _axis_x(ticks(low, high), x, bottom, "", right, top)
-    parts += [_line(x(0), top, x(0), bottom, "zero")] if zero else []
-    for i, row in enumerate(rows):
-        middle = top + pitch * (i + 0.5)
-        parts += [text(short(row.name), left - 8, middle + 4, "name end"), *_whisker(row, x, middle)]
-        parts.append(text(row.note or score(row.value), right + 8, middle + 4, f"value {row.style}"))
-    return frame(title, bottom + 22, parts, width)
-
-
-def mini_whisker(title: str, row: Whisker, reach: float) -> Markup:
-    """One difference around a line at zero, from ``-reach`` to ``reach``."""
+def whisker(title: str, row: Whisker, low: float, high: float) -> Markup:
+    """One dot and its interval on a line from ``low`` to ``high``; zero, where it is inside, is marked."""
     width, height = 260, 26
-    x = scale(-reach, reach, 6, width - 6)
+    x = scale(low, high, 6, width - 6)
     middle = height / 2
-    parts = [_line(6, middle, width - 6, middle, "grid"), _line(x(0), 1, x(0), height - 1, "zero"), *_whisker(row, x, middle)]
-    return frame(title, height, parts, width)
+    parts = [_line(6, middle, width - 6, middle, "grid"), *([_line(x(0), 1, x(0), height - 1, "zero")] if low < 0 < high else [])]
+    return frame(title, height, [*parts, *_whisker(row, x, middle)], width)
 
 
 def dumbbells(title: str, rows: Sequence[tuple[str, str, dict[str, float]]], styles: dict[str, str]) -> Markup:

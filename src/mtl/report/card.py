@@ -1,0 +1,218 @@
+"""A model's card: ``README.md`` in its folder, in the form of the Hugging Face hub (YAML front matter, then text).
+
+It is written when the model is, and tells what is known for good by then: tasks, data, settings, versions, sums, and the scores of this one
+run on the test split. How runs compare is for the report.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from mtl.errors import DataError
+from mtl.evaluation.bootstrap import draws, interval, resample
+from mtl.evaluation.predictions import predict
+from mtl.params import Params, Run, TransformerEncoder
+from mtl.tasks import TASKS
+
+NAME = "README.md"
+RESAMPLES, CONFIDENCE = 1000, 0.95
+"""The defaults of ``evaluate``. Its settings are not asked: they may change after a model was trained."""
+LICENSE = "unknown"
+"""It depends on encoder and data, of which only the user knows the terms."""
+HUB_TASKS = {
+    "classification": "text-classification",
+    "regression": "text-classification",  # the hub's name for any head on the whole text
+    "token_classification": "token-classification",
+}
+HUB_METRICS = {"macro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
+"""Metrics whose name on the hub is another one."""
+
+
+class Score(NamedTuple):
+    """A metric of a task on the test split, with the interval of the bootstrap over rows."""
+
+    task: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+def write_card(params: Params, run: Run, data: Path, folder: Path) -> None:
+    """Score a trained model on the test split and write its card. Same model and data, same bytes.
+
+    Args:
+        data: the data folder, with examples and, for an augmented run, shards.
+        folder: the model folder, which gets the card.
+
+    Raises:
+        ModelError: the model folder is incomplete or damaged.
+    """
+    content = card(params, run, data, folder, scores(params, run, data / "examples", folder))
+    temporary = folder / f".{NAME}.tmp"
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(folder / NAME)
+
+
+def scores(params: Params, run: Run, examples: Path, folder: Path) -> list[Score]:
+    """All metrics on the test split, the main one of each task first; none if a task has no test row, which ``predict`` will refuse."""
+    try:
+        rows = predict(params, run, folder, examples)
+    except DataError:
+        return []
+    return [score for task in run.tasks for score in _scores(params, task, [row for row in rows if row["task"] == task])]
+
+
+def _scores(params: Params, task: str, rows: Sequence[Mapping[str, str]]) -> Iterator[Score]:
+    kind = params.tasks[task].type
+    gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
+    drawn = draws(kind, gold, prediction, resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES))
+    values = TASKS[kind].metrics(gold, prediction)
+    for metric in sorted(values, key=lambda name: name != TASKS[kind].main_metric):
+        yield Score(task, metric, values[metric], *interval(drawn[metric], CONFIDENCE), len(rows))
+
+
+def card(params: Params, run: Run, data: Path, folder: Path, found: Sequence[Score]) -> str:
+    """The whole text."""
+    about, config = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
+    used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in run.tasks)]
+    parts = [
+        f"---\n{front_matter(params, run, used, found)}\n---",
+        f"# {run.name}",
+        _summary(params, run),
+        "## Tasks",
+        _table(["task", "type", "answers"], [_task(name, task) for name, task in config["tasks"].items()]),
+        "## Scores",
+        _scores_told(run, found),
+        "## Data",
+        _table(["data set", "source", "sha256"], _sources(params, used)),
+        _augmented(params, run),
+        "## Training",
+        _table(["", ""], [[name, str(about[key])] for name, key in TOLD.items() if about.get(key) is not None]),
+        f"```json\n{json.dumps({'tasks': _own(params, run), **config['params']}, indent=1)}\n```",
+        "## Versions",
+        _table(["package", "version"], [[name, str(version)] for name, version in about.get("versions", {}).items()]),
+        "## Sums",
+        _table(["file", "sha256"], [[_code(name), _code(total)] for name, total in _sums(run, used, data, folder)]),
+        "## Use",
+        USE,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+TOLD = {"steps": "steps", "best step": "best_step", "precision": "precision", "device": "device", "parameters": "parameters"}
+"""Rows of the table of training: what of ``run.json`` does not depend on the speed of a machine."""
+
+USE = """New texts, one a line, are answered by `python -m mtl predict --model FOLDER texts.txt`. Weights are safetensors, the rest is JSON.
+
+The licence above is `unknown`: before you pass the model on, look up the terms of the encoder and of the data, and put yours there."""
+
+
+def front_matter(params: Params, run: Run, used: Sequence[str], found: Sequence[Score]) -> str:
+    """The YAML that the hub reads."""
+    kinds = [params.tasks[task].type for task in run.tasks]
+    results = [_result(params, score) for score in found]
+    data = ModelCardData(
+        license=LICENSE,
+        library_name="mtl",
+        pipeline_tag=HUB_TASKS[kinds[0]],
+        tags=list(dict.fromkeys([*(["multi-task-learning"] if len(kinds) > 1 else []), *(HUB_TASKS[kind] for kind in kinds)])),
+        datasets=list(used),
+        metrics=list(dict.fromkeys(HUB_METRICS.get(score.metric, score.metric) for score in found)) or None,
+        model_name=run.name if results else None,
+        eval_results=results or None,
+    )
+    return str(data.to_yaml())
+
+
+def _result(params: Params, score: Score) -> EvalResult:
+    names = params.datasets_of(score.task)
+    return EvalResult(
+        task_type=HUB_TASKS[params.tasks[score.task].type],
+        task_name=score.task,
+        dataset_type="-".join(names),
+        dataset_name=" and ".join(names),
+        dataset_config=params.tasks[score.task].label,  # without it the hub merges tasks of one type and data set
+        dataset_split="test",
+        metric_type=HUB_METRICS.get(score.metric, score.metric),
+        metric_name=f"{score.metric} ({CONFIDENCE:.0%} interval {score.low:.4f} to {score.high:.4f})",
+        metric_value=round(score.value, 4) + 0.0,
+    )
+
+
+def _summary(params: Params, run: Run) -> str:
+    heads = f"a head for each of {len(run.tasks)} tasks, trained jointly" if len(run.tasks) > 1 else f"a head for the task {run.tasks[0]}"
+    told = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
+    if isinstance(params.encoder, TransformerEncoder):
+        told += f" The encoder was pretrained: {_code(params.encoder.source.url)}."
+    return told
+
+
+def _own(params: Params, run: Run) -> dict[str, Any]:
+    """The settings of the run's tasks."""
+    return {task: params.tasks[task].model_dump(mode="json") for task in run.tasks}
+
+
+def _task(name: str, task: Mapping[str, Any]) -> list[str]:
+    """Its name, its type, and what it can answer, by its state in the model's own settings."""
+    return [name, task["type"].replace("_", " "), _answers(task["state"])]
+
+
+def _answers(state: Mapping[str, Any]) -> str:
+    if "classes" in state:
+        return ", ".join(_code(name) for name in state["classes"])
+    if "tags" in state:
+        return "entities: " + ", ".join(_code(name) for name in dict.fromkeys(tag[2:] for tag in state["tags"] if tag != "O"))
+    return f"a number; in training {state['mean']:.2f} on average, standard deviation {state['std']:.2f}"
+
+
+def _scores_told(run: Run, found: Sequence[Score]) -> str:
+    if not found:
+        return "None: the test split carries no label of some task."
+    rows = [[score.task, score.metric, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}", str(score.rows)] for score in found]
+    note = (
+        f"On the test split; intervals: {CONFIDENCE:.0%}, percentile bootstrap over rows, {RESAMPLES} resamples. It is one run, of seed "
+        f"{run.seed}: the luck of training is not in the intervals. How it compares with other runs: `comparisons.json` and the report."
+    )
+    return _table(["task", "metric", "score", "interval", "rows"], rows) + "\n\n" + note
+
+
+def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:
+    return [
+        [name if part == "all" else f"{name}, {part}", _code(source.url), _code(source.sha256 or "not stated")]
+        for name in used
+        for part, source in params.datasets[name].sources.items()
+    ]
+
+
+def _augmented(params: Params, run: Run) -> str:
+    if run.data != "augmented":
+        return ""
+    methods = ", ".join(_code(name) for name in params.augment.methods)
+    return f"A row was replaced by one of its variants with probability {params.augment.share:g}. Methods: {methods or 'none'}."
+
+
+def _sums(run: Run, used: Sequence[str], data: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """Of the model's files and of the tables that it was trained on."""
+    files = [folder / name for name in ("model.safetensors", "config.json", "tokenizer.json")]
+    files += [data / "examples" / f"{name}.parquet" for name in used]
+    files += sorted((data / "shards").glob("*.parquet")) if run.data == "augmented" else []
+    for path in files:
+        with path.open("rb") as file:
+            yield path.name, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _code(text: str) -> str:
+    """Text as code in a cell of a table, whatever it holds."""
+    fence = "``" if "`" in text else "`"
+    pad = " " if "`" in text else ""
+    return f"{fence}{pad}{' '.join(text.split())}{pad}{fence}".replace("|", "\\|")

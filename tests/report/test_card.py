@@ -1,0 +1,109 @@
+"""A model's card: the hub's own parser reads it, and its figures and sums are those of the model."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import ModelCard
+from ruamel.yaml import YAML
+from tests.report.conftest import settings, write_examples, write_shards
+
+from mtl.evaluation.predictions import predict_run
+from mtl.evaluation.results import evaluate
+from mtl.jobs import train_run
+from mtl.params import Params
+from mtl.report.card import NAME, write_card
+
+
+class Trained:
+    """A real, tiny model with its card."""
+
+    def __init__(self, data: Path) -> None:
+        train_settings = {"epochs": 0.5, "eval_every": 10}
+        encoder = {"type": "fnn", "width": 8}
+        self.params: Params = settings(train=train_settings, encoder=encoder, evaluate={}, experiment={"joint": ["augmented"], "alone": []})
+        self.data = data
+        for dataset in self.params.datasets:
+            write_shards(data, dataset, write_examples(data, dataset))
+        [self.run] = self.params.runs().values()
+        self.folder = data / "models" / self.run.name
+        self.folder.mkdir(parents=True)
+        train_run(self.params, self.run.name, data, self.folder)
+        self.text = (self.folder / NAME).read_text()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return Trained(tmp_path_factory.mktemp("trained") / "data")
+
+
+def front(text: str) -> Any:
+    _, content, _ = text.split("---\n", 2)
+    return YAML(typ="safe", pure=True).load(content)
+
+
+def test_the_front_matter_holds_what_the_hub_asks_for(trained: Trained) -> None:
+    found = front(trained.text)
+    assert found["license"] == "unknown"
+    assert found["datasets"] == ["notes_sentiment", "notes_entities"]
+    assert found["tags"] == ["multi-task-learning", "token-classification", "text-classification"]
+    assert found["metrics"][:2] == ["f1", "precision"]
+    [model] = found["model-index"]
+    assert model["name"] == "joint-augmented-1"
+    assert [result["task"]["name"] for result in model["results"]] == ["entities", "sentiment", "intensity"]
+
+
+def test_the_hub_reads_the_scores_that_evaluate_writes(trained: Trained) -> None:
+    for name in ("predictions", "results"):
+        (trained.data / name).mkdir()
+    predict_run(trained.params, trained.run, trained.folder, trained.data / "examples", trained.data / "predictions")
+    evaluate(trained.params, trained.data / "models", trained.data / "predictions", trained.data / "results")
+    tasks = json.loads((trained.data / "results" / "comparisons.json").read_text())["runs"][trained.run.name]["tasks"]
+    results = ModelCard(trained.text).data.eval_results
+    assert results
+    expected = {(task, name): metric for task, content in tasks.items() for name, metric in content["metrics"].items()}
+    assert len(results) == len(expected)
+    for result in results:
+        metric = expected[result.task_name, str(result.metric_name).split()[0]]
+        assert result.metric_value == pytest.approx(metric["value"], abs=5.1e-5)
+        assert f"interval {metric['low']:.4f} to {metric['high']:.4f}" in str(result.metric_name)
+        assert f"| {metric['value']:.4f} | {metric['low']:.4f} to {metric['high']:.4f} | 80 |" in trained.text
+
+
+def test_sums_and_settings_are_those_of_the_model(trained: Trained) -> None:
+    for path in (trained.folder / "model.safetensors", trained.data / "examples" / "notes_entities.parquet"):
+        assert f"| `{path.name}` | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" in trained.text
+    assert "`https://example.org/notes.tsv`" in trained.text
+    assert '"width": 8' in trained.text
+    assert "Methods: `synonym`, `back_translate`." in trained.text
+
+
+def test_same_model_same_bytes(trained: Trained) -> None:
+    write_card(trained.params, trained.run, trained.data, trained.folder)
+    assert (trained.folder / NAME).read_text() == trained.text
+
+
+def test_a_job_that_was_stopped_before_the_card_does_not_train_again(trained: Trained) -> None:
+    before = (trained.folder / "run.json").stat().st_mtime_ns
+    (trained.folder / NAME).unlink()
+    train_run(trained.params, trained.run.name, trained.data, trained.folder)
+    assert (trained.folder / "run.json").stat().st_mtime_ns == before
+    assert (trained.folder / NAME).read_text() == trained.text
+    assert not (trained.folder / "checkpoint").exists()
+
+
+def test_a_model_without_test_rows_gets_a_card_too(trained: Trained, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(trained.data, data)
+    for path in (data / "examples").glob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.slice(0, 120), path)
+    folder = data / "models" / trained.run.name
+    write_card(trained.params, trained.run, data, folder)
+    text = (folder / NAME).read_text()
+    assert "None: the test split carries no label of some task." in text
+    assert "model-index" not in front(text)
