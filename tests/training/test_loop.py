@@ -589,7 +589,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(
 
 def timeless(loop: Loop) -> dict[str, Any]:
     """Progress without the times."""
-    left_out = {"seconds", "validating", "recorded"}
+    left_out = {"seconds", "validating", "recorded", "spent"}
     found = {name: getattr(loop.progress, name) for name in loop.progress.__slots__ if name not in left_out}
     return found | {"history": [{k: v for k, v in record.items() if k != "tokens_per_second"} for record in loop.progress.history]}
 
