@@ -515,8 +515,8 @@ class Experiment(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
     """With several, intervals and verdicts cover the luck of training too; five show much more than two."""
     sizes: tuple[Size, ...] = ("all",)
-    """Such as ``[50, 150, 500, all]``, for a learning curve: labelled train rows of each data set, drawn by the run's seed, the smaller parts
-    within the larger ones. Validation and test stay whole."""
+    """Such as ``[50, 150, 500, all]``, for a learning curve: labelled train rows of each data set, drawn by the run's seed, smaller parts
+    within larger ones. Validation and test stay whole."""
     joint: Annotated[tuple[Literal["augmented", "plain"], ...], Field(min_length=1)] = ("augmented", "plain")
     alone: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
 

@@ -64,6 +64,8 @@ class Data:
     validation: Corpus
     validation_tokens: Sequence[int]
     """Tokens of each validation row."""
+    counted: Rows | None = None
+    """The written rows by whose pieces the number of steps is reckoned, where these are not ``planned``."""
 
 
 @dataclass(slots=True)
@@ -118,7 +120,8 @@ class Loop:
         self.lengths = data.train.lengths
         planned = self.lengths[data.planned]
         self.epoch_steps = steps_per_epoch(planned, settings.batch_tokens)
-        self.steps = total_steps(planned, settings.batch_tokens, settings.epochs)
+        counted = planned if data.counted is None else self.lengths[data.counted]
+        self.steps = total_steps(counted, settings.batch_tokens, settings.epochs)
         self.micro_limit, self.micro_overhead = MICRO_BATCH[self.device.type]
         self._epoch: tuple[int, list[Rows]] = (-1, [])
 
