@@ -1,5 +1,6 @@
 """Renders the report: reads the data folder, fills the template, writes one self-contained file."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from markupsafe import Markup
 from mtl import params as settings
 from mtl.evaluation.results import joint_run
 from mtl.params import Params
-from mtl.report import audit, datasets, figures, findings, text
+from mtl.report import audit, datasets, evidence, figures, findings, text
 from mtl.report.inputs import Inputs, Json, load
 
 
@@ -50,9 +51,10 @@ def _read(name: str) -> str:
     return resources.files("mtl.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def context(params: Params, inputs: Inputs) -> Json:
+def context(params: Params, everything: Inputs) -> Json:
     """Everything that the template shows, section by section."""
-    comparisons = inputs.comparisons
+    comparisons = evidence.of_whole(everything.comparisons)
+    inputs = replace(everything, comparisons=comparisons)
     joint = joint_run(params).name
     audits = audit.audit(params, inputs)
     return {
@@ -62,7 +64,10 @@ def context(params: Params, inputs: Inputs) -> Json:
         "lead": findings.lead(comparisons),
         "overall": findings.overall(comparisons),
         "cards": findings.cards(comparisons),
-        "claims": findings.all_claims(comparisons),
+        "claims": findings.all_claims(everything.comparisons),
+        "budget": evidence.budget(everything),
+        "settings_table": evidence.settings_table(everything.comparisons),
+        "learning_curves": evidence.learning_curves(params, everything),
         "legend": findings.legend(comparisons),
         "matrix": findings.matrix(comparisons),
         "differences": findings.differences(comparisons),
