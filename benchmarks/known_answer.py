@@ -3,10 +3,11 @@
     python benchmarks/known_answer.py --results known_answer.csv
     python benchmarks/known_answer.py --results known_answer.csv --table
 
-A text is a handful of made words, and each word has a hidden class. In both pairs, task ``few`` has few labelled texts, labelled by which
-class prevails. In the pair ``related``, task ``many`` has many texts of the same words with the same hidden classes (its labels have
-other names, and a head of their own), so that joint training must show a gain of ``few``. In the pair ``unrelated``, its words and classes are
-others, and nothing that is learnt of them tells anything of ``few``: a verdict other than "no difference shown" on either task is a false claim.
+A text is a handful of made words, and each word has a hidden class. In both pairs, task ``few`` has few labelled texts, labelled by
+which class prevails. In the pair ``related``, task ``many`` has many texts of the same words with the same hidden classes (its labels
+have other names, and a head of their own), so that joint training must show a gain of ``few``. In the pair ``unrelated``, its words
+and classes are others, and nothing that is learnt of them tells anything of ``few``: a verdict other than "no difference shown" on
+either task is a false claim.
 
 A replication draws data and seeds anew, and trains, predicts and compares by the functions that the workflow uses. Its runs are compared
 with all of their seeds and also with fewer. Each finished comparison is a line of the results; what is there already is skipped.
@@ -85,18 +86,18 @@ def write(pair: str, replication: int, folder: Path) -> None:
         schema.write(table, folder / f"{name}.parquet")
 
 
-def settings(seeds: Sequence[int], train: dict[str, Any]) -> Params:
+def settings(seeds: Sequence[int]) -> Params:
     """A small network, and each task joint and alone."""
     dataset = {"source": {"url": "made"}, "reader": {"format": "jsonl"}, "labels": {"label": {"kind": "class", "column": "label"}}}
     split = {"train": 0.5, "validation": 0.25, "test": 0.25}
     return mtl.params.parse(
         {
             "seed": 1,
-            "datasets": dict.fromkeys(SIZES, {**dataset, "split": split}),
+            "datasets": {name: {**dataset, "split": split} for name in SIZES},
             "tasks": {name: {"type": "classification", "label": "label", "datasets": [name]} for name in SIZES},
             "augment": {},
             "encoder": {"type": "fnn", "width": 32, "window": 0, "layers": 1, "vocabulary": 2_000, "max_length": 32},
-            "train": {"epochs": 8, "batch_tokens": 512, "learning_rate": 5e-3, "head_learning_rate": 5e-3, "patience": 100, **train},
+            "train": {"epochs": 6, "batch_tokens": 1024, "learning_rate": 0.01, "head_learning_rate": 0.01, "patience": 100},
             "experiment": {"seeds": list(seeds), "joint": ["plain"], "alone": ["plain"]},
             "evaluate": {"resamples": 1000},
             "report": {},
@@ -107,9 +108,9 @@ def settings(seeds: Sequence[int], train: dict[str, Any]) -> Params:
 # --- a replication ----------------------------------------------------------------------------------------------------
 
 
-def replicate(pair: str, replication: int, seeds: int, train: dict[str, Any]) -> list[Result]:
+def replicate(pair: str, replication: int, seeds: int) -> list[Result]:
     """Make the data, train all runs, and compare them with 1, 2, … up to all of their seeds."""
-    params = settings([1000 * replication + seed for seed in range(seeds)], train)
+    params = settings([1000 * replication + seed for seed in range(seeds)])
     with TemporaryDirectory(prefix="known_answer-") as name:
         examples, models, predictions, results = folders = [Path(name, part) for part in ("examples", "models", "predictions", "results")]
         for folder in folders:
@@ -180,9 +181,8 @@ def table(results: Iterable[Result]) -> str:
         verdicts = Counter(result.verdict for result in found)
         means = (np.mean([getattr(result, key) for result in found]) for key in ("alone", "difference"))
         counts = (verdicts[verdict] for verdict in ("gained", "lost", "no difference shown"))
-        lines.append(
-            f"| {pair} | {seeds} | {task} | {len(found)} | {' | '.join(f'{mean:.3f}' for mean in means)} | {' | '.join(map(str, counts))} |"
-        )
+        cells = [pair, seeds, task, len(found), *(f"{mean:.3f}" for mean in means), *counts]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     for seeds in sorted({result.seeds for result in results}):
         unrelated = [result for result in results if (result.pair, result.seeds) == ("unrelated", seeds)]
         false = {result.replication for result in unrelated if result.verdict != "no difference shown"}
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = {(result.pair, result.replication) for result in read(options.results)}
     todo = [(pair, number) for number in range(options.replications) for pair in PAIRS if (pair, number) not in done]
     for pair, number in [] if options.table else todo:
-        append(replicate(pair, number, options.seeds, {}), options.results)
+        append(replicate(pair, number, options.seeds), options.results)
     print(table(read(options.results)))
     return 0
 
