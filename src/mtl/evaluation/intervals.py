@@ -7,9 +7,9 @@ training and its interplay with the rows, shows in the spread of the seeds' valu
     half width² = t² · s² / seeds + z² · covariance
 
 Readers and cases are told apart in this way where diagnostic tests are compared (Obuchowski & Rockette 1995). That each part is
-multiplied by the quantile of its own (t with seeds - 1 degrees of freedom, z of the normal distribution) is Banerjee's (1961) rule: the
-interval holds at least as often as it says, for any ratio of the parts. Resampling few seeds does not: with two or three of them a
-percentile interval is far too narrow.
+multiplied by the quantile of its own (t with seeds - 1 degrees of freedom, z of the normal distribution) is Banerjee's (1960) rule: for
+normally distributed parts of any ratio the interval holds at least as often as it says. To resample few seeds does not do: the
+percentile interval of two or three is far too narrow.
 """
 
 import math
