@@ -10,7 +10,7 @@ and classes are others, and nothing that is learnt of them tells anything of ``f
 either task is a false claim.
 
 A replication draws data and seeds anew, and trains, predicts and compares by the functions that the workflow uses. Its runs are compared
-with all of their seeds and also with fewer. Each finished comparison is a line of the results; what is there already is skipped.
+over all of their seeds and also over fewer. Each finished comparison is a line of the results; what is there already is skipped.
 """
 
 import argparse
@@ -108,18 +108,16 @@ def settings(seeds: Sequence[int]) -> Params:
 # --- a replication ----------------------------------------------------------------------------------------------------
 
 
-def replicate(pair: str, replication: int, seeds: int) -> list[Result]:
-    """Make the data, train all runs, and compare them with 1, 2, … up to all of their seeds."""
-    params = settings([1000 * replication + seed for seed in range(seeds)])
+def replicate(pair: str, replication: int, counts: Sequence[int]) -> list[Result]:
+    """Make the data, train the runs of as many seeds as the greatest count, and compare them over the first seeds of each count."""
+    params = settings([1000 * replication + seed for seed in range(max(counts))])
     with TemporaryDirectory(prefix="known_answer-") as name:
         examples, models, predictions, results = folders = [Path(name, part) for part in ("examples", "models", "predictions", "results")]
         for folder in folders:
             folder.mkdir()
         write(pair, replication, examples)
         run_all(params, examples, models, predictions)
-        return [
-            result for count in range(1, seeds + 1) for result in compare(params, count, pair, replication, models, predictions, results)
-        ]
+        return [result for count in counts for result in compare(params, count, pair, replication, models, predictions, results)]
 
 
 def run_all(params: Params, examples: Path, models: Path, predictions: Path) -> None:
@@ -200,11 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--results", type=Path, required=True, help="CSV file, which grows by the lines of a replication")
     parser.add_argument("--replications", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each kind; compared with 1, 2, … of them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3, 5], help="over how many to compare; the greatest is trained")
+    parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=PAIRS)
     parser.add_argument("--table", action="store_true", help="run nothing, only print the table")
     options = parser.parse_args(arguments)
     done = {(result.pair, result.replication) for result in read(options.results)}
-    todo = [(pair, number) for number in range(options.replications) for pair in PAIRS if (pair, number) not in done]
+    todo = [(pair, number) for number in range(options.replications) for pair in options.pairs if (pair, number) not in done]
     for pair, number in [] if options.table else todo:
         append(replicate(pair, number, options.seeds), options.results)
     print(table(read(options.results)))

@@ -33,13 +33,13 @@ def test_pairs_share_their_words_and_classes_or_nothing(known: ModuleType, tmp_p
 
 
 def test_what_is_shared_is_called_a_gain(known: ModuleType) -> None:
-    few, _ = known.replicate("related", 1, seeds=1)
+    few, _ = known.replicate("related", 1, [1])
     assert (few.task, few.verdict) == ("few", "gained")
     assert few.difference > 0.1
 
 
 def test_what_is_not_shared_is_called_no_difference(known: ModuleType) -> None:
-    found = [result for result in known.replicate("unrelated", 1, seeds=2) if result.seeds == 2]
+    found = known.replicate("unrelated", 1, [2])
     assert [(result.task, result.verdict) for result in found] == [("few", "no difference shown"), ("many", "no difference shown")]
     assert all(abs(result.difference) < 0.1 for result in found)
 

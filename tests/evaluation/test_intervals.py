@@ -32,8 +32,15 @@ def test_without_rows_to_resample_it_is_students_interval() -> None:
 def test_seeds_that_agree_have_the_interval_of_the_rows() -> None:
     _, draws = experiment(np.random.default_rng(2), 1, 1, 0, 0)
     same = np.repeat(draws, 3, axis=0)
-    assert over_seeds(np.zeros(3), same, 0.95)[1] == pytest.approx(1.96 * draws.std(ddof=1), rel=1e-3)
+    half = 1.96 * draws.std(ddof=1)
+    low, high = interval(draws[0], 0.95)
+    assert over_seeds(np.zeros(3), same, 0.95) == pytest.approx((min(low, -half), max(high, half)), rel=1e-3)
     assert shared_variance(draws * np.array([[1], [-1]])) == 0  # a covariance below 0 is no variance
+
+
+def test_seeds_that_agree_by_luck_do_not_hide_the_chance_of_rows() -> None:
+    _, draws = experiment(np.random.default_rng(3), 3, 0, 1, 0)
+    assert over_seeds(np.full(3, 0.2), draws, 0.95) == interval(draws.mean(0), 0.95)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

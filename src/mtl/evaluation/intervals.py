@@ -10,6 +10,9 @@ Readers and cases are told apart in this way where diagnostic tests are compared
 multiplied by the quantile of its own (t with seeds - 1 degrees of freedom, z of the normal distribution) is Banerjee's (1960) rule: for
 normally distributed parts of any ratio the interval holds at least as often as it says. To resample few seeds does not do: the
 percentile interval of two or three is far too narrow.
+
+The spread of few seeds can also be small by luck, smaller than the rows alone make it. So the interval is never within that over test
+rows of the mean of these very runs: what does not hold for them on other rows does not hold.
 """
 
 import math
@@ -23,19 +26,20 @@ from mtl.evaluation.bootstrap import Array, interval
 def over_seeds(values: Array, draws: Array, confidence: float) -> tuple[float, float]:
     """The interval of the mean of a score or difference.
 
-    With one seed it is the percentile interval over test rows: the luck of training is not in it.
+    With one seed it is the percentile interval over test rows alone: the luck of training is not in it.
 
     Args:
         values: ``[seeds]`` on the whole test split.
         draws: ``[seeds, resamples]`` on resampled test rows, the same for all seeds.
     """
+    low, high = interval(draws.mean(0), confidence)
     if len(values) == 1:
-        return interval(draws[0], confidence)
+        return low, high
     upper = (1 + confidence) / 2
     luck = special.stdtrit(len(values) - 1, upper) ** 2 * values.var(ddof=1) / len(values)
     rows = special.ndtri(upper) ** 2 * shared_variance(draws)
     half = math.sqrt(luck + rows)
-    return float(values.mean() - half), float(values.mean() + half)
+    return min(low, float(values.mean() - half)), max(high, float(values.mean() + half))
 
 
 def shared_variance(draws: Array) -> float:
