@@ -220,7 +220,7 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
     if 1 < seeds < ENOUGH_SEEDS:
         yield f"{seeds} seeds: intervals are wide, since so few say little of the luck of training; {ENOUGH_SEEDS} or more show much more."
     tail = (1 - corrected_confidence(params.evaluate.confidence, comparisons)) / 2
-    if seeds == 1 and params.evaluate.resamples * tail < 1:
+    if params.evaluate.resamples * tail < 1:
         needed = int(np.ceil(1 / tail - 1e-6))
         yield f"Too few resamples for {comparisons} comparisons: set evaluate.resamples to at least {needed}."
 
