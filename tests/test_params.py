@@ -151,6 +151,12 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "tasks.sentiment.methods",
             "'typo' is no method of augment.methods; choose from: synonym, back_translate",
         ),
+        ("experiment.sizes", [0, "all"], "experiment.sizes.0", "a number of rows, 1 or more, or all, not 0"),
+        ("experiment.sizes", ["some", "all"], "experiment.sizes.0", "or all, not 'some'"),
+        ("experiment.sizes", [50], "experiment.sizes", "must hold all"),
+        ("experiment.sizes", [50, "all", 50], "experiment.sizes", "names 50 twice"),
+        ("experiment.seeds", [1, 2, 1], "experiment.seeds", "names 1 twice"),
+        ("tasks.delta_m", {"type": "regression", "label": "intensity"}, "tasks.delta_m", "choose another"),
         ("tasks.sentiment.methods", {"synonym": 0}, "tasks.sentiment.methods.synonym", "greater than or equal to 1, not 0"),
     ],
 )
@@ -290,3 +296,13 @@ def test_runs_are_the_matrix(content: dict[str, Any]) -> None:
     assert len(runs) == 2 * (2 + 3)
     assert runs["alone_sentiment-plain-2"].tasks == ("sentiment",)
     assert runs["joint-plain-1"].tasks == ("entities", "sentiment", "intensity")
+
+
+def test_runs_of_fewer_rows_stand_beside_those_of_all(content: dict[str, Any]) -> None:
+    content["experiment"] = {"seeds": [1, 2], "joint": ["augmented"], "alone": []}
+    before = mtl.params.parse(content).runs()
+    content["experiment"]["sizes"] = [50, "all"]
+    runs = mtl.params.parse(content).runs()
+    assert list(runs) == ["joint-augmented-1-50", "joint-augmented-1", "joint-augmented-2-50", "joint-augmented-2"]
+    assert (runs["joint-augmented-2-50"].seed, runs["joint-augmented-2-50"].size) == (2, 50)
+    assert {name: runs[name] for name in before} == before

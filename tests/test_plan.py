@@ -1,5 +1,6 @@
 """The plan says what would be done."""
 
+import json
 from pathlib import Path
 
 import mtl.params
@@ -21,3 +22,17 @@ def test_the_plan_says_to_which_data_sets_each_method_is_applied() -> None:
     assert "  tagged: mention_replace, 1 variant(s) a row of tweets_entities" in lines
     assert "  here: delete, 1 variant(s) a row of tweets_sentiment" in lines
     assert "  nowhere: swap, 1 variant(s) a row of no data set" in lines
+
+
+def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> None:
+    content = mtl.params.read_yaml(ROOT / "params.yaml")
+    (tmp_path / "examples").mkdir()
+    for name in content["datasets"]:
+        card = {"rows": dict.fromkeys(("train", "validation", "test"), 9), "tokens": {"train": 9}}
+        (tmp_path / "examples" / f"{name}.json").write_text(json.dumps(card))
+    assert "whatever the size" not in plan(mtl.params.parse(content), tmp_path)
+    content["experiment"]["sizes"] = [50, "all"]
+    text = plan(mtl.params.parse(content), tmp_path)
+    assert "Runs: 10" in text
+    assert "alone_entities-augmented-1-50: entities" in text
+    assert "a step, whatever the size" in text

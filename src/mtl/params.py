@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import string
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
@@ -38,6 +39,17 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
+
+
+def _size(value: Any) -> Any:
+    """A number of rows or ``all``, told apart here so that a fault is one and says both."""
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError(f"must be a number of rows, 1 or more, or all, not {value!r}")
+
+
+Size = Annotated[Count | Literal["all"], BeforeValidator(_size)]
+"""How many labelled train rows of each data set a run learns from."""
 
 
 class Section(BaseModel):
@@ -251,6 +263,8 @@ class Method(Section):
 
     needs_tags: ClassVar[bool] = False
     """Whether the method works on tags: it is then applied only to data sets that have some."""
+    borrows: ClassVar[bool] = False
+    """Whether its variants hold words of other rows of the train split."""
 
     copies: Annotated[int, Field(ge=1, le=100)] = 1
     """Variants made of each training row."""
@@ -310,6 +324,7 @@ class MentionReplace(Method):
     """Replaces entities by others of the same type from the train split (Dai & Adel 2020)."""
 
     needs_tags = True
+    borrows = True
     type: Literal["mention_replace"]
     rate: Rate = 0.5
     """Chance that an entity is replaced."""
@@ -319,6 +334,7 @@ class LabelTokenReplace(Method):
     """Replaces tokens by others that carry the same tag in the train split (Dai & Adel 2020)."""
 
     needs_tags = True
+    borrows = True
     type: Literal["label_token_replace"]
     rate: Rate = 0.2
     """Chance that a token is replaced."""
@@ -655,9 +671,13 @@ class Train(Section):
 
 
 class Experiment(Section):
-    """The matrix of runs: seeds × {joint, each task alone} × {augmented, plain}."""
+    """The matrix of runs: seeds × sizes × {joint, each task alone} × {augmented, plain}. All have the same budget of updates."""
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
+    """With several, intervals and verdicts cover the luck of training too; five show much more than two."""
+    sizes: tuple[Size, ...] = ("all",)
+    """Such as ``[50, 150, 500, all]``, for a learning curve: labelled train rows of each data set, drawn by the run's seed, smaller parts
+    within larger ones. Validation and test stay whole."""
     joint: Annotated[tuple[Literal["augmented", "plain"], ...], Field(min_length=1)] = ("augmented", "plain")
     alone: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
 
@@ -713,14 +733,16 @@ class Params(Section):
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first."""
         runs = [
-            Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed)
+            Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
             for seed in self.experiment.seeds
+            for size in self.experiment.sizes
             for data in self.experiment.joint
         ]
         if len(self.tasks) > 1:
             runs += [
-                Run(tasks=(task,), model=task, data=data, seed=seed)
+                Run(tasks=(task,), model=task, data=data, seed=seed, size=size)
                 for seed in self.experiment.seeds
+                for size in self.experiment.sizes
                 for data in self.experiment.alone
                 for task in self.tasks
             ]
@@ -735,12 +757,13 @@ class Run(Section):
     """``joint``, or the name of the task that is trained alone."""
     data: Literal["augmented", "plain"]
     seed: int
+    size: Size = "all"
 
     @property
     def name(self) -> str:
-        """Such as ``joint-augmented-1`` or ``alone_entities-plain-1``."""
+        """Such as ``joint-augmented-1``, ``alone_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
         model = self.model if self.model == "joint" else f"alone_{self.model}"
-        return f"{model}-{self.data}-{self.seed}"
+        return f"{model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
 
 
 # --- loading --------------------------------------------------------------------------------------------------------
@@ -899,8 +922,12 @@ def _relations(params: Params) -> list[Fault]:
     if params.train.score != "mean" and params.train.score not in params.tasks:
         faults.append(Fault("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
     faults += _training_faults(params)
-    for task in {"joint", "mean", "score", "text", "tokens"} & set(params.tasks):
+    for task in {"delta_m", "joint", "mean", "score", "text", "tokens"} & set(params.tasks):
         faults.append(Fault(f"tasks.{task}", "the name is kept for a part of the results; choose another"))
+    for key, values in (("seeds", params.experiment.seeds), ("sizes", params.experiment.sizes)):
+        faults += [Fault(f"experiment.{key}", f"names {value} twice") for value, times in Counter[Any](values).items() if times > 1]
+    if "all" not in params.experiment.sizes:
+        faults.append(Fault("experiment.sizes", "must hold all: the headline and `predict` use the runs on all rows"))
     if "augmented" in (*params.experiment.joint, *params.experiment.alone) and not params.augment.methods:
         faults.append(Fault("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
     return faults

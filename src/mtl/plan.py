@@ -55,4 +55,5 @@ def _steps(params: Params, data: Path) -> str:
         return f"{params.train.epochs:g} epochs; their number is known once the data is prepared (snakemake prepare)"
     pieces = sum(card["tokens"]["train"] for card in cards) * _PIECES_PER_TOKEN
     steps = math.ceil(pieces * params.train.epochs / params.train.batch_tokens)
-    return f"about {steps} a run: {params.train.epochs:g} epochs at {params.train.batch_tokens} pieces a step"
+    size = ", whatever the size of its part of the train split" if len(params.experiment.sizes) > 1 else ""
+    return f"about {steps} a run: {params.train.epochs:g} epochs at {params.train.batch_tokens} pieces a step{size}"

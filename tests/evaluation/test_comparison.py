@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtl.evaluation.bootstrap import draws, resample
-from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, pooled, shared, verdict
+from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, shared, verdict
 
 ROWS = 300
 KEYS = [str(i) for i in range(ROWS)]
@@ -29,7 +29,7 @@ def constant(*values: float) -> Scores:
 
 def grid(**named: Scores) -> dict[Key, Scores]:
     """Keys such as ``t_joint_plain``."""
-    return {(name.split("_")[0], name.split("_")[1], name.split("_")[2]): value for name, value in named.items()}
+    return {Key(*name.split("_")): value for name, value in named.items()}
 
 
 def test_a_large_difference_is_a_gain_and_its_mirror_a_loss() -> None:
@@ -74,11 +74,9 @@ def test_the_correction_widens_intervals_with_the_number_of_comparisons() -> Non
     assert three["corrected_high"] > three["high"]
 
 
-def test_seeds_are_paired_and_resampled() -> None:
+def test_seeds_are_paired() -> None:
     first, second = shared(constant(0.5, 0.6, 0.7), Scores((3, 2), np.array([0.4, 0.5]), np.zeros((2, 50))))
     assert (first.seeds, first.values.tolist(), second.values.tolist()) == ((2, 3), [0.6, 0.7], [0.5, 0.4])
-    spread_of_means = pooled(constant(0.1, 0.9).draws)
-    assert set(np.round(spread_of_means, 6)) == {0.1, 0.5, 0.9}
     item = compare(grid(t_joint_plain=constant(0.6, 0.4), t_alone_plain=constant(0.4, 0.4)), 0.95)[0]
     assert (item["difference"], item["sd"]) == (pytest.approx(0.1), pytest.approx(np.std([0.2, 0.0], ddof=1)))
     assert item["verdict"] == "no difference shown"  # one of two seeds shows nothing
@@ -105,3 +103,31 @@ def test_delta_m_says_when_it_has_no_value() -> None:
     [item] = overall(runs, ["t", "u"], 0.95)
     assert (item["delta_m"], item["undefined"]) == (None, "t alone scores no more than 0")
     assert overall(grid(t_joint_plain=constant(0.5)), ["t"], 0.95) == []
+
+
+def test_delta_m_of_seeds_is_that_of_their_means_and_a_seed_near_zero_does_not_rule_it() -> None:
+    alone, other = constant(0.001, 0.5, 0.499), constant(0.5, 0.5, 0.5)
+    runs = grid(t_joint_plain=constant(0.4, 0.3, 0.5), t_alone_plain=alone, u_joint_plain=other, u_alone_plain=other)
+    [item] = overall(runs, ["t", "u"], 0.95)
+    assert item["delta_m"] == pytest.approx(100 * (0.4 / (1 / 3) - 1) / 2)
+    assert item["low"] + item["high"] == pytest.approx(2 * item["delta_m"])
+    assert item["low"] > -500
+
+
+def test_sizes_are_compared_each_by_itself_and_corrected_together() -> None:
+    few, all_ = {"size": 50}, {}
+    runs = {
+        Key("t", model, "plain", **size): scores(accuracy, accuracy, seed=seed)
+        for model, accuracy, size, seed in (
+            ("joint", 0.9, few, 0),
+            ("alone", 0.6, few, 10),
+            ("joint", 0.8, all_, 20),
+            ("alone", 0.8, all_, 30),
+        )
+    }
+    found = compare(runs, 0.95)
+    assert [(item["size"], item["within"]) for item in found] == [(50, "plain"), ("all", "plain")]
+    assert found[0]["difference"] > 0.2 > abs(found[1]["difference"])
+    assert found[0]["corrected_low"] < found[0]["low"]
+    both = {**runs, **{key._replace(task="u"): value for key, value in runs.items()}}
+    assert [(item["data"], item["size"]) for item in overall(both, ["t", "u"], 0.95)] == [("plain", 50), ("plain", "all")]

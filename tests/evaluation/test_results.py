@@ -138,7 +138,7 @@ def test_metrics_are_few_and_well_named(finished: Finished) -> None:
     models, predictions, out = finished(params)
     evaluate(params, models, predictions, out)
     figures = read(out / "metrics.json")
-    assert list(figures) == ["score", "mood", "rating", "spans"]
+    assert list(figures) == ["score", "delta_m", "mood", "rating", "spans"]
     assert list(figures["mood"]) == ["macro_f1", "joint_gain", "augmentation_gain"]
     assert figures["score"] == pytest.approx(
         (figures["mood"]["macro_f1"] + figures["rating"]["pearson"] + figures["spans"]["f1"]) / 3, abs=1e-4
@@ -181,6 +181,27 @@ def test_seeds_are_averaged(finished: Finished) -> None:
     assert group["sd"] == pytest.approx(np.std(singles, ddof=1))
     assert read(out / "metrics.json")["mood"]["macro_f1"] == pytest.approx(group["mean"], abs=1e-4)
     assert not any("One seed" in warning for warning in found["warnings"])
+    assert any("3 seeds: intervals are wide" in warning for warning in found["warnings"])
+
+
+def test_sizes_have_groups_and_comparisons_of_their_own_and_the_headline_is_of_all_rows(finished: Finished) -> None:
+    params = settings(experiment={"seeds": [1, 2], "sizes": [20, "all"]})
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    found = read(out / "comparisons.json")
+    assert found["sizes"] == [20, "all"]
+    assert {run["size"] for run in found["runs"].values()} == {20, "all"}
+    assert len(found["groups"]) == 2 * 9
+    assert len(found["comparisons"]) == 2 * 6
+    assert [(item["data"], item["size"]) for item in found["overall"]] == [("augmented", 20), ("augmented", "all")]
+    groups = {(item["task"], item["model"], item["data"], item["size"]): item for item in found["groups"]}
+    of_all, few = (groups["mood", "joint", "augmented", size] for size in ("all", 20))
+    assert of_all["values"] != few["values"]
+    figures = read(out / "metrics.json")
+    assert figures["mood"]["macro_f1"] == pytest.approx(of_all["mean"], abs=1e-4)
+    assert figures["delta_m"] == pytest.approx(found["overall"][1]["delta_m"], abs=1e-4)
+    gains = {(item["task"], item["kind"], item["size"]): item["difference"] for item in found["comparisons"]}
+    assert figures["mood"]["joint_gain"] == pytest.approx(gains["mood", "joint", "all"], abs=1e-4)
 
 
 def test_an_experiment_of_one_run_has_no_comparison(finished: Finished) -> None:

@@ -178,6 +178,8 @@ def write_run(params: Params, data: Path, run: Run) -> None:
         "model": run.model,
         "data": run.data,
         "seed": run.seed,
+        "size": run.size,
+        "budget": 300,
         "tasks": list(run.tasks),
         "steps": 300,
         "best_step": 240,

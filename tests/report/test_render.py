@@ -279,6 +279,30 @@ def test_without_a_script_all_wrong_answers_are_there(page: Element) -> None:
     assert len(table.find(lambda element: "data-pairs" in element.attributes)) > 100
 
 
+def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
+    tmp_path: Path, make_project: Callable[..., Any], page: Element
+) -> None:
+    experiment = {"seeds": [1, 2], "sizes": [20, "all"], "joint": ["augmented", "plain"], "alone": ["augmented"]}
+    made = make_project(tmp_path / "made", experiment=experiment)
+    render(made.params, made.data, made.data)
+    shown = Page((made.data / "report.html").read_text()).root
+    comparisons = json.loads((made.data / "results" / "comparisons.json").read_text())
+    [evidence] = shown.find(lambda element: element.attributes.get("id") == "evidence")
+    curves = evidence.find(lambda element: element.tag == "svg" and "by train rows" in element.attributes.get("aria-label", ""))
+    assert len(curves) == 3
+    lines = curves[1].find(lambda element: element.tag == "polyline")
+    dots = curves[1].find(lambda element: element.tag == "circle")
+    assert (len(lines), len(dots)) == (3, 6)
+    rows = [row.text for row in evidence.find(lambda element: element.tag == "tr")]
+    assert len(rows) == 1 + len(comparisons["groups"]) == 1 + 2 * 9
+    few = next(item for item in comparisons["groups"] if (item["task"], item["model"], item["size"]) == ("sentiment", "alone", 20))
+    assert any(f"{few['mean']:.3f}" in row and f"{few['sd']:.3f}" in row for row in rows)
+    assert "budget of 300 updates, whatever its number of train rows" in evidence.text
+    assert len(shown.by_class("claim")) == len(page.by_class("claim"))
+    assert "all 12 comparisons" in shown.text
+    assert "joint against alone, augmented data, 20 rows" in shown.text
+
+
 def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[..., Any]) -> None:
     for name, experiment in {
         "one run": {"seeds": [1], "joint": ["plain"], "alone": []},

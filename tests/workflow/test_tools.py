@@ -37,6 +37,14 @@ def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project, tmp_path: 
     project.clean()
 
 
+def test_a_seed_or_a_size_more_runs_its_own_runs_and_no_others(project: Project) -> None:
+    project.edit("params.yaml", "experiment: {", "experiment: {seeds: [1, 2], ")
+    assert project.snakemake() == [part.replace("-1", "-2") for part in BELOW_TRAIN]
+    project.edit("params.yaml", "experiment: {", "experiment: {sizes: [10, all], ")
+    dry = project.run("snakemake", "--cores", "2", "--dry-run", "train")
+    assert sorted(re.findall(r"wildcards: part=(\S+)", dry)) == ["joint-augmented-1-10", "joint-augmented-2-10"]
+
+
 def test_a_revert_runs_nothing(project: Project) -> None:
     first = project.results()
     project.edit("params.yaml", "seed: 1", "seed: 2")

@@ -9,10 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mtl.evaluation.bootstrap import Array, generator, interval
+from mtl.evaluation.bootstrap import Array
+from mtl.evaluation.intervals import over_seeds
+from mtl.params import Size
 
-Key = tuple[str, str, str]
-"""Task, model (``joint`` or ``alone``) and data (``augmented`` or ``plain``)."""
+
+class Key(NamedTuple):
+    """A setting: all of its runs differ by their seed only."""
+
+    task: str
+    model: str
+    """``joint`` or ``alone``."""
+    data: str
+    """``augmented`` or ``plain``."""
+    size: Size = "all"
+    """Labelled train rows of each data set."""
 
 
 class Scores(NamedTuple):
@@ -38,12 +49,12 @@ class Pair(NamedTuple):
 def pairs(scores: Mapping[Key, Scores]) -> list[Pair]:
     """All comparisons that the runs allow, sorted by kind, then in the order of ``scores``."""
     found = []
-    for task, model, data in scores:
-        alone, plain = (task, "alone", data), (task, model, "plain")
-        if model == "joint" and alone in scores:
-            found.append(Pair("joint", data, (task, model, data), alone))
-        if data == "augmented" and plain in scores:
-            found.append(Pair("augmentation", model, (task, model, data), plain))
+    for key in scores:
+        alone, plain = key._replace(model="alone"), key._replace(data="plain")
+        if key.model == "joint" and alone in scores:
+            found.append(Pair("joint", key.data, key, alone))
+        if key.data == "augmented" and plain in scores:
+            found.append(Pair("augmentation", key.model, key, plain))
     return sorted(found, key=lambda pair: pair.kind != "joint")
 
 
@@ -51,7 +62,14 @@ def compare(scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, A
     """Every paired difference, with its plain interval, its Bonferroni-corrected one and the verdict that this one gives.
 
     Bonferroni's correction keeps the chance of any false verdict among all comparisons below ``1 - confidence``, whatever their
-    dependence (Dunn 1961).
+    dependence (Dunn 1961). Holm's would reject more, but a verdict would then no longer be what its interval shows, and a sign
+    (gained, lost) would not be covered.
+
+    Returns:
+        A flat list, of each comparison: ``kind`` (``joint`` or ``augmentation``), ``within`` (see ``Pair``), ``size`` (see ``Key``),
+        ``task``, ``first`` and ``second`` (mean scores of the sides), ``difference`` (first - second), ``sd`` (of the difference over
+        seeds; None for a single one), ``seeds`` (that both sides have), ``low`` and ``high`` (interval at ``confidence``),
+        ``corrected_low`` and ``corrected_high``, and ``verdict`` (``gained``, ``lost`` or ``no difference shown``).
     """
     asked = pairs(scores)
     corrected = corrected_confidence(confidence, len(asked))
@@ -65,14 +83,14 @@ def corrected_confidence(confidence: float, comparisons: int) -> float:
 
 def _compared(pair: Pair, first: Scores, second: Scores, confidence: float, corrected: float) -> dict[str, Any]:
     first, second = shared(first, second)
-    values = first.values - second.values
-    draws = pooled(first.draws - second.draws)
-    low, high = interval(draws, confidence)
-    corrected_low, corrected_high = interval(draws, corrected)
+    values, draws = first.values - second.values, first.draws - second.draws
+    low, high = over_seeds(values, draws, confidence)
+    corrected_low, corrected_high = over_seeds(values, draws, corrected)
     return {
         "kind": pair.kind,
         "within": pair.within,
-        "task": pair.first[0],
+        "size": pair.first.size,
+        "task": pair.first.task,
         "first": float(first.values.mean()),
         "second": float(second.values.mean()),
         "difference": float(values.mean()),
@@ -97,14 +115,6 @@ def shared(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     return keep(first), keep(second)
 
 
-def pooled(draws: Array) -> Array:
-    """Resampled means ``[resamples]`` over seeds that are resampled too, so that the luck of training widens the interval."""
-    seeds, resamples = draws.shape
-    picked = generator("seeds", str(seeds)).integers(seeds, size=(seeds, resamples))
-    mean: Array = np.take_along_axis(draws, picked, axis=0).mean(0)
-    return mean
-
-
 def spread(values: Array) -> float | None:
     """Standard deviation over seeds; none for a single seed."""
     return float(values.std(ddof=1)) if len(values) > 1 else None
@@ -118,25 +128,39 @@ def verdict(low: float, high: float) -> str:
 
 
 def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: float) -> list[dict[str, Any]]:
-    """Δm for each kind of data that has joint and single-task runs: the mean over tasks of the relative gain in percent.
+    """Δm for each kind and size of data that has joint and single-task runs: the mean over tasks of the relative gain in percent.
 
     Maninis, Radosavovic & Kokkinos 2019 (CVPR, "Attentive single-tasking of multiple tasks"), as in the survey of Vandenhende et al.
-    2021; all main metrics here are better when higher. It has no value where a single-task score is not above zero.
+    2021; all main metrics here are better when higher. It has no value where a single-task score is not above zero. Its interval is at
+    the plain confidence: it is one figure, not one of the comparisons.
     """
     found = []
-    for data in dict.fromkeys(key[2] for key in scores):
-        sides = [((task, "joint", data), (task, "alone", data)) for task in tasks]
+    for data, size in dict.fromkeys((key.data, key.size) for key in scores):
+        sides = [(Key(task, "joint", data, size), Key(task, "alone", data, size)) for task in tasks]
         if len(tasks) > 1 and all(key in scores for side in sides for key in side):
-            found.append(_delta_m(data, {side[0][0]: shared(scores[side[0]], scores[side[1]]) for side in sides}, confidence))
+            paired = {joint.task: shared(scores[joint], scores[alone]) for joint, alone in sides}
+            found.append({"data": data, "size": size, **_delta_m(paired, confidence)})
     return found
 
 
-def _delta_m(data: str, sides: Mapping[str, tuple[Scores, Scores]], confidence: float) -> dict[str, Any]:
+def _delta_m(sides: Mapping[str, tuple[Scores, Scores]], confidence: float) -> dict[str, Any]:
     undefined = [task for task, (_, alone) in sides.items() if alone.values.mean() <= 0]
     if undefined:
         reason = f"{', '.join(undefined)} alone scores no more than 0"
-        return {"data": data, "delta_m": None, "low": None, "high": None, "tasks": {}, "undefined": reason}
+        return {"delta_m": None, "low": None, "high": None, "tasks": {}, "undefined": reason}
     gains = {task: float(100 * (joint.values.mean() / alone.values.mean() - 1)) for task, (joint, alone) in sides.items()}
-    drawn = [pooled(joint.draws) / np.maximum(pooled(alone.draws), 1e-6) for joint, alone in sides.values()]
-    low, high = interval(100 * (np.mean(drawn, axis=0) - 1), confidence)
-    return {"data": data, "delta_m": float(np.mean(list(gains.values()))), "low": low, "high": high, "tasks": gains, "undefined": None}
+    parts = [_linear_gain(joint, alone) for joint, alone in sides.values()]
+    values, draws = (np.mean([part[i] for part in parts], axis=0) for i in (0, 1))
+    low, high = over_seeds(values, draws, confidence)
+    return {"delta_m": float(np.mean(list(gains.values()))), "low": low, "high": high, "tasks": gains, "undefined": None}
+
+
+def _linear_gain(joint: Scores, alone: Scores) -> tuple[Array, Array]:
+    """The relative gain in percent of each seed, ``[seeds]``, and of its resamples, to first order in the scores (the delta method).
+
+    So a seed whose single-task score is near zero does not blow up the mean, which is the gain of the mean scores.
+    """
+    base = alone.values.mean()
+    ratio = joint.values.mean() / base
+    gain = 100 * (ratio - 1)
+    return gain + 100 * (joint.values - ratio * alone.values) / base, gain + 100 * (joint.draws - ratio * alone.draws) / base

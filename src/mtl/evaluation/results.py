@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
-from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, pooled, spread
+from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
+from mtl.evaluation.intervals import over_seeds
 from mtl.params import Params, Run
 from mtl.tasks import TASKS
 from mtl.tasks.classification import confusion
 
+ENOUGH_SEEDS = 5
+"""With fewer, the quantile of Student's t makes intervals many times wider than the spread of the seeds."""
 COLUMNS = ["task", "dataset", "id", "gold", "prediction"]
 
 
@@ -130,6 +133,7 @@ def results(params: Params, answers: Mapping[str, Mapping[str, Answers]]) -> dic
         "correction": "Bonferroni",
         "corrected_confidence": corrected_confidence(confidence, len(compared)),
         "seeds": list(params.experiment.seeds),
+        "sizes": list(params.experiment.sizes),
         "headline": joint_run(params).data,
         "tasks": {task: _task(params, task, answers) for task in params.tasks},
         "runs": details,
@@ -141,14 +145,14 @@ def results(params: Params, answers: Mapping[str, Mapping[str, Answers]]) -> dic
 
 
 def joint_run(params: Params) -> Run:
-    """The run that the headline figures are of: joint, augmented if there is one, of the first seed."""
+    """The run that the headline figures are of: joint, augmented if there is one, on all rows, of the first seed."""
     data = "augmented" if "augmented" in params.experiment.joint else "plain"
-    return next(run for run in params.runs().values() if run.model == "joint" and run.data == data)
+    return next(run for run in params.runs().values() if (run.model, run.data, run.size) == ("joint", data, "all"))
 
 
 def _about(run: Run) -> dict[str, Any]:
     model = "joint" if run.model == "joint" else "alone"
-    return {"model": model, "data": run.data, "seed": run.seed, "tasks": {}}
+    return {"model": model, "data": run.data, "seed": run.seed, "size": run.size, "tasks": {}}
 
 
 def _task(params: Params, task: str, answers: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
@@ -182,7 +186,8 @@ def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: M
     metric = TASKS[params.tasks[task].type].main_metric
     members: dict[Key, list[str]] = {}
     for name in sampled:
-        members.setdefault((task, details[name]["model"], details[name]["data"]), []).append(name)
+        about = details[name]
+        members.setdefault(Key(task, about["model"], about["data"], about["size"]), []).append(name)
     return {
         key: Scores(
             tuple(details[name]["seed"] for name in names),
@@ -194,24 +199,26 @@ def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: M
 
 
 def _group(key: Key, group: Scores, confidence: float) -> dict[str, Any]:
-    low, high = interval(pooled(group.draws), confidence)
+    """A setting's mean, standard deviation over seeds, and interval, cut where no main metric can be."""
+    low, high = over_seeds(group.values, group.draws, confidence)
     return {
-        "task": key[0],
-        "model": key[1],
-        "data": key[2],
+        **key._asdict(),
         "seeds": list(group.seeds),
         "values": group.values.tolist(),
         "mean": float(group.values.mean()),
         "sd": spread(group.values),
-        "low": low,
-        "high": high,
+        "low": max(low, -1.0),
+        "high": min(high, 1.0),
     }
 
 
 def warnings(params: Params, comparisons: int) -> Iterator[str]:
     """What a reader must know before trusting the intervals."""
-    if len(params.experiment.seeds) == 1:
+    seeds = len(params.experiment.seeds)
+    if seeds == 1:
         yield "One seed: intervals cover the choice of test rows, not the luck of training. Name more in experiment.seeds to cover both."
+    if 1 < seeds < ENOUGH_SEEDS:
+        yield f"{seeds} seeds: intervals are wide, since so few say little of the luck of training; {ENOUGH_SEEDS} or more show much more."
     tail = (1 - corrected_confidence(params.evaluate.confidence, comparisons)) / 2
     if params.evaluate.resamples * tail < 1:
         needed = int(np.ceil(1 / tail - 1e-6))
@@ -224,12 +231,16 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
     """The few figures that ``dvc exp show`` prints, of the joint run, as means over its seeds."""
     data = comparisons["headline"]
-    means = {group["task"]: group["mean"] for group in comparisons["groups"] if (group["model"], group["data"]) == ("joint", data)}
+    of_headline = [group for group in comparisons["groups"] if (group["model"], group["data"], group["size"]) == ("joint", data, "all")]
+    means = {group["task"]: group["mean"] for group in of_headline}
     figures: dict[str, Any] = {"score": _rounded(sum(means.values()) / len(means))}
+    for item in comparisons["overall"]:
+        if (item["data"], item["size"]) == (data, "all") and item["delta_m"] is not None:
+            figures["delta_m"] = _rounded(item["delta_m"])
     for task, mean in means.items():
         figures[task] = {comparisons["tasks"][task]["metric"]: _rounded(mean)}
     for item in comparisons["comparisons"]:
-        if (item["kind"], item["within"]) in (("joint", data), ("augmentation", "joint")):
+        if (item["kind"], item["within"], item["size"]) in (("joint", data, "all"), ("augmentation", "joint", "all")):
             figures[item["task"]][f"{item['kind']}_gain"] = _rounded(item["difference"])
     return figures
 

@@ -47,9 +47,10 @@ def claim(item: Json) -> Json:
 
 def pair_name(item: Json) -> str:
     """Which runs are compared."""
+    rows = "" if item["size"] == "all" else f", {item['size']} rows"
     if item["kind"] == "joint":
-        return f"joint against alone, {item['within']} data"
-    return f"augmented against plain data, {item['within']} model"
+        return f"joint against alone, {item['within']} data{rows}"
+    return f"augmented against plain data, {item['within']} model{rows}"
 
 
 def headline_claims(comparisons: Json) -> list[Json]:

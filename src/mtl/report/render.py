@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from mtl import params as settings
 from mtl.evaluation.results import joint_run
 from mtl.params import Params
-from mtl.report import audit, datasets, errors, figures, findings, provenance, text, trials
+from mtl.report import audit, datasets, errors, evidence, figures, findings, provenance, text, trials
 from mtl.report.inputs import Inputs, Json, load
 
 
@@ -61,9 +62,10 @@ def _read(name: str) -> str:
     return resources.files("mtl.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def context(params: Params, inputs: Inputs) -> Json:
+def context(params: Params, everything: Inputs) -> Json:
     """Everything that the template shows, section by section."""
-    comparisons = inputs.comparisons
+    comparisons = evidence.of_whole(everything.comparisons)
+    inputs = replace(everything, comparisons=comparisons)
     joint = joint_run(params).name
     audits = audit.audit(params, inputs)
     script = _read("errors.js")
@@ -76,7 +78,10 @@ def context(params: Params, inputs: Inputs) -> Json:
         "lead": findings.lead(comparisons),
         "overall": findings.overall(comparisons),
         "cards": findings.cards(comparisons),
-        "claims": findings.all_claims(comparisons),
+        "claims": findings.all_claims(everything.comparisons),
+        "budget": evidence.budget(everything),
+        "settings_table": evidence.settings_table(everything.comparisons),
+        "learning_curves": evidence.learning_curves(params, everything),
         "legend": findings.legend(comparisons),
         "matrix": findings.matrix(comparisons),
         "metric_tables": findings.metric_tables(comparisons),

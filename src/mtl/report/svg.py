@@ -94,7 +94,7 @@ def line_chart(
         parts.append(_polyline(line, place))
         parts += (
             [
-                _dot(a, b, f"{line.style} small", f"{line.name}, step {a0:g}: {score(b0)}")
+                _dot(a, b, f"{line.style} small", f"{line.name}, {x_label} {a0:g}: {score(b0)}")
                 for (a, b), (a0, b0) in zip(place, line.points, strict=True)
             ]
             if dots

@@ -70,6 +70,8 @@ class Data:
     validation: Corpus
     validation_tokens: Sequence[int]
     """Tokens of each validation row."""
+    counted: Rows | None = None
+    """The written rows by whose pieces the number of steps is reckoned, where these are not ``planned``."""
 
 
 @dataclass(slots=True)
@@ -141,7 +143,8 @@ class Loop:
         self.lengths = data.train.lengths
         planned = self.lengths[data.planned]
         self.epoch_steps = steps_per_epoch(planned, settings.batch_tokens)
-        self.steps = total_steps(planned, settings.batch_tokens, settings.epochs)
+        counted = planned if data.counted is None else self.lengths[data.counted]
+        self.steps = total_steps(counted, settings.batch_tokens, settings.epochs)
         sizes = {int(group): int(planned[data.groups[data.planned] == group].sum()) for group in np.unique(data.groups[data.planned])}
         named = passes(settings.sampling, {data.datasets[group]: size for group, size in sizes.items()}, self.epoch_steps, self.steps)
         self.passes = None if named is None else {group: named[data.datasets[group]] for group in sizes}

@@ -30,6 +30,7 @@ from mtl.training.corpus import Corpus
 from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
 from mtl.training.loop import Data, Loop, Preempted
 from mtl.training.model import Model, save, write_atomically
+from mtl.training.subsets import cautions, subset, variants_within
 from mtl.training.texts import Texts, augmented_datasets, read_split, read_variants, used_datasets, variants_of
 
 __all__ = ["Preempted", "train"]
@@ -44,6 +45,8 @@ class Rows:
     """
 
     train: Texts
+    counted: npt.NDArray[np.int64]
+    """The labelled train rows whatever the size of the run: the number of updates is reckoned by them."""
     variants: Texts
     validation: Texts
     test: Texts
@@ -101,14 +104,19 @@ def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
         TrainingError: a task of the run has no labelled train row.
     """
     every = tuple(params.tasks)
-    train = read_split(params, "train", examples, every)
+    whole = read_split(params, "train", examples, every)
+    train = subset(whole, run)
     for task in run.tasks:
         if not train.labelled([task]).any():
             names = ", ".join(params.datasets_of(task))
-            raise TrainingError(f"task {task!r}: no train row of {names} has a label {params.tasks[task].label!r}")
+            part = "" if run.size == "all" else f" among the {run.size} drawn"
+            raise TrainingError(f"task {task!r}: no train row of {names} has a label {params.tasks[task].label!r}{part}")
     return Rows(
         train=train,
-        variants=read_variants(params, shards, run.tasks) if run.data == "augmented" else Texts(run.tasks),
+        counted=whole.labelled(every).nonzero()[0],
+        variants=variants_within(params, run, train, read_variants(params, shards, run.tasks))
+        if run.data == "augmented"
+        else Texts(run.tasks),
         validation=read_split(params, "validation", examples, run.tasks),
         test=read_split(params, "test", examples, run.tasks),
     )
@@ -146,6 +154,7 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
         groups=np.array(train.groups, dtype=np.int64),
         datasets=tuple(params.datasets),
         planned=train.labelled(params.tasks).nonzero()[0],
+        counted=rows.counted,
         wanted=train.labelled(run.tasks),
         variants=[places + len(train) for places in variants_of(train, variants)],
         share=params.augment.share,
@@ -179,6 +188,7 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
                     "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
                 )
                 found.append(f"{name}: this run is augmented, but the data set has no variants: {reason}")
+    found += cautions(params, run, rows.train)
     for task in run.tasks:
         known = _values(rows.train.labels[task])
         if (only := _only_value(rows.train.labels[task])) is not None:
@@ -346,7 +356,9 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "model": run.model,
         "data": run.data,
         "seed": run.seed,
+        "size": run.size,
         "tasks": list(run.tasks),
+        "budget": loop.steps,
         "steps": now.step,
         "best_step": now.best_step,
         "best_score": now.best_score,

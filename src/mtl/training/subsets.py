@@ -1,0 +1,59 @@
+"""Parts of the train split, for learning curves.
+
+A run of a size learns from that many labelled rows of each data set. The order in which rows are drawn is a function of the run's seed and
+the row's id alone: so a smaller part lies within a larger one, joint run and task alone, augmented and plain learn from the same rows, and
+another seed draws others. The rows that are left out lose their labels and variants but keep their texts: vocabulary and number of
+updates are those of the whole.
+"""
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from mtl.params import Params, Run
+from mtl.training.batching import seed_of
+from mtl.training.texts import Texts
+
+
+def subset(texts: Texts, run: Run) -> Texts:
+    """The train rows, with the labels of all but ``run.size`` labelled rows of each data set hidden."""
+    if run.size == "all":
+        return texts
+    by_group: dict[int, list[int]] = defaultdict(list)
+    for row in texts.labelled(texts.tasks).nonzero()[0].tolist():
+        by_group[texts.groups[row]].append(row)
+    kept = np.zeros(len(texts), dtype=np.bool_)
+    for rows in by_group.values():
+        kept[sorted(rows, key=lambda row: seed_of("subset", run.seed, texts.ids[row]))[: run.size]] = True
+    part = copy.copy(texts)
+    part.labels = {
+        task: [label if known else None for label, known in zip(labels, kept, strict=True)] for task, labels in texts.labels.items()
+    }
+    return part
+
+
+def variants_within(params: Params, run: Run, train: Texts, variants: Texts) -> Texts:
+    """The variants of the labelled rows; in a run of a size none that may hold words of rows which it does not learn from."""
+    if run.size == "all":
+        return variants
+    rows = {train.ids[row] for row in train.labelled(train.tasks).nonzero()[0]}
+    kept = [
+        parent in rows and not params.augment.methods[row.rsplit("~", 2)[1]].borrows
+        for row, parent in zip(variants.ids, variants.parents, strict=True)
+    ]
+    return variants.only(np.array(kept, dtype=np.bool_))
+
+
+def cautions(params: Params, run: Run, train: Texts) -> Iterator[str]:
+    """What a reader of a run of a size must know."""
+    if run.size == "all":
+        return
+    groups = np.array(train.groups)[train.labelled(train.tasks)]
+    for i, name in enumerate(params.datasets):
+        if 0 < (found := int((groups == i).sum())) < run.size:
+            yield f"{name}: the size is {run.size}, but only {found} train rows have a label"
+    left_out = [name for name, method in params.augment.methods.items() if method.borrows]
+    if run.data == "augmented" and left_out:
+        yield f"variants of {', '.join(left_out)} are left out: they hold words of train rows that this run must not know"
