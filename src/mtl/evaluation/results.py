@@ -222,15 +222,15 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 
 
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
-    """The few figures that ``dvc exp show`` prints, of the joint run, as means over its seeds."""
+    """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, as means over its seeds, and their mean.
+
+    What joint training and augmentation brought is in ``comparisons.json``: six more columns would leave no room for settings.
+    """
     data = comparisons["headline"]
     means = {group["task"]: group["mean"] for group in comparisons["groups"] if (group["model"], group["data"]) == ("joint", data)}
     figures: dict[str, Any] = {"score": _rounded(sum(means.values()) / len(means))}
     for task, mean in means.items():
         figures[task] = {comparisons["tasks"][task]["metric"]: _rounded(mean)}
-    for item in comparisons["comparisons"]:
-        if (item["kind"], item["within"]) in (("joint", data), ("augmentation", "joint")):
-            figures[item["task"]][f"{item['kind']}_gain"] = _rounded(item["difference"])
     return figures
 
 
