@@ -222,7 +222,7 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 
 
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, as means over its seeds, and their mean.
+    """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, a mean over its seeds, and their mean.
 
     What joint training and augmentation brought is in ``comparisons.json``: six more columns would leave no room for settings.
     """

@@ -26,6 +26,7 @@ from mtl.training.balancing import BALANCERS
 from mtl.training.batching import Rows, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import MICRO_BATCH, Precision
+from mtl.training.distributed import ALONE, Processes
 from mtl.training.model import Model
 from mtl.training.predictor import answers
 from mtl.training.schedule import warmup_linear
@@ -100,8 +101,18 @@ class Progress:
 class Loop:
     """One training run of one model."""
 
-    def __init__(self, model: Model, data: Data, settings: Train, weights: Mapping[str, float], seed: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        settings: Train,
+        weights: Mapping[str, float],
+        seed: int,
+        precision: Precision,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model = model
+        self.processes = processes
         self.data = data
         self.settings = settings
         self.seed = seed
@@ -110,6 +121,7 @@ class Loop:
         self.progress = Progress()
         self.best: Weights | None = None
         self.scaler = precision.scaler()
+        self.scaler.scale(torch.zeros((), device=self.device))  # gives it its scale, also in a process that the first step has no row for
         self.balancer = BALANCERS[settings.balancing](weights)
         self.optimizer = _optimizer(model, settings, self.device)
         self.shared = [p for p in model.encoder.parameters() if p.requires_grad]
@@ -121,6 +133,8 @@ class Loop:
         self.steps = total_steps(planned, settings.batch_tokens, settings.epochs)
         self.micro_limit, self.micro_overhead = MICRO_BATCH[self.device.type]
         self._epoch: tuple[int, list[Rows]] = (-1, [])
+        self.labelled: dict[str, int] = {}
+        """Labelled items of the present step, by task; in all processes together."""
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
@@ -153,7 +167,7 @@ class Loop:
                 if not now.stopped:
                     save(now.step, self.state_dict())
                     saved = now.step
-            if asked_to_stop() and not now.stopped:
+            if self.processes.any(asked_to_stop()) and not now.stopped:
                 if saved != now.step:
                     save(now.step, self.state_dict())
                 raise Preempted(f"stopped after step {now.step} of {self.steps}; the same command goes on from here")
@@ -166,9 +180,9 @@ class Loop:
         """One update, or none where nothing in the step has a finite loss."""
         # Dropout masks and all else that is drawn in a step come from a seed of the step's own. There is then no random state to
         # carry from step to step: a resumed run draws what it would have drawn.
-        torch.manual_seed(seed_of("step", self.seed, self.progress.step))
+        torch.manual_seed(seed_of("step", self.seed, self.progress.step) + self.processes.rank)
         batches = self._batches()
-        tasks = {task for batch in batches for task in batch.targets}
+        tasks = {task for task, count in self.labelled.items() if count}
         while tasks and (broken := self._gradients(batches, tasks)):
             # A loss that is not finite poisons every gradient it meets, and 0 × inf hides which one it was. So the step is
             # done again without that task; this costs nothing where all is well.
@@ -189,8 +203,13 @@ class Loop:
         rows = self._epoch[1][index]
         # Rows that no task of this run has a label for would be computed for nothing.
         rows = np.array([self._shown(epoch, row) for row in rows[self.data.wanted[rows]]], dtype=np.int64)
+        rows = self.processes.share(rows, self.lengths[rows])
         cuts = micro_batches(self.lengths[rows], self.micro_limit, self.micro_overhead)
-        return [labelled_batch(self.data.train, rows[cut], self.model.tasks) for cut in cuts]
+        batches = [labelled_batch(self.data.train, rows[cut], self.model.tasks) for cut in cuts]
+        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
+        counts = self.processes.total([sum(batch.counts.get(task, 0) for batch in batches) for task in self.model.tasks])
+        self.labelled = {task: int(count) for task, count in zip(self.model.tasks, counts, strict=True)}
+        return batches
 
     def _shown(self, epoch: int, row: int) -> int:
         """The row itself, or the variant that is shown in its place in this epoch."""
@@ -203,8 +222,6 @@ class Loop:
     def _gradients(self, batches: Sequence[Batch], tasks: set[str]) -> set[str]:
         """Leave the step's balanced gradients in the parameters; or return the tasks whose loss is not finite."""
         self.optimizer.zero_grad(set_to_none=True)
-        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
-        counts = {task: sum(batch.counts.get(task, 0) for batch in batches) for task in tasks}
         apart = self.balancer.measures(self.progress.step, tasks)
         factors = self.balancer.factors()
         separate: dict[str, list[Tensor]] = {}
@@ -215,24 +232,30 @@ class Loop:
             if not present:
                 continue
             size = [size[0] + batch.real, size[1] + batch.mask.numel()]
-            losses = self._losses(batch.to(self.device), present, counts)
+            losses = self._losses(batch.to(self.device), present, self.labelled)
             # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
             # before it goes on. Nowhere else in a step.
             numbers = torch.stack([losses[task].detach() for task in present]).tolist()
-            if broken := {task for task, number in zip(present, numbers, strict=True) if not math.isfinite(number)}:
-                return broken
             for task, number in zip(present, numbers, strict=True):
                 values[task] += number
+            if not all(map(math.isfinite, numbers)):
+                break
             if apart:
                 self._backward_apart(losses, separate)
             else:
                 # Tasks share one backward pass. Heads thereby see their loss times the factor, which is undone below.
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
+        *totals, tokens, padded, rows = self.processes.total([*values.values(), *size, sum(len(batch.mask) for batch in batches)])
+        values = dict(zip(values, totals, strict=True))
+        if broken := {task for task, value in values.items() if not math.isfinite(value)}:
+            return broken
         if apart:
-            factors = self._combine(separate)
+            reached = {task: [*self.shared, *self.model.heads[task].parameters()] for task in values}
+            factors = self._combine(self.processes.add_up_separate(separate, reached))
         else:
+            self.processes.add_up_gradients(self.model.parameters())
             self._undo(factors, tasks)
-        self._count(batches, values, size)
+        self._count(values, int(tokens), int(padded), int(rows))
         return set()
 
     def _losses(self, batch: Batch, tasks: Sequence[str], counts: Mapping[str, int]) -> dict[str, Tensor]:
@@ -313,11 +336,11 @@ class Loop:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
-    def _count(self, batches: Sequence[Batch], losses: Mapping[str, float], size: Sequence[int]) -> None:
+    def _count(self, losses: Mapping[str, float], tokens: int, padded: int, rows: int) -> None:
         now = self.progress
-        now.tokens += size[0]
-        now.padded += size[1]
-        now.rows += sum(len(batch.mask) for batch in batches)
+        now.tokens += tokens
+        now.padded += padded
+        now.rows += rows
         for task, loss in losses.items():
             now.losses.setdefault(task, []).append(loss)
 
@@ -347,7 +370,7 @@ class Loop:
     def _validate(self) -> None:
         """Score the model on the validation rows, keep its weights if they are the best, and decide whether to go on."""
         now = self.progress
-        metrics, warnings = self._metrics()
+        metrics, warnings = self.processes.from_first(self._metrics)
         watched = [metrics[task][self.model.tasks[task].main_metric] for task in metrics if self.settings.score in (task, "mean")]
         # A run of one task alone is judged by that task, whatever the joint run is judged by.
         score = _mean(watched or [metrics[task][self.model.tasks[task].main_metric] for task in metrics])
