@@ -58,6 +58,13 @@ def train_run(params: Params, part: str, data: Path, out: Path) -> None:
     train(params, params.runs()[part], data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
 
 
+def dismiss() -> None:
+    """Let the other processes of a training run end where the first finds that it is built already."""
+    from mtl.training.run import dismiss
+
+    dismiss()
+
+
 def predict_run(params: Params, part: str, data: Path, out: Path) -> None:
     """Predict the test rows with one trained model."""
     from mtl.evaluation.predictions import predict_run

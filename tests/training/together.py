@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import scipy.stats  # noqa: F401 - this and the next would be imported in every process anew: three seconds
 import torch
+import torch._dynamo
 
 from mtl.errors import MtlError
 from mtl.params import Params
