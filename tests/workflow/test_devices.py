@@ -26,7 +26,7 @@ def test_the_profile_sets_the_number_of_processes(project: Project) -> None:
 
 def test_launchers_find_a_run_that_is_built(project: Project) -> None:
     documented = re.findall(r"accelerate launch.*?(-m mtl train_run[^`]*)`", (ROOT / "docs/devices.md").read_text())[0].split()
-    launch = "accelerate launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
+    launch = ["accelerate", "launch", "--cpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
     assert f"kept train {RUN}" in project.run(*launch, *documented)
     project.run("rm", "-r", "work/store", f"work/state/train/{RUN}.json", "data/models", "data/records/train.json")
     assert f"built train {RUN}" in project.run(*launch, *documented)
