@@ -54,8 +54,9 @@ def train_run(params: Params, part: str, data: Path, out: Path) -> None:
     """Train one run of the experiment."""
     from mtl.training.run import train
 
-    encoder = data / "raw" / ENCODER
-    train(params, params.runs()[part], data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
+    encoder, live = data / "raw" / ENCODER, data.parent / "live" / part
+    source = encoder if encoder.exists() else None
+    train(params, params.runs()[part], data / "examples", data / "shards", source, out, progress=True, live=live)
 
 
 def dismiss() -> None:

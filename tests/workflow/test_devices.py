@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from workflow.make_project import ROOT, Project, only
+from workflow.make_project import ROOT, Project
 
 pytestmark = pytest.mark.workflow
 RUN = "joint-augmented-1"
 
 
-def test_the_profile_sets_the_number_of_processes(project: Project) -> None:
+def test_the_profile_sets_the_number_of_processes_and_launchers_find_what_was_built(project: Project) -> None:
     key = json.loads((project.folder / "data/records/train.json").read_text())["key"]
     alone = json.loads((project.folder / f"data/models/{RUN}/run.json").read_text())
     project.run("rm", "-r", "work", "data/models", "data/records/train.json")
@@ -22,12 +22,6 @@ def test_the_profile_sets_the_number_of_processes(project: Project) -> None:
     assert (alone["processes"], together["processes"]) == (1, 2)
     assert (together["steps"], together["tokens"], together["rows"]) == (alone["steps"], alone["tokens"], alone["rows"])
     assert json.loads((project.folder / "data/records/train.json").read_text())["key"] == key
-
-
-def test_launchers_find_a_run_that_is_built(project: Project) -> None:
-    documented = re.findall(r"accelerate launch.*?(-m mtl train_run[^`]*)`", (ROOT / "docs/devices.md").read_text())[0].split()
+    (command,) = re.findall(r"accelerate launch.*?(-m mtl train_run[^`]*)`", (ROOT / "docs/devices.md").read_text())
     launch = ["accelerate", "launch", "--cpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-    assert f"kept train {RUN}" in project.run(*launch, *documented)
-    project.run("rm", "-r", "work/store", f"work/state/train/{RUN}.json", "data/models", "data/records/train.json")
-    assert f"built train {RUN}" in project.run(*launch, *documented)
-    assert only(project.snakemake("evaluate"), "train") == []
+    assert f"kept train {RUN}" in project.run(*launch, *command.split())

@@ -27,6 +27,7 @@ from mtl.training.batching import seed_of
 from mtl.training.corpus import Corpus
 from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
 from mtl.training.distributed import ALONE, Processes, join
+from mtl.training.live import live_metrics
 from mtl.training.loop import Data, Loop, Preempted
 from mtl.training.model import Model, save, write_atomically
 from mtl.training.texts import Texts, augmented_datasets, read_split, read_variants, used_datasets, variants_of
@@ -49,7 +50,16 @@ class Rows:
 
 
 def train(
-    params: Params, run: Run, examples: Path, shards: Path, encoder: Path | None, out: Path, *, progress: bool = False, device: str = "auto"
+    params: Params,
+    run: Run,
+    examples: Path,
+    shards: Path,
+    encoder: Path | None,
+    out: Path,
+    *,
+    progress: bool = False,
+    device: str = "auto",
+    live: Path | None = None,
 ) -> None:
     """Train one run and write its model folder. Called again after it was killed, it goes on from its last checkpoint, bit by bit
     as if it had never stopped. Called in each of several processes (see ``distributed.py``), they train the run together.
@@ -63,6 +73,7 @@ def train(
         out: an existing folder; empty, or with the checkpoints of this run.
         progress: show a bar on stderr.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        live: folder for metrics to be looked at while the run trains (see ``live.py``).
 
     Raises:
         DataError: a table or shard is missing or damaged.
@@ -73,7 +84,7 @@ def train(
     with join() as processes:
         # Where the first process finds that there is nothing to train, it says so, and the others end too (see ``dismiss``).
         if processes.from_first(lambda: True):
-            _train(params, run, examples, shards, encoder, out, progress=progress, device=device, processes=processes)
+            _train(params, run, examples, shards, encoder, out, progress=progress, device=device, live=live, processes=processes)
 
 
 def dismiss() -> None:
@@ -92,6 +103,7 @@ def _train(
     *,
     progress: bool,
     device: str,
+    live: Path | None,
     processes: Processes,
 ) -> None:
     place = choose_device(processes.device(device))
@@ -110,8 +122,12 @@ def _train(
                 checkpoint.write(checkpoints, step, identity, state)
 
         shown = progress and processes.first
-        with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown) as bar:
-            loop.run(save_state, asked_to_stop, _shower(bar))
+        with (
+            _stop_signals() as asked_to_stop,
+            progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown) as bar,
+            live_metrics(live if processes.first else None, lambda: loop.progress.history) as update,
+        ):
+            loop.run(save_state, asked_to_stop, _shower(bar, update))
     if processes.first:
         _write(params, run, rows, loop, warnings, out)
         checkpoint.remove(checkpoints)
@@ -303,10 +319,11 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _shower(bar: Any) -> Callable[[int, str], None]:
-    """What moves a progress bar."""
+def _shower(bar: Any, update: Callable[[], None]) -> Callable[[int, str], None]:
+    """What moves a progress bar, and brings the live metrics up to date."""
 
     def show(step: int, line: str) -> None:
+        update()
         bar.set_postfix_str(line, refresh=False)
         bar.update(step - bar.n)
 
