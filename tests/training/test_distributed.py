@@ -24,7 +24,7 @@ EQUAL = {
     "gradient_norm": (3, {"balancing": "gradient_norm"}),
 }
 """Name to the number of processes and what is special about the settings."""
-INTERRUPTED = ({"rank": 1, "event": "term:6"}, {"rank": 0, "event": "kill:9"}, {})
+INTERRUPTED = ({"rank": 1, "event": "int:6"}, {"rank": 0, "event": "kill:9"}, {})
 """What happens to a run that is started again and again."""
 
 

@@ -21,11 +21,14 @@ from mtl.errors import MtlError
 from mtl.params import Params
 from mtl.tasks.regression import Regression
 from mtl.training import run
-from mtl.training.loop import Loop
+from mtl.training.loop import Loop, Preempted
+
+
+SIGNALS = {"kill": [signal.SIGKILL], "int": [signal.SIGINT, signal.SIGINT]}
 
 
 def plant(event: str) -> None:
-    """Let something happen in this process: ``kill:N`` and ``term:N`` send a signal in a step, ``nan:N`` makes its loss of a task NaN."""
+    """Let something happen in this process: ``kill:N`` and ``int:N`` send a signal in a step, the latter twice; ``nan:N`` makes its loss of a task NaN."""
     what, number = event.split(":")
     step, loss = Loop._step, Regression.loss
     now = 0
@@ -34,8 +37,9 @@ def plant(event: str) -> None:
         nonlocal now
         now = loop.progress.step + 1
         step(loop)
-        if what in ("kill", "term") and now == int(number):
-            os.kill(os.getpid(), {"kill": signal.SIGKILL, "term": signal.SIGTERM}[what])
+        if what in SIGNALS and now == int(number):
+            for sent in SIGNALS[what]:
+                os.kill(os.getpid(), sent)
 
     def broken(*arguments: Any) -> torch.Tensor:
         return loss(*arguments) * (math.nan if what == "nan" and now == int(number) else 1.0)
@@ -80,7 +84,7 @@ def together(job: dict[str, Any]) -> list[int]:
     while len(statuses) < len(children):
         child, status = os.wait()
         statuses[child] = os.waitstatus_to_exitcode(status)
-        if statuses[child] < 0:
+        if statuses[child] not in (0, Preempted.exit_status):
             for other in set(children) - statuses.keys():
                 os.kill(other, signal.SIGKILL)
     return [statuses[child] for child in children]

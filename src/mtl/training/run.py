@@ -123,7 +123,7 @@ def _train(
 
         shown = progress and processes.first
         with (
-            _stop_signals() as asked_to_stop,
+            _stop_signals(processes) as asked_to_stop,
             progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown) as bar,
             live_metrics(live if processes.first else None, lambda: loop.progress.history) as update,
         ):
@@ -296,10 +296,10 @@ def _resume(loop: Loop, folder: Path, identity: str) -> list[str]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def _stop_signals(processes: Processes) -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and Ctrl-C into a flag, so that training ends between two steps; a second Ctrl-C ends it at once.
 
-    Only a main thread can set a handler.
+    Not so one of several processes: their launcher passes on the Ctrl-C that they have had already. Only a main thread can set a handler.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -307,7 +307,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if asked.is_set() and number == signal.SIGINT and processes.number == 1:
             raise KeyboardInterrupt
         asked.set()
 
