@@ -78,7 +78,10 @@ def test_several_processes_train_what_one_trains(
 
 def test_after_a_request_and_a_kill_of_one_process_all_go_on_bit_by_bit(out: Path) -> None:
     statuses = json.loads((out / "statuses.json").read_text())
-    assert statuses == [[0, 0], [0, 0, 0], [0, 0], [0, 0], [143, 143], [-signal.SIGKILL] * 2, [0, 0]]
+    killed = statuses.pop(5)
+    assert statuses == [[0, 0], [0, 0, 0], [0, 0], [0, 0], [143, 143], [0, 0]]
+    assert killed[0] == -signal.SIGKILL
+    assert killed[1]  # killed too, or ended by the lost connection
     assert (out / "interrupted/model.safetensors").read_bytes() == (out / "dropout/model.safetensors").read_bytes()
     assert history(out / "interrupted") == history(out / "dropout")
 

@@ -23,12 +23,11 @@ from mtl.tasks.regression import Regression
 from mtl.training import run
 from mtl.training.loop import Loop, Preempted
 
-
 SIGNALS = {"kill": [signal.SIGKILL], "int": [signal.SIGINT, signal.SIGINT]}
 
 
 def plant(event: str) -> None:
-    """Let something happen in this process: ``kill:N`` and ``int:N`` send a signal in a step, the latter twice; ``nan:N`` makes its loss of a task NaN."""
+    """Let something happen to this process in a step: ``kill:N`` and ``int:N`` send signals, ``nan:N`` makes its loss of a task NaN."""
     what, number = event.split(":")
     step, loss = Loop._step, Regression.loss
     now = 0
