@@ -13,7 +13,7 @@ from types import ModuleType
 
 import mtl.params
 from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
-from mtl.jobs import JOBS, RESUMABLE
+from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.milestones import ENCODER, MILESTONES, key_of, sources
 from mtl.pipeline.state import State
@@ -81,6 +81,10 @@ def _job(options: argparse.Namespace) -> None:
     params = mtl.params.load(options.settings)
     state = State(params)
     job = MILESTONES[options.milestone].job
+    processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
+    if rank:  # the first of several processes builds the part; this one only helps it to train, and writes nothing
+        JOBS[job](params, options.part, state.data, Path())
+        return
 
     def produce(out: Path) -> None:
         JOBS[job](params, options.part, state.data, out)
@@ -88,8 +92,10 @@ def _job(options: argparse.Namespace) -> None:
     start = time.monotonic()
     if state.build(options.milestone, options.part, produce, resume=job in RESUMABLE):
         print(f"built {options.milestone} {options.part} in {time.monotonic() - start:.1f} s")
-    else:
-        print(f"kept {options.milestone} {options.part}: inputs, settings and code are as when it was built")
+        return
+    if processes > 1:
+        dismiss()
+    print(f"kept {options.milestone} {options.part}: inputs, settings and code are as when it was built")
 
 
 def _spare_pandas() -> None:

@@ -55,11 +55,20 @@ def train_run(params: Params, part: str, data: Path, out: Path) -> None:
     from mtl.report.card import write_card
     from mtl.training.run import train
 
-    run, encoder = params.runs()[part], data / "raw" / ENCODER
+    run, encoder, live = params.runs()[part], data / "raw" / ENCODER, data.parent / "live" / part
+    source = encoder if encoder.exists() else None
     trained = (out / "run.json").exists() and not (out / "checkpoint").exists()  # then only the card was left to do when it was stopped
-    if not trained:
-        train(params, run, data / "examples", data / "shards", encoder if encoder.exists() else None, out, progress=True)
-    write_card(params, run, data, out)
+    if trained:
+        dismiss()
+    if trained or train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live):
+        write_card(params, run, data, out)
+
+
+def dismiss() -> None:
+    """Let the other processes of a training run end where the first finds that it is built already."""
+    from mtl.training.run import dismiss
+
+    dismiss()
 
 
 def predict_run(params: Params, part: str, data: Path, out: Path) -> None:

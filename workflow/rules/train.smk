@@ -15,10 +15,12 @@ rule train_run:
     threads: 1
     resources:
         gpu=flow.gpus_of_run(),
+        processes=1,
     params:
         settings=flow.settings,
+        launcher=lambda wildcards, resources: flow.launcher(resources.processes),
     shell:
-        "python -m mtl train_run"
+        "{params.launcher} -m mtl train_run"
         " --settings {params.settings}"
         " --part {wildcards.part}"
         " 2>&1 | tee {log}"

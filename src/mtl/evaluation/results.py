@@ -229,7 +229,10 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 
 
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
-    """The few figures that ``dvc exp show`` prints, of the joint run, as means over its seeds."""
+    """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, a mean over its seeds, and their mean.
+
+    What joint training and augmentation brought is in ``comparisons.json``: six more columns would leave no room for settings.
+    """
     data = comparisons["headline"]
     of_headline = [group for group in comparisons["groups"] if (group["model"], group["data"], group["size"]) == ("joint", data, "all")]
     means = {group["task"]: group["mean"] for group in of_headline}
@@ -239,9 +242,6 @@ def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
             figures["delta_m"] = _rounded(item["delta_m"])
     for task, mean in means.items():
         figures[task] = {comparisons["tasks"][task]["metric"]: _rounded(mean)}
-    for item in comparisons["comparisons"]:
-        if (item["kind"], item["within"], item["size"]) in (("joint", data, "all"), ("augmentation", "joint", "all")):
-            figures[item["task"]][f"{item['kind']}_gain"] = _rounded(item["difference"])
     return figures
 
 

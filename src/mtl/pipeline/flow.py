@@ -123,6 +123,10 @@ class Flow:
         """GPUs that a training run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
         return int(any(Path("/dev").glob("nvidia[0-9]*")))
 
+    def launcher(self, processes: int) -> str:
+        """What starts a training run: ``python``, or where a profile gives it several processes of one machine, what starts those."""
+        return "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes}"
+
     def closing_words(self) -> str:
         """What to say when all went well: what DVC was told, and where the results lie."""
         words = self.hand_over()

@@ -27,6 +27,7 @@ from mtl.training import balancing, optimizers
 from mtl.training.batching import Rows, Shown, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import MICRO_BATCH, Precision
+from mtl.training.distributed import ALONE, Processes
 from mtl.training.model import Model
 from mtl.training.predictor import BATCH_TOKENS, answers
 from mtl.training.sampling import passes
@@ -121,8 +122,18 @@ class Progress:
 class Loop:
     """One training run of one model."""
 
-    def __init__(self, model: Model, data: Data, settings: Train, weights: Mapping[str, float], seed: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        settings: Train,
+        weights: Mapping[str, float],
+        seed: int,
+        precision: Precision,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model = model
+        self.processes = processes
         self.data = data
         self.settings = settings
         self.seed = seed
@@ -131,6 +142,7 @@ class Loop:
         self.progress = Progress()
         self.best: Weights | None = None
         self.scaler = precision.scaler()
+        self.scaler.scale(torch.zeros((), device=self.device))  # gives it its scale, also in a process that the first step has no row for
         self.balancer = balancing.build(settings.balancing, weights, _sources(data, model.tasks))
         optimizers.freeze(model.encoder, settings.freeze_layers)
         self.optimizer = optimizers.build(model, settings, self.device)
@@ -153,6 +165,8 @@ class Loop:
         self._epoch: tuple[int, list[Shown]] = (-1, [])
         self._wanted = data.wanted
         self._last: tuple[str, float] = ("", 0.0)
+        self.labelled: dict[str, int] = {}
+        """Labelled items of the present step, by task; in all processes together."""
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
@@ -188,7 +202,7 @@ class Loop:
                 if not now.stopped:
                     save(now.step, self.state_dict())
                     saved = now.step
-            if asked_to_stop() and not now.stopped:
+            if self.processes.any(asked_to_stop()) and not now.stopped:
                 if saved != now.step:
                     save(now.step, self.state_dict())
                 raise Preempted(f"stopped after step {now.step} of {self.steps}; the same command goes on from here")
@@ -199,11 +213,9 @@ class Loop:
 
     def _step(self) -> None:
         """One update, or none where nothing in the step has a finite loss."""
-        # Dropout masks and all else that is drawn in a step come from a seed of the step's own. There is then no random state to
-        # carry from step to step: a resumed run draws what it would have drawn.
-        torch.manual_seed(seed_of("step", self.seed, self.progress.step))
+        self._reseed()
         batches = self._batches()
-        tasks = {task for batch in batches for task in batch.targets}
+        tasks = {task for task, count in self.labelled.items() if count}
         while tasks and (broken := self._fitting_gradients(batches, tasks)):
             # A loss that is not finite poisons every gradient it meets, and 0 × inf hides which one it was. So the step is
             # done again without that task; this costs nothing where all is well.
@@ -213,6 +225,13 @@ class Loop:
         if tasks:
             self._update()
         self.optimizer.zero_grad(set_to_none=True)
+
+    def _reseed(self) -> None:
+        """Let dropout masks, and all else that is drawn in a step, come from a seed of the step's own.
+
+        There is then no random state to carry from step to step: a resumed run draws what it would have drawn.
+        """
+        torch.manual_seed(seed_of("step", self.seed, self.progress.step) + self.processes.rank)
 
     def _batches(self, apart: bool | None = None) -> list[Batch]:
         """The step's micro-batches: rows sorted by length and cut so that hardly any padding is computed.
@@ -229,15 +248,20 @@ class Loop:
         wanted = self._wanted[written]
         written, numbers = written[wanted], numbers[wanted]
         rows = np.array([self._shown(*known) for known in zip(numbers.tolist(), written.tolist(), strict=True)], dtype=np.int64)
-        groups = self.data.groups[written]
+        own = self.processes.share(np.arange(len(rows)), self.lengths[rows])
+        rows, groups = rows[own], self.data.groups[written[own]]
         apart = self._measures(()) if apart is None else apart
         parts = [rows[groups == group] for group in np.unique(groups)] if apart else [rows]
         tasks = {name: task for name, task in self.model.tasks.items() if name not in self.progress.stopped_tasks}
-        return [
+        batches = [
             labelled_batch(self.data.train, part[cut], tasks)
             for part in parts
             for cut in micro_batches(self.lengths[part], self.micro_limit, self.micro_overhead)
         ]
+        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
+        counts = self.processes.total([sum(batch.counts.get(task, 0) for batch in batches) for task in self.model.tasks])
+        self.labelled = {task: int(count) for task, count in zip(self.model.tasks, counts, strict=True)}
+        return batches
 
     def _dealt(self, epoch: int) -> list[Shown]:
         """The rows of each step of an epoch."""
@@ -273,6 +297,10 @@ class Loop:
                 broken = self._gradients(batches, tasks)
             except torch.OutOfMemoryError as error:
                 reason = str(error).partition("\n")[0]
+                if self.processes.number > 1:  # the others wait for sums that will not come: they end with this one
+                    raise TrainingError(
+                        f"the memory of {self.device} ran out ({reason}): set train.micro_batch_tokens below {self.micro_limit}"
+                    ) from None
             else:
                 if cut:
                     LOG.warning("%s", self._memory_warning())
@@ -283,7 +311,7 @@ class Loop:
             cut = True
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            torch.manual_seed(seed_of("step", self.seed, self.progress.step))
+            self._reseed()
             batches[:] = self._batches()
 
     def _halve(self, batches: Sequence[Batch], reason: str) -> None:
@@ -315,50 +343,54 @@ class Loop:
         apart = self._measures(tasks)
         factors = self.balancer.factors()
         separate: dict[str, list[Tensor]] = {}
-        losses, broken = self._backward(batches, tasks, None if apart else factors, separate)
-        if broken:
+        losses = self._backward(batches, tasks, None if apart else factors, separate)
+        used = [batch for batch in batches if not tasks.isdisjoint(batch.targets)]
+        sizes = [sum(batch.real for batch in used), sum(batch.mask.numel() for batch in used), sum(len(batch.mask) for batch in batches)]
+        *values, tokens, padded, rows = self.processes.total([*losses.values(), *sizes])
+        losses = dict(zip(losses, values, strict=True))
+        if broken := {task for task, value in losses.items() if not math.isfinite(value)}:
             return broken
         if apart:
-            self._combine(separate)
+            reached = {task: [*self.shared, *self.model.heads[task].parameters()] for task in losses}
+            self._combine(self.processes.add_up_separate(separate, reached))
         else:
+            self.processes.add_up_gradients(self.model.parameters())
             self._undo(factors, tasks)
         self.balancer.learn(losses)
-        self._count(batches, losses)
+        self._count(losses, int(tokens), int(padded), int(rows))
         self._last = ("separate" if apart else "plain", time.perf_counter() - began)
         return set()
 
     def _backward(
         self, batches: Sequence[Batch], tasks: set[str], factors: Mapping[str, float] | None, separate: dict[str, list[Tensor]]
-    ) -> tuple[dict[str, float], set[str]]:
-        """All forward and backward passes of a step.
+    ) -> dict[str, float]:
+        """All forward and backward passes of a step over the rows of this process.
 
         Args:
             factors: on the tasks' losses; without them each task's gradient goes to ``separate``.
 
         Returns:
-            The loss of each task over the step, and the tasks whose loss is not finite; where there are any, all else is void.
+            These rows' part of the loss of each task over the step; where one is not finite, all else is void.
         """
-        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
-        counts = {task: sum(batch.counts.get(task, 0) for batch in batches) for task in tasks}
         values = dict.fromkeys(sorted(tasks), 0.0)
         for batch in batches:
             present = [task for task in values if task in batch.targets]
             if not present:
                 continue
-            losses = self._losses(batch.to(self.device), present, counts)
+            losses = self._losses(batch.to(self.device), present, self.labelled)
             # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
             # before it goes on. Nowhere else in a step, but where gradients are measured.
             numbers = torch.stack([losses[task].detach() for task in present]).tolist()
-            if broken := {task for task, number in zip(present, numbers, strict=True) if not math.isfinite(number)}:
-                return values, broken
             for task, number in zip(present, numbers, strict=True):
                 values[task] += number
+            if not all(map(math.isfinite, numbers)):
+                break
             if factors is None:
                 self._backward_apart(losses, separate)
             else:
                 # Tasks share one backward pass. Heads thereby see their loss times the factor, which is undone afterwards.
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
-        return values, set()
+        return values
 
     def _losses(self, batch: Batch, tasks: Sequence[str], counts: Mapping[str, int]) -> dict[str, Tensor]:
         """This batch's part of each task's loss over the step. Losses are computed in float32 whatever the logits are in."""
@@ -489,13 +521,11 @@ class Loop:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
-    def _count(self, batches: Sequence[Batch], losses: Mapping[str, float]) -> None:
+    def _count(self, losses: Mapping[str, float], tokens: int, padded: int, rows: int) -> None:
         now = self.progress
-        for batch in batches:
-            now.rows += len(batch.mask)
-            if not losses.keys().isdisjoint(batch.targets):
-                now.tokens += batch.real
-                now.padded += batch.mask.numel()
+        now.tokens += tokens
+        now.padded += padded
+        now.rows += rows
         for task, loss in losses.items():
             now.losses.setdefault(task, []).append(loss)
 
@@ -526,7 +556,7 @@ class Loop:
     def _validate(self) -> None:
         """Score the model on the validation rows, keep its weights if they are the best, and decide whether to go on."""
         now = self.progress
-        metrics, warnings = self._metrics()
+        metrics, warnings = self.processes.from_first(self._metrics)
         watched = [metrics[task][self.model.tasks[task].main_metric] for task in metrics if self.settings.score in (task, "mean")]
         # A run of one task alone is judged by that task, whatever the joint run is judged by.
         score = _mean(watched or [metrics[task][self.model.tasks[task].main_metric] for task in metrics])

@@ -28,12 +28,14 @@ from mtl.training import checkpoint
 from mtl.training.batching import seed_of
 from mtl.training.corpus import Corpus
 from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
+from mtl.training.distributed import ALONE, Processes, join
+from mtl.training.live import live_metrics
 from mtl.training.loop import Data, Loop, Preempted
 from mtl.training.model import Model, save, write_atomically
 from mtl.training.subsets import cautions, subset, variants_within
 from mtl.training.texts import Texts, augmented_datasets, read_split, read_variants, used_datasets, variants_of
 
-__all__ = ["Preempted", "train"]
+__all__ = ["Preempted", "dismiss", "train"]
 
 VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "torchjd", "transformers")
 
@@ -53,10 +55,19 @@ class Rows:
 
 
 def train(
-    params: Params, run: Run, examples: Path, shards: Path, encoder: Path | None, out: Path, *, progress: bool = False, device: str = "auto"
-) -> None:
+    params: Params,
+    run: Run,
+    examples: Path,
+    shards: Path,
+    encoder: Path | None,
+    out: Path,
+    *,
+    progress: bool = False,
+    device: str = "auto",
+    live: Path | None = None,
+) -> bool:
     """Train one run and write its model folder. Called again after it was killed, it goes on from its last checkpoint, bit by bit
-    as if it had never stopped.
+    as if it had never stopped. Called in each of several processes (see ``distributed.py``), they train the run together.
 
     Args:
         params: the settings.
@@ -67,6 +78,10 @@ def train(
         out: an existing folder; empty, or with the checkpoints of this run.
         progress: show a bar on stderr.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        live: folder for metrics to be looked at while the run trains (see ``live.py``).
+
+    Returns:
+        Whether it is this process that wrote the model folder.
 
     Raises:
         DataError: a table or shard is missing or damaged.
@@ -74,24 +89,64 @@ def train(
         TrainingError: training cannot go on.
         Preempted: SIGTERM or Ctrl-C came; the state is saved, and the same call goes on from there.
     """
-    place = choose_device(device)
+    with join() as processes:
+        # Where the first process finds that there is nothing to train, it says so, and the others end too (see ``dismiss``).
+        if processes.from_first(lambda: True):
+            _train(params, run, examples, shards, encoder, out, progress=progress, device=device, live=live, processes=processes)
+        return processes.first
+
+
+def dismiss() -> None:
+    """End the other processes, which wait in ``train``: there is nothing to train. Does nothing where there are none."""
+    with join() as processes:
+        processes.from_first(lambda: False)
+
+
+def _train(
+    params: Params,
+    run: Run,
+    examples: Path,
+    shards: Path,
+    encoder: Path | None,
+    out: Path,
+    *,
+    progress: bool,
+    device: str,
+    live: Path | None,
+    processes: Processes,
+) -> None:
+    place = choose_device(processes.device(device))
     precision = choose_precision(params.train.precision, place)
     rows = _read(params, run, examples, shards)
+    checkpoints = out / "checkpoint"
     # What is drawn here must not depend on what ran before in this process, nor change what runs after it.
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _memory_errors(place):
-        loop, warnings = _prepare(params, run, rows, encoder, precision)
+        loop, warnings = _prepare(params, run, rows, encoder, precision, processes)
         identity = _identity(params, run, loop, precision)
-        warnings += _resume(loop, out / "checkpoint", identity)
-        bar = progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress)
-        with precision.float32_products(), _stop_signals() as asked_to_stop, bar:
-            loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
+        processes.check_equal(identity, loop.model)
+        warnings += _resume(loop, checkpoints, identity)
+
+        def save_state(step: int, state: dict[str, Any]) -> None:
+            if processes.first:
+                checkpoint.write(checkpoints, step, identity, state)
+
+        shown = progress and processes.first
+        with (
+            precision.float32_products(),
+            _stop_signals(processes) as asked_to_stop,
+            progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown) as bar,
+            live_metrics(live if processes.first else None, lambda: loop.progress.history) as update,
+        ):
+            loop.run(save_state, asked_to_stop, _shower(bar, update))
             for warning in (*warnings, *loop.progress.warnings):
                 note(bar, f"{run.name}: warning: {warning}")
+    if not processes.first:
+        return
     try:
         _write(params, run, rows, loop, warnings, out)
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
-    checkpoint.remove(out / "checkpoint")
+    checkpoint.remove(checkpoints)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -122,7 +177,9 @@ def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
     )
 
 
-def _prepare(params: Params, run: Run, rows: Rows, source: Path | None, precision: Precision) -> tuple[Loop, list[str]]:
+def _prepare(
+    params: Params, run: Run, rows: Rows, source: Path | None, precision: Precision, processes: Processes = ALONE
+) -> tuple[Loop, list[str]]:
     """Model and data of a run, ready for the first step; and warnings about the data."""
     torch.manual_seed(seed_of("encoder", run.seed))
     # Every run of the same settings gets the same vocabulary, and so the same pieces, lengths and plan.
@@ -137,7 +194,7 @@ def _prepare(params: Params, run: Run, rows: Rows, source: Path | None, precisio
     model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     data, validation = _data(params, run, rows, tokenizer), rows.validation
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
-    loop = Loop(model, data, params.train, weights, run.seed, precision)
+    loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
     lost = {"train": (rows.train, data.train.encoded), "validation": (validation, data.validation.encoded)}
     return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, lost, length)
 
@@ -261,7 +318,7 @@ def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str
 
 def _resume(loop: Loop, folder: Path, identity: str) -> list[str]:
     """Go on from the newest usable checkpoint, if there is one; returns a warning for each one that was passed over."""
-    state, warnings = checkpoint.read(folder, identity)
+    state, warnings = loop.processes.from_first(lambda: checkpoint.read(folder, identity))
     if state is not None:
         loop.load_state_dict(state)
     return warnings
@@ -281,10 +338,10 @@ def _memory_errors(place: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def _stop_signals(processes: Processes) -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and Ctrl-C into a flag, so that training ends between two steps; a second Ctrl-C ends it at once.
 
-    Only a main thread can set a handler.
+    Not so one of several processes: their launcher passes on the Ctrl-C that they have had already. Only a main thread can set a handler.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -292,7 +349,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if asked.is_set() and number == signal.SIGINT and processes.number == 1:
             raise KeyboardInterrupt
         asked.set()
 
@@ -304,10 +361,11 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _shower(bar: Any) -> Callable[[int, str], None]:
-    """What moves a progress bar."""
+def _shower(bar: Any, update: Callable[[], None]) -> Callable[[int, str], None]:
+    """What moves a progress bar, and brings the live metrics up to date."""
 
     def show(step: int, line: str) -> None:
+        update()
         bar.set_postfix_str(line, refresh=False)
         bar.update(step - bar.n)
 
@@ -377,6 +435,7 @@ def _facts(params: Params, run: Run, rows: Rows, loop: Loop, warnings: list[str]
         "precision": loop.precision.name,
         "device": torch.cuda.get_device_name(loop.device) if loop.device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),
+        "processes": loop.processes.number,
         "peak_memory_bytes": peak_memory(loop.device),
         "warnings": warnings,
         "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),

@@ -1,0 +1,52 @@
+"""Metrics that can be looked at while a run trains: files that DVCLive writes, for ``dvc plots show`` and ``dvc metrics show``."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+@contextmanager
+def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -> Iterator[Callable[[], None]]:
+    """Gives a function that brings the files up to what the history has come to; they begin anew, from its first record, so that the
+    steps of a resumed run rise as those of any other.
+
+    Args:
+        folder: ``metrics.json`` (the last values) and ``plots/metrics/`` (a TSV each) are written there; nothing if it is ``None``.
+        history: the records of the run so far.
+    """
+    if folder is None:
+        yield lambda: None
+        return
+    from dvclive.live import Live  # a second, for DVC comes with it
+
+    # No experiment is saved, no dvc.yaml written: what a run leaves for DVC is the business of the workflow's stages.
+    live: Any = Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+    done = 0
+
+    def update() -> None:
+        nonlocal done
+        records = history()
+        for record in records[done:]:
+            live.step = record["step"]
+            for name, value in metrics_of(record).items():
+                live.log_metric(name, value)
+        done = len(records)
+        live.sync()
+
+    update()
+    try:
+        yield update
+    finally:
+        update()
+        live.end()
+
+
+def metrics_of(record: Record) -> dict[str, float]:
+    """What is shown of a record of the history, by names whose parts are divided by slashes."""
+    if record["kind"] == "train":
+        return {"learning_rate": record["learning_rate"]} | {f"loss/{task}": loss for task, loss in record["loss"].items()}
+    scores = {f"validation/{task}/{name}": value for task, values in record["metrics"].items() for name, value in values.items()}
+    return {"score": record["score"], **scores}
