@@ -196,6 +196,7 @@ def test_what_balancing_costs_is_measured_and_leaves_no_trace(
     quiet(untried)
     for a, b in zip(loop.model.parameters(), untried.model.parameters(), strict=True):
         assert torch.equal(a, b)
+    assert (loop.progress.tokens, loop.progress.rows) == (untried.progress.tokens, untried.progress.rows)
     assert untried.balance_cost() == (1.0 if balancing == "static" else None)
 
 
@@ -232,7 +233,10 @@ def test_rows_without_a_label_of_a_task_give_it_no_loss(make_loop: Callable[...,
     labels["names"] = [None] * len(labels["names"])
     batches = loop._batches()
     assert {task for batch in batches for task in batch.targets} == {"mood", "rating"}
+    learnt: list[Any] = []
+    loop.balancer.learn = learnt.append  # type: ignore[method-assign]
     loop._step()
+    assert [losses.keys() for losses in learnt] == [{"mood", "rating"}]
     assert loop.balancer.norms().keys() == {"mood", "rating"}
     assert loop.progress.losses.keys() == {"mood", "rating"}
     assert loop.progress.updates == 1
