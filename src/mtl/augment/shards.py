@@ -242,7 +242,7 @@ def _nearness(params: Params, raw: Path | None) -> Nearness:
 
 
 def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes) -> list[pa.ChunkedArray]:
-    """The reasons of variants of whole blocks; one too for those that are empty, or equal to an original or an earlier one of their block."""
+    """The reasons of variants of whole blocks, with one for those that are empty, or equal to an original or to one before in their block."""
     texts = [Lists.of(variants["tokens"]) for variants in made]
     reasons = [
         pc.if_else(pc.and_(variants["reason"].is_null(), pa.array(tokens.blank())), "empty", variants["reason"])

@@ -120,9 +120,16 @@ class Writer:
         self._temporary = path.with_name(f".{path.name}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         # a dictionary, or the least and greatest value, says nothing where each row has a name of its own
-        texts = [".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES]
+        texts = [
+            ".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES
+        ]
         self._file = pq.ParquetWriter(
-            self._temporary, table_schema, compression="zstd", use_dictionary=texts, write_statistics=False, store_schema=False,
+            self._temporary,
+            table_schema,
+            compression="zstd",
+            use_dictionary=texts,
+            write_statistics=False,
+            store_schema=False,
             dictionary_pagesize_limit=DICTIONARY,
         )
         self._metadata = dict(table_schema.metadata or {})
@@ -169,8 +176,9 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Itera
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
-            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+            for group in range(file.num_row_groups):  # each has dictionaries of its own, and Arrow reads no list of codes across them
+                for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+                    yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
