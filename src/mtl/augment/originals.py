@@ -31,7 +31,7 @@ class TextHashes:
     def __call__(self, texts: Lists) -> Words:
         """[texts]"""
         if len(self._powers) <= len(texts.codes):
-            self._powers, self._inverse = (_powers(int(powers[1]), 2 * len(texts.codes)) for powers in (self._powers, self._inverse))
+            self._powers, self._inverse = (_powers(int(powers[1]), len(texts.codes) * 9 // 8) for powers in (self._powers, self._inverse))
         terms = np.zeros(len(texts.codes) + 1, dtype=np.uint64)
         np.multiply(self._of_words(texts.words).take(texts.codes), self._powers[: len(texts.codes)], out=terms[:-1])
         starts = texts.offsets[:-1]

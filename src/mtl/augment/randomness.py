@@ -13,6 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 Words = npt.NDArray[np.uint64]
 
+_AT_ONCE = 8_192  # strings that are Python objects at one time
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -32,7 +33,11 @@ def uniform(words: Words) -> npt.NDArray[np.float64]:
 
 def hash_strings(strings: pa.Array | pa.ChunkedArray) -> Words:
     """XXH3, 64 bits, of the UTF-8 of each string, [strings]."""
-    return np.fromiter(map(xxh3_64_intdigest, strings.cast(pa.binary()).to_pylist()), dtype=np.uint64)
+    found = np.empty(len(strings), dtype=np.uint64)
+    for start in range(0, len(strings), _AT_ONCE):
+        part = strings.slice(start, _AT_ONCE).cast(pa.binary()).to_pylist()
+        found[start : start + len(part)] = np.fromiter(map(xxh3_64_intdigest, part), dtype=np.uint64, count=len(part))
+    return found
 
 
 class Stream(NamedTuple):

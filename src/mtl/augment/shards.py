@@ -37,7 +37,7 @@ from mtl.params import Params
 from mtl.pipeline.milestones import ENCODER
 
 BLOCK = 512  # rows
-CHUNK = 32 * BLOCK
+CHUNK = 16 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
 Mask = npt.NDArray[np.bool_]
@@ -208,8 +208,8 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for table in filter(len, tables):
         if waiting and sum(map(len, [*waiting, table])) > ROW_GROUP:
-            yield joined(waiting)
-            waiting = []
+            group, waiting = joined(waiting), []  # what is joined is not kept while it is written
+            yield group
         waiting.append(table)
     if waiting:
         yield joined(waiting)
@@ -242,7 +242,7 @@ def _nearness(params: Params, raw: Path | None) -> Nearness:
 
 
 def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes) -> list[pa.ChunkedArray]:
-    """The reasons of variants of whole blocks; also of empty ones and of those equal to an original or an earlier one of their block."""
+    """The reasons of variants of whole blocks, with one for those that are empty, equal to an original or to one before in their block."""
     texts = [Lists.of(variants["tokens"]) for variants in made]
     reasons = [
         pc.if_else(pc.and_(variants["reason"].is_null(), pa.array(tokens.blank())), "empty", variants["reason"])

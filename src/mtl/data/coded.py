@@ -70,9 +70,9 @@ class Lists(NamedTuple):
     def blank(self) -> npt.NDArray[np.bool_]:
         """Whether a row has no letter, [rows]."""
         empty = pc.equal(pc.binary_length(self.words), 0).to_numpy(zero_copy_only=False)
-        if not empty.any():
-            return self.lengths == 0
-        return np.bincount(self.owners()[~empty[self.codes]], minlength=len(self.lengths)) == 0
+        letters = np.bincount(self.owners()[~empty[self.codes]], minlength=len(self.lengths)) if empty.any() else self.lengths
+        blank: npt.NDArray[np.bool_] = letters == 0
+        return blank
 
     def array(self) -> pa.Array:
         """The column, with codes and without nulls."""
@@ -137,8 +137,8 @@ def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArr
 def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:
     if lists.null_count or not len(lists):
         return np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())], dtype=np.int64)
-    offsets: npt.NDArray[np.int64] = lists.offsets.to_numpy().astype(np.int64)
-    return offsets - offsets[0]
+    offsets: npt.NDArray[np.int64] = np.subtract(lists.offsets.to_numpy(), lists.offsets[0].as_py(), dtype=np.int64)
+    return offsets
 
 
 def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -176,8 +176,9 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Itera
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
-            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+            for group in range(file.num_row_groups):  # each has dictionaries of its own, and Arrow reads no list of codes across them
+                for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+                    yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
