@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mtl.errors import MtlError, TrainingError
+from mtl.errors import MtlError, UnfitError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training.balancing import BALANCERS
@@ -133,7 +133,7 @@ class Loop:
             show: takes the number of steps done and one line on how things are.
 
         Raises:
-            TrainingError: too many steps had no finite loss or gradient.
+            UnfitError: too many steps had no finite loss or gradient.
             Preempted: the process was asked to end; the state is saved.
         """
         now, saved = self.progress, -1
@@ -300,13 +300,13 @@ class Loop:
         """Count a step that a task, or all of them, had to be left out of.
 
         Raises:
-            TrainingError: there were too many.
+            UnfitError: there were too many.
         """
         lost = self.progress.lost[what] = self.progress.lost.get(what, 0) + 1
         # The first few steps of fp16 are spent on finding a scale; in short runs a share would allow none.
         allowed = max(2 if not self.scaler.is_enabled() else 20, math.floor(MAX_LOST * self.steps))
         if lost > allowed or lost == self.steps:
-            raise TrainingError(
+            raise UnfitError(
                 f"step {self.progress.step + 1} of {self.steps}: {what} was not finite, for the {lost}. time (at most {allowed} allowed); "
                 f"lower train.learning_rate ({self.settings.learning_rate:g}) or use precision fp32 (now {self.precision.name})"
             )

@@ -5,7 +5,7 @@ import json
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,6 +32,8 @@ from mtl.training.texts import Texts, augmented_datasets, read_split, read_varia
 
 __all__ = ["Preempted", "train"]
 
+Watch = Callable[[Sequence[Mapping[str, Any]], float], None]
+"""Takes the history of a run and the share of its steps that is done."""
 VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -48,7 +50,16 @@ class Rows:
 
 
 def train(
-    params: Params, run: Run, examples: Path, shards: Path, encoder: Path | None, out: Path, *, progress: bool = False, device: str = "auto"
+    params: Params,
+    run: Run,
+    examples: Path,
+    shards: Path,
+    encoder: Path | None,
+    out: Path,
+    *,
+    progress: bool = False,
+    device: str = "auto",
+    watch: Watch = lambda history, done: None,
 ) -> None:
     """Train one run and write its model folder. Called again after it was killed, it goes on from its last checkpoint, bit by bit
     as if it had never stopped.
@@ -62,6 +73,7 @@ def train(
         out: an existing folder; empty, or with the checkpoints of this run.
         progress: show a bar on stderr.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        watch: called after each checkpoint but the last validation's; may end the run by an exception.
 
     Raises:
         DataError: a table or shard is missing or damaged.
@@ -77,8 +89,13 @@ def train(
         loop, warnings = _prepare(params, run, rows, encoder, precision)
         identity = _identity(params, run, loop, precision)
         warnings += _resume(loop, out / "checkpoint", identity)
+
+        def save_state(step: int, state: dict[str, Any]) -> None:
+            checkpoint.write(out / "checkpoint", step, identity, state)
+            watch(loop.progress.history, step / loop.steps)
+
         with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
-            loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
+            loop.run(save_state, asked_to_stop, _shower(bar))
     _write(params, run, rows, loop, warnings, out)
     checkpoint.remove(out / "checkpoint")
 
