@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import mtl.params
+import mtl.space
 from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE
 from mtl.pipeline.flow import workflow_lock
@@ -139,10 +140,8 @@ def _check(options: argparse.Namespace) -> None:
     from mtl.data.sources import exists, is_local
 
     params = mtl.params.load(options.file)
-    faults = [
-        *mtl.params.scoring_faults(params),
-        *mtl.space.faults(params),
-
+    faults = mtl.params.scoring_faults(params) + mtl.space.faults(params)
+    faults += [
         Fault(key_of(name, part), reason)
         for name, parts in sources(params).items()
         for part, source in parts.items()

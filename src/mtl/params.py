@@ -565,7 +565,7 @@ class Tune(Section):
     trials: Annotated[int, Field(ge=2, le=10_000)] | None = None
     """Trials in all, the settings as they stand being the first; 20 if not given. A grid has as many as it has points."""
     pruning: Literal["none", "median", "hyperband"] | None = None
-    """Ends trials that do badly before their time. Null: median for tpe; none for grid and random, so that these can be repeated exactly."""
+    """Ends trials that do badly before their time. Null: median for tpe; none for grid and random, which can then be repeated exactly."""
     space: Annotated[dict[str, Axis], Field(min_length=1)]
     """What is searched: dotted path of a param to ``{low, high}`` or to a list of choices, such as
     ``train.learning_rate: {low: 1.0e-5, high: 1.0e-3, log: true}``."""

@@ -31,7 +31,7 @@ def faults(params: Params) -> list[Fault]:
     for task in params.tasks:
         datasets = [params.datasets[name] for name in params.datasets_of(task)]
         if not any("validation" in dataset.sources or getattr(dataset.split, "validation", 0) > 0 for dataset in datasets):
-            found.append(Fault(f"tasks.{task}", "no validation rows to judge a trial by, which tune needs: give split a share of validation"))
+            found.append(Fault(f"tasks.{task}", "no validation rows, by which tune judges a trial: give split a share of validation"))
     if params.tune.method == "grid" and params.tune.trials is not None:
         found.append(Fault("tune.trials", "a grid has as many trials as points; leave it out, or choose method random"))
     if not found and params.tune.method == "grid" and (size := math.prod(map(len, _grid(params).values()))) >= MAX_TRIALS:
@@ -53,10 +53,14 @@ def candidate(params: Params, values: Mapping[str, Any]) -> Params:
 
 
 def present(params: Params) -> Values:
-    """The values at the searched paths as they stand."""
+    """The values at the searched paths as they stand; a choice that comes to the same is given as it is written there."""
     content = params.model_dump(mode="json")
-    places = {path: _place(content, path) for path in _space(params)}
-    return {path: parent[key] for path, (parent, key) in places.items()}
+    found = {}
+    for path, axis in _space(params).items():
+        parent, key = _place(content, path)
+        same = () if isinstance(axis, Range) else (choice for choice in axis if candidate(params, {path: choice}) == params)
+        found[path] = next(iter(same), parent[key])
+    return found
 
 
 def whole(params: Params, path: str) -> bool:
@@ -111,7 +115,8 @@ def _grid_values(params: Params, path: str) -> list[Any]:
     low, high = axis.low, axis.high
     if axis.step is not None:
         return [low + i * axis.step for i in range(1 + math.floor((high - low) / axis.step + 1e-9))]
-    shares = [i / (axis.points - 1) for i in range(axis.points or 0)]
+    last = (axis.points or 2) - 1
+    shares = [i / last for i in range(last + 1)]
     values = [low * (high / low) ** share if axis.log else low + share * (high - low) for share in shares]
     # Twelve digits: 0.1 + 0.2 is no value that a person would have written, and the settings as they stand are compared with it.
     return list(dict.fromkeys(round(value) if whole(params, path) else float(f"{value:.12g}") for value in values))

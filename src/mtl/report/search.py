@@ -84,8 +84,7 @@ def _axis(axis: Json, trials: Sequence[Json], path: str, top: float, bottom: flo
         place = svg.scale(0, max(1, len(there) - 1), bottom, top)
         return lambda value: place(there.index(_key(value)))
     unit: Callable[[Any], float] = (lambda value: math.log(value) if value > 0 else -math.inf) if axis["log"] else float
-    numbers = [unit(value) for value in (axis["low"], axis["high"])]
-    place = svg.scale(*numbers, bottom, top)
+    place = svg.scale(unit(axis["low"]), unit(axis["high"]), bottom, top)
     return lambda value: min(bottom + 8, max(top - 8, place(unit(value))))
 
 
@@ -114,9 +113,9 @@ def _title(trial: Json) -> str:
 
 
 def _dot(x: float, y: float, trial: Json, summary: Json) -> str:
-    best = trial["number"] == summary["best"]
+    style, radius = (BEST, 5) if trial["number"] == summary["best"] else (OTHER, 3.5)
     title = escape(visible(_title(trial)))
-    return f'<circle class="dot {BEST if best else OTHER}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if best else 3.5}"><title>{title}</title></circle>'
+    return f'<circle class="dot {style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"><title>{title}</title></circle>'
 
 
 def _line(points: Sequence[svg.Point], style: str, title: str, opacity: float = 1) -> str:

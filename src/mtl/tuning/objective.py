@@ -1,4 +1,4 @@
-"""What a search makes as large as it can: the mean over tasks of a trial's validation score relative to that of the settings as they stand."""
+"""What a search makes as great as it can: the mean over tasks of a trial's validation score relative to that of trial 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

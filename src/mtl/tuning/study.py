@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mtl import space
@@ -35,7 +35,7 @@ PRUNERS: dict[str, BasePruner] = {
 """Of ``tune.pruning``."""
 
 
-class JournalLock(BaseJournalFileLock):  # type: ignore[misc]
+class JournalLock:
     """A lock that the system lets go when its process dies. Under it, a line that a kill left half-written is cut off."""
 
     def __init__(self, journal: Path) -> None:
@@ -56,7 +56,7 @@ class JournalLock(BaseJournalFileLock):  # type: ignore[misc]
 
 
 class Study:
-    """The study of the settings, opened for one trial: what its sampler draws depends on the seed, the number, and for TPE on what is known.
+    """The study of the settings, opened for one trial: what is drawn depends on the seed, the number, and for TPE on what is known.
 
     Args:
         params: the settings, with a section ``tune``.
@@ -69,7 +69,8 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         journal.parent.mkdir(parents=True, exist_ok=True)
         self.params = params
-        self._storage = JournalStorage(JournalFileBackend(str(journal), JournalLock(journal)))
+        lock: Any = JournalLock(journal)  # the base class of such locks is not public
+        self._storage = JournalStorage(JournalFileBackend(str(journal), lock))
         self._lock = FileLock(f"{journal}.setup.lock")
         self.pruning = params.tune.pruning or ("median" if params.tune.method == "tpe" else "none")
         with self._lock:

@@ -76,7 +76,7 @@ def _axis(params: Params, path: str) -> dict[str, Any]:
 
 
 def _importance(params: Params, study: Study) -> dict[str, float]:
-    """Share of each param in what tells the better trials from the others (PED-ANOVA, Watanabe, Bansal & Hutter 2023), if enough are over."""
+    """Share of each param in what tells the better trials from the others (PED-ANOVA, Watanabe, Bansal & Hutter 2023)."""
     assert params.tune is not None
     complete = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     if len(complete) < 4:
@@ -92,8 +92,8 @@ def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) ->
     yaml = YAML()
     yaml.width = 1_000_000
     yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json", exclude_none=True), content)
-    told = f"# The best of {len(summary['trials'])} trials, number {best['number']}: {best['score']:.4f} times the validation score of trial 0.\n"
-    return told + content.getvalue()
+    told = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
+    return f"# The best of {len(summary['trials'])} trials, {told}.\n{content.getvalue()}"
 
 
 def _table(summary: dict[str, Any]) -> str:
@@ -103,8 +103,8 @@ def _table(summary: dict[str, Any]) -> str:
     paths, tasks = list(summary["space"]), list(summary["reference"])
     writer.writerow(["number", "state", "score", *tasks, *paths, "seconds"])
     for trial in summary["trials"]:
-        values = [_cell(trial["params"][path]) for path in paths]
-        writer.writerow([trial["number"], trial["state"], trial["score"], *(trial["tasks"].get(task) for task in tasks), *values, trial["seconds"]])
+        values = [*(trial["tasks"].get(task) for task in tasks), *(_cell(trial["params"][path]) for path in paths)]
+        writer.writerow([trial["number"], trial["state"], trial["score"], *values, trial["seconds"]])
     return content.getvalue()
 
 
