@@ -132,8 +132,8 @@ def _place(content: Any, path: str) -> tuple[Any, str]:
     node, walked = content, "params"
     for step in [*parents, key]:
         if not isinstance(node, dict) or step not in node:
-            choices = f"choose from: {', '.join(node)}" if isinstance(node, dict) and node else "which holds no params"
-            raise ParamsError("params", [Fault(path, f"{step!r} is no param of {walked}; {choices}")])
+            choices = f"; choose from: {', '.join(node)}" if isinstance(node, dict) and node else ", which holds no params"
+            raise ParamsError("params", [Fault(path, f"{step!r} is no param of {walked}{choices}")])
         parent, node, walked = node, node[step], step if walked == "params" else f"{walked}.{step}"
     return parent, key
 

@@ -62,8 +62,10 @@ def coordinates(summary: Json) -> Markup:
         x = margin + pitch * i
         parts.append(f'<line class="grid" x1="{x}" y1="{top}" x2="{x}" y2="{bottom}"/>')
         parts.append(svg.text(short(path.removeprefix("train."), 24), x, 14, "name middle"))
-        marks = [(value, _told(value)) for value in _marks(space[path])] if path != "score" else [(low, score(low)), (high, score(high))]
-        parts += [svg.text(short(told, 14), x - 6, places[path](value) + 4, "muted end") for value, told in marks]
+        if path == "score":
+            parts += [svg.text(score(value), x + 8, places[path](value) + 4, "muted") for value in (low, high)]
+        else:
+            parts += [svg.text(short(told(value), 14), x - 6, places[path](value) + 4, "muted end") for value in _marks(space[path])]
     for trial in sorted(trials, key=lambda trial: float(trial["score"])):
         values = {**trial["params"], "score": trial["score"]}
         points = [(margin + pitch * i, places[path](values[path])) for i, path in enumerate(axes)]
@@ -96,8 +98,8 @@ def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _told(value: Any) -> str:
-    """A value as a label."""
+def told(value: Any) -> str:
+    """A value in few letters; a mapping is told by its type."""
     if isinstance(value, Mapping):
         return str(value.get("type", _key(value)))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -108,7 +110,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _title(trial: Json) -> str:
-    values = ", ".join(f"{path} {_told(value)}" for path, value in trial["params"].items())
+    values = ", ".join(f"{path} {told(value)}" for path, value in trial["params"].items())
     return f"trial {trial['number']}: {score(trial['score'])}; {values}"
 
 
@@ -119,5 +121,5 @@ def _dot(x: float, y: float, trial: Json, summary: Json) -> str:
 
 
 def _line(points: Sequence[svg.Point], style: str, title: str, opacity: float = 1) -> str:
-    told = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline class="line {style}" points="{told}" opacity="{opacity:.2f}"><title>{escape(visible(title))}</title></polyline>'
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline class="line {style}" points="{path}" opacity="{opacity:.2f}"><title>{escape(visible(title))}</title></polyline>'

@@ -91,7 +91,7 @@ def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) ->
     content = io.StringIO()
     yaml = YAML()
     yaml.width = 1_000_000
-    yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json", exclude_none=True), content)
+    yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json"), content)
     told = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
     return f"# The best of {len(summary['trials'])} trials, {told}.\n{content.getvalue()}"
 
@@ -114,7 +114,7 @@ def _cell(value: Any) -> Any:
 
 def _page(summary: dict[str, Any]) -> str:
     environment = Environment(autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"score": score, "cell": _cell}
+    environment.filters |= {"score": score, "told": figures.told}
     template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         summary,
