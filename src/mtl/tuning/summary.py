@@ -18,7 +18,7 @@ from mtl import space
 from mtl.errors import PipelineError
 from mtl.evaluation.results import joint_run
 from mtl.params import Params
-from mtl.pipeline.fingerprint import write_json, write_text
+from mtl.pipeline.fingerprint import write_text
 from mtl.pipeline.search import Search
 from mtl.report import search as figures
 from mtl.report.text import percent, score, visible
@@ -43,7 +43,7 @@ def write_summary(params: Params, search: Search) -> str:
         raise PipelineError(f"{len(trials)} of {space.count(params)} trials are over; run: snakemake --cores all tune")
     summary = _summary(params, study, trials)
     best = trials[summary["best"]]
-    write_json(search.out / "summary.json", summary)
+    write_text(search.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")  # in the order of the params file
     write_text(search.out / "best.yaml", _best_file(params, summary, best))
     write_text(search.out / "trials.csv", _table(summary))
     write_text(search.out / "tune.html", _page(summary))

@@ -108,7 +108,7 @@ def _make(number: int, search: Search, study: Study) -> None:
     try:
         state, value = TrialState.COMPLETE, recorder.finish(_train(study.params, values, number, search, recorder), values)
     except Pruned as reason:
-        state, value = TrialState.PRUNED, recorder.last
+        state, value = TrialState.PRUNED, None  # Optuna takes the last one reported
         trial.set_user_attr("reason", str(reason))
     except (UnfitError, ParamsError, torch.OutOfMemoryError) as error:
         if number == 0:
@@ -145,8 +145,6 @@ class _Recorder:
         self._trial = trial
         self._reference: Scores | None = study.trials()[0].user_attrs["tasks"] if trial.number else None
         self._reported = set(study.trials()[trial.number].intermediate_values)
-        self.last = math.nan
-        """The latest score."""
 
     def watch(self, history: Sequence[Mapping[str, Any]], done: float) -> None:
         """After a validation: report its score at the part of the run that is done.
@@ -156,9 +154,10 @@ class _Recorder:
         """
         if self._reference is None or not (records := validations(history)):
             return  # the first trial is measured by itself, once it is over
-        self._report(self._score(records[-1]), done)
+        score = self._score(records[-1])
+        self._report(score, done)
         if self._trial.should_prune():
-            raise Pruned(f"{self.last:.4f} after {done:.0%} of the run is worse than others were by then")
+            raise Pruned(f"{score:.4f} after {done:.0%} of the run is worse than others were by then")
 
     def finish(self, out: Path, values: space.Values) -> float:
         """Record the validations of a trained run; returns the score of the weights that it kept.
@@ -186,7 +185,6 @@ class _Recorder:
         return relative(scores(self._params, record["metrics"]), self._reference)
 
     def _report(self, score: float, done: float) -> None:
-        self.last = score
         part = math.floor(done * REPORTS + 0.05)  # the end of a run is its last part, however its steps are rounded
         if part not in self._reported:
             self._reported.add(part)
