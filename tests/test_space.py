@@ -1,14 +1,17 @@
 """The space of a search: what may be searched, and which values a grid has."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 import mtl.params
 from mtl import space
 from mtl.params import Params
+from mtl.pipeline.milestones import MILESTONES
 
 ROOT = Path(__file__).parents[1]
 CONTENT = mtl.params.read_yaml(ROOT / "params.yaml")
@@ -16,6 +19,22 @@ CONTENT = mtl.params.read_yaml(ROOT / "params.yaml")
 
 def params(tune: dict[str, Any], **sections: Any) -> Params:
     return mtl.params.parse(copy.deepcopy(CONTENT) | sections | {"tune": tune})
+
+
+def test_the_search_bears_on_no_milestone() -> None:
+    searched, plain = params({"space": {"train.epochs": [1, 2]}}), mtl.params.parse(CONTENT)
+    for milestone in MILESTONES.values():
+        assert "tune" not in milestone.sections
+        assert list(milestone.parts(searched)) == list(milestone.parts(plain))
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "docs/tuning.md"])
+def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
+    text = re.sub(r"^# ?", "", (ROOT / file).read_text(), flags=re.MULTILINE) if file == "params.yaml" else (ROOT / file).read_text()
+    (section,) = re.findall(r"^tune:\n(?: .*\n)+", text, flags=re.MULTILINE)
+    settings = params(YAML(typ="safe").load(section)["tune"])
+    assert space.faults(settings) == []
+    assert space.count(settings) == 20
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def context(params: Params, inputs: Inputs) -> Json:
         "costs": _costs(inputs.runs),
         "warnings": datasets.warnings(params, inputs),
         "versions": _versions(inputs.runs),
-        "settings": settings.dump(params),
+        "settings": settings.dump(params.model_copy(update={"tune": None})),  # which bears on nothing shown here
         "tasks": list(params.tasks),
     }
 

@@ -40,7 +40,7 @@ class JournalLock:
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._lock = FileLock(f"{journal}.lock")
+        self._lock = FileLock(journal.with_name(f".{journal.name}.lock"))
 
     def acquire(self) -> bool:
         """Wait for the lock."""
@@ -71,7 +71,7 @@ class Study:
         self.params = params
         lock: Any = JournalLock(journal)  # the base class of such locks is not public
         self._storage = JournalStorage(JournalFileBackend(str(journal), lock))
-        self._lock = FileLock(f"{journal}.setup.lock")
+        self._lock = FileLock(journal.with_name(f".{journal.name}.setup.lock"))
         self.pruning = params.tune.pruning or ("median" if params.tune.method == "tpe" else "none")
         with self._lock:
             self.optuna = optuna.create_study(
