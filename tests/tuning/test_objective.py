@@ -17,7 +17,9 @@ from mtl.tuning.objective import relative, scores
         ({"a": -0.1}, {"a": -0.2}, 2.0),  # better is better below 0 too
     ],
 )
-def test_the_mean_over_tasks_of_scores_relative_to_those_of_trial_0(found: dict[str, float], reference: dict[str, float], score: float) -> None:
+def test_the_mean_over_tasks_of_scores_relative_to_those_of_trial_0(
+    found: dict[str, float], reference: dict[str, float], score: float
+) -> None:
     assert relative(found, reference) == pytest.approx(score)
 
 

@@ -31,6 +31,15 @@ def test_values_do_not_depend_on_the_order_in_which_trials_begin(method: str, tm
     assert forwards[0] == space.present(params)
 
 
+def test_what_other_trials_found_does_not_bear_on_random_ones(tmp_path: Path) -> None:
+    params = searched(trials=14)
+    known = Study(params, tmp_path / "a.log")
+    known.enqueue()
+    for number in range(12):
+        known.optuna.tell(known.begin(number)[0], float(number == 5))
+    assert tried(params, tmp_path / "a.log", [13]) == tried(params, tmp_path / "b.log", [13])
+
+
 def test_a_trial_that_began_keeps_its_values(tmp_path: Path) -> None:
     params = searched(method="tpe")
     first = tried(params, tmp_path / "a.log", [0, 1])

@@ -7,11 +7,11 @@ import subprocess
 import time
 from typing import Any
 
-import mtl.params
 import pytest
-from mtl.pipeline.search import Search
-from mtl.tuning.study import Study
 from optuna.trial import TrialState
+
+import mtl.params
+from mtl.tuning.study import Study
 from workflow.make_project import Project
 
 pytestmark = pytest.mark.workflow
@@ -37,8 +37,8 @@ def searching(project: Project) -> Project:
 
 def study(project: Project) -> dict[int, Any]:
     """The trials of the study on disk by number."""
-    params = mtl.params.load(project.folder / "params.yaml")
-    return {trial.number: trial for trial in Study(params, Search(params, project.folder).study).trials()}
+    (journal,) = project.folder.glob("data/tune/study-*.log")
+    return {trial.number: trial for trial in Study(mtl.params.load(project.folder / "params.yaml"), journal).trials()}
 
 
 def test_a_search_goes_on_after_a_kill_and_ends_with_a_params_file(searching: Project) -> None:
