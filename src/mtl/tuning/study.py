@@ -129,13 +129,15 @@ def _planned(params: Params) -> list[space.Values]:
     first = now if _in_space(params, now) else {}
     if params.tune.method == "grid":
         return [first, *space.points(params)]
-    drawn = params.tune.method == "random"
-    return [first, *(_draw(params, number) if drawn else {} for number in range(1, count))]
+    if params.tune.method == "tpe":
+        return [first, *({} for _ in range(1, count))]
+    kinds = distributions(params)
+    return [first, *(_draw(params, number, kinds) for number in range(1, count))]
 
 
-def _draw(params: Params, number: int) -> space.Values:
+def _draw(params: Params, number: int, kinds: dict[str, BaseDistribution]) -> space.Values:
     """Values at random, by the trial's number alone."""
-    trial = optuna.create_study(sampler=RandomSampler(seed=_seed(params, number))).ask(distributions(params))
+    trial = optuna.create_study(sampler=RandomSampler(seed=_seed(params, number))).ask(kinds)
     return {path: _from_optuna(params, path, value) for path, value in trial.params.items()}
 
 
