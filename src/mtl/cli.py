@@ -12,10 +12,12 @@ from pathlib import Path
 from types import ModuleType
 
 import mtl.params
+import mtl.space
 from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.milestones import ENCODER, MILESTONES, key_of, sources
+from mtl.pipeline.search import Search
 from mtl.pipeline.state import State
 from mtl.plan import plan
 
@@ -67,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("milestone", choices=tuple(MILESTONES))
     publish.add_argument("--settings", type=Path, required=True)
     publish.set_defaults(run=lambda options: State(mtl.params.load(options.settings)).publish(options.milestone))
+    trial = commands.add_parser("tune_trial", help="(workflow) make one trial of the search")
+    trial.add_argument("--settings", type=Path, required=True)
+    trial.add_argument("--number", type=int, required=True)
+    trial.add_argument("--workers", type=int, default=1, help="trials at a time, by which the time that is left is reckoned")
+    trial.set_defaults(run=_tune_trial)
+    tune = commands.add_parser("tune", help="(workflow) write what the search found")
+    tune.add_argument("--settings", type=Path, required=True)
+    tune.set_defaults(run=_tune)
     for milestone, spec in MILESTONES.items():
         job = commands.add_parser(spec.job, help=f"(workflow) build one part of {milestone}")
         job.add_argument("--settings", type=Path, required=True)
@@ -98,6 +108,24 @@ def _job(options: argparse.Namespace) -> None:
     print(f"kept {options.milestone} {options.part}: inputs, settings and code are as when it was built")
 
 
+def _tune_trial(options: argparse.Namespace) -> None:
+    from mtl.tuning.study import Study
+    from mtl.tuning.trial import run_trial, told
+
+    params = mtl.params.load(options.settings)
+    search = Search(params)
+    fresh = run_trial(params, options.number, search)
+    line = told(Study(params, search.study), options.number, options.workers)
+    print(line if fresh else f"kept {line}")
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from mtl.tuning.summary import write_summary
+
+    params = mtl.params.load(options.settings)
+    print(write_summary(params, Search(params)))
+
+
 def _spare_pandas() -> None:
     """Let pyarrow believe that pandas is not there: it would import it for its first array, a third of what a shard's job needs to start
     (0.2 s and 35 MiB), and nothing there asks for it."""
@@ -118,7 +146,8 @@ def _check(options: argparse.Namespace) -> None:
     from mtl.data.sources import exists, is_local
 
     params = mtl.params.load(options.file)
-    faults = mtl.params.scoring_faults(params) + [
+    faults = mtl.params.scoring_faults(params) + mtl.space.faults(params)
+    faults += [
         Fault(key_of(name, part), reason)
         for name, parts in sources(params).items()
         for part, source in parts.items()

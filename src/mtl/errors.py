@@ -6,7 +6,8 @@ MtlError                 caught once, at the edge of the command line: message o
 ├── DataError            a file's content is wrong; names file and line
 ├── AugmentError         an augmenter broke a promise, or its engine is missing
 ├── EncoderError         an encoder cannot be found or loaded
-├── TrainingError        training cannot go on (a NaN loss, a full disk, ...)
+├── TrainingError        training cannot go on (a full disk, ...)
+│   └── UnfitError       ... with these settings: no other try would end better (a NaN loss, ...)
 ├── ModelError           a saved model is missing, damaged or of another version
 └── PipelineError        a step's inputs are missing, or its record is damaged
 """
@@ -55,6 +56,10 @@ class EncoderError(MtlError):
 
 class TrainingError(MtlError):
     """Training cannot go on."""
+
+
+class UnfitError(TrainingError):
+    """Training cannot go on with these settings, however often it is tried: losses or gradients are not finite, say."""
 
 
 class ModelError(MtlError):

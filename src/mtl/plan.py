@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mtl import space
 from mtl.params import Params
 
 _PIECES_PER_TOKEN = 1.5  # word pieces per space-separated token, a usual figure for English; the exact one is known after tokenising
@@ -31,6 +32,8 @@ def plan(params: Params, data: Path = Path("data")) -> str:
     lines.append(f"  {params.augment.shards} shard(s) a data set, {params.augment.shards * len(params.datasets)} job(s)")
     lines.append(f"Runs: {len(runs)}")
     lines += [f"  {name}: {_listed(run.tasks)}" for name, run in runs.items()]
+    if params.tune:
+        lines.append(f"Search, by snakemake tune\n  {params.tune.method}, {space.count(params)} trials over {_listed(params.tune.space)}")
     lines.append(f"Steps\n  {_steps(params, data)}")
     return "\n".join(lines)
 

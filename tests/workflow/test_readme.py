@@ -27,6 +27,8 @@ OTHERWISE = {
 def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
     (project.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n\nthe day was sad\n")
+    path = project.folder / "params.yaml"
+    path.write_text(path.read_text() + "tune: {trials: 2, space: {train.learning_rate: {low: 0.001, high: 0.01, log: true}}}\n")
     project.commit("ready")
     shutil.copy(ROOT / "Makefile", project.folder)
     (project.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
@@ -43,6 +45,9 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert "built train joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
     assert "built train joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
     assert "learning_rate" in outputs["dvc params diff"]
+    assert "Ran experiment(s)" in outputs["dvc exp run --run-all --jobs 2"]
+    assert all(rate in outputs["dvc exp show --only-changed"] for rate in ("0.001", "0.0002", "0.0003"))
+    assert "2 of 2 done, best" in outputs["snakemake --cores 8 tune"]
     (command,) = (command for command in COMMANDS if command.startswith("echo"))
     answer = json.loads(outputs[command].splitlines()[-1])
     assert answer["mood"]["label"] in {"good", "bad"}

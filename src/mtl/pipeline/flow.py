@@ -13,6 +13,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 import mtl.params
+import mtl.space
 from mtl.errors import ParamsError, PipelineError
 from mtl.params import Params
 from mtl.pipeline.fingerprint import sum_of, write_text
@@ -95,7 +96,7 @@ class Flow:
             for file in files:
                 content = merge(content, mtl.params.read_yaml(file))
             params = mtl.params.parse(merge(content, dict(given.config)), source=" + ".join(map(str, files)))
-            if faults := mtl.params.scoring_faults(params):
+            if faults := mtl.params.scoring_faults(params) + mtl.space.faults(params):
                 raise ParamsError(" + ".join(map(str, files)), faults)
         except ParamsError as error:
             raise WorkflowError(str(error)) from None

@@ -115,7 +115,7 @@ def _evaluate(params: Params) -> Iterator[Part]:
 
 def _report(params: Params) -> Iterator[Part]:
     reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*")
-    yield Part("all", "report", reads, params.model_dump(mode="json"))
+    yield Part("all", "report", reads, params.model_dump(mode="json", exclude={"tune"}))
 
 
 _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")

@@ -108,7 +108,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "warnings": datasets.warnings(params, inputs),
         "versions": _versions(inputs.runs),
         "sums": provenance.sums(params, inputs),
-        "settings": settings.dump(params),
+        "settings": settings.dump(params.model_copy(update={"tune": None})),  # which bears on nothing shown here
         "tasks": list(params.tasks),
     }
 

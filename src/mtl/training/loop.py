@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mtl.errors import MtlError, TrainingError
+from mtl.errors import MtlError, UnfitError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training import balancing, optimizers
@@ -179,7 +179,7 @@ class Loop:
             show: takes the number of steps done and one line on how things are.
 
         Raises:
-            TrainingError: too many steps had no finite loss or gradient.
+            UnfitError: too many steps had no finite loss or gradient.
             Preempted: the process was asked to end; the state is saved.
         """
         now, saved = self.progress, -1
@@ -289,7 +289,7 @@ class Loop:
         """As ``_gradients``; where the device's memory runs out, again with smaller micro-batches, which take the place of ``batches``.
 
         Raises:
-            TrainingError: a single row does not fit.
+            UnfitError: a single row does not fit.
         """
         cut = False
         while True:
@@ -298,7 +298,7 @@ class Loop:
             except torch.OutOfMemoryError as error:
                 reason = str(error).partition("\n")[0]
                 if self.processes.number > 1:  # the others wait for sums that will not come: they end with this one
-                    raise TrainingError(
+                    raise UnfitError(
                         f"the memory of {self.device} ran out ({reason}): set train.micro_batch_tokens below {self.micro_limit}"
                     ) from None
             else:
@@ -319,7 +319,7 @@ class Loop:
         sizes = [batch.mask.numel() for batch in batches if len(batch.mask) > 1]
         if not sizes:
             longest = max(batch.mask.shape[1] for batch in batches)
-            raise TrainingError(
+            raise UnfitError(
                 f"step {self.progress.step + 1} of {self.steps}: the memory of {self.device} does not even suffice for one row at a time "
                 f"(the longest has {longest} pieces): lower encoder.max_length ({self.model.max_length}), raise train.freeze_layers "
                 f"({self.settings.freeze_layers}), set train.precision to bf16 or fp16 (now {self.precision.name}), "
@@ -508,13 +508,13 @@ class Loop:
         """Stop where too many steps were lost.
 
         Raises:
-            TrainingError: there were.
+            UnfitError: there were too many.
         """
         # The first few steps of fp16 are spent on finding a scale; in short runs a share would allow none.
         allowed = max(2 if not self.scaler.is_enabled() else 20, math.floor(MAX_LOST * self.steps))
         if lost > allowed or lost == self.steps:
             instead = "" if self.precision.dtype is None else f" or use precision fp32 (now {self.precision.name})"
-            raise TrainingError(
+            raise UnfitError(
                 f"step {self.progress.step + 1} of {self.steps}: {what} was not finite, for the {lost}. time (at most {allowed} allowed); "
                 f"lower train.learning_rate ({self.settings.learning_rate:g}){instead}"
             )

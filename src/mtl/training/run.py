@@ -5,7 +5,7 @@ import json
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
-from mtl.errors import TrainingError
+from mtl.errors import TrainingError, UnfitError
 from mtl.params import Params, Run, SmallEncoder
 from mtl.progress import note, progress_bar
 from mtl.tasks import TASKS, Label
@@ -37,6 +37,8 @@ from mtl.training.texts import Texts, augmented_datasets, read_split, read_varia
 
 __all__ = ["Preempted", "dismiss", "train"]
 
+Watch = Callable[[Sequence[Mapping[str, Any]], float], None]
+"""Takes the history of a run and the share of its steps that is done."""
 VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "torchjd", "transformers")
 
 
@@ -65,6 +67,7 @@ def train(
     progress: bool = False,
     device: str = "auto",
     live: Path | None = None,
+    watch: Watch = lambda history, done: None,
 ) -> bool:
     """Train one run and write its model folder. Called again after it was killed, it goes on from its last checkpoint, bit by bit
     as if it had never stopped. Called in each of several processes (see ``distributed.py``), they train the run together.
@@ -79,6 +82,7 @@ def train(
         progress: show a bar on stderr.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         live: folder for metrics to be looked at while the run trains (see ``live.py``).
+        watch: called after each checkpoint but the last validation's; may end the run by an exception.
 
     Returns:
         Whether it is this process that wrote the model folder.
@@ -92,7 +96,9 @@ def train(
     with join() as processes:
         # Where the first process finds that there is nothing to train, it says so, and the others end too (see ``dismiss``).
         if processes.from_first(lambda: True):
-            _train(params, run, examples, shards, encoder, out, progress=progress, device=device, live=live, processes=processes)
+            _train(
+                params, run, examples, shards, encoder, out, progress=progress, device=device, live=live, watch=watch, processes=processes
+            )
         return processes.first
 
 
@@ -113,6 +119,7 @@ def _train(
     progress: bool,
     device: str,
     live: Path | None,
+    watch: Watch,
     processes: Processes,
 ) -> None:
     place = choose_device(processes.device(device))
@@ -129,6 +136,7 @@ def _train(
         def save_state(step: int, state: dict[str, Any]) -> None:
             if processes.first:
                 checkpoint.write(checkpoints, step, identity, state)
+                watch(loop.progress.history, step / loop.steps)
 
         shown = progress and processes.first
         with (

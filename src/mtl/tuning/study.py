@@ -1,0 +1,173 @@
+"""The study on disk: Optuna's journal, which many processes append to and a kill at any moment leaves whole.
+
+Trials are put into it in advance, so that the number of a trial is known before it is made and does not depend on which job comes first.
+Those of a grid or a random search have their values from the start. Those of TPE get them when they begin, from what is known by then.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from mtl import space
+from mtl.params import Params, Range
+from mtl.training.batching import seed_of
+
+NAME = "tune"
+REPORTS = 10
+"""Parts of a run after which it may be ended: trials with more and with fewer steps meet at these."""
+
+PRUNERS: dict[str, BasePruner] = {
+    "none": NopPruner(),
+    "median": MedianPruner(n_warmup_steps=1),
+    "hyperband": HyperbandPruner(min_resource=1, max_resource=REPORTS),
+}
+"""Of ``tune.pruning``."""
+
+
+class JournalLock:
+    """A lock that the system lets go when its process dies. Under it, a line that a kill left half-written is cut off."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._lock = FileLock(journal.with_name(f".{journal.name}.lock"))
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        self._lock.acquire()
+        content = self._journal.read_bytes()
+        if not content.endswith(b"\n"):
+            os.truncate(self._journal, content.rfind(b"\n") + 1)
+        return True
+
+    def release(self) -> None:
+        """Let it go."""
+        self._lock.release()
+
+
+class Study:
+    """The study of the settings, opened for one trial: what is drawn depends on the seed, the number, and for TPE on what is known.
+
+    Args:
+        params: the settings, with a section ``tune``.
+        journal: its file, made if it is not there.
+        number: of the trial.
+    """
+
+    def __init__(self, params: Params, journal: Path, number: int = 0) -> None:
+        assert params.tune is not None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        self.params = params
+        lock: Any = JournalLock(journal)  # the base class of such locks is not public
+        self._storage = JournalStorage(JournalFileBackend(str(journal), lock))
+        self._lock = FileLock(journal.with_name(f".{journal.name}.setup.lock"))
+        self.pruning = params.tune.pruning or ("median" if params.tune.method == "tpe" else "none")
+        with self._lock:
+            self.optuna = optuna.create_study(
+                storage=self._storage,
+                study_name=NAME,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=TPESampler(seed=_seed(params, number)),
+                pruner=PRUNERS[self.pruning],
+            )
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials as they stand, by number."""
+        return self.optuna.get_trials(deepcopy=False)
+
+    def enqueue(self) -> None:
+        """Put all trials into the study that are not there yet; safe beside others that do the same."""
+        with self._lock:
+            there = len(self.trials())
+            if there < space.count(self.params):
+                for values in _planned(self.params)[there:]:
+                    self.optuna.enqueue_trial({path: _to_optuna(self.params, path, value) for path, value in values.items()})
+
+    def begin(self, number: int) -> tuple[Trial, space.Values]:
+        """Begin a trial, or go on with one that was killed; returns it with the values that it tries."""
+        identity = self._storage.get_trial_id_from_study_id_trial_number(self._storage.get_study_id_from_name(NAME), number)
+        self._storage.set_trial_state_values(identity, TrialState.RUNNING)
+        trial = Trial(self.optuna, identity)
+        if number == 0 and not _in_space(self.params, now := space.present(self.params)):
+            return trial, now
+        kinds = distributions(self.params)
+        return trial, {path: _from_optuna(self.params, path, _suggested(trial, path, kind)) for path, kind in kinds.items()}
+
+
+def distributions(params: Params) -> dict[str, BaseDistribution]:
+    """What Optuna has to know of the space."""
+    assert params.tune is not None
+    return {path: _distribution(params, path, axis) for path, axis in params.tune.space.items()}
+
+
+def _to_optuna(params: Params, path: str, value: Any) -> Any:
+    """A value as the study has it: a choice may be a mapping, which Optuna does not take, and is written as JSON."""
+    return value if isinstance(_axis(params, path), Range) else json.dumps(value)
+
+
+def _from_optuna(params: Params, path: str, value: Any) -> Any:
+    """The way back."""
+    return value if isinstance(_axis(params, path), Range) else json.loads(value)
+
+
+def _planned(params: Params) -> list[space.Values]:
+    """The values of all trials, as far as they are known in advance; the first is that of the settings as they stand."""
+    assert params.tune is not None
+    now, count = space.present(params), space.count(params)
+    first = now if _in_space(params, now) else {}
+    if params.tune.method == "grid":
+        return [first, *space.points(params)]
+    if params.tune.method == "tpe":
+        return [first, *({} for _ in range(1, count))]
+    kinds = distributions(params)
+    return [first, *(_draw(params, number, kinds) for number in range(1, count))]
+
+
+def _draw(params: Params, number: int, kinds: dict[str, BaseDistribution]) -> space.Values:
+    """Values at random, by the trial's number alone."""
+    trial = optuna.create_study(sampler=RandomSampler(seed=_seed(params, number))).ask(kinds)
+    return {path: _from_optuna(params, path, value) for path, value in trial.params.items()}
+
+
+def _in_space(params: Params, values: Mapping[str, Any]) -> bool:
+    """Whether the search might have tried these values: only then can it learn from them."""
+    return all(space.contains(params, path, value) for path, value in values.items())
+
+
+def _distribution(params: Params, path: str, axis: Any) -> BaseDistribution:
+    if not isinstance(axis, Range):
+        return CategoricalDistribution([json.dumps(choice) for choice in axis])
+    if space.whole(params, path):
+        return IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=int(axis.step or 1))
+    return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+
+def _axis(params: Params, path: str) -> Any:
+    assert params.tune is not None
+    return params.tune.space[path]
+
+
+def _suggested(trial: Trial, path: str, kind: BaseDistribution) -> Any:
+    """What Optuna suggests: what was suggested before a kill, or planned, or else is drawn now."""
+    if isinstance(kind, FloatDistribution):
+        return trial.suggest_float(path, kind.low, kind.high, step=kind.step, log=kind.log)
+    if isinstance(kind, IntDistribution):
+        return trial.suggest_int(path, kind.low, kind.high, step=kind.step, log=kind.log)
+    assert isinstance(kind, CategoricalDistribution)
+    return trial.suggest_categorical(path, kind.choices)
+
+
+def _seed(params: Params, number: int) -> int:
+    return seed_of("tune", params.seed, number) % 2**32

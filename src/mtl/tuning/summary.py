@@ -1,0 +1,141 @@
+"""What a search leaves below ``data/tune/``: ``summary.json`` with all of it, the best params file, a table and a page of figures."""
+
+import csv
+import io
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
+from ruamel.yaml import YAML
+
+import mtl.report
+from mtl import space
+from mtl.errors import PipelineError
+from mtl.evaluation.results import joint_run
+from mtl.params import Params
+from mtl.pipeline.fingerprint import write_text
+from mtl.pipeline.search import Search
+from mtl.report import search as figures
+from mtl.report.text import percent, score, visible
+from mtl.tuning.objective import FLOOR, main_metrics
+from mtl.tuning.study import Study
+from mtl.tuning.trial import finished
+
+
+def write_summary(params: Params, search: Search) -> str:
+    """Write all that a search leaves; returns the best trial in words.
+
+    ``summary.json``: method, pruning, seed and run; ``space`` as in the params file; ``metrics`` and ``reference`` score by task (of trial
+    0, the settings as they stand); ``trials`` by number, each with state (complete, pruned, failed), score, scores by ``tasks``, ``params``
+    by path, ``validations`` as [step, score], ``reason`` and ``seconds``; ``best``, the number of the best one; ``importance`` by path.
+
+    Raises:
+        PipelineError: a trial is not over.
+    """
+    study = Study(params, search.study)
+    trials = finished(study)[: space.count(params)]
+    if len(trials) < space.count(params):
+        raise PipelineError(f"{len(trials)} of {space.count(params)} trials are over; run: snakemake --cores all tune")
+    summary = _summary(params, study, trials)
+    best = trials[summary["best"]]
+    write_text(search.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")  # in the order of the params file
+    write_text(search.out / "best.yaml", _best_file(params, summary, best))
+    write_text(search.out / "trials.csv", _table(summary))
+    write_text(search.out / "tune.html", _page(summary))
+    return _words(summary, best, search.out)
+
+
+def _summary(params: Params, study: Study, trials: list[dict[str, Any]]) -> dict[str, Any]:
+    tune = params.tune
+    assert tune is not None
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    return {
+        "method": tune.method,
+        "pruning": study.pruning,
+        "seed": params.seed,
+        "run": joint_run(params).name,
+        "floor": FLOOR,
+        "space": {path: _axis(params, path) for path in tune.space},
+        "metrics": main_metrics(params),
+        "reference": trials[0]["tasks"],
+        "trials": trials,
+        "best": max(complete, key=lambda trial: float(trial["score"]))["number"],
+        "importance": _importance(params, study),
+    }
+
+
+def _axis(params: Params, path: str) -> dict[str, Any]:
+    assert params.tune is not None
+    axis = params.tune.space[path]
+    return {"choices": list(axis)} if isinstance(axis, tuple) else {**axis.model_dump(), "whole": space.whole(params, path)}
+
+
+def _importance(params: Params, study: Study) -> dict[str, float]:
+    """Share of each param in what tells the better trials from the others (PED-ANOVA, Watanabe, Bansal & Hutter 2023)."""
+    assert params.tune is not None
+    complete = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    if len(complete) < 4:
+        return {}
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
+    found = get_param_importances(study.optuna, evaluator=evaluator, params=list(params.tune.space))
+    return {path: float(value) for path, value in found.items()}
+
+
+def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) -> str:
+    """The params file of the best trial: every param is written out."""
+    content = io.StringIO()
+    yaml = YAML()
+    yaml.width = 1_000_000
+    yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json"), content)
+    told = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
+    return f"# The best of {len(summary['trials'])} trials, {told}.\n{content.getvalue()}"
+
+
+def _table(summary: dict[str, Any]) -> str:
+    """All trials as comma-separated values; a choice that is a mapping as JSON."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    paths, tasks = list(summary["space"]), list(summary["reference"])
+    writer.writerow(["number", "state", "score", *tasks, *paths, "seconds"])
+    for trial in summary["trials"]:
+        values = [*(trial["tasks"].get(task) for task in tasks), *(_cell(trial["params"][path]) for path in paths)]
+        writer.writerow([trial["number"], trial["state"], trial["score"], *values, trial["seconds"]])
+    return content.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def _page(summary: dict[str, Any]) -> str:
+    environment = Environment(autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"score": score, "told": figures.told}
+    template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    return template.render(
+        summary,
+        style=Markup(resources.files(mtl.report).joinpath("style.css").read_text(encoding="utf-8")),
+        finding=_finding(summary),
+        history=figures.history(summary),
+        importances=figures.importance(summary),
+        coordinates=figures.coordinates(summary),
+    )
+
+
+def _finding(summary: dict[str, Any]) -> str:
+    """The outcome in one sentence."""
+    best = summary["trials"][summary["best"]]
+    if summary["best"] == 0:
+        return f"None of {len(summary['trials'])} trials did better on validation rows than the settings as they stand."
+    gain = percent(best["score"] - 1, 1)
+    return f"Trial {best['number']} of {len(summary['trials'])} did best on validation rows: {gain} better than the settings as they stand."
+
+
+def _words(summary: dict[str, Any], best: dict[str, Any], out: Path) -> str:
+    values = ", ".join(f"{path}: {_cell(value)}" for path, value in best["params"].items())
+    lines = [_finding(summary), f"  {values}", f"  {out / 'tune.html'}", f"  snakemake --cores all --configfile {out / 'best.yaml'}"]
+    return "\n".join(lines)

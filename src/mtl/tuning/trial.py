@@ -1,0 +1,191 @@
+"""One trial: train the joint run of the experiment with other values at the searched paths, and record how it does on validation rows.
+
+A trial that was killed goes on from its last checkpoint; one that is over is never made again.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from mtl import space
+from mtl.errors import MtlError, ParamsError, UnfitError
+from mtl.evaluation.results import joint_run
+from mtl.params import Params
+from mtl.pipeline.fingerprint import write_json
+from mtl.pipeline.milestones import ENCODER
+from mtl.pipeline.search import Search
+from mtl.report import text
+from mtl.training.run import train
+from mtl.tuning.inputs import Inputs
+from mtl.tuning.objective import Scores, relative, scores, validations
+from mtl.tuning.study import REPORTS, Study
+
+OVER = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+"""How a trial ended."""
+
+
+class Pruned(MtlError):  # noqa: N818 - a decision, not an error
+    """The trial does so badly that it is not worth its time."""
+
+
+def run_trial(params: Params, number: int, search: Search) -> bool:
+    """Make a trial, or go on with it; returns whether there was anything left to do.
+
+    Args:
+        params: the settings, with a section ``tune``.
+        number: of the trial; 0 is the settings as they stand, by which the others are measured.
+        search: the places of study and trials.
+
+    Raises:
+        TrainingError: training cannot go on for a reason that lies outside the tried values, or trial 0 could not be trained.
+        Preempted: the process was asked to stop; the same call goes on from there.
+    """
+    study = Study(params, search.study, number)
+    study.enqueue()
+    search.work.mkdir(parents=True, exist_ok=True)
+    with FileLock(search.work / f"{number}.lock"):  # a job whose workflow was killed may still be at it: then it is waited for
+        fresh = study.trials()[number].state not in OVER
+        if fresh:
+            _make(number, search, study)
+        write_json(search.trial(number), summary_of(study.trials()[number]))
+        shutil.rmtree(search.work / "trials" / str(number), ignore_errors=True)
+    return fresh
+
+
+def summary_of(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial that is over, as JSON."""
+    noted = trial.user_attrs
+    return {
+        "number": trial.number,
+        "state": noted["state"],
+        "score": noted.get("score"),
+        "tasks": noted.get("tasks", {}),
+        "params": noted["values"],
+        "validations": noted.get("validations", []),
+        "reason": noted.get("reason"),
+        "seconds": noted.get("seconds"),
+    }
+
+
+def finished(study: Study) -> list[dict[str, Any]]:
+    """All trials that are over, by number."""
+    return [summary_of(trial) for trial in study.trials() if trial.state in OVER]
+
+
+def told(study: Study, number: int, workers: int) -> str:
+    """One line on a trial that is over: how it did, the best so far, and the time that is left with so many trials at a time."""
+    over = finished(study)
+    this = next(trial for trial in over if trial["number"] == number)
+    complete = [trial for trial in over if trial["state"] == "complete"]
+    best = max(complete, key=lambda trial: float(trial["score"]))
+    total = space.count(study.params)
+    seconds = sum(trial["seconds"] for trial in over) / len(over) * math.ceil((total - len(over)) / max(1, workers))
+    left = f"; about {text.duration(seconds)} left" if len(over) < total else ""
+    return f"trial {number} {_ended(this)}; {len(over)} of {total} done, best {best['score']:.4f} (trial {best['number']}){left}"
+
+
+def _ended(trial: Mapping[str, Any]) -> str:
+    tasks = ", ".join(f"{task} {score:.4f}" for task, score in trial["tasks"].items())
+    if trial["state"] == "complete":
+        return f"scores {trial['score']:.4f} ({tasks})"
+    return f"{trial['state']}: {trial['reason']}"
+
+
+def _make(number: int, search: Search, study: Study) -> None:
+    """Train and record. What comes out of this function leaves the trial as it is, to be gone on with."""
+    trial, values = study.begin(number)
+    trial.set_user_attr("values", values)
+    began = time.monotonic()
+    recorder = _Recorder(trial, study)
+    try:
+        state, value = TrialState.COMPLETE, recorder.finish(_train(study.params, values, number, search, recorder), values)
+    except Pruned as reason:
+        state, value = TrialState.PRUNED, None  # Optuna takes the last one reported
+        trial.set_user_attr("reason", str(reason))
+    except (UnfitError, ParamsError, torch.OutOfMemoryError) as error:
+        if number == 0:
+            raise
+        state, value = TrialState.FAIL, None
+        trial.set_user_attr("reason", " ".join(str(error).split()))
+    trial.set_user_attr("state", OVER[state])
+    trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
+    # Optuna learns from a trial by its values in the space. The settings as they stand may lie outside of it: nothing is learnt then.
+    outside = state == TrialState.COMPLETE and not trial.params
+    study.optuna.tell(trial, None if outside else value, state=TrialState.FAIL if outside else state)
+
+
+def _train(params: Params, values: space.Values, number: int, search: Search, recorder: "_Recorder") -> Path:
+    """Train the run; returns its folder. One that is trained already is taken as it is."""
+    folder = search.work / "trials" / str(number)
+    out, raw = folder / "model", folder / "raw"
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / "run.json").exists():  # written last
+        return out
+    tried, inputs = space.candidate(params, values), Inputs(params, search.data, search.work)
+    inputs.models(tried, raw)
+    run, encoder = joint_run(tried), raw / ENCODER
+    shards = inputs.shards(tried, raw) if run.data == "augmented" else out
+    train(tried, run, inputs.examples(), shards, encoder if encoder.exists() else None, out, progress=True, watch=recorder.watch)
+    return out
+
+
+class _Recorder:
+    """Tells the study how a trial does."""
+
+    def __init__(self, trial: Trial, study: Study) -> None:
+        self._params = study.params
+        self._trial = trial
+        self._reference: Scores | None = study.trials()[0].user_attrs["tasks"] if trial.number else None
+        self._reported = set(study.trials()[trial.number].intermediate_values)
+
+    def watch(self, history: Sequence[Mapping[str, Any]], done: float) -> None:
+        """After a validation: report its score at the part of the run that is done.
+
+        Raises:
+            Pruned: other trials did better by then.
+        """
+        if self._reference is None or not (records := validations(history)):
+            return  # the first trial is measured by itself, once it is over
+        score = self._score(records[-1])
+        self._report(score, done)
+        if self._trial.should_prune():
+            raise Pruned(f"{score:.4f} after {done:.0%} of the run is worse than others were by then")
+
+    def finish(self, out: Path, values: space.Values) -> float:
+        """Record the validations of a trained run; returns the score of the weights that it kept.
+
+        Raises:
+            UnfitError: the score is no number.
+        """
+        facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        records = validations([json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()])
+        kept = next(record for record in records if record["step"] == facts["best_step"])
+        found = scores(self._params, kept["metrics"])
+        self._reference = self._reference or found
+        done = max(facts["epochs"].values()) / space.candidate(self._params, values).train.epochs  # less than 1 if it stopped early
+        for record in records:
+            self._report(self._score(record), record["step"] / facts["steps"] * done)
+        if not math.isfinite(score := self._score(kept)):
+            raise UnfitError(f"the validation score is no number: {found}")
+        self._trial.set_user_attr("tasks", found)
+        self._trial.set_user_attr("score", score)
+        self._trial.set_user_attr("validations", [[record["step"], self._score(record)] for record in records])
+        return score
+
+    def _score(self, record: Mapping[str, Any]) -> float:
+        assert self._reference is not None
+        return relative(scores(self._params, record["metrics"]), self._reference)
+
+    def _report(self, score: float, done: float) -> None:
+        part = math.floor(done * REPORTS + 0.05)  # the end of a run is its last part, however its steps are rounded
+        if part not in self._reported:
+            self._reported.add(part)
+            self._trial.report(score, part)

@@ -1,0 +1,30 @@
+"""The score of a trial."""
+
+import pytest
+
+from mtl.errors import TrainingError
+from mtl.params import Params
+from mtl.tuning.objective import relative, scores
+
+
+@pytest.mark.parametrize(
+    ("found", "reference", "score"),
+    [
+        ({"a": 0.6, "b": 0.4}, {"a": 0.6, "b": 0.4}, 1.0),
+        ({"a": 0.9, "b": 0.4}, {"a": 0.6, "b": 0.4}, 1.25),
+        ({"a": 0.6, "b": 0.2}, {"a": 0.6, "b": 0.4}, 0.75),
+        ({"a": 0.05}, {"a": 0.0}, 1.5),  # divided by the floor
+        ({"a": -0.1}, {"a": -0.2}, 2.0),  # better is better below 0 too
+    ],
+)
+def test_the_mean_over_tasks_of_scores_relative_to_those_of_trial_0(
+    found: dict[str, float], reference: dict[str, float], score: float
+) -> None:
+    assert relative(found, reference) == pytest.approx(score)
+
+
+def test_a_task_without_a_score_is_named(small: Params) -> None:
+    metrics = {"names": {"f1": 0.5}, "mood": {"macro_f1": 0.6, "accuracy": 0.7}}
+    with pytest.raises(TrainingError, match="task 'rating': no validation row"):
+        scores(small, metrics)
+    assert scores(small, metrics | {"rating": {"pearson": 0.4}}) == {"names": 0.5, "mood": 0.6, "rating": 0.4}

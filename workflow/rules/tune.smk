@@ -1,0 +1,42 @@
+"""Search for better settings, as the section tune of params.yaml says; no part of `all`.
+
+INPUTS:  data/raw, data/examples (of which no trial sees the test rows)
+OUTPUTS: data/tune
+"""
+
+import mtl.pipeline.search
+
+search = mtl.pipeline.search.Search(flow.params)
+
+
+rule tune_trial:
+    input:
+        flow.after("augment"),
+        lambda wildcards: search.before(wildcards.number),
+    output:
+        search.trial("{number}"),
+    log:
+        "logs/tune_trial/{number}.log",
+    threads: 1
+    resources:
+        gpu=flow.gpus_of_run(),
+    params:
+        settings=flow.settings,
+        workers=1 if flow.gpus_of_run() else workflow.cores,
+    shell:
+        "python -m mtl tune_trial"
+        " --settings {params.settings}"
+        " --number {wildcards.number}"
+        " --workers {params.workers}"
+        " 2>&1 | tee {log}"
+
+
+rule tune:
+    input:
+        lambda wildcards: search.trials(),
+    log:
+        "logs/tune.log",
+    params:
+        settings=flow.settings,
+    shell:
+        "python -m mtl tune" " --settings {params.settings}" " 2>&1 | tee {log}"
