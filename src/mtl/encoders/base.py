@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from mtl.encoders.tokenizer import SHAPES, PieceTokenizer
@@ -41,6 +42,10 @@ class Encoder(nn.Module, ABC):
             mask: bool ``[rows, positions]``, true on real pieces.
             shapes: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
         """
+
+    def packs(self, device: torch.device) -> bool:
+        """Whether padding costs nothing on that device, because it is not computed."""
+        return False
 
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:

@@ -23,9 +23,9 @@ from mtl.errors import MtlError, TrainingError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training.balancing import BALANCERS
-from mtl.training.batching import Rows, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
+from mtl.training.batching import Rows, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
-from mtl.training.device import MICRO_BATCH, Precision
+from mtl.training.device import Precision
 from mtl.training.model import Model
 from mtl.training.predictor import answers
 from mtl.training.schedule import warmup_linear
@@ -119,7 +119,8 @@ class Loop:
         planned = self.lengths[data.planned]
         self.epoch_steps = steps_per_epoch(planned, settings.batch_tokens)
         self.steps = total_steps(planned, settings.batch_tokens, settings.epochs)
-        self.micro_limit, self.micro_overhead = MICRO_BATCH[self.device.type]
+        self.micro_limit: int | None = None
+        self.micro_overhead: int | None = None
         self._epoch: tuple[int, list[Rows]] = (-1, [])
 
     # --- the run ----------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class Loop:
         rows = self._epoch[1][index]
         # Rows that no task of this run has a label for would be computed for nothing.
         rows = np.array([self._shown(epoch, row) for row in rows[self.data.wanted[rows]]], dtype=np.int64)
-        cuts = micro_batches(self.lengths[rows], self.micro_limit, self.micro_overhead)
+        cuts = self.model.micro_batches(self.lengths[rows], self.micro_limit, self.micro_overhead)
         return [labelled_batch(self.data.train, rows[cut], self.model.tasks) for cut in cuts]
 
     def _shown(self, epoch: int, row: int) -> int:
@@ -214,7 +215,7 @@ class Loop:
             present = [task for task in values if task in batch.targets]
             if not present:
                 continue
-            size = [size[0] + batch.real, size[1] + batch.mask.numel()]
+            size = [size[0] + batch.real, size[1] + self.model.computed(batch)]
             losses = self._losses(batch.to(self.device), present, counts)
             # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
             # before it goes on. Nowhere else in a step.

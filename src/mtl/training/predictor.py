@@ -9,9 +9,8 @@ from mtl.encoders import Encoded
 from mtl.errors import ModelError
 from mtl.tasks import Answer
 from mtl.training import model as models
-from mtl.training.batching import micro_batches
 from mtl.training.corpus import collate
-from mtl.training.device import MICRO_BATCH, Precision, choose_device
+from mtl.training.device import Precision, choose_device
 from mtl.training.model import Model
 
 BATCH_TOKENS = 8192
@@ -42,7 +41,7 @@ def answers(
     lengths = encoded.offsets[1:] - encoded.offsets[:-1]
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
-        for rows in micro_batches(lengths, batch_tokens, MICRO_BATCH[device.type][1]):
+        for rows in model.micro_batches(lengths, batch_tokens):
             batch = collate(encoded, rows).to(device)
             for name, logits in model(batch, wanted).items():
                 batch_answers = model.tasks[name].decode(logits.float().cpu(), batch.word, [tokens[row] for row in rows])
