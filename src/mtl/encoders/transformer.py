@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from mtl import params
 from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
+from mtl.encoders.dropout import use_cheap_dropout
 from mtl.encoders.packing import Packed, packed_attention
 from mtl.encoders.tokenizer import PieceTokenizer
 from mtl.errors import EncoderError
@@ -38,6 +39,7 @@ class TransformerEncoder(Encoder):
         # The text heads pool by the mean; an unused pooler would only be carried, decayed and saved.
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None
+        use_cheap_dropout(model)
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
         self.attention: str = model.config._attn_implementation
@@ -98,9 +100,15 @@ class TransformerEncoder(Encoder):
 
     def _embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
         """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not promise."""
-        model: Any = self.model
-        embedded: Tensor = model.get_input_embeddings()(pieces)
+        embedded: Tensor = self.embedding(pieces)
         return embedded if self.shapes is None else embedded + self.shapes(shapes)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The embedding of the pieces."""
+        model: Any = self.model
+        found: nn.Embedding = model.get_input_embeddings()
+        return found
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """The mean over real positions, special ones included, as sentence encoders are trained."""

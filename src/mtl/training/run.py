@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mtl import encoders
-from mtl.encoders import Encoded, PieceTokenizer
+from mtl.encoders import Encoded, Encoder, PieceTokenizer
 from mtl.errors import TrainingError
 from mtl.params import Params, Run
 from mtl.progress import progress_bar
@@ -79,6 +79,7 @@ def train(
         warnings += _resume(loop, out / "checkpoint", identity)
         with _stop_signals() as asked_to_stop, progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=progress) as bar:
             loop.run(lambda step, state: checkpoint.write(out / "checkpoint", step, identity, state), asked_to_stop, _shower(bar))
+    loop.model.encoder.widen()
     _write(params, run, rows, loop, warnings, out)
     checkpoint.remove(out / "checkpoint")
 
@@ -118,8 +119,8 @@ def _prepare(params: Params, run: Run, rows: Rows, source: Path | None, precisio
         for name in run.tasks
     }
     length, dropout = params.encoder.max_length, params.encoder.dropout
+    data, validation = _narrowed(encoder, _data(params, run, rows, tokenizer)), rows.validation
     model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
-    data, validation = _data(params, run, rows, tokenizer), rows.validation
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision)
     lost = {"train": (rows.train, data.train.encoded), "validation": (validation, data.validation.encoded)}
@@ -146,6 +147,18 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
         ),
         validation_tokens=[len(row) for row in tokens],
     )
+
+
+def _narrowed(encoder: Encoder, data: Data) -> Data:
+    """The same data with the pieces that occur numbered anew, and the encoder narrowed to them until the model is written."""
+    corpora = (data.train, data.validation)
+    occurs = np.zeros(encoder.embedding.num_embeddings, dtype=np.bool_)
+    for corpus in corpora:
+        occurs[corpus.encoded.pieces] = True
+    encoder.narrow(np.flatnonzero(occurs))
+    place = (np.cumsum(occurs) - 1).astype(np.int32)
+    train, validation = (replace(c, encoded=replace(c.encoded, pieces=place[c.encoded.pieces])) for c in corpora)
+    return replace(data, train=train, validation=validation)
 
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
@@ -216,7 +229,7 @@ def _cut_off(tasks: Sequence[str], splits: dict[str, tuple[Texts, Encoded]], max
 
 def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str:
     """Digest of all that must be equal for a checkpoint to be this run's own: settings, data and the code that draws numbers."""
-    data = hashlib.sha256()
+    data = hashlib.sha256(loop.model.encoder.kept.tobytes())
     for corpus in (loop.data.train, loop.data.validation):
         for array in (corpus.encoded.pieces, corpus.encoded.offsets, corpus.encoded.word):
             data.update(np.ascontiguousarray(array).tobytes())
