@@ -75,7 +75,7 @@ class Encoder(nn.Module, ABC):
         embedding = self.embedding
         kept = torch.from_numpy(pieces).long()
         self._whole = (kept, embedding.weight.detach().clone(), embedding.padding_idx)
-        embedding.weight = nn.Parameter(embedding.weight.detach()[kept])
+        embedding.weight = nn.Parameter(embedding.weight.detach()[kept], requires_grad=embedding.weight.requires_grad)
         padding = np.flatnonzero(pieces == embedding.padding_idx)
         embedding.num_embeddings, embedding.padding_idx = len(pieces), int(padding[0]) if len(padding) else None
 
@@ -90,7 +90,8 @@ class Encoder(nn.Module, ABC):
             return
         embedding, (kept, whole, embedding_padding) = self.embedding, self._whole
         learnt = embedding.weight.detach()
-        embedding.weight = nn.Parameter(whole.to(learnt.device).index_copy(0, kept.to(learnt.device), learnt))
+        merged = whole.to(learnt.device).index_copy(0, kept.to(learnt.device), learnt)
+        embedding.weight = nn.Parameter(merged, requires_grad=embedding.weight.requires_grad)
         embedding.num_embeddings, embedding.padding_idx, self._whole = len(whole), embedding_padding, None
 
 
