@@ -18,6 +18,7 @@ import torch
 
 from mtl import encoders
 from mtl.encoders import Encoded, Encoder, PieceTokenizer
+from mtl.encoders.windows import encode_windows
 from mtl.errors import TrainingError
 from mtl.params import Params, Run
 from mtl.progress import progress_bar
@@ -119,12 +120,11 @@ def _prepare(params: Params, run: Run, rows: Rows, source: Path | None, precisio
         for name in run.tasks
     }
     length, dropout = params.encoder.max_length, params.encoder.dropout
-    data, validation = _narrowed(encoder, _data(params, run, rows, tokenizer)), rows.validation
+    data = _narrowed(encoder, _data(params, run, rows, tokenizer))
     model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision)
-    lost = {"train": (rows.train, data.train.encoded), "validation": (validation, data.validation.encoded)}
-    return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, lost, length)
+    return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, rows.train, data.train.encoded, length)
 
 
 def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Data:
@@ -142,7 +142,7 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
         variants=[places + len(train) for places in variants_of(train, variants)],
         share=params.augment.share,
         validation=Corpus(
-            tokenizer.encode(tokens, params.encoder.max_length),
+            encode_windows(tokenizer, tokens, params.encoder.max_length),
             {task: [rows.validation.labels[task][row] for row in wanted] for task in run.tasks},
         ),
         validation_tokens=[len(row) for row in tokens],
@@ -202,26 +202,20 @@ def _only_value(labels: Iterable[Label | None]) -> str | None:
     return str(values.pop()) if len(values) == 1 else None
 
 
-def _cut_off(tasks: Sequence[str], splits: dict[str, tuple[Texts, Encoded]], max_length: int) -> list[str]:
-    """What the longest length cuts off: tokens, and the gold entities among them."""
-    found = []
-    for split, (texts, encoded) in splits.items():
-        kept = [row for row, wanted in enumerate(texts.labelled(tasks)) if wanted]
-        # Of train all rows are encoded, of validation only the labelled ones.
-        lost = encoded.lost[: len(texts)][kept] if len(encoded) >= len(texts) else encoded.lost
-        if not lost.sum():
-            continue
-        entities = 0
-        for task in tasks:
-            for row, gone in zip(kept, lost.tolist(), strict=True):
-                tags = texts.labels[task][row]
-                if gone and isinstance(tags, list):
-                    entities += sum(str(tag).startswith("B-") for tag in tags[-gone:])
-        found.append(
-            f"encoder.max_length {max_length} cuts {int(lost.sum())} tokens off {int((lost > 0).sum())} {split} rows, "
-            f"with {entities} gold entities"
-        )
-    return found
+def _cut_off(tasks: Sequence[str], texts: Texts, encoded: Encoded, max_length: int) -> list[str]:
+    """What the longest length keeps from training: tokens, and the gold entities among them. Elsewhere long rows are cut into windows."""
+    kept = texts.labelled(tasks).nonzero()[0]
+    lost = encoded.lost[kept]
+    if not lost.sum():
+        return []
+    entities = 0
+    for task in tasks:
+        for row, gone in zip(kept[lost > 0].tolist(), lost[lost > 0].tolist(), strict=True):
+            tags = texts.labels[task][row]
+            if isinstance(tags, list):
+                entities += sum(str(tag).startswith("B-") for tag in tags[-gone:])
+    cut = f"{int(lost.sum())} tokens off {int((lost > 0).sum())} train rows, with {entities} gold entities"
+    return [f"encoder.max_length {max_length} cuts {cut}"]
 
 
 # --- going on, and being stopped --------------------------------------------------------------------------------------
