@@ -329,10 +329,10 @@ def main() -> None:
 
     turns = 1 if options.quick else 5
     if options.ablation:
-        results: dict[str, Any] = ablate(make, turns, 1 if options.quick else 4)
+        results: dict[str, Any] = ablate(make, turns, 1 if options.quick else 2)
     else:
-        results = compare(make, turns, 1 if options.quick else 4)
-        results["balance_cost"] = round(balance_cost(make, 1 if options.quick else 2), 3)
+        results = compare(make, turns, 1 if options.quick else 2)
+        results["balance_cost"] = round(balance_cost(make, 1), 3)
     for name, value in results.items():
         print(f"{name:26} {value}")
     if options.json:
