@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
@@ -80,6 +81,25 @@ def test_what_stands_in_the_padding_does_not_matter(built: Built) -> None:
         expected = encoder(pieces, mask, shapes)
         found = encoder(pieces.masked_fill(~mask, 7), mask, shapes.masked_fill(~mask, 3))
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-5, rtol=0)
+
+
+def test_narrowed_it_is_the_same_and_widened_it_is_whole(built: Built) -> None:
+    encoder, tokenizer = built
+    pieces, mask, shapes = batch(tokenizer, ROWS)
+    used = np.unique(pieces.numpy())
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with torch.no_grad():
+        expected = encoder(pieces, mask, shapes)
+        encoder.narrow(used)
+        assert encoder.embedding.weight.shape[0] == encoder.embedding.num_embeddings == len(used) < len(next(iter(before.values())))
+        found = encoder(torch.from_numpy(np.searchsorted(used, pieces.numpy())), mask, shapes)
+        encoder.embedding.weight += 1
+        encoder.widen()
+    torch.testing.assert_close(found[mask], expected[mask], atol=1e-6, rtol=0)
+    changed = [name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])]
+    assert len(changed) == 1
+    assert (encoder.state_dict()[changed[0]] != before[changed[0]]).all(1).nonzero()[:, 0].tolist() == used.tolist()
+    encoder.load_state_dict(before)
 
 
 def test_restored_it_is_the_same(built: Built, tmp_path: Path) -> None:

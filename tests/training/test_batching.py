@@ -98,12 +98,16 @@ def test_number_of_steps(total: int, batch: int, epochs: float, steps: int) -> N
     assert total_steps(np.array([total]), batch, epochs) == steps
 
 
-@given(LENGTHS, st.integers(1, 200), st.integers(0, 60))
-def test_micro_batches_cut_all_rows_within_the_limit(lengths: np.ndarray, limit: int, overhead: int) -> None:
-    batches = micro_batches(lengths, limit, overhead)
+@given(LENGTHS, st.integers(1, 200), st.integers(0, 60), st.booleans())
+def test_micro_batches_cut_all_rows_within_the_limit(lengths: np.ndarray, limit: int, overhead: int, packed: bool) -> None:
+    batches = micro_batches(lengths, limit, overhead, packed=packed)
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= limit
+        assert len(batch) == 1 or (lengths[batch].sum() if packed else len(batch) * lengths[batch].max()) <= limit
+
+
+def test_micro_batches_without_padding_are_few() -> None:
+    assert [rows.tolist() for rows in micro_batches(np.array([5, 1, 3, 8, 2]), 11, 1, packed=True)] == [[3], [1, 4, 2, 0]]
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=9).map(np.array), st.integers(0, 20))

@@ -53,6 +53,20 @@ def test_answers_come_in_the_order_of_the_rows(folder: Path) -> None:
     assert [len(answer.value) for answer in together["names"] if isinstance(answer.value, tuple)] == [len(row) for row in ROWS]
 
 
+def test_entities_beyond_the_longest_length_are_found(folder: Path) -> None:
+    predictor = Predictor.load(folder, "cpu")
+    long = [*(["the", "film", "was"] * 20), "Lima", *(["we", "saw"] * 20), "Oslo", "and"]
+    short = ["we", "saw", "Oslo", "and"]
+    found = predictor.predict([short, long, short])
+    cities = [i for i, tag in enumerate(found["names"][1].value) if tag != "O"]  # type: ignore[arg-type]
+    alone = predictor.predict([short])["names"][0].value
+    assert alone[2] == "B-city"  # type: ignore[index]
+    assert len(found["names"][1].value) == len(long)  # type: ignore[arg-type]
+    assert {60, 101} <= set(cities)
+    # The beginning speaks for the whole text, as it does in training.
+    assert found["mood"][1] == predictor.predict([long[:30]])["mood"][0]
+
+
 def test_tasks_can_be_chosen(folder: Path) -> None:
     predictor = Predictor.load(folder, "cpu")
     assert predictor.predict(ROWS, ["mood"]).keys() == {"mood"}

@@ -5,8 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
+from mtl.encoders.dropout import Dropout
 from mtl.encoders.tokenizer import SHAPES, PieceTokenizer
 from mtl.params import BaseEncoder, SmallEncoder
 
@@ -17,6 +21,8 @@ class Encoder(nn.Module, ABC):
     """Pieces to hidden states. Padding and the other rows of a batch do not change a row's hidden states (in eval mode)."""
 
     width: int
+    _whole: tuple[Tensor, Tensor, int | None] | None = None
+    """While narrowed: the pieces kept, and the weights and padding index of all."""
 
     @classmethod
     @abstractmethod
@@ -42,6 +48,10 @@ class Encoder(nn.Module, ABC):
             shapes: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
         """
 
+    def packs(self, device: torch.device) -> bool:
+        """Whether padding costs nothing on that device, because it is not computed."""
+        return False
+
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One vector a row, ``[rows, width]``, from hidden states and mask."""
@@ -49,6 +59,40 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def layers(self) -> Layers:
         """All parameters, each once, in groups from bottom to top."""
+
+    @property
+    @abstractmethod
+    def embedding(self) -> nn.Embedding:
+        """The embedding of the pieces."""
+
+    def narrow(self, pieces: npt.NDArray[np.integer]) -> None:
+        """Keep only the embeddings of some pieces: for training, whose optimiser would otherwise spend its time and memory on those
+        that never occur. From now on piece ``pieces[i]`` goes by the index i.
+
+        Args:
+            pieces: ``[kept]``, sorted, each once.
+        """
+        embedding = self.embedding
+        kept = torch.from_numpy(pieces).long()
+        self._whole = (kept, embedding.weight.detach().clone(), embedding.padding_idx)
+        embedding.weight = nn.Parameter(embedding.weight.detach()[kept], requires_grad=embedding.weight.requires_grad)
+        padding = np.flatnonzero(pieces == embedding.padding_idx)
+        embedding.num_embeddings, embedding.padding_idx = len(pieces), int(padding[0]) if len(padding) else None
+
+    @property
+    def kept(self) -> npt.NDArray[np.int64]:
+        """While narrowed, the pieces kept, ``[kept]``."""
+        return np.empty(0, dtype=np.int64) if self._whole is None else self._whole[0].numpy()
+
+    def widen(self) -> None:
+        """Undo ``narrow``: the embeddings kept go back to their places, and the others are as they were."""
+        if self._whole is None:
+            return
+        embedding, (kept, whole, embedding_padding) = self.embedding, self._whole
+        learnt = embedding.weight.detach()
+        merged = whole.to(learnt.device).index_copy(0, kept.to(learnt.device), learnt)
+        embedding.weight = nn.Parameter(merged, requires_grad=embedding.weight.requires_grad)
+        embedding.num_embeddings, embedding.padding_idx, self._whole = len(whole), embedding_padding, None
 
 
 def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -78,7 +122,7 @@ class FromScratch(Encoder):
         nn.init.normal_(self.pieces.weight, std=0.1)
         self.shapes = shape_embedding(width)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList()
 
     @classmethod
@@ -108,6 +152,11 @@ class FromScratch(Encoder):
         """Maximum plus mean over real positions: the strongest feature and the general drift."""
         highest = hidden.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1)
         return highest.masked_fill(highest.isinf(), 0.0) + mean_pool(hidden, mask)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The embedding of the pieces."""
+        return self.pieces
 
     def layers(self) -> Layers:
         """The embeddings, then each block."""

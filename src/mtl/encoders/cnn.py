@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.encoders.base import FromScratch
+from mtl.encoders.dropout import Dropout
 
 
 class Block(nn.Module):
@@ -19,7 +20,7 @@ class Block(nn.Module):
         )
         self.project = nn.Linear(width * len(kernels), width)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """``[rows, positions, width]`` to the same; mask bool ``[rows, positions]``."""

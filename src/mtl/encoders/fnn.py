@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl.encoders.base import FromScratch
+from mtl.encoders.dropout import Dropout
 
 
 class FeedForwardEncoder(FromScratch):
@@ -16,7 +17,7 @@ class FeedForwardEncoder(FromScratch):
         self.window = window
         sizes = [(2 * window + 1) * width] + [width] * (layers - 1)
         for size in sizes:
-            self.blocks.append(nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.LayerNorm(width), nn.Dropout(dropout)))
+            self.blocks.append(nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.LayerNorm(width), Dropout(dropout)))
 
     def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""

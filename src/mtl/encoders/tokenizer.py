@@ -33,6 +33,8 @@ class Encoded:
     """``[n_pieces]``, shape class of the word."""
     lost: npt.NDArray[np.int32]
     """``[rows]``, tokens without a piece because the row was too long."""
+    owner: npt.NDArray[np.int64] | None = None
+    """``[rows]``, where rows are windows of longer ones: the row that each is cut from (see ``mtl.encoders.windows``)."""
 
     def __len__(self) -> int:
         """The number of rows."""

@@ -9,19 +9,26 @@ from typing import Any, Self
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
+from transformers import AttentionInterface, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from mtl import params
 from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
+from mtl.encoders.dropout import use_cheap_dropout
+from mtl.encoders.packing import Packed, packed_attention
 from mtl.encoders.tokenizer import PieceTokenizer
 from mtl.errors import EncoderError
 
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+PACKING = {"albert", "bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"}
+"""Model types whose layers see nothing of the other positions but through attention, take positions as an argument and hand what else
+they are given on to attention: all that ``packing`` needs. Tests hold each of them to it."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
 """Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
+
+AttentionInterface.register("packed", packed_attention)
 
 
 class TransformerEncoder(Encoder):
@@ -32,8 +39,10 @@ class TransformerEncoder(Encoder):
         # The text heads pool by the mean; an unused pooler would only be carried, decayed and saved.
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None
+        use_cheap_dropout(model)
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
+        self.attention: str = model.config._attn_implementation
         self.shapes = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
 
     @classmethod
@@ -68,13 +77,38 @@ class TransformerEncoder(Encoder):
 
     def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
+        if self.packs(mask.device):
+            return self._packed(pieces, mask, shapes)
         model: Any = self.model
-        # Embeddings rather than indices: some models derive positions from the padding index, which we do not promise.
-        embedded = model.get_input_embeddings()(pieces)
-        if self.shapes is not None:
-            embedded = embedded + self.shapes(shapes)
-        hidden: Tensor = model(inputs_embeds=embedded, attention_mask=mask.long()).last_hidden_state
+        model.config._attn_implementation = self.attention
+        hidden: Tensor = model(inputs_embeds=self._embed(pieces, shapes), attention_mask=mask.long()).last_hidden_state
         return hidden
+
+    def packs(self, device: torch.device) -> bool:
+        """On a CPU, where a call costs little, models that allow it are spared the padding."""
+        model: Any = self.model
+        return device.type == "cpu" and model.config.model_type in PACKING
+
+    def _packed(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+        """The same without a computation on padding, which has hidden states of 0."""
+        model: Any = self.model
+        model.config._attn_implementation = "packed"
+        packed = Packed.of(mask)
+        embedded, positions = self._embed(packed.pack(pieces), packed.pack(shapes)), packed.positions + _first_position(model)
+        hidden = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
+        return packed.unpack(hidden[0])
+
+    def _embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
+        """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not promise."""
+        embedded: Tensor = self.embedding(pieces)
+        return embedded if self.shapes is None else embedded + self.shapes(shapes)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The embedding of the pieces."""
+        model: Any = self.model
+        found: nn.Embedding = model.get_input_embeddings()
+        return found
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """The mean over real positions, special ones included, as sentence encoders are trained."""
@@ -191,12 +225,21 @@ def _check(folder: Path, model: Any, tokenizer: PieceTokenizer, max_length: int)
         raise EncoderError(f"{folder}: the tokenizer has {tokenizer.size} pieces, but the model embeds {rows}")
 
 
+def _position_embedding(model: Any) -> nn.Embedding | None:
+    named = model.named_modules()
+    return next((m for name, m in named if name.endswith("position_embeddings") and isinstance(m, nn.Embedding)), None)
+
+
+def _first_position(model: Any) -> int:
+    """The index of a text's first position: RoBERTa and its like keep those up to the padding index to themselves."""
+    embedding = _position_embedding(model)
+    return 0 if embedding is None or embedding.padding_idx is None else embedding.padding_idx + 1
+
+
 def _positions(model: Any) -> int | None:
     """How many positions the model can take; ``None`` if it knows no limit."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            # RoBERTa and its like keep the positions up to the padding index to themselves.
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    if (embedding := _position_embedding(model)) is not None:
+        return embedding.num_embeddings - _first_position(model)
     limit = getattr(model.config, "max_position_embeddings", None)
     return int(limit) if limit and limit > 0 else None
 

@@ -99,15 +99,16 @@ def variant(seed: int, number: int, row: str, variants: int, share: float) -> in
     return choice % variants if chance < share * (1 << 32) else None
 
 
-def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int) -> list[Rows]:
+def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int, *, packed: bool = False) -> list[Rows]:
     """Cut rows into micro-batches of like length: the cheapest cut of the length-sorted rows, found by dynamic programming.
 
-    The cost of a micro-batch is its padded size, rows × longest, plus ``overhead`` for starting one.
+    The cost of a micro-batch is its size plus ``overhead`` for starting one.
 
     Args:
         lengths: ``[rows]``, pieces of each row, at least 1.
-        limit: largest padded size; only a single row that is longer may exceed it.
+        limit: largest size; only a single row that is longer may exceed it.
         overhead: cost of one more micro-batch, in pieces.
+        packed: sizes are those of the rows, since padding is not computed; else rows × longest.
 
     Returns:
         Indices into ``lengths``, longest rows first, so that a lack of memory shows at once.
@@ -117,11 +118,12 @@ def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int) -
     # Cutting between rows of equal length saves no padding: only the ends of runs, and of full micro-batches in long runs, count.
     ends = _ends(sizes, limit)
     starts = np.concatenate([[0], ends])
+    total = np.concatenate([[0], np.cumsum(sizes)])
     cost = np.zeros(len(starts))
     source = np.zeros(len(starts), dtype=np.int64)
     for i, end in enumerate(ends, start=1):
-        padded = (end - starts[:i]) * sizes[end - 1]
-        price = cost[:i] + padded + overhead + np.where((padded > limit) & (end - starts[:i] > 1), np.inf, 0)
+        size = total[end] - total[starts[:i]] if packed else (end - starts[:i]) * sizes[end - 1]
+        price = cost[:i] + size + overhead + np.where((size > limit) & (end - starts[:i] > 1), np.inf, 0)
         source[i] = int(price.argmin())
         cost[i] = price[source[i]]
     batches, i = [], len(ends)

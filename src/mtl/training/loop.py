@@ -24,9 +24,9 @@ from mtl.errors import MtlError, UnfitError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training import balancing, optimizers
-from mtl.training.batching import Rows, Shown, micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
+from mtl.training.batching import Rows, Shown, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.corpus import Batch, Corpus, labelled_batch
-from mtl.training.device import MICRO_BATCH, Precision
+from mtl.training.device import Precision
 from mtl.training.distributed import ALONE, Processes
 from mtl.training.model import Model
 from mtl.training.predictor import BATCH_TOKENS, answers
@@ -160,8 +160,8 @@ class Loop:
         sizes = {int(group): int(planned[data.groups[data.planned] == group].sum()) for group in np.unique(data.groups[data.planned])}
         named = passes(settings.sampling, {data.datasets[group]: size for group, size in sizes.items()}, self.epoch_steps, self.steps)
         self.passes = None if named is None else {group: named[data.datasets[group]] for group in sizes}
-        limit, self.micro_overhead = MICRO_BATCH[self.device.type]
-        self.micro_limit = settings.micro_batch_tokens or limit
+        self.micro_limit = settings.micro_batch_tokens
+        self.micro_overhead: int | None = None
         self._epoch: tuple[int, list[Shown]] = (-1, [])
         self._wanted = data.wanted
         self._last: tuple[str, float] = ("", 0.0)
@@ -256,7 +256,7 @@ class Loop:
         batches = [
             labelled_batch(self.data.train, part[cut], tasks)
             for part in parts
-            for cut in micro_batches(self.lengths[part], self.micro_limit, self.micro_overhead)
+            for cut in self.model.micro_batches(self.lengths[part], self.micro_limit, self.micro_overhead)
         ]
         # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
         counts = self.processes.total([sum(batch.counts.get(task, 0) for batch in batches) for task in self.model.tasks])
@@ -299,7 +299,7 @@ class Loop:
                 reason = str(error).partition("\n")[0]
                 if self.processes.number > 1:  # the others wait for sums that will not come: they end with this one
                     raise UnfitError(
-                        f"the memory of {self.device} ran out ({reason}): set train.micro_batch_tokens below {self.micro_limit}"
+                        f"the memory of {self.device} ran out ({reason}): lower train.micro_batch_tokens (now {self.micro_limit})"
                     ) from None
             else:
                 if cut:
@@ -316,7 +316,7 @@ class Loop:
 
     def _halve(self, batches: Sequence[Batch], reason: str) -> None:
         """Lower the limit on micro-batches to half of the largest one that can still be cut."""
-        sizes = [batch.mask.numel() for batch in batches if len(batch.mask) > 1]
+        sizes = [self.model.computed(batch) for batch in batches if len(batch.mask) > 1]
         if not sizes:
             longest = max(batch.mask.shape[1] for batch in batches)
             raise UnfitError(
@@ -345,7 +345,11 @@ class Loop:
         separate: dict[str, list[Tensor]] = {}
         losses = self._backward(batches, tasks, None if apart else factors, separate)
         used = [batch for batch in batches if not tasks.isdisjoint(batch.targets)]
-        sizes = [sum(batch.real for batch in used), sum(batch.mask.numel() for batch in used), sum(len(batch.mask) for batch in batches)]
+        sizes = [
+            sum(batch.real for batch in used),
+            sum(self.model.computed(batch) for batch in used),
+            sum(len(batch.mask) for batch in batches),
+        ]
         *values, tokens, padded, rows = self.processes.total([*losses.values(), *sizes])
         losses = dict(zip(losses, values, strict=True))
         if broken := {task for task, value in losses.items() if not math.isfinite(value)}:
@@ -592,8 +596,8 @@ class Loop:
     def _metrics(self) -> tuple[dict[str, dict[str, float]], list[str]]:
         """Metrics by task on the rows that have its label; a task without such rows is left out. And what looks wrong."""
         corpus, metrics, warnings = self.data.validation, {}, []
-        # A limit below the device's own is there because its memory is short.
-        size = min(BATCH_TOKENS, self.micro_limit) if self.micro_limit < MICRO_BATCH[self.device.type][0] else BATCH_TOKENS
+        # A limit is there because the device's memory is short.
+        size = min(BATCH_TOKENS, self.micro_limit or BATCH_TOKENS)
         found = answers(
             self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, batch_tokens=size, precision=self.precision
         )

@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,8 +17,9 @@ from mtl import encoders
 from mtl.encoders import Encoder, PieceTokenizer
 from mtl.errors import ModelError
 from mtl.tasks import TASKS, TaskType
-from mtl.training.batching import seed_of
+from mtl.training.batching import Rows, micro_batches, seed_of
 from mtl.training.corpus import Batch
+from mtl.training.device import MICRO_BATCH, PACKED_MICRO_BATCH
 
 FORMAT = 1
 """Version of the model folder; raised when an older reader could not read it."""
@@ -53,6 +56,16 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    def micro_batches(self, lengths: npt.NDArray[np.integer], limit: int | None = None, overhead: int | None = None) -> list[Rows]:
+        """Cut rows into micro-batches as suits the encoder and the device; see ``batching.micro_batches``."""
+        packed = self.encoder.packs(self.device)
+        usual = PACKED_MICRO_BATCH if packed else MICRO_BATCH[self.device.type]
+        return micro_batches(lengths, limit or usual[0], usual[1] if overhead is None else overhead, packed=packed)
+
+    def computed(self, batch: Batch) -> int:
+        """Positions that the encoder computes for a batch, padding included where it computes that."""
+        return batch.real if self.encoder.packs(self.device) else batch.mask.numel()
 
 
 def write_atomically(path: Path, text: str) -> None:

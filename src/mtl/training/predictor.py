@@ -1,17 +1,20 @@
 """Answers of a trained model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from mtl.encoders import Encoded
+from mtl.encoders.windows import best_windows, encode_windows
 from mtl.errors import ModelError
-from mtl.tasks import Answer
+from mtl.tasks import Answer, TaskType
 from mtl.training import model as models
-from mtl.training.batching import micro_batches
+from mtl.training.batching import Rows
 from mtl.training.corpus import collate
-from mtl.training.device import MICRO_BATCH, Precision, choose_device
+from mtl.training.device import Precision, choose_device
 from mtl.training.model import Model
 
 BATCH_TOKENS = 8192
@@ -30,7 +33,7 @@ def answers(
 
     Args:
         model: on any device; its mode (training or evaluation) is kept.
-        encoded: the rows, by the model's own tokenizer.
+        encoded: the rows, by the model's own tokenizer; those that are too long may be cut into windows.
         tokens: number of tokens of each row, those cut off included.
         tasks: names of the tasks asked.
         batch_tokens: padded pieces of a batch, at most.
@@ -38,17 +41,40 @@ def answers(
     """
     device, was_training = model.device, model.training
     wanted = list(tasks)
+    owner = np.arange(len(encoded)) if encoded.owner is None else encoded.owner
+    first, whole = np.arange(len(encoded)) < len(tokens), np.bincount(owner, minlength=len(tokens))[owner] == 1
     found: dict[str, dict[int, Answer]] = {name: {} for name in wanted}
-    lengths = encoded.offsets[1:] - encoded.offsets[:-1]
+    parts: dict[str, dict[int, Tensor]] = {name: {} for name in wanted}
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
-        for rows in micro_batches(lengths, batch_tokens, MICRO_BATCH[device.type][1]):
+        for rows in model.micro_batches(encoded.lengths, batch_tokens):
             batch = collate(encoded, rows).to(device)
             for name, logits in model(batch, wanted).items():
-                batch_answers = model.tasks[name].decode(logits.float().cpu(), batch.word, [tokens[row] for row in rows])
-                found[name].update(zip(rows.tolist(), batch_answers, strict=True))
+                scores, task = logits.float().cpu(), model.tasks[name]
+                # A text is judged by its first window: what training shows of a long row is its beginning.
+                own = (first if task.level == "text" else whole)[rows]
+                owners = owner[rows[own]].tolist()
+                decoded = task.decode(scores[torch.from_numpy(own)], batch.word[own], [tokens[row] for row in owners])
+                found[name].update(zip(owners, decoded, strict=True))
+                if task.level == "token":
+                    parts[name].update({int(rows[i]): scores[i][torch.from_numpy(batch.word[i] >= 0)] for i in np.flatnonzero(~own)})
     model.train(was_training)
+    for name in wanted:
+        found[name].update(_merged(model.tasks[name], encoded, owner, parts[name], tokens))
     return {name: [by_row[row] for row in range(len(tokens))] for name, by_row in found.items()}
+
+
+def _merged(
+    task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Tensor], tokens: Sequence[int]
+) -> Iterator[tuple[int, Answer]]:
+    """Answers to the rows that are cut into windows: each token's scores are those of the window that knows most around it."""
+    windows: dict[int, list[int]] = {}
+    for window in sorted(parts):
+        windows.setdefault(int(owner[window]), []).append(window)
+    for row, own in windows.items():
+        best, place = best_windows(encoded, own)
+        scores = torch.stack([parts[own[i]][p] for i, p in zip(best.tolist(), place.tolist(), strict=True)])
+        yield row, task.decode(scores[None], np.arange(len(scores))[None], [tokens[row]])[0]
 
 
 class Predictor:
@@ -79,5 +105,5 @@ class Predictor:
         for name in wanted:
             if name not in self.model.tasks:
                 raise ModelError(f"the model has no task {name!r}; choose from: {', '.join(self.model.tasks)}")
-        encoded = self.model.tokenizer.encode(rows, self.model.max_length)
+        encoded = encode_windows(self.model.tokenizer, rows, self.model.max_length)
         return answers(self.model, encoded, [len(row) for row in rows], wanted, batch_tokens=batch_tokens)

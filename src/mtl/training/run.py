@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,8 @@ import torch
 from safetensors import SafetensorError
 
 from mtl import encoders
-from mtl.encoders import Encoded, PieceTokenizer
+from mtl.encoders import Encoded, Encoder, PieceTokenizer
+from mtl.encoders.windows import encode_windows
 from mtl.errors import TrainingError, UnfitError
 from mtl.params import Params, Run, SmallEncoder
 from mtl.progress import note, progress_bar
@@ -150,6 +151,7 @@ def _train(
                 note(bar, f"{run.name}: warning: {warning}")
     if not processes.first:
         return
+    loop.model.encoder.widen()
     try:
         _write(params, run, rows, loop, warnings, out)
     except (OSError, SafetensorError) as error:
@@ -199,12 +201,11 @@ def _prepare(
         for name in run.tasks
     }
     length, dropout = params.encoder.max_length, params.encoder.dropout
+    data = _narrowed(encoder, _data(params, run, rows, tokenizer))
     model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
-    data, validation = _data(params, run, rows, tokenizer), rows.validation
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
-    lost = {"train": (rows.train, data.train.encoded), "validation": (validation, data.validation.encoded)}
-    return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, lost, length)
+    return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, rows.train, data.train.encoded, length)
 
 
 def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Data:
@@ -224,11 +225,23 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Da
         variants=[places + len(train) for places in variants_of(train, variants)],
         share=params.augment.share,
         validation=Corpus(
-            tokenizer.encode(tokens, params.encoder.max_length),
+            encode_windows(tokenizer, tokens, params.encoder.max_length),
             {task: [rows.validation.labels[task][row] for row in wanted] for task in run.tasks},
         ),
         validation_tokens=[len(row) for row in tokens],
     )
+
+
+def _narrowed(encoder: Encoder, data: Data) -> Data:
+    """The same data with the pieces that occur numbered anew, and the encoder narrowed to them until the model is written."""
+    corpora = (data.train, data.validation)
+    occurs = np.zeros(encoder.embedding.num_embeddings, dtype=np.bool_)
+    for corpus in corpora:
+        occurs[corpus.encoded.pieces] = True
+    encoder.narrow(np.flatnonzero(occurs))
+    place = (np.cumsum(occurs) - 1).astype(np.int32)
+    train, validation = (replace(c, encoded=replace(c.encoded, pieces=place[c.encoded.pieces])) for c in corpora)
+    return replace(data, train=train, validation=validation)
 
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
@@ -278,26 +291,20 @@ def _only_value(labels: Iterable[Label | None]) -> str | None:
     return str(values.pop()) if len(values) == 1 else None
 
 
-def _cut_off(tasks: Sequence[str], splits: dict[str, tuple[Texts, Encoded]], max_length: int) -> list[str]:
-    """What the longest length cuts off: tokens, and the gold entities among them."""
-    found = []
-    for split, (texts, encoded) in splits.items():
-        kept = [row for row, wanted in enumerate(texts.labelled(tasks)) if wanted]
-        # Of train all rows are encoded, of validation only the labelled ones.
-        lost = encoded.lost[: len(texts)][kept] if len(encoded) >= len(texts) else encoded.lost
-        if not lost.sum():
-            continue
-        entities = 0
-        for task in tasks:
-            for row, gone in zip(kept, lost.tolist(), strict=True):
-                tags = texts.labels[task][row]
-                if gone and isinstance(tags, list):
-                    entities += sum(str(tag).startswith("B-") for tag in tags[-gone:])
-        found.append(
-            f"encoder.max_length {max_length} cuts {int(lost.sum())} tokens off {int((lost > 0).sum())} {split} rows, "
-            f"with {entities} gold entities"
-        )
-    return found
+def _cut_off(tasks: Sequence[str], texts: Texts, encoded: Encoded, max_length: int) -> list[str]:
+    """What the longest length keeps from training: tokens, and the gold entities among them. Elsewhere long rows are cut into windows."""
+    kept = texts.labelled(tasks).nonzero()[0]
+    lost = encoded.lost[kept]
+    if not lost.sum():
+        return []
+    entities = 0
+    for task in tasks:
+        for row, gone in zip(kept[lost > 0].tolist(), lost[lost > 0].tolist(), strict=True):
+            tags = texts.labels[task][row]
+            if isinstance(tags, list):
+                entities += sum(str(tag).startswith("B-") for tag in tags[-gone:])
+    cut = f"{int(lost.sum())} tokens off {int((lost > 0).sum())} train rows, with {entities} gold entities"
+    return [f"encoder.max_length {max_length} cuts {cut}"]
 
 
 # --- going on, and being stopped --------------------------------------------------------------------------------------
@@ -305,7 +312,7 @@ def _cut_off(tasks: Sequence[str], splits: dict[str, tuple[Texts, Encoded]], max
 
 def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str:
     """Digest of all that must be equal for a checkpoint to be this run's own: settings, data and the code that draws numbers."""
-    data = hashlib.sha256()
+    data = hashlib.sha256(loop.model.encoder.kept.tobytes())
     for corpus in (loop.data.train, loop.data.validation):
         for array in (corpus.encoded.pieces, corpus.encoded.offsets, corpus.encoded.word):
             data.update(np.ascontiguousarray(array).tobytes())
@@ -339,7 +346,7 @@ def _memory_errors(place: torch.device) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         reason = str(error).partition("\n")[0]
-        raise TrainingError(
+        raise UnfitError(
             f"the memory of {place} does not suffice for model, gradients and optimiser, or for a validation: {reason}; choose a smaller "
             "encoder, train.freeze_layers, or train.optimizer sgd, or end the other programs on the device"
         ) from None

@@ -1,0 +1,122 @@
+"""The same model and data as the usual loops have them: padded, with torch's own dropout and the whole vocabulary."""
+
+import copy
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl import params
+from mtl.tasks import TaskType
+from mtl.training import run as runs
+from mtl.training.corpus import Batch, Corpus, labelled_batch
+from mtl.training.device import choose_device, choose_precision
+from mtl.training.loop import Loop
+from mtl.training.model import Model
+
+
+class Clock:
+    """Seconds of CPU time, on a GPU of wall time; what runs on one machine beside it bears less on the former."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def __call__(self) -> float:
+        if self.device.type != "cuda":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False, **train: Any) -> Loop:
+    """The loop of the plain joint run on a project's prepared data, before its first step.
+
+    Args:
+        settings: a ``params.yaml``.
+        data: folder with ``examples``.
+        encoder: folder of the transformer.
+        whole: keep the whole vocabulary in the embedding.
+        **train: what to change in the section ``train``.
+    """
+    loaded = params.load(settings)
+    loaded = loaded.model_copy(update={"train": loaded.train.model_copy(update=train)})
+    run = next(run for run in loaded.runs().values() if run.model == "joint")
+    run = run.model_copy(update={"data": "plain"})
+    device = choose_device()
+    precision = choose_precision(loaded.train.precision, device)
+    rows = runs._read(loaded, run, data / "examples", data / "shards")
+    narrowed = (lambda encoder, data: data) if whole else runs._narrowed
+    with patch.object(runs, "_narrowed", narrowed):
+        loop = runs._prepare(loaded, run, rows, encoder, precision)[0]
+    loop.model.train()
+    return loop
+
+
+def padded(model: Model) -> Model:
+    """A copy that computes padding and draws dropout as models of transformers do."""
+    same = copy.deepcopy(model)
+    same.encoder.packs = lambda device: False  # type: ignore[method-assign]
+    for module in same.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, nn.Dropout(child.p))
+    return same
+
+
+class Padded(nn.Module):
+    """The model as Trainer wants it: tensors in, the sum of the tasks' mean losses out. Counts the pieces that it was given."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+        self.real = self.computed = 0
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        batch = batch_of(inputs)
+        self.real += batch.real
+        self.computed += batch.mask.numel()
+        losses = self.losses(batch)
+        return {"loss": torch.stack(list(losses.values())).sum()}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        tasks = self.model.tasks
+        logits = self.model(batch, batch.targets)
+        return {task: tasks[task].loss(logits[task], target) for task, target in batch.targets.items()}
+
+
+def inputs_of(corpus: Corpus, rows: Iterable[int], tasks: Mapping[str, TaskType], width: int | None = None) -> dict[str, Tensor]:
+    """The tensors of a batch, padded to its longest row or to a width."""
+    batch = labelled_batch(corpus, np.array(list(rows)), tasks)
+    more = 0 if width is None else width - batch.mask.shape[1]
+    pad = nn.functional.pad
+    targets = {f"target_{task}": pad(t, (0, more), value=-100) if t.ndim > 1 else t for task, t in batch.targets.items()}
+    return {
+        "input_ids": pad(batch.pieces, (0, more)),
+        "attention_mask": pad(batch.mask, (0, more)),
+        "shapes": pad(batch.shapes, (0, more)),
+        **targets,
+    }
+
+
+def batch_of(inputs: Mapping[str, Tensor]) -> Batch:
+    targets = {name.removeprefix("target_"): value for name, value in inputs.items() if name.startswith("target_")}
+    mask = inputs["attention_mask"].bool()
+    return Batch(inputs["input_ids"], mask, inputs["shapes"], np.zeros((0, 0), np.int32), targets, dict.fromkeys(targets, 1))
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    extensions = torch.backends.cpu.get_cpu_capability()
+    return f"cpu, {extensions}, {torch.get_num_threads()} thread(s)"
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """Median of the ratios of turns taken one after the other."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))

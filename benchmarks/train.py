@@ -1,0 +1,344 @@
+"""Training beside the usual ways: real pieces per second of CPU time (on a GPU: of wall time), padding not counted.
+
+    python benchmarks/train.py --data data --encoder data/raw/model.encoder [--quick] [--json] [--ablation]
+
+All sides train the same model on the same rows with the same dropout, number format and rows per update, and take turns in one process,
+so that what else the machine does bears on all. Figures are medians of the ratios of turns. Before anything is timed, the
+losses and gradients of all sides are compared on one step's rows, with dropout off.
+
+ours            static weights, that is the plain sum of losses, as all others have it
+tutorial        a data loader for each task, every row padded to 128 pieces, 16 rows a pass, torch's AdamW not fused, as many passes an
+                update as it takes for the rows of ours; a text that several tasks learn from is computed for each, but counted once
+tutorial_one_pass  the same with one pass for all tasks
+hf_default      Hugging Face's Trainer with its defaults, padded to the longest row of the batch; a batch is the rows of an update
+hf_grouped      the same with batches drawn by its own length-grouped sampler
+hf_default_8,   the same with Trainer's default batch of 8 rows, accumulated to the rows of an update
+hf_grouped_8
+
+With --json the last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from baselines import Clock, Padded, batch_of, device_name, inputs_of, make_loop, padded, ratio
+from torch import nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from mtl.training.loop import Loop
+
+WIDTH, TUTORIAL_ROWS, TRAINER_ROWS = 128, 16, 8
+Turn = Callable[[], float]
+"""Trains a little and returns real pieces per second."""
+
+
+def steps(loop: Loop, count: int) -> float:
+    """Real pieces per second over some steps of our loop."""
+    clock, before = Clock(loop.device), loop.progress.tokens
+    start = clock()
+    for _ in range(count):
+        loop._step()
+        loop.progress.step += 1
+    return (loop.progress.tokens - before) / (clock() - start)
+
+
+class Others:
+    """The usual ways, on copies of one model with its whole vocabulary."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.clock = loop, Clock(loop.device)
+        self.module = Padded(padded(loop.model))
+        self.rows = np.flatnonzero(loop.data.wanted)
+        self.rows_per_update = round(len(self.rows) / loop.epoch_steps)
+        self.draw = np.random.default_rng(0)
+        self.padding: dict[str, float] = {}
+        settings = loop.settings
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=settings.learning_rate, fused=False, foreach=False)
+
+    def inputs(self, rows: Any, width: int | None = None) -> dict[str, torch.Tensor]:
+        return inputs_of(self.loop.data.train, rows, self.loop.model.tasks, width)
+
+    def tutorial(self, *, one_pass: bool) -> float:
+        """One update."""
+        rows, tasks = self.draw.permutation(self.rows)[: self.rows_per_update], self.loop.model.tasks
+        labels = self.loop.data.train.labels
+        shares = [rows] if one_pass else [rows[[labels[task][row] is not None for row in rows]] for task in tasks]
+        groups = [list(tasks)] if one_pass else [[task] for task in tasks]
+        parts = [
+            (share[i : i + TUTORIAL_ROWS], names)
+            for share, names in zip(shares, groups, strict=True)
+            for i in range(0, len(share), TUTORIAL_ROWS)
+        ]
+        self.module.train()
+        start = self.clock()
+        for part, names in parts:
+            inputs = inputs_of(self.loop.data.train, part, {name: tasks[name] for name in names}, WIDTH)
+            with self.loop.precision.autocast():
+                loss = self.module(**{name: value.to(self.loop.device) for name, value in inputs.items()})["loss"] / len(parts)
+            loss.backward()
+            loss.item()
+        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(self.loop.lengths[rows].sum() / (self.clock() - start))
+
+    def trainer(self, updates: int, *, rows: int, grouped: bool) -> float:
+        """Some updates of Trainer after one that does not count."""
+        accumulated = max(1, round(self.rows_per_update / rows))
+        batches = self.batches(rows, grouped, (updates + 1) * accumulated)
+        watch = Watch(self.module, self.clock)
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = TrainingArguments(
+                folder, per_device_train_batch_size=rows, gradient_accumulation_steps=accumulated, max_steps=updates + 1, report_to="none",
+                save_strategy="no", train_sampling_strategy="sequential", remove_unused_columns=False, disable_tqdm=True,
+                learning_rate=self.loop.settings.learning_rate, bf16=self.loop.precision.name == "bf16",
+                fp16=self.loop.precision.name == "fp16", use_cpu=self.loop.device.type == "cpu",
+            )  # fmt: skip
+            items = [int(row) for batch in batches for row in batch]
+            trainer = Trainer(self.module, arguments, train_dataset=items, data_collator=self.inputs, callbacks=[watch])  # type: ignore[arg-type]
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+        self.padding[f"hf_{'grouped' if grouped else 'default'}_{rows}"] = 1 - watch.real / watch.computed
+        return watch.real / watch.seconds
+
+    def batches(self, rows: int, grouped: bool, count: int) -> list[Any]:
+        """Batches of an epoch of Trainer's sampler, drawn at random: length-grouped ones come longest first."""
+        if grouped:
+            lengths = self.loop.lengths[self.rows].tolist()
+            generator = torch.Generator().manual_seed(int(self.draw.integers(1 << 30)))
+            order = self.rows[list(LengthGroupedSampler(rows, lengths=lengths, generator=generator))]
+        else:
+            order = self.draw.permutation(self.rows)
+        whole = [order[i : i + rows] for i in range(0, len(order) - rows + 1, rows)]
+        return [whole[i] for i in self.draw.permutation(len(whole))[:count]]
+
+
+class Watch(TrainerCallback):
+    """Time and pieces from the end of the first update to that of the last."""
+
+    def __init__(self, module: Padded, clock: Clock) -> None:
+        self.module, self.clock = module, clock
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 1:
+            self.start, self.module.real, self.module.computed = self.clock(), 0, 0
+        self.seconds, self.real, self.computed = self.clock() - self.start, self.module.real, self.module.computed
+
+
+def check_equal(ours: Loop, others: Others) -> float:
+    """The largest relative difference of losses and gradients between our step and a padded batch of the same rows, dropout off.
+
+    Raises:
+        SystemExit: it is more than rounding.
+    """
+    ours.model.eval()
+    others.module.eval()
+    batches = ours._batches()
+    counts = {task: sum(batch.counts.get(task, 0) for batch in batches) for task in ours.model.tasks}
+    found = dict.fromkeys(counts, 0.0)
+    for batch in batches:
+        losses = ours._losses(batch.to(ours.device), list(batch.targets), counts)
+        torch.stack(list(losses.values())).sum().backward()
+        found = {task: found[task] + float(losses[task].detach()) if task in losses else found[task] for task in found}
+    planned = ours._epoch[1][0]
+    rows = planned[ours.data.wanted[planned]]
+    other = others.module.losses(batch_of({name: value.to(ours.device) for name, value in others.inputs(rows, WIDTH).items()}))
+    torch.stack(list(other.values())).sum().backward()
+    grads = {name: p.grad for name, p in ours.model.named_parameters() if p is not ours.model.encoder.embedding.weight}
+    differences = [abs(found[task] - float(other[task].detach())) / float(other[task].detach()) for task in found]
+    for name, p in others.module.model.named_parameters():
+        if (grad := grads.get(name)) is not None and p.grad is not None:
+            differences.append(float((grad - p.grad).norm() / (p.grad.norm() + 1e-3)))
+    ours.model.zero_grad()
+    others.module.zero_grad()
+    ours.model.train()
+    if (worst := max(differences)) > (1e-3 if ours.precision.dtype is None else 0.1):
+        raise SystemExit(f"the sides do not compute the same: losses or gradients differ by {worst:.2g}")
+    return worst
+
+
+class Peak:
+    """The rate of the model's matrix products, forward and backward, at its own shapes and our micro-batches, and nothing else."""
+
+    def __init__(self, loop: Loop) -> None:
+        linears = [m for m in loop.model.encoder.modules() if isinstance(m, nn.Linear)]
+        shapes = {tuple(m.weight.shape): None for m in linears}
+        rows = max(batch.real for batch in loop._batches())
+        number = torch.float32 if loop.precision.dtype is None else loop.precision.dtype
+        make = lambda *size: torch.randn(*size, device=loop.device, dtype=number)  # noqa: E731
+        self.clock = Clock(loop.device)
+        self.work = {shape: (make(rows, shape[1]), make(*shape), make(rows, shape[0])) for shape in shapes}
+        self.order: list[tuple[int, ...]] = [tuple(m.weight.shape) for m in linears]
+        self.rows, self.flops = rows, 6 * sum(m.weight.numel() for m in linears)
+        """Operations a piece: 2 a weight, forward and twice backward."""
+
+    def __call__(self) -> float:
+        """Pieces per second, were there nothing else to do."""
+        start = self.clock()
+        for shape in self.order:
+            inputs, weight, gradient = self.work[shape]
+            nn.functional.linear(inputs, weight), gradient @ weight, gradient.t() @ inputs
+        return self.rows / (self.clock() - start)
+
+
+def balance_cost(make: Callable[..., Loop], turns: int) -> float:
+    """Time of ``train.balancing: gradient_norm`` over that of the plain sum, over whole rounds of steps that measure and that do not."""
+    static, balanced = make(balancing="static"), make(balancing="gradient_norm")
+    pairs = []
+    for loop in (static, balanced):
+        steps(loop, 1)
+        loop.progress.step = 20
+    for _ in range(turns):
+        parts = [(steps(static, 1), steps(balanced, 1)) for _ in range(20)]
+        pairs.append(sum(1 / b for _, b in parts) / sum(1 / a for a, _ in parts))
+    return median(pairs)
+
+
+def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, Any]:
+    ours, others = make(balancing="static"), Others(make(balancing="static", whole=True))
+    difference = check_equal(ours, others)
+    peak, rows = Peak(ours), others.rows_per_update
+    sides: dict[str, Turn] = {
+        "peak": peak,
+        "ours": lambda: steps(ours, updates),
+        "hf_grouped": lambda: others.trainer(updates, rows=rows, grouped=True),
+        "hf_default": lambda: others.trainer(updates, rows=rows, grouped=False),
+        "hf_grouped_8": lambda: others.trainer(updates, rows=TRAINER_ROWS, grouped=True),
+        "hf_default_8": lambda: others.trainer(updates, rows=TRAINER_ROWS, grouped=False),
+        "tutorial": lambda: others.tutorial(one_pass=False),
+        "tutorial_one_pass": lambda: others.tutorial(one_pass=True),
+    }
+    steps(ours, 1)
+    others.tutorial(one_pass=True)
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(turns):
+        for name, turn in sides.items():
+            rates[name].append(turn())
+    for name, found in rates.items():
+        print(f"{name:18}{median(found):10.0f} pieces/s   ({min(found):.0f} to {max(found):.0f})", flush=True)
+    share = others.padding
+    return {
+        **{f"vs_{name}": round(ratio(rates["ours"], rates[name]), 3) for name in sides if name not in ("ours", "peak")},
+        "gemm_share": round(ratio(rates["ours"], rates["peak"]), 3),
+        "peak_gflops": round(median(rates["peak"]) * peak.flops / 1e9, 1),
+        "pieces_per_second": round(median(rates["ours"])),
+        "padding_share": round(1 - ours.progress.tokens / ours.progress.padded, 4),
+        "padding_share_of_others": {name: round(value, 3) for name, value in share.items()},
+        "rows_per_update": rows,
+        "difference": difference,
+        "device": device_name(ours.device),
+    }
+
+
+def ablate(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, Any]:
+    """The rate of ours over that of ours with one thing undone."""
+    loops = {"ours": make(balancing="static")} | {name: undo(make) for name, undo in ABLATIONS.items()}
+    for loop in loops.values():
+        steps(loop, 1)
+    rates: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(turns):
+        for name, loop in loops.items():
+            rates[name].append(steps(loop, updates))
+    return {name: round(ratio(rates["ours"], found), 3) for name, found in rates.items()}
+
+
+def without_packing(make: Callable[..., Loop]) -> Loop:
+    loop = make(balancing="static")
+    loop.model.encoder.packs = lambda device: False  # type: ignore[method-assign]
+    return loop
+
+
+def without_sorting(make: Callable[..., Loop]) -> Loop:
+    loop = without_packing(make)
+    loop.model.micro_batches = lambda lengths, *_: np.array_split(np.arange(len(lengths)), 3)  # type: ignore[method-assign]
+    return loop
+
+
+def without_mixing(make: Callable[..., Loop]) -> Loop:
+    """A micro-batch for the rows of each data set."""
+    loop = make(balancing="static")
+    cut, groups = loop.model.micro_batches, loop.data.groups
+
+    def by_data_set(lengths: Any, *_: Any) -> list[Any]:
+        index = loop.progress.step % loop.epoch_steps
+        rows = loop._epoch[1][index]
+        rows = rows[loop.data.wanted[rows]]
+        parts = [np.flatnonzero(groups[rows] == group) for group in np.unique(groups[rows])]
+        return [part[rest] for part in parts for rest in cut(lengths[part])]
+
+    loop.model.micro_batches = by_data_set  # type: ignore[method-assign]
+    return loop
+
+
+def with_plain_dropout(make: Callable[..., Loop]) -> Loop:
+    loop = make(balancing="static")
+    for module in loop.model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, nn.Dropout(child.p))
+    return loop
+
+
+def with_attention_dropout(make: Callable[..., Loop]) -> Loop:
+    loop = make(balancing="static")
+    for name, module in loop.model.named_modules():
+        if name.endswith("attention.self.dropout"):
+            module.p = 0.1  # type: ignore[assignment]
+    return loop
+
+
+def with_plain_adamw(make: Callable[..., Loop]) -> Loop:
+    loop = make(balancing="static")
+    loop.optimizer = torch.optim.AdamW([{**group, "fused": False, "foreach": False} for group in loop.optimizer.param_groups])
+    return loop
+
+
+ABLATIONS: dict[str, Callable[[Callable[..., Loop]], Loop]] = {
+    "without packing: padded micro-batches of like length": without_packing,
+    "nor sorting by length": without_sorting,
+    "a micro-batch for each data set": without_mixing,
+    "embeddings of the whole vocabulary": lambda make: make(balancing="static", whole=True),
+    "torch's dropout": with_plain_dropout,
+    "attention dropout 0.1": with_attention_dropout,
+    "AdamW not fused": with_plain_adamw,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--encoder", type=Path, default=Path("data/raw/model.encoder"))
+    parser.add_argument("--quick", action="store_true", help="one turn: shows that it works, its figures say little")
+    parser.add_argument("--ablation", action="store_true", help="what each way brings, instead of the comparison")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+
+    def make(**more: Any) -> Loop:
+        return make_loop(options.params, options.data, options.encoder, **more)
+
+    turns = 1 if options.quick else 5
+    if options.ablation:
+        results: dict[str, Any] = ablate(make, turns, 1 if options.quick else 2)
+    else:
+        results = compare(make, turns, 1 if options.quick else 2)
+        results["balance_cost"] = round(balance_cost(make, 1), 3)
+    for name, value in results.items():
+        print(f"{name:26} {value}")
+    if options.json:
+        print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    main()

@@ -1,0 +1,71 @@
+"""Rows of unlike length end to end, so that nothing is computed for padding.
+
+All that a transformer does to a position but attention needs no other position. So the real positions of all rows go through the model
+as one long row, and attention, which must not look across texts (a plain mask would let it), is computed by runs of rows of equal length.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Where the real positions of padded rows are."""
+
+    shape: torch.Size
+    """``[rows, positions]`` of the padded form."""
+    index: Tensor
+    """``[packed]``, the place of each real position in the flattened padded form."""
+    runs: tuple[tuple[int, int], ...]
+    """Length and number of rows, for each run of rows of equal length."""
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "Packed":
+        """From a mask ``[rows, positions]``, true on real pieces, which come first in each row."""
+        runs = tuple((length, len(list(rows))) for length, rows in groupby(mask.sum(1).tolist()) if length)
+        return cls(mask.shape, mask.flatten().nonzero().squeeze(1), runs)
+
+    @property
+    def positions(self) -> Tensor:
+        """``[packed]``, the place of each position in its own row."""
+        return self.index % self.shape[1]
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """``[rows, positions, …]`` to ``[packed, …]``."""
+        return padded.flatten(0, 1).index_select(0, self.index)
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """``[packed, …]`` to ``[rows, positions, …]``, 0 on padding."""
+        whole = packed.new_zeros(self.shape.numel(), *packed.shape[1:])
+        return whole.index_copy(0, self.index, packed).view(*self.shape, *packed.shape[1:])
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packed: Packed,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention within each row, of ``[1, heads, packed, width]`` each; returns ``[1, packed, heads, width]``.
+
+    Rows of equal length are one batch without padding or mask. The signature is that of transformers' ``AttentionInterface``.
+    """
+    # Split rather than sliced: the backward pass of a slice fills a tensor as large as the whole with zeros.
+    sizes = [length * rows for length, rows in packed.runs]
+    parts = zip(*(torch.split(states[0], sizes, dim=1) for states in (query, key, value)), strict=True)
+    found = []
+    for (length, rows), states in zip(packed.runs, parts, strict=True):
+        q, k, v = (part.unflatten(1, (rows, length)).transpose(0, 1) for part in states)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+        found.append(attended.transpose(1, 2).flatten(0, 1))
+    return torch.cat(found)[None], None

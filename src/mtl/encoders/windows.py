@@ -1,0 +1,74 @@
+"""Rows longer than the encoder takes, as windows that overlap by half, so that no token goes unseen."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mtl.encoders.tokenizer import Encoded, PieceTokenizer
+
+Places = npt.NDArray[np.int64]
+
+
+def encode_windows(tokenizer: PieceTokenizer, rows: Sequence[Sequence[str]], max_length: int) -> Encoded:
+    """Encode rows, with further windows of those that are too long; ``owner`` says whose each is, ``word`` counts from the row's start.
+
+    A window starts at the token that stands in the middle of the one before it. The first windows come first, in the order of the rows.
+
+    Raises:
+        EncoderError: ``max_length`` leaves no room beside the special pieces.
+    """
+    owner, start = np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64)
+    parts, owners = [tokenizer.encode(rows, max_length)], [owner]
+    while len(owner := owner[parts[-1].lost > 0]):
+        start = start[parts[-1].lost > 0] + _middles(parts[-1])
+        # Tokens have a piece at least, so that more than these cannot be in the window; one more tells whether it is the last.
+        texts = [rows[row][begin : begin + max_length] for row, begin in zip(owner.tolist(), start.tolist(), strict=True)]
+        part = tokenizer.encode(texts, max_length)
+        shift = np.repeat(start, part.lengths).astype(np.int32)
+        parts.append(replace(part, word=np.where(part.word >= 0, part.word + shift, -1)))
+        owners.append(owner)
+    return _joined(parts, np.concatenate(owners))
+
+
+def _middles(encoded: Encoded) -> Places:
+    """For each row that was cut, how many tokens start before its middle, at least one."""
+    places = np.arange(len(encoded.pieces)) - np.repeat(encoded.offsets[:-1], encoded.lengths)
+    before = (encoded.word >= 0) & (places < np.repeat(encoded.lengths // 2, encoded.lengths))
+    counts = np.add.reduceat(before, encoded.offsets[:-1]) if len(encoded) else np.zeros(0, dtype=np.int64)
+    middles: Places = np.maximum(counts, 1)[encoded.lost > 0]
+    return middles
+
+
+def _joined(parts: Sequence[Encoded], owner: Places) -> Encoded:
+    """Encoded rows end to end; none of their tokens is lost to all windows."""
+    pieces, word, shapes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pieces", "word", "shapes"))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
+    return Encoded(pieces, offsets, word, shapes, np.zeros(len(owner), dtype=np.int32), owner)
+
+
+def best_windows(encoded: Encoded, windows: Sequence[int]) -> tuple[Places, Places]:
+    """For each token of a row, the window that it stands farthest from an edge of, and its place among the tokens of that window.
+
+    The ends of the text are no edges: nothing is missing there.
+
+    Args:
+        encoded: from ``encode_windows``.
+        windows: those of one row, in order.
+
+    Returns:
+        Index into ``windows`` and into the tokens of the window, both ``[tokens]``.
+    """
+    words = [encoded.word[encoded.offsets[w] : encoded.offsets[w + 1]] for w in windows]
+    tokens = max(int(word.max()) for word in words) + 1
+    distance, window, place = np.full(tokens, -1.0), np.zeros(tokens, dtype=np.int64), np.zeros(tokens, dtype=np.int64)
+    for i, word in enumerate(words):
+        (at,) = np.nonzero(word >= 0)
+        left = at if i else np.inf
+        right = len(word) - 1 - at if i + 1 < len(words) else np.inf
+        own = np.minimum(left, right) + np.zeros(len(at))
+        better = own > distance[word[at]]
+        chosen = word[at][better]
+        distance[chosen], window[chosen], place[chosen] = own[better], i, np.flatnonzero(better)
+    return window, place
