@@ -24,6 +24,7 @@ from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training.balancing import BALANCERS
 from mtl.training.batching import Rows, plan, seed_of, steps_per_epoch, total_steps, variant
+from mtl.training.columns import Groups, Strings
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import Precision
 from mtl.training.model import Model
@@ -49,7 +50,7 @@ class Data:
     """What a run learns from. Rows ``0 … n-1`` of ``train`` are as they were written; behind them stand their augmented variants."""
 
     train: Corpus
-    ids: Sequence[str]
+    ids: Strings
     """Of the n written rows, unique over all data sets."""
     groups: Rows
     """The data set of each written row, ``[n]``."""
@@ -57,7 +58,7 @@ class Data:
     """The written rows that some task of the settings has a label for: the plan deals out these, whatever the tasks of the run."""
     wanted: npt.NDArray[np.bool_]
     """Whether a written row has a label of a task of this run, ``[n]``."""
-    variants: Sequence[Rows]
+    variants: Groups
     """For each written row the places of its variants in ``train``."""
     share: float
     """Chance that a row that has variants is shown as one of them."""
