@@ -3,10 +3,10 @@
 import copy
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -51,11 +51,18 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
     device = choose_device()
     precision = choose_precision(loaded.train.precision, device)
     rows = runs._read(loaded, run, data / "examples", data / "shards")
-    narrowed = (lambda encoder, data: data) if whole else runs._narrowed
-    with patch.object(runs, "_narrowed", narrowed):
-        loop = runs._prepare(loaded, run, rows, encoder, precision)[0]
+    loop = runs._prepare(loaded, run, rows, encoder, precision)[0]
     loop.model.train()
-    return loop
+    return widened(loop) if whole else loop
+
+
+def widened(loop: Loop) -> Loop:
+    """The loop with the whole vocabulary, before its first step."""
+    loop.model.encoder.widen()
+    corpora = (loop.data.train, loop.data.validation)
+    train, validation = (replace(corpus, encoded=replace(corpus.encoded, numbers=None)) for corpus in corpora)
+    data = replace(loop.data, train=train, validation=validation)
+    return Loop(loop.model, data, loop.settings, loop.balancer.weights, loop.seed, loop.precision)
 
 
 def padded(model: Model) -> Model:

@@ -223,6 +223,7 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
     for _ in range(turns):
         for name, turn in sides.items():
             rates[name].append(turn())
+            print(f"{name:18}{rates[name][-1]:10.0f} pieces/s", flush=True)
     for name, found in rates.items():
         print(f"{name:18}{median(found):10.0f} pieces/s   ({min(found):.0f} to {max(found):.0f})", flush=True)
     share = others.padding

@@ -1,9 +1,9 @@
 """Training with the embeddings of the pieces that occur alone: the same learning, and the other pieces stay as they were."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
 from mtl.params import Params
@@ -12,23 +12,28 @@ from mtl.training.device import Precision
 from mtl.training.loop import Loop
 
 
-def test_it_learns_the_same(project: Path, make_settings: Callable[..., Params], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_learns_the_same(project: Path, make_settings: Callable[..., Params]) -> None:
     params = make_settings(weight_decay=0.0)
     run = params.runs()["joint-augmented-1"]
     rows = runs._read(params, run, project / "examples", project / "shards")
 
-    def trained() -> Loop:
+    def trained(whole: bool) -> Loop:
         with torch.random.fork_rng():
             loop = runs._prepare(params, run, rows, None, Precision("fp32", torch.device("cpu")))[0]
+            if whole:
+                loop.model.encoder.widen()
+                corpora = (loop.data.train, loop.data.validation)
+                train, validation = (replace(corpus, encoded=replace(corpus.encoded, numbers=None)) for corpus in corpora)
+                data = replace(loop.data, train=train, validation=validation)
+                loop = Loop(loop.model, data, params.train, loop.balancer.weights, run.seed, loop.precision)
             loop.run(lambda step, state: None, lambda: False, lambda step, line: None)
         return loop
 
-    narrow = trained().model.encoder
+    narrow = trained(whole=False).model.encoder
     assert narrow.embedding.num_embeddings == len(narrow.kept) < 300
     unused = sorted(set(range(300)) - set(narrow.kept.tolist()))
     narrow.widen()
-    monkeypatch.setattr(runs, "_narrowed", lambda encoder, data: data)
-    whole = trained().model.encoder
+    whole = trained(whole=True).model.encoder
     for (name, found), expected in zip(narrow.named_parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5, msg=name)
     # Without decay the whole one leaves alone what has no gradient.

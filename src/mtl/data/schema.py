@@ -183,6 +183,18 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Itera
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """The schema of a canonical table.
+
+    Raises:
+        DataError: the file is missing or is not Parquet.
+    """
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
+
+
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a canonical table.
 

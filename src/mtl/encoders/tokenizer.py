@@ -1,5 +1,6 @@
 """Tokens to pieces: flat arrays that know, for each piece, whether a token starts there and what shape its word has."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,18 +24,20 @@ Ints = npt.NDArray[np.int64]
 class Encoded:
     """Rows as flat arrays; row i is ``offsets[i]:offsets[i + 1]``."""
 
-    pieces: npt.NDArray[np.int32]
+    pieces: npt.NDArray[np.integer]
     """``[n_pieces]``, vocabulary indices."""
     offsets: npt.NDArray[np.int64]
     """``[rows + 1]``."""
-    word: npt.NDArray[np.int32]
-    """``[n_pieces]``, index of the token at its first piece, -1 on special and continuation pieces."""
     shapes: npt.NDArray[np.int8]
-    """``[n_pieces]``, shape class of the word."""
+    """``[n_pieces]``, shape class of the word; odd at the first piece of each token, even elsewhere."""
     lost: npt.NDArray[np.int32]
     """``[rows]``, tokens without a piece because the row was too long."""
     owner: npt.NDArray[np.int64] | None = None
     """``[rows]``, where rows are windows of longer ones: the row that each is cut from (see ``mtl.encoders.windows``)."""
+    begin: npt.NDArray[np.int64] | None = None
+    """``[rows]``, of windows: the token that each begins with."""
+    numbers: npt.NDArray[np.int32] | None = None
+    """``[vocabulary]``, where the encoder is narrowed: what each piece goes by there."""
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -44,6 +47,21 @@ class Encoded:
     def lengths(self) -> npt.NDArray[np.int64]:
         """``[rows]``, pieces of each row."""
         return np.diff(self.offsets)
+
+    @property
+    def word(self) -> npt.NDArray[np.int32]:
+        """``[n_pieces]``, index of the token at its first piece, -1 on special and continuation pieces."""
+        first = self.shapes % 2 == 1
+        before = np.concatenate([[0], np.cumsum(first)])
+        begin = before[self.offsets[:-1]] - (0 if self.begin is None else self.begin)
+        return np.where(first, before[:-1] - np.repeat(begin, self.lengths), -1).astype(np.int32)
+
+    def digest(self) -> str:
+        """sha256 of all rows."""
+        found = hashlib.sha256()
+        for array in (self.pieces, self.shapes, self.offsets):
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
 
 
 def word_shape(token: str) -> int:
@@ -88,14 +106,26 @@ class PieceTokenizer:
         Raises:
             EncoderError: ``max_length`` leaves no room beside the special pieces.
         """
+        index: dict[str, int] = {}
+        token = np.array([index.setdefault(word, len(index)) for row in rows for word in row], dtype=np.int64)
+        return self.encode_distinct(list(index), token, np.array([len(tokens) for tokens in rows], dtype=np.int64), max_length)
+
+    def encode_distinct(self, words: list[str], token: Ints, counts: Ints, max_length: int) -> Encoded:
+        """The same for rows given by their distinct tokens.
+
+        Args:
+            words: the distinct tokens.
+            token: ``[tokens]``, the place in ``words`` of each token of all rows, end to end.
+            counts: ``[rows]``, tokens of each row.
+            max_length: as in ``encode``.
+        """
         room = max_length - self.special
         if room < 1:
             raise EncoderError(f"max_length {max_length} leaves no room for text beside {self.special} special pieces")
-        index: dict[str, int] = {}
-        token = np.array([index.setdefault(word, len(index)) for row in rows for word in row], dtype=np.int64)
-        pieces, starts, shapes = self._words(list(index))
-        row = np.repeat(np.arange(len(rows)), [len(tokens) for tokens in rows])
-        first_of_row = _starts(np.bincount(row, minlength=len(rows)))
+        rows = len(counts)
+        pieces, starts, shapes = self._words(words)
+        row = np.repeat(np.arange(rows), counts)
+        first_of_row = _starts(counts)
         sizes = np.diff(starts)[token]
         begin = _starts(sizes)  # of each token, in the uncut text of all rows
         row_begin = begin[first_of_row]
@@ -106,12 +136,11 @@ class PieceTokenizer:
         of, inner, place = (array[place < room] for array in (of, inner, place))
 
         offsets = _starts(np.minimum(np.diff(row_begin), room) + self.special)
-        encoded = self._framed(offsets, len(rows))
+        encoded = self._framed(offsets, rows)
         at = offsets[row[of]] + len(self._first) + place
         encoded.pieces[at] = pieces[starts[token[of]] + inner]
-        encoded.word[at] = np.where(inner == 0, of - first_of_row[row[of]], -1)
         encoded.shapes[at] = shapes[token[of]] + (inner > 0)
-        encoded.lost[:] = np.bincount(row[begin[:-1] - row_begin[row] >= room], minlength=len(rows))
+        encoded.lost[:] = np.bincount(row[begin[:-1] - row_begin[row] >= room], minlength=rows)
         return encoded
 
     def _framed(self, offsets: Ints, rows: int) -> Encoded:
@@ -120,8 +149,7 @@ class PieceTokenizer:
         pieces = np.zeros(total, dtype=np.int32)
         pieces[offsets[:-1, None] + np.arange(len(self._first))] = self._first
         pieces[offsets[1:, None] - len(self._last) + np.arange(len(self._last))] = self._last
-        word = np.full(total, -1, dtype=np.int32)
-        return Encoded(pieces, offsets, word, np.zeros(total, dtype=np.int8), np.zeros(rows, dtype=np.int32))
+        return Encoded(pieces, offsets, np.zeros(total, dtype=np.int8), np.zeros(rows, dtype=np.int32))
 
     def _words(self, words: list[str]) -> tuple[npt.NDArray[np.int32], Ints, npt.NDArray[np.int8]]:
         """Pieces of all words end to end, where each starts ``[words + 1]``, and the shape class of its first piece."""

@@ -1,7 +1,6 @@
 """Rows longer than the encoder takes, as windows that overlap by half, so that no token goes unseen."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +18,18 @@ def encode_windows(tokenizer: PieceTokenizer, rows: Sequence[Sequence[str]], max
     Raises:
         EncoderError: ``max_length`` leaves no room beside the special pieces.
     """
-    owner, start = np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    parts, owners = [tokenizer.encode(rows, max_length)], [owner]
+    owner, begin = np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64)
+    parts, owners, begins = [tokenizer.encode(rows, max_length)], [owner], [begin]
     while len(owner := owner[parts[-1].lost > 0]):
-        start = start[parts[-1].lost > 0] + _middles(parts[-1])
+        begin = begin[parts[-1].lost > 0] + _middles(parts[-1])
         # Tokens have a piece at least, so that more than these cannot be in the window; one more tells whether it is the last.
-        texts = [rows[row][begin : begin + max_length] for row, begin in zip(owner.tolist(), start.tolist(), strict=True)]
-        part = tokenizer.encode(texts, max_length)
-        shift = np.repeat(start, part.lengths).astype(np.int32)
-        parts.append(replace(part, word=np.where(part.word >= 0, part.word + shift, -1)))
+        texts = [rows[row][start : start + max_length] for row, start in zip(owner.tolist(), begin.tolist(), strict=True)]
+        parts.append(tokenizer.encode(texts, max_length))
         owners.append(owner)
-    return _joined(parts, np.concatenate(owners))
+        begins.append(begin)
+    pieces, shapes, lengths = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pieces", "shapes", "lengths"))
+    lost = np.zeros(len(lengths), dtype=np.int32)  # to all windows
+    return Encoded(pieces, np.concatenate([[0], np.cumsum(lengths)]), shapes, lost, np.concatenate(owners), np.concatenate(begins))
 
 
 def _middles(encoded: Encoded) -> Places:
@@ -39,13 +39,6 @@ def _middles(encoded: Encoded) -> Places:
     counts = np.add.reduceat(before, encoded.offsets[:-1]) if len(encoded) else np.zeros(0, dtype=np.int64)
     middles: Places = np.maximum(counts, 1)[encoded.lost > 0]
     return middles
-
-
-def _joined(parts: Sequence[Encoded], owner: Places) -> Encoded:
-    """Encoded rows end to end; none of their tokens is lost to all windows."""
-    pieces, word, shapes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pieces", "word", "shapes"))
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
-    return Encoded(pieces, offsets, word, shapes, np.zeros(len(owner), dtype=np.int32), owner)
 
 
 def best_windows(encoded: Encoded, windows: Sequence[int]) -> tuple[Places, Places]:
@@ -60,15 +53,16 @@ def best_windows(encoded: Encoded, windows: Sequence[int]) -> tuple[Places, Plac
     Returns:
         Index into ``windows`` and into the tokens of the window, both ``[tokens]``.
     """
-    words = [encoded.word[encoded.offsets[w] : encoded.offsets[w + 1]] for w in windows]
+    word = encoded.word
+    words = [word[encoded.offsets[w] : encoded.offsets[w + 1]] for w in windows]
     tokens = max(int(word.max()) for word in words) + 1
     distance, window, place = np.full(tokens, -1.0), np.zeros(tokens, dtype=np.int64), np.zeros(tokens, dtype=np.int64)
-    for i, word in enumerate(words):
-        (at,) = np.nonzero(word >= 0)
+    for i, own_words in enumerate(words):
+        (at,) = np.nonzero(own_words >= 0)
         left = at if i else np.inf
-        right = len(word) - 1 - at if i + 1 < len(words) else np.inf
+        right = len(own_words) - 1 - at if i + 1 < len(words) else np.inf
         own = np.minimum(left, right) + np.zeros(len(at))
-        better = own > distance[word[at]]
-        chosen = word[at][better]
+        better = own > distance[own_words[at]]
+        chosen = own_words[at][better]
         distance[chosen], window[chosen], place[chosen] = own[better], i, np.flatnonzero(better)
     return window, place

@@ -79,7 +79,7 @@ class Regression(TaskType):
     @staticmethod
     def fit(labels: Sequence[Label | None], label_smoothing: float = 0.0) -> State:
         """Mean and standard deviation (1 if the labels do not vary). Label smoothing has no meaning for numbers and is ignored."""
-        values = numbers([str(label) for label in labels if label is not None])
+        values = np.fromiter((float(str(label)) for label in labels if label is not None), dtype=np.float64)
         if not len(values):
             return {"mean": 0.0, "std": 1.0}
         varies = bool(np.ptp(values) > 0)  # of equal values rounding can leave a trace of deviation; of tiny ones it leaves none

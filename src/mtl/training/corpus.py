@@ -19,6 +19,8 @@ class Corpus:
 
     encoded: Encoded
     labels: Mapping[str, Sequence[Label | None]]
+    digest: str = ""
+    """sha256 of the encoded rows."""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -63,11 +65,13 @@ def collate(encoded: Encoded, rows: Rows) -> Batch:
     def padded(flat: npt.NDArray[np.integer], value: int) -> npt.NDArray[np.int64]:
         return np.where(mask, flat[index], value).astype(np.int64)
 
+    pieces, shapes = padded(encoded.pieces, 0), padded(encoded.shapes, 0)
+    begin = 0 if encoded.begin is None else encoded.begin[rows][:, None]
     return Batch(
-        pieces=torch.from_numpy(padded(encoded.pieces, 0)),
+        pieces=torch.from_numpy(pieces if encoded.numbers is None else np.where(mask, encoded.numbers[pieces], 0).astype(np.int64)),
         mask=torch.from_numpy(mask),
-        shapes=torch.from_numpy(padded(encoded.shapes, 0)),
-        word=padded(encoded.word, -1).astype(np.int32),
+        shapes=torch.from_numpy(shapes),
+        word=np.where(shapes % 2 == 1, begin + np.cumsum(shapes % 2, axis=1) - 1, -1).astype(np.int32),
         targets={},
         counts={},
     )

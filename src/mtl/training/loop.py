@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training import balancing, optimizers
 from mtl.training.batching import Rows, Shown, plan, seed_of, steps_per_epoch, total_steps, variant
+from mtl.training.columns import Groups, Strings
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import Precision
 from mtl.training.distributed import ALONE, Processes
@@ -55,7 +57,7 @@ class Data:
     """What a run learns from. Rows ``0 … n-1`` of ``train`` are as they were written; behind them stand their augmented variants."""
 
     train: Corpus
-    ids: Sequence[str]
+    ids: Strings
     """Of the n written rows, unique over all data sets."""
     groups: Rows
     """The data set of each written row, ``[n]``, as its place in ``datasets``."""
@@ -64,7 +66,7 @@ class Data:
     """The written rows that some task of the settings has a label for: the plan deals out these, whatever the tasks of the run."""
     wanted: npt.NDArray[np.bool_]
     """Whether a written row has a label of a task of this run, ``[n]``."""
-    variants: Sequence[Rows]
+    variants: Groups
     """For each written row the places of its variants in ``train``."""
     share: float
     """Chance that a row that has variants is shown as one of them."""
@@ -652,7 +654,8 @@ class Loop:
 
 def _sources(data: Data, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """The data sets whose written rows have a label of each task."""
-    labels = {task: np.array([label is not None for label in data.train.labels[task][: len(data.ids)]], dtype=np.bool_) for task in tasks}
+    n = len(data.ids)
+    labels = {task: np.fromiter((label is not None for label in islice(data.train.labels[task], n)), np.bool_, n) for task in tasks}
     return {task: tuple(np.unique(data.groups[known]).tolist()) for task, known in labels.items()}
 
 

@@ -5,10 +5,11 @@ import json
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,14 +20,16 @@ import torch
 from safetensors import SafetensorError
 
 from mtl import encoders
-from mtl.encoders import Encoded, Encoder, PieceTokenizer
+from mtl.encoders import Encoded, PieceTokenizer
+from mtl.encoders.store import encode_stored
 from mtl.encoders.windows import encode_windows
 from mtl.errors import TrainingError, UnfitError
 from mtl.params import Params, Run, SmallEncoder
 from mtl.progress import note, progress_bar
-from mtl.tasks import TASKS, Label
+from mtl.tasks import TASKS
 from mtl.training import checkpoint
 from mtl.training.batching import seed_of
+from mtl.training.columns import Column
 from mtl.training.corpus import Corpus
 from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
 from mtl.training.distributed import ALONE, Processes, join
@@ -201,47 +204,46 @@ def _prepare(
         for name in run.tasks
     }
     length, dropout = params.encoder.max_length, params.encoder.dropout
-    data = _narrowed(encoder, _data(params, run, rows, tokenizer))
+    data, used = _data(params, run, rows, tokenizer)
+    # Until the model is written: what never occurs would only cost the optimiser time and memory.
+    encoder.narrow(used)
     model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
     return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, rows.train, data.train.encoded, length)
 
 
-def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> Data:
-    """Encoded rows: those of the train split, then their variants."""
-    train, variants = rows.train, rows.variants
-    encoded = tokenizer.encode([*train.tokens, *variants.tokens], params.encoder.max_length)
-    wanted = rows.validation.labelled(run.tasks).nonzero()[0].tolist()
-    tokens = [rows.validation.tokens[row] for row in wanted]
-    return Data(
-        train=Corpus(encoded, {task: [*train.labels[task], *variants.labels[task]] for task in run.tasks}),
+def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
+    """Encoded rows: those of the train split, then their variants. And the pieces that occur, which are numbered anew."""
+    train, variants, length = rows.train, rows.variants, params.encoder.max_length
+    stored = encode_stored(tokenizer, chain(train.tokens.parts(), variants.tokens.parts()), length)
+    validation = rows.validation.only(rows.validation.labelled(run.tasks))
+    tokens = list(validation.tokens)
+    judged = encode_windows(tokenizer, tokens, length)
+    used = np.union1d(stored.used, judged.pieces)
+    numbers = np.full(tokenizer.size, -1, dtype=np.int32)
+    numbers[used] = np.arange(len(used))
+    data = Data(
+        train=Corpus(
+            replace(stored.encoded, numbers=numbers),
+            {
+                task: Column.joined([train.labels[task], variants.labels[task]] if len(variants) else [train.labels[task]])
+                for task in run.tasks
+            },
+            stored.digest,
+        ),
         ids=train.ids,
-        groups=np.array(train.groups, dtype=np.int64),
+        groups=train.groups,
         datasets=tuple(params.datasets),
         planned=train.labelled(params.tasks).nonzero()[0],
         counted=rows.counted,
         wanted=train.labelled(run.tasks),
-        variants=[places + len(train) for places in variants_of(train, variants)],
+        variants=variants_of(train, variants).shifted(len(train)),
         share=params.augment.share,
-        validation=Corpus(
-            encode_windows(tokenizer, tokens, params.encoder.max_length),
-            {task: [rows.validation.labels[task][row] for row in wanted] for task in run.tasks},
-        ),
+        validation=Corpus(replace(judged, numbers=numbers), {task: validation.labels[task] for task in run.tasks}, judged.digest()),
         validation_tokens=[len(row) for row in tokens],
     )
-
-
-def _narrowed(encoder: Encoder, data: Data) -> Data:
-    """The same data with the pieces that occur numbered anew, and the encoder narrowed to them until the model is written."""
-    corpora = (data.train, data.validation)
-    occurs = np.zeros(encoder.embedding.num_embeddings, dtype=np.bool_)
-    for corpus in corpora:
-        occurs[corpus.encoded.pieces] = True
-    encoder.narrow(np.flatnonzero(occurs))
-    place = (np.cumsum(occurs) - 1).astype(np.int32)
-    train, validation = (replace(c, encoded=replace(c.encoded, pieces=place[c.encoded.pieces])) for c in corpora)
-    return replace(data, train=train, validation=validation)
+    return data, used
 
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
@@ -258,7 +260,7 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
     if params.train.freeze_layers and isinstance(params.encoder, SmallEncoder):
         found.append(f"train.freeze_layers {params.train.freeze_layers}: this encoder is trained from scratch, so they stay random")
     if run.data == "augmented":
-        augmented = {rows.variants.groups[i] for i in range(len(rows.variants))}
+        augmented = set(rows.variants.groups.tolist())
         for i, name in enumerate(params.datasets):
             if name in used_datasets(params, run.tasks) and i not in augmented:
                 applied = name in augmented_datasets(params, run.tasks)
@@ -279,16 +281,15 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
     return found
 
 
-def _values(labels: Iterable[Label | None]) -> set[str]:
+def _values(labels: Column) -> set[str]:
     """The classes or tags that occur."""
-    lists = (label if isinstance(label, list) else [label] for label in labels)
-    return {value for values in lists for value in values if isinstance(value, str)}
+    return set() if labels.values is None else labels.distinct()
 
 
-def _only_value(labels: Iterable[Label | None]) -> str | None:
+def _only_value(labels: Column) -> str | None:
     """The class, number or tag that all labels are; None if they differ."""
-    values = {value for label in labels if label is not None for value in (label if isinstance(label, list) else [label])}
-    return str(values.pop()) if len(values) == 1 else None
+    values = labels.distinct()
+    return values.pop() if len(values) == 1 else None
 
 
 def _cut_off(tasks: Sequence[str], texts: Texts, encoded: Encoded, max_length: int) -> list[str]:
@@ -314,9 +315,12 @@ def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str
     """Digest of all that must be equal for a checkpoint to be this run's own: settings, data and the code that draws numbers."""
     data = hashlib.sha256(loop.model.encoder.kept.tobytes())
     for corpus in (loop.data.train, loop.data.validation):
-        for array in (corpus.encoded.pieces, corpus.encoded.offsets, corpus.encoded.word):
-            data.update(np.ascontiguousarray(array).tobytes())
-        data.update(json.dumps(corpus.labels).encode())
+        data.update(corpus.digest.encode())
+        for labels in corpus.labels.values():
+            data.update(labels.digest() if isinstance(labels, Column) else json.dumps(labels).encode())
+    ids = hashlib.sha256()
+    for part in loop.data.ids.parts():
+        ids.update("\n".join([*part, ""]).encode())
     told = {
         "run": run.model_dump(),
         "tasks": {name: task.model_dump() for name, task in params.tasks.items()},
@@ -324,7 +328,7 @@ def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str
         "train": params.train.model_dump(),
         "share": params.augment.share,
         "precision": [precision.name, precision.device.type],
-        "ids": hashlib.sha256("\n".join(loop.data.ids).encode()).hexdigest(),
+        "ids": ids.hexdigest(),
         "data": data.hexdigest(),
         "versions": {name: version(name) for name in VERSIONS},
     }

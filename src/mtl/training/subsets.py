@@ -23,14 +23,12 @@ def subset(texts: Texts, run: Run) -> Texts:
         return texts
     by_group: dict[int, list[int]] = defaultdict(list)
     for row in texts.labelled(texts.tasks).nonzero()[0].tolist():
-        by_group[texts.groups[row]].append(row)
+        by_group[int(texts.groups[row])].append(row)
     kept = np.zeros(len(texts), dtype=np.bool_)
     for rows in by_group.values():
-        kept[sorted(rows, key=lambda row: seed_of("subset", run.seed, texts.ids[row]))[: run.size]] = True
+        kept[sorted(rows, key=lambda row: seed_of("subset", run.seed, texts.ids[int(row)]))[: run.size]] = True
     part = copy.copy(texts)
-    part.labels = {
-        task: [label if known else None for label, known in zip(labels, kept, strict=True)] for task, labels in texts.labels.items()
-    }
+    part.labels = {task: labels.masked(kept) for task, labels in texts.labels.items()}
     return part
 
 
@@ -38,7 +36,7 @@ def variants_within(params: Params, run: Run, train: Texts, variants: Texts) -> 
     """The variants of the labelled rows; in a run of a size none that may hold words of rows which it does not learn from."""
     if run.size == "all":
         return variants
-    rows = {train.ids[row] for row in train.labelled(train.tasks).nonzero()[0]}
+    rows = {train.ids[row] for row in train.labelled(train.tasks).nonzero()[0].tolist()}
     kept = [
         parent in rows and not params.augment.methods[row.rsplit("~", 2)[1]].borrows
         for row, parent in zip(variants.ids, variants.parents, strict=True)
@@ -50,7 +48,7 @@ def cautions(params: Params, run: Run, train: Texts) -> Iterator[str]:
     """What a reader of a run of a size must know."""
     if run.size == "all":
         return
-    groups = np.array(train.groups)[train.labelled(train.tasks)]
+    groups = train.groups[train.labelled(train.tasks)]
     for i, name in enumerate(params.datasets):
         if 0 < (found := int((groups == i).sum())) < run.size:
             yield f"{name}: the size is {run.size}, but only {found} train rows have a label"

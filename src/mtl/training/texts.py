@@ -1,8 +1,7 @@
-"""The rows that a run learns from or is judged by, read from canonical tables into columns."""
+"""The rows that a run learns from or is judged by, read from canonical tables part by part: labels into columns, tokens when asked for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,46 @@ import pyarrow.compute as pc
 from mtl.data import schema
 from mtl.errors import DataError
 from mtl.params import Params, Split, Task
-from mtl.tasks import Label
-from mtl.training.batching import Rows
+from mtl.training.columns import Column, Groups, Mask, Strings
+
+PART = schema.ROW_GROUP
+"""Rows held at a time while a table is read."""
+NO_LABELS = Column(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int32), (), None)
+NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of rows, read from their tables each time they are gone through: of many rows they are more than memory holds."""
+
+    files: tuple[tuple[Path, Mask], ...] = ()
+    """Tables, and which of the rows of each are meant."""
+
+    def parts(self) -> Iterator[pa.Array]:
+        """Lists of strings, some at a time."""
+        for path, wanted in self.files:
+            start = 0
+            for table in schema.read_parts(path, PART, ["tokens"]):
+                part = table.filter(pa.array(wanted[start : start + table.num_rows])).column("tokens").combine_chunks()
+                start += table.num_rows
+                yield from part.chunks if isinstance(part, pa.ChunkedArray) else [part]
+
+    def only(self, wanted: Mask) -> "Tokens":
+        """Those of the wanted rows, ``[rows]``."""
+        files, start = [], 0
+        for path, mask in self.files:
+            kept, count = mask.copy(), int(mask.sum())
+            kept[mask] = wanted[start : start + count]
+            files.append((path, kept))
+            start += count
+        return Tokens(tuple(files))
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for part in self.parts():
+            yield from part.to_pylist()
+
+    def __len__(self) -> int:
+        return sum(int(mask.sum()) for _, mask in self.files)
 
 
 @dataclass(slots=True)
@@ -22,58 +59,100 @@ class Texts:
     """Rows of all data sets one after the other, in the order of ``params.datasets``."""
 
     tasks: tuple[str, ...]
-    ids: list[str] = field(default_factory=list)
+    ids: Strings = NO_STRINGS
     """Unique over all data sets: ``<dataset>/<id>``."""
-    parents: list[str | None] = field(default_factory=list)
-    """Of an augmented row: the row that it was made from, in the form of ``ids``."""
-    groups: list[int] = field(default_factory=list)
+    parents: Strings = NO_STRINGS
+    """Of an augmented row: the row that it was made from, in the form of ``ids``; else null."""
+    groups: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Each row's data set, as its place in ``params.datasets``."""
-    tokens: list[list[str]] = field(default_factory=list)
-    labels: dict[str, list[Label | None]] = field(default_factory=dict)
+    tokens: Tokens = Tokens()
+    labels: dict[str, Column] = field(default_factory=dict)
     """By task, one a row; ``None`` where the row has no label of that task."""
-
-    def __post_init__(self) -> None:
-        self.labels = {task: [] for task in self.tasks}
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def labelled(self, tasks: Iterable[str]) -> npt.NDArray[np.bool_]:
+    def labelled(self, tasks: Iterable[str]) -> Mask:
         """Whether each row has a label of any of these tasks, ``[rows]``."""
         found = np.zeros(len(self), dtype=np.bool_)
         for task in tasks:
-            found |= np.array([label is not None for label in self.labels[task]], dtype=np.bool_)
+            if task in self.labels:
+                found |= self.labels[task].known
         return found
 
-    def add(self, params: Params, dataset: str, table: pa.Table) -> None:
-        """Append the rows of a canonical table. A task finds no label in data sets and variants that it does not learn from."""
-        self.ids += [f"{dataset}/{row}" for row in table.column("id").to_pylist()]
-        self.parents += [None if row is None else f"{dataset}/{row}" for row in table.column("parent_id").to_pylist()]
-        self.groups += [list(params.datasets).index(dataset)] * table.num_rows
-        self.tokens += table.column("tokens").to_pylist()
-        for task in self.tasks:
-            known = dataset in params.datasets_of(task)
-            self.labels[task] += _labels(params.tasks[task], table) if known else [None] * table.num_rows
-
-    def only(self, wanted: npt.NDArray[np.bool_]) -> "Texts":
+    def only(self, wanted: Mask) -> "Texts":
         """The wanted rows, ``[rows]``."""
-        kept, columns = Texts(self.tasks), ("ids", "parents", "groups", "tokens")
-        for column in columns:
-            setattr(kept, column, list(compress(getattr(self, column), wanted)))
-        kept.labels = {task: list(compress(labels, wanted)) for task, labels in self.labels.items()}
-        return kept
+        mask = pa.array(wanted)
+        return Texts(
+            self.tasks,
+            Strings(self.ids.array.filter(mask)),
+            Strings(self.parents.array.filter(mask)),
+            self.groups[wanted],
+            self.tokens.only(wanted),
+            {task: labels.only(wanted) for task, labels in self.labels.items()},
+        )
 
 
-def _labels(task: Task, table: pa.Table) -> list[Label | None]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A canonical table, and the split of it that is meant; all of it if none is."""
+
+    dataset: str
+    path: Path
+    split: Split | None = None
+
+
+def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Texts:
+    """Rows of canonical tables. A task finds no label in data sets and variants that it does not learn from.
+
+    Raises:
+        DataError: a table is missing or damaged.
+    """
+    ids, parents, groups, files = [], [], [], []
+    labels: dict[str, list[Column | int]] = {task: [] for task in tasks}
+    for source in tables:
+        _check(source.path, params, source.dataset)
+        masks = []
+        known = [task for task in tasks if source.dataset in params.datasets_of(task)]
+        columns = list(dict.fromkeys(["id", "split", "parent_id", *(params.tasks[task].label for task in known)]))
+        for whole in schema.read_parts(source.path, PART, columns):
+            mask = np.asarray(pc.equal(whole.column("split"), source.split)) if source.split else np.ones(len(whole), dtype=np.bool_)
+            part = whole.filter(pa.array(mask))
+            masks.append(mask)
+            ids += _prefixed(source.dataset, part.column("id")).chunks
+            parents += _prefixed(source.dataset, part.column("parent_id")).chunks
+            groups.append(np.full(len(part), list(params.datasets).index(source.dataset), dtype=np.int64))
+            for task in tasks:
+                labels[task].append(_labels(params.tasks[task], part) if task in known else len(part))
+        files.append((source.path, np.concatenate([np.zeros(0, dtype=np.bool_), *masks])))
+    return Texts(
+        tuple(tasks),
+        Strings(pa.chunked_array(ids, pa.string())),
+        Strings(pa.chunked_array(parents, pa.string())),
+        np.concatenate([np.zeros(0, dtype=np.int64), *groups]),
+        Tokens(tuple(files)),
+        {task: _joined(parts) for task, parts in labels.items()},
+    )
+
+
+def _joined(parts: Sequence[Column | int]) -> Column:
+    """Columns end to end; a number stands for so many rows without a label."""
+    like = next((part for part in parts if isinstance(part, Column)), NO_LABELS)
+    return Column.joined([part if isinstance(part, Column) else Column.unknown(like, part) for part in parts] or [like])
+
+
+def _prefixed(dataset: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids that are unique over all data sets."""
+    return pc.binary_join_element_wise(pa.scalar(dataset), column, "/")
+
+
+def _labels(task: Task, table: pa.Table) -> Column:
     """The labels that a task finds in a canonical table."""
-    labels: list[Label | None] = table.column(task.label).to_pylist()
+    labels = Column.of(table.column(task.label))
     if task.methods is None:
         return labels
-    parents = table.column("parent_id").to_pylist()
-    return [
-        label if parent is None or task.learns_from(*_origin(row)) else None
-        for row, parent, label in zip(table.column("id").to_pylist(), parents, labels, strict=True)
-    ]
+    rows = zip(table.column("id").to_pylist(), table.column("parent_id").to_pylist(), strict=True)
+    return labels.masked(np.array([parent is None or task.learns_from(*_origin(row)) for row, parent in rows], dtype=np.bool_))
 
 
 def _origin(row: str) -> tuple[str, int]:
@@ -94,11 +173,7 @@ def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str
     Raises:
         DataError: a table is missing or damaged.
     """
-    texts = Texts(tuple(tasks))
-    for dataset in used_datasets(params, tasks):
-        table = _table(examples / f"{dataset}.parquet", params, dataset)
-        texts.add(params, dataset, table.filter(pc.equal(table.column("split"), split)))
-    return texts
+    return _read(params, tasks, [_Table(name, examples / f"{name}.parquet", split) for name in used_datasets(params, tasks)])
 
 
 def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
@@ -122,32 +197,34 @@ def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
     Raises:
         DataError: a shard is missing or damaged.
     """
-    texts, count = Texts(tuple(tasks)), params.augment.shards
-    for dataset in augmented_datasets(params, tasks):
-        for index in range(count):
-            texts.add(params, dataset, _table(shards / f"{dataset}-{index:05d}-of-{count:05d}.parquet", params, dataset))
+    count = params.augment.shards
+    tables = [
+        _Table(name, shards / f"{name}-{index:05d}-of-{count:05d}.parquet")
+        for name in augmented_datasets(params, tasks)
+        for index in range(count)
+    ]
+    texts = _read(params, tasks, tables)
     return texts.only(texts.labelled(tasks))
 
 
-def _table(path: Path, params: Params, dataset: str) -> pa.Table:
-    """A canonical table, after a check that it has the labels that the settings declare."""
-    table = schema.read(path)
-    missing = set(params.datasets[dataset].labels) - set(schema.labels_of(table.schema))
-    if missing:
-        raise DataError(f"{path}: has no label column {sorted(missing)[0]!r}; its labels: {', '.join(schema.labels_of(table.schema))}")
-    return table
+def _check(path: Path, params: Params, dataset: str) -> None:
+    """Check that a canonical table has the labels that the settings declare."""
+    found = schema.labels_of(schema.read_schema(path))
+    if missing := set(params.datasets[dataset].labels) - set(found):
+        raise DataError(f"{path}: has no label column {sorted(missing)[0]!r}; its labels: {', '.join(found)}")
 
 
-def variants_of(rows: Texts, variants: Texts) -> list[Rows]:
+def variants_of(rows: Texts, variants: Texts) -> Groups:
     """For each row the places of its variants in ``variants``.
 
     Raises:
         DataError: a variant names a row that is not among ``rows``.
     """
-    place: Mapping[str, int] = {row: i for i, row in enumerate(rows.ids)}
-    found: list[list[int]] = [[] for _ in range(len(rows))]
-    for i, parent in enumerate(variants.parents):
-        if parent is None or parent not in place:
-            raise DataError(f"augmented row {variants.ids[i]!r} was made from {parent!r}, which is no train row")
-        found[place[parent]].append(i)
-    return [np.array(places, dtype=np.int64) for places in found]
+    parents = variants.parents.array
+    found = pc.index_in(parents, value_set=rows.ids.array, skip_nulls=True)
+    if found.null_count:
+        i = int(np.flatnonzero(np.asarray(found.is_null()))[0])
+        raise DataError(f"augmented row {variants.ids[i]!r} was made from {parents[i].as_py()!r}, which is no train row")
+    parent = np.asarray(found, dtype=np.int64)
+    counts = np.bincount(parent, minlength=len(rows))
+    return Groups(np.concatenate([[0], np.cumsum(counts)]), np.argsort(parent, kind="stable"))
