@@ -5,18 +5,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtl import params
-from mtl.augment import AUGMENTERS, shards
+from mtl.augment import AUGMENTERS, shards, synonym
 from mtl.augment.alignment import entities
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
 from mtl.augment.synonym import SynonymAugmenter
 from mtl.augment.variants import REASONS, Variant, table_of
-from mtl.data.schema import check, read, schema, write
+from mtl.data.schema import Writer, check, read, schema, write
 from mtl.errors import AugmentError, DataError
 from mtl.params import Params
 
@@ -171,6 +172,13 @@ def test_a_broken_promise_is_an_error(change: dict[str, Any], message: str, tmp_
     assert not list((tmp_path / "out").glob("*.parquet"))
 
 
+def test_the_proof_does_not_trust_the_augmenter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(synonym, "_outside", lambda rows, row, position: np.ones(len(row), dtype=bool))
+    write(rows([(["a", "movie"], ["O", "O"]), (["movie", "ran"], ["B-person", "O"])]), tmp_path / "d.parquet")
+    with pytest.raises(AugmentError, match="r1~s~0: the entities of tags are not those of its parent"):
+        made(settings_of({"s": {"type": "synonym"}}), tmp_path, tmp_path / "out")
+
+
 def test_a_variant_that_is_not_accounted_for_is_an_error(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class Losing(SynonymAugmenter):
         def augment(self, rows: pa.Table) -> pa.Table:
@@ -237,3 +245,23 @@ def test_rows_do_not_depend_on_how_many_are_worked_on_at_once(examples: Path, tm
         monkeypatch.setattr(shards, "CHUNK", chunk)
         found.append(read(made(settings_of(SYNONYM | KEYBOARD), examples, tmp_path / str(chunk))[0]).to_pylist())
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_file_that_is_read_again_gives_the_same_as_one_that_is_kept(
+    copies: int, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also where the file has many row groups, each with dictionaries of its own, and the shard too."""
+    monkeypatch.setattr(shards, "CHUNK", 16)
+    methods = {"synonym": SYNONYM["synonym"] | {"copies": copies}} | KEYBOARD
+    found = [read(made(settings_of(methods), examples, tmp_path / "whole")[0]).to_pylist()]
+    monkeypatch.setattr(shards, "ROW_GROUP", 20)
+    table = read(examples / "d.parquet")
+    with Writer(examples / "d.parquet", table.schema) as file:
+        for start in range(0, len(table), 7):
+            file.write(table.slice(start, 7))
+    for kept in (10**6, 0):
+        monkeypatch.setattr("mtl.augment.examples.KEPT", kept)
+        found.append(read(made(settings_of(methods), examples, tmp_path / str(kept))[0]).to_pylist())
+    assert found[0] == found[1] == found[2]
+    assert (tmp_path / "0" / "d-00000-of-00001.parquet").read_bytes() == (tmp_path / "1000000" / "d-00000-of-00001.parquet").read_bytes()

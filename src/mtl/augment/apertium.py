@@ -5,13 +5,11 @@ numbered blank behind each text, by which answers are told apart; and a time lim
 tried again, then halved, until the single text that stalls it is left without an answer.
 """
 
-import os
 import re
 import shutil
-import signal
-import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
+
+from mtl.pipeline import programs
 
 PIVOTS: dict[str, tuple[str, str]] = {"eo": ("en-eo", "eo-en"), "es": ("eng-spa", "spa-eng")}
 """Pivot language to the modes that lead there and back."""
@@ -30,7 +28,7 @@ def available(pivots: Sequence[str]) -> str | None:
     """
     if shutil.which("apertium") is None:
         return f"Apertium is not installed; install it: {INSTALL}"
-    listed = (_run(["apertium", "-l"], b"", 60) or b"").decode("utf-8", "replace").split()
+    listed = programs.modes("apertium")
     lacking = {pivot: [mode for mode in PIVOTS[pivot] if mode not in listed] for pivot in dict.fromkeys(pivots)}
     missing = "; ".join(f"pivot {pivot} lacks {', '.join(modes)}" for pivot, modes in lacking.items() if modes)
     there = ", ".join(pivot for pivot, modes in lacking.items() if not modes) or "none"
@@ -77,7 +75,7 @@ def _chunk(texts: Sequence[str], pivot: str, seconds: float) -> list[str] | None
     # The full stop ends the sentence whatever the text ends with; it is taken off the answer again.
     stream: bytes | None = "".join(f"{text} .[][\n{number}\n]" for number, text in enumerate(texts)).encode()
     for mode in PIVOTS[pivot]:
-        stream = None if stream is None else _run(["apertium", "-u", "-f", "none", mode], stream, seconds)
+        stream = None if stream is None else programs.answer(["apertium", "-u", "-f", "none", mode], stream, seconds)
     if stream is None:
         return None
     parts = _SENTINEL.split(stream.decode("utf-8", "replace"))
@@ -90,33 +88,3 @@ def _text(answer: str) -> str:
     """An answer without the marks of the stream, the full stop that was added, and spaces before punctuation."""
     words = " ".join(_SPECIAL.sub(" ", answer).split()).removesuffix(".").rstrip()
     return _LOOSE.sub(r"\1", words)
-
-
-def _run(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
-    """What a command makes of its input; None if it fails, or when the time is up. Its children end with it, whatever happens."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-    )
-    try:
-        output, _ = process.communicate(data, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        if process.returncode is None:
-            _end(process)
-    return output if process.returncode == 0 else None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started, without waiting for what they may still write."""
-    with suppress(ProcessLookupError):  # nothing of it is left
-        os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-    process.wait()

@@ -37,7 +37,7 @@ from mtl.params import Params
 from mtl.pipeline.milestones import ENCODER
 
 BLOCK = 512  # rows
-CHUNK = 16 * BLOCK
+CHUNK = 32 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
 Mask = npt.NDArray[np.bool_]

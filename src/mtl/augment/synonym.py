@@ -5,10 +5,9 @@ that is not a plain word with punctuation around it. Rows are worked on as whole
 once for each distinct token of a file's part.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,27 +20,30 @@ from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.data.coded import Lists, same
 from mtl.params import Synonym
 
-_PLAIN = re.compile(r"""([("'“‘*\[]*)([A-Za-z]{3,})([.,;:!?…"'”’)*\]]*)""")
+_PLAIN = r"""\A(?P<before>[("'“‘*\[]*)(?P<word>[A-Za-z]{3,})(?P<after>[.,;:!?…"'”’)*\]]*)\z"""
 _AROUND = """("'“‘*[.,;:!?…”’)]"""
 """All that ``_PLAIN`` lets stand around a word."""
 _ENDS_SENTENCE = r"""[.!?…]["'”’)\]*]*$"""
 _ARTICLES = ["a", "an", "A", "AN", "An", "aN"]
-_CACHED = 200_000  # distinct tokens that are remembered, some 50 MiB
 
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 
-class Entry(NamedTuple):
-    """The replacements of a distinct token."""
+class Entries(NamedTuple):
+    """The replacements of distinct tokens; each field is [distinct]."""
 
-    first: int  # place of the first one in the pool
-    after_article: int  # how many of them take the same article; they come first
-    choices: int
-    title: bool  # replaced at the start of a sentence only
+    first: Integers  # place of the first one in the pool
+    same: Integers  # how many of them take the same article; they come first
+    choices: Integers
+    title: Integers  # 1 if replaced at the start of a sentence only, else 0
+
+    def of(self, tokens: npt.NDArray[np.integer[Any]]) -> "Entries":
+        """Those of some tokens."""
+        return Entries(*(field[tokens] for field in self))
 
 
-_NONE = Entry(0, 0, 0, False)
+_NONE = Entries(*[np.zeros(1, dtype=np.int64)] * len(Entries._fields))
 
 
 class Swappable(NamedTuple):
@@ -58,25 +60,20 @@ class Synonyms:
     """The table of synonyms as columns.
 
     Args:
-        table: each word with its synonyms, in lower case.
+        table: each word with its synonyms, of ASCII letters in lower case.
     """
 
     def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
         sound = wordnet.starts_with_vowel_sound
+        alike = [[sound(synonym) == sound(word) for synonym in synonyms] for word, synonyms in table.items()]
+        ordered = [
+            sorted(zip(same, others, strict=True), key=lambda pair: not pair[0]) for same, others in zip(alike, table.values(), strict=True)
+        ]
         self.words = pa.array(table, type=pa.string())
-        self.pool: list[str] = []
-        self.entries: list[Entry] = []
-        for word, synonyms in table.items():
-            vowel = sound(word)
-            ordered = sorted(synonyms, key=lambda synonym: sound(synonym) != vowel)
-            same = sum(sound(synonym) == vowel for synonym in synonyms)
-            self.entries.append(Entry(len(self.pool), same, len(synonyms), False))
-            self.pool += ordered
-        self.columns = _table(self.entries)
-
-    def of(self, entry: Entry) -> list[str]:
-        """The replacements of an entry."""
-        return self.pool[entry.first : entry.first + entry.choices]
+        self.pool = pa.array([synonym for pairs in ordered for _, synonym in pairs], type=pa.string())
+        choices = np.array([len(same) for same in alike], dtype=np.int64)
+        same = np.array([sum(same) for same in alike], dtype=np.int64)
+        self.entries = Entries(np.cumsum(choices) - choices, same, choices, np.zeros_like(choices))
 
 
 @cache
@@ -88,11 +85,11 @@ class Vocabulary(NamedTuple):
     """What is known of the distinct tokens of some rows."""
 
     words: pa.Array
-    entries: Integers  # [distinct, 4], of ``Entry``; ``first`` counts from the start of ``words``, then ``pool``
+    extended: pa.Array
+    """The tokens, and behind them the pool of replacements."""
+    entries: Entries  # ``first`` is a place in ``extended``
     swapped: Mask  # whether there are replacements, [distinct]
     article: Mask
-    extended: pa.Array
-    """The tokens, and behind them the pool."""
 
 
 class SynonymAugmenter(Augmenter):
@@ -103,15 +100,13 @@ class SynonymAugmenter(Augmenter):
     def __init__(self, spec: Synonym, stream: Stream, synonyms: Mapping[str, tuple[str, ...]] | None = None) -> None:
         super().__init__(spec, stream)
         self._synonyms = _synonyms() if synonyms is None else Synonyms(synonyms)
-        self._entries: dict[str, Entry] = {}
-        self._pool = list(self._synonyms.pool)
         self._vocabulary: Vocabulary | None = None
 
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of canonical rows; a row without a word to swap gives ``unchanged`` ones. Rows do not depend on one another."""
         tokens = Lists.of(rows["tokens"])
         if self._vocabulary is None or not same(tokens.words, self._vocabulary.words):
-            self._vocabulary = self._known(tokens.words)
+            self._vocabulary = _known(tokens.words, self._synonyms)
         found = _swappable(rows, tokens, self._vocabulary)
         keys = self.stream.keys(rows["id"])
         copies = [self._copy(rows, tokens._replace(words=self._vocabulary.extended), copy, keys, found) for copy in range(self.spec.copies)]
@@ -135,36 +130,43 @@ class SynonymAugmenter(Augmenter):
         }
         return pa.table(columns).cast(schema_of(tag_columns(rows), coded=True))
 
-    def _known(self, words: pa.Array) -> Vocabulary:
-        """What is to be known of distinct tokens. Only those that hold a word of the table, and are not one, are looked at one by one."""
-        bare = pc.ascii_lower(pc.utf8_trim(words, _AROUND))
-        places = pc.fill_null(pc.index_in(bare, self._synonyms.words), -1).to_numpy()
-        same = pc.equal(bare, words).to_numpy(zero_copy_only=False)
-        entries = np.zeros((len(words), len(Entry._fields)), dtype=np.int64)
-        own, other = np.flatnonzero((places >= 0) & same), np.flatnonzero((places >= 0) & ~same)
-        entries[own] = self._synonyms.columns[places[own]]
-        entries[other] = _table(self._entries_of(words.take(pa.array(other)).to_pylist(), places[other].tolist()))
-        entries[:, 0] += len(words)
-        article = pc.is_in(words, pa.array(_ARTICLES)).to_numpy(zero_copy_only=False)
-        return Vocabulary(words, entries, entries[:, 2] > 0, article, pa.concat_arrays([words, pa.array(self._pool, pa.string())]))
 
-    def _entries_of(self, tokens: Sequence[str], places: Sequence[int]) -> list[Entry]:
-        """The entries of tokens, which hold the words of the table at these places."""
-        if len(self._entries) > _CACHED:
-            self._entries, self._pool = {}, list(self._synonyms.pool)
-        for token, place in zip(tokens, places, strict=True):
-            if token not in self._entries:
-                self._entries[token] = self._entry(token, self._synonyms.entries[place])
-        return [self._entries[token] for token in tokens]
+def _known(words: pa.Array, synonyms: Synonyms) -> Vocabulary:
+    """What is to be known of distinct tokens."""
+    bare = pc.ascii_lower(pc.utf8_trim(words, _AROUND))
+    places = pc.fill_null(pc.index_in(bare, synonyms.words), -1).to_numpy()
+    own = _bools(pc.equal(bare, words))
+    others = np.flatnonzero((places >= 0) & ~own)
+    forms, pool = _forms(words.take(pa.array(others)), places[others], synonyms)
+    row = np.where(own, places, -1)  # of those of the table, of the forms, and last of a word without replacements
+    row[others] = len(synonyms.words) + np.arange(len(others))
+    entries = Entries(*map(np.concatenate, zip(synonyms.entries, forms, _NONE, strict=True))).of(row)
+    entries = entries._replace(first=entries.first + len(words))
+    extended = pa.concat_arrays([words, synonyms.pool, pool])
+    return Vocabulary(words, extended, entries, entries.choices > 0, _bools(pc.is_in(words, pa.array(_ARTICLES))))
 
-    def _entry(self, token: str, of_word: Entry) -> Entry:
-        match = _PLAIN.fullmatch(token)
-        cased = _casing(match[2]) if match else None
-        if match is None or cased is None:
-            return _NONE
-        first, (before, _, after) = len(self._pool), match.groups()
-        self._pool += [before + cased(synonym) + after for synonym in self._synonyms.of(of_word)]
-        return Entry(first, of_word.after_article, of_word.choices, cased is str.capitalize)
+
+def _forms(tokens: pa.Array, places: Integers, synonyms: Synonyms) -> tuple[Entries, pa.Array]:
+    """The entries of tokens that are words of the table, at these places, in another case or with punctuation; what the pool gets for them.
+
+    A mixed case, which only names have, gets nothing.
+    """
+    before, word, after = pc.extract_regex(tokens, _PLAIN).flatten()
+    lower, upper, title = (_bools(pc.equal(word, case(word))) for case in (pc.ascii_lower, pc.ascii_upper, pc.ascii_capitalize))
+    of_word = synonyms.entries.of(places)
+    choices = np.where(lower | upper | title, of_word.choices, 0)
+    start, token = np.cumsum(choices) - choices, np.repeat(np.arange(len(tokens)), choices)
+    swaps = synonyms.pool.take(pa.array(of_word.first[token] + np.arange(len(token)) - start[token]))
+    swaps = pc.if_else(pa.array(title[token]), pc.ascii_capitalize(swaps), swaps)
+    swaps = pc.if_else(pa.array(upper[token]), pc.ascii_upper(swaps), swaps)
+    pool = pc.binary_join_element_wise(before.take(pa.array(token)), swaps, after.take(pa.array(token)), "")
+    return Entries(start + len(synonyms.pool), of_word.same, choices, title.astype(np.int64)), pool
+
+
+def _bools(values: pa.Array) -> Mask:
+    """As an array of numpy, where null is false."""
+    bools: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return bools
 
 
 def _swappable(rows: pa.Table, tokens: Lists, known: Vocabulary) -> Swappable:
@@ -173,28 +175,14 @@ def _swappable(rows: pa.Table, tokens: Lists, known: Vocabulary) -> Swappable:
     place = np.flatnonzero(known.swapped.take(codes))
     row = tokens.owners()[place]
     position = place - tokens.offsets[row]
-    first, after_article, count, title = known.entries[codes[place]].T
+    first, same, count, title = known.entries.of(codes[place])
     before, starts_row = codes[place - 1], position == 0
-    count = np.where(~starts_row & known.article[before], after_article, count)
+    count = np.where(~starts_row & known.article[before], same, count)
     allowed = (count > 0) & _outside(rows, row, position)
     named = np.flatnonzero((title == 1) & ~starts_row & allowed)
     before_named = known.words.take(pa.array(before[named]))
-    allowed[named] = pc.match_substring_regex(before_named, _ENDS_SENTENCE).to_numpy(zero_copy_only=False)
+    allowed[named] = _bools(pc.match_substring_regex(before_named, _ENDS_SENTENCE))
     return Swappable(*(field[allowed] for field in (place, row, position, first, count)))
-
-
-def _table(entries: Sequence[Entry]) -> Integers:
-    """Entries as rows of numbers, [n, 4]."""
-    return np.array(entries, dtype=np.int64).reshape(-1, len(Entry._fields))
-
-
-def _casing(word: str) -> Callable[[str], str] | None:
-    """What gives a lower-case word the case of this one; None for a mixed case, which only names have."""
-    if word.islower():
-        return str.lower
-    if word.isupper():
-        return str.upper
-    return str.capitalize if word[0].isupper() and word[1:].islower() else None
 
 
 def _outside(rows: pa.Table, row: Integers, position: Integers) -> Mask:

@@ -99,18 +99,11 @@ def joined(tables: Iterable[pa.Table]) -> pa.Table:
 
 def _pruned(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.type == CODE:
-        return pa.chunked_array(_without_spare(_unified(column).chunks), column.type)
+        return pa.chunked_array(_without_spare(column.chunks), column.type)
     if column.type != pa.list_(CODE):
         return column
-    column = _unified(column)
     items = _without_spare([lists.flatten() for lists in column.chunks])
     return pa.chunked_array([_lists(*pair) for pair in zip(column.chunks, items, strict=True)], column.type)
-
-
-def _unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column whose chunks have one dictionary. Unlike Arrow's, this compares before it counts every string."""
-    words = [(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).dictionary for chunk in column.chunks]
-    return column if all(same(words[0], other) for other in words[1:]) else column.unify_dictionaries()
 
 
 def _lists(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
@@ -120,9 +113,9 @@ def _lists(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
 
 
 def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArray]:
-    """Arrays with one dictionary, with a smaller one."""
-    if not parts:
-        return []
+    """The same with one dictionary for all."""
+    if not all(same(parts[0].dictionary, part.dictionary) for part in parts[1:]):  # Arrow would look at each string all the same
+        parts = pa.chunked_array(parts).unify_dictionaries().chunks
     words = parts[0].dictionary
     used = np.zeros(len(words), dtype=bool)
     for part in parts:

@@ -1,0 +1,35 @@
+"""Hashes tell texts apart, and do not depend on what else is hashed."""
+
+import pyarrow as pa
+import pytest
+
+from mtl.augment.originals import Originals, TextHashes
+from mtl.data.coded import Lists
+
+TEXTS = [["a", "b"], ["b", "a"], ["a"], ["ab"], ["a", ""], ["", "a"], [], [""], ["", ""], ["a", "b", "a", "b"]]
+
+
+def hashed(texts: list[list[str]], hashes: TextHashes | None = None) -> list[int]:
+    found: list[int] = (hashes or TextHashes())(Lists.of(pa.array(texts, pa.list_(pa.string())))).tolist()
+    return found
+
+
+def test_different_texts_have_different_hashes():
+    assert len(set(hashed(TEXTS))) == len(TEXTS)
+    assert hashed([]) == []
+
+
+@pytest.mark.parametrize("order", [TEXTS, TEXTS[::-1], TEXTS[3:] + TEXTS[:3]])
+def test_a_hash_depends_on_its_text_alone(order: list[list[str]]):
+    hashes = TextHashes()
+    hashed([["b"], ["x", "y", "z"]], hashes)  # other words, and fewer
+    assert hashed(order, hashes) == [hash for text in order for hash in hashed([text])]
+    assert hashed(order[:2], hashes) == hashed(order, hashes)[:2]
+
+
+def test_originals_are_found():
+    hashes = TextHashes()
+    parts = [Lists.of(pa.array(TEXTS[:4])), Lists.of(pa.array(TEXTS[4:6]))]
+    originals = Originals(map(hashes, parts), 6)
+    assert originals.contain(hashes(Lists.of(pa.array([*TEXTS[:6], ["b"]])))).tolist() == [True] * 6 + [False]
+    assert not Originals([], 0).contain(hashes(parts[0])).any()

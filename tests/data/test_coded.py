@@ -1,0 +1,119 @@
+"""Codes say what the strings say."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mtl.data import schema as schemas
+from mtl.data.coded import Lists, coded, joined, plain, same
+from mtl.data.schema import Writer, read, read_parts, schema, write
+from mtl.errors import DataError
+
+LABELS = {"tags": "tags", "topic": "class", "grade": "number"}
+CONTENT = [
+    (["Ann", "ran", ""], ["B-person", "O", "O"], "sport"),
+    ([], [], None),
+    (["a", "a"], None, "news"),
+    (["Ann"], ["B-person"], "sport"),
+]
+
+
+def table(repeats: int = 1) -> pa.Table:
+    rows = [
+        {
+            "id": f"{turn}.{place}",
+            "split": "train",
+            "tokens": words,
+            "space_after": [True] * len(words),
+            "tags": tags,
+            "topic": topic,
+            "grade": 0.5,
+        }
+        for turn in range(repeats)
+        for place, (words, tags, topic) in enumerate(CONTENT)
+    ]
+    return pa.Table.from_pylist(rows, schema=schema(LABELS))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write(table(5), tmp_path / "d.parquet")
+    return tmp_path / "d.parquet"
+
+
+WRITERS = {"as the product does": None, "no dictionaries": {"use_dictionary": False}, "a full dictionary": {"dictionary_pagesize_limit": 1}}
+
+
+@pytest.mark.parametrize("options", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("group", [3, 100])
+@pytest.mark.parametrize("most", [2, 100])
+def test_parts_are_what_was_written(options: dict[str, object] | None, group: int, most: int, path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(schemas, "ROW_GROUP", group)
+    if options is None:
+        write(table(5), path)
+    else:
+        pq.write_table(table(5), path, row_group_size=group, **options)
+    parts = list(read_parts(path, most))
+    assert max(map(len, parts)) <= most
+    assert all(part.schema.equals(coded(table().schema)) for part in parts)
+    assert pa.concat_tables(map(plain, parts)).equals(table(5))
+    assert pa.concat_tables(read_parts(path, most, ["tokens"])).schema.names == ["tokens"]
+
+
+def test_a_part_that_lacks_a_column_is_an_error(path: Path):
+    with pytest.raises(DataError, match="has no column 'text'"):
+        next(read_parts(path, 2, ["text"]))
+
+
+def test_lists_hold_items_end_to_end(path: Path):
+    (part,) = read_parts(path, 100)
+    for column in (part["tokens"], table(5)["tokens"]):
+        tokens = Lists.of(column.slice(1, 5))
+        assert tokens.words.take(pa.array(tokens.codes)).to_pylist() == ["a", "a", "Ann", "Ann", "ran", ""]
+        assert tokens.offsets.tolist() == [0, 0, 2, 3, 6, 6]
+        assert tokens.owners().tolist() == [1, 1, 2, 3, 3, 3]
+        assert tokens.array().to_pylist() == column.slice(1, 5).to_pylist()
+    tags = Lists.of(part["tags"].slice(1, 3))
+    assert tags.words.take(pa.array(tags.codes)).to_pylist() == ["B-person"]
+    assert tags.lengths.tolist() == [0, 0, 1]
+    assert Lists.of(pa.array([["a", None]])).array().to_pylist() == [["a", ""]]
+    assert Lists.of(pa.chunked_array([], pa.list_(pa.string()))).offsets.tolist() == [0]
+
+
+def test_rows_without_letters():
+    assert Lists.of(pa.array([["", "a"], [""], [], ["", ""]])).blank().tolist() == [False, True, True, True]
+    assert Lists.of(pa.array([["a"], []])).blank().tolist() == [False, True]
+
+
+def test_joined_tables_hold_no_spare_strings(path: Path):
+    (part,) = read_parts(path, 100)
+    doubled = Lists.of(part["tokens"].slice(2, 1))
+    doubled = doubled._replace(
+        words=pa.concat_arrays([doubled.words, pa.array(["zoo", "a"])]), codes=np.array([0, len(doubled.words) + 1], np.int32)
+    )
+    other = part.slice(2, 1).set_column(2, part.schema.field("tokens"), doubled.array().cast(part.schema.field("tokens").type))
+    for tables in ([part.slice(2, 1)], [part.slice(2, 1), part.slice(6, 2)], [part.slice(2, 1), other]):
+        found = joined(tables)
+        assert plain(found).equals(pa.concat_tables(map(plain, tables)))
+        words = found["tokens"].chunk(0).flatten().dictionary.to_pylist()
+        assert sorted(words) == sorted({token for row in found["tokens"].to_pylist() for token in row})
+    assert len(joined([part.slice(0, 0)])) == 0
+
+
+def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):
+    with Writer(tmp_path / "e.parquet", coded(table().schema)) as file:
+        for part in read_parts(path, 7):
+            file.write(part)
+    assert read(tmp_path / "e.parquet").equals(read(path))
+    assert read(tmp_path / "e.parquet").schema.equals(read(path).schema, check_metadata=True)
+
+
+def test_the_same_strings():
+    words = pa.array(["a", "b", "c"])
+    assert same(words, words)
+    assert same(words.slice(1, 2), pa.array(["b", "c"]))
+    assert not same(words.slice(0, 2), words.slice(1, 2))
+    assert not same(words, words.slice(0, 2))
