@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.augment.shards import augment_shard
+from mtl.data.coded import plain
 from mtl.data.schema import Writer, read_parts
 from mtl.data.sources import fetch
 from mtl.params import Params
@@ -99,4 +100,4 @@ def _withhold(path: Path, out: Path) -> None:
     """Copy a canonical table without its test rows."""
     with Writer(out, pq.read_schema(path)) as file:
         for rows in read_parts(path, PART):
-            file.write(rows.filter(pc.not_equal(rows["split"], "test")))
+            file.write(plain(rows.filter(pc.not_equal(rows["split"], "test"))))
