@@ -21,6 +21,8 @@ With --json the last line is one JSON object.
 import argparse
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +30,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from baselines import Clock, Padded, batch_of, device_name, inputs_of, make_loop, padded, ratio
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from mtl.data import schema
 from mtl.training.loop import Loop
 
 WIDTH, TUTORIAL_ROWS, TRAINER_ROWS = 128, 16, 8
@@ -314,6 +318,80 @@ ABLATIONS: dict[str, Callable[[Callable[..., Loop]], Loop]] = {
 }
 
 
+SETTINGS = {
+    "seed": 1,
+    "datasets": {
+        "many": {
+            "source": {"url": "made-here"},
+            "reader": {"format": "parquet"},
+            "labels": {"kind": {"kind": "class", "column": "kind"}, "names": {"kind": "tags", "column": "names"}},
+            "split": {"train": 0.9, "test": 0.1},
+        }
+    },
+    "tasks": {"kind": {"type": "classification", "label": "kind"}, "names": {"type": "token_classification", "label": "names"}},
+    "augment": {},
+    "encoder": {"type": "fnn"},
+    "experiment": {"joint": ["plain"], "alone": []},
+    "evaluate": {},
+    "report": {},
+}
+CHILD = """
+import resource, sys
+from pathlib import Path
+import torch
+from mtl import params
+from mtl.training.run import train
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+settings = params.parse(__import__("json").loads(sys.argv[2]))
+train(settings, settings.runs()["joint-plain-1"], folder, folder, None, folder / "out")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def write_many(rows: int, path: Path) -> None:
+    """A canonical table of so many train rows of 8 to 32 words, with a class and tags, and a few of validation and test."""
+    draw, labels = np.random.default_rng(1), {"kind": "class", "names": "tags"}
+    words, tags = pa.array([f"w{i:x}" for i in range(20_000)]), pa.array(["O", "B-name"])
+    with schema.Writer(path, schema.schema(labels)) as file:
+        for start in range(0, rows, 50_000):
+            count = min(50_000, rows - start)
+            offsets = np.concatenate([[0], np.cumsum(draw.integers(8, 33, count))]).astype(np.int32)
+            total = int(offsets[-1])
+            lists = {
+                "tokens": words.take(pa.array(np.minimum(draw.zipf(1.3, total), 20_000) - 1)),
+                "space_after": pa.array(np.ones(total, dtype=np.bool_)),
+                "names": tags.take(pa.array((draw.random(total) < 0.05).astype(np.int64))),
+            }
+            splits = ["validation"] * 50 + ["test"] * 50 + ["train"] * (count - 100) if not start else ["train"] * count
+            columns = {
+                "id": pa.array(f"row-{i}" for i in range(start, start + count)),
+                "split": pa.array(splits),
+                "kind": pa.array(["a", "b"]).take(pa.array(draw.integers(0, 2, count))),
+                **{name: pa.ListArray.from_arrays(pa.array(offsets), items) for name, items in lists.items()},
+                "parent_id": pa.nulls(count, pa.string()),
+                "augmenter": pa.nulls(count, pa.string()),
+            }
+            names = schema.schema(labels).names
+            file.write(pa.table([columns[name] for name in names], schema=schema.schema(labels)))
+
+
+def memory(many: int) -> dict[str, Any]:
+    """The peak of a process that trains on many rows for a few steps, less that of one that trains on 50,000; in MiB."""
+    peaks = []
+    for rows in (50_000, many):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_many(rows, folder / "many.parquet")
+            (folder / "out").mkdir()
+            train = {"epochs": 1000 / rows, "batch_tokens": 1024, "eval_every": 20}
+            arguments = [str(folder), json.dumps({**SETTINGS, "train": train})]
+            done = subprocess.run([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+            peaks.append(float(done.stdout))
+            print(f"{rows} rows: {peaks[-1]:.0f} MiB", flush=True)
+    return {"rows": many, "peak_mib": round(peaks[1]), "peak_mib_of_50000": round(peaks[0]), "growth_mib": round(peaks[1] - peaks[0])}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -321,6 +399,7 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, default=Path("data/raw/model.encoder"))
     parser.add_argument("--quick", action="store_true", help="one turn: shows that it works, its figures say little")
     parser.add_argument("--ablation", action="store_true", help="what each way brings, instead of the comparison")
+    parser.add_argument("--memory", type=int, nargs="?", const=5_000_000, metavar="ROWS", help="memory of training on many rows instead")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -329,8 +408,10 @@ def main() -> None:
         return make_loop(options.params, options.data, options.encoder, **more)
 
     turns = 1 if options.quick else 5
-    if options.ablation:
-        results: dict[str, Any] = ablate(make, turns, 1 if options.quick else 2)
+    if options.memory:
+        results: dict[str, Any] = memory(options.memory)
+    elif options.ablation:
+        results = ablate(make, turns, 1 if options.quick else 2)
     else:
         results = compare(make, turns, 1 if options.quick else 2)
         results["balance_cost"] = round(balance_cost(make, 1), 3)
