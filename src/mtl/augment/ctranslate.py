@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,20 @@ class CTranslate2Model:
 
     def __call__(self, texts: Sequence[str], seed: int | None) -> list[str]:
         """The answers to texts; the same on all processors of one kind."""
+        if seed is None:
+            return in_batches(texts, lambda batch: self._batch(self._seedless, batch, self._likeliest))
+        translator = self._translator(seed)
+        return in_batches(texts, lambda batch: self._batch(translator, batch, {"beam_size": 1, "sampling_topk": TOP_K}))
+
+    @cached_property
+    def _seedless(self) -> Any:
+        return self._translator(0)
+
+    def _translator(self, seed: int) -> Any:
         import ctranslate2
 
-        options = self._likeliest if seed is None else {"beam_size": 1, "sampling_topk": TOP_K}
-        ctranslate2.set_random_seed((seed or 0) & 0xFFFF_FFFF)  # heeded only by a translator that is made later
-        translator = ctranslate2.Translator("model", compute_type=self._weights, inter_threads=1, intra_threads=1, files=self._files)
-        return in_batches(texts, lambda batch: self._batch(translator, batch, options))
+        ctranslate2.set_random_seed(seed & 0xFFFF_FFFF)  # heeded only by a translator that is made later
+        return ctranslate2.Translator("model", compute_type=self._weights, inter_threads=1, intra_threads=1, files=self._files)
 
     def _batch(self, translator: Any, texts: list[str], options: Mapping[str, Any]) -> list[str]:
         rows = self._tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
