@@ -126,7 +126,7 @@ MILESTONES: dict[str, Milestone] = {
     "augment": Milestone(
         "augment_shard",
         "shards",
-        ("augment", "data/schema.py", "data/tokens.py", *_SOURCES),
+        ("augment", "data/coded.py", "data/schema.py", "data/tokens.py", *_SOURCES),
         ("download", "prepare"),
         ("seed", "datasets", "augment"),
         _augment,
@@ -134,7 +134,16 @@ MILESTONES: dict[str, Milestone] = {
     "train": Milestone(
         "train_run",
         "models",
-        ("encoders", "tasks", "training", "data/schema.py", "evaluation/bootstrap.py", "evaluation/predictions.py", "report/card.py"),
+        (
+            "encoders",
+            "tasks",
+            "training",
+            "data/coded.py",
+            "data/schema.py",
+            "evaluation/bootstrap.py",
+            "evaluation/predictions.py",
+            "report/card.py",
+        ),
         ("download", "prepare", "augment"),
         ("datasets", "tasks", "augment", "encoder", "train", "experiment"),
         _train,
@@ -142,7 +151,7 @@ MILESTONES: dict[str, Milestone] = {
     "predict": Milestone(
         "predict_run",
         "predictions",
-        ("evaluation/predictions.py", "encoders", "tasks", "training", "data/schema.py"),
+        ("evaluation/predictions.py", "encoders", "tasks", "training", "data/coded.py", "data/schema.py"),
         ("prepare", "train"),
         ("datasets", "tasks", "experiment"),
         _predict,
