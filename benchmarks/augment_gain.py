@@ -11,7 +11,6 @@ of the results; a run that is there already is skipped. The table holds the diff
 """
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -26,6 +25,7 @@ from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import ledger
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -218,7 +218,7 @@ def run_all(place: Place, jobs: Sequence[Job], results: Path, workers: int) -> i
                 failed += 1
                 print(f"{futures[future]}: {type(error).__name__}: {error}", file=sys.stderr)
             else:
-                append(future.result(), results)
+                ledger.append([future.result()], results)
             bar.update()
     return failed
 
@@ -247,18 +247,7 @@ def _end_with_parent() -> None:
 
 def read(path: Path) -> list[Result]:
     """The results so far."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        types = Result.__annotations__.values()
-        return [Result(*(kind(text) for kind, text in zip(types, row, strict=True))) for row in list(csv.reader(file))[1:]]
-
-
-def append(result: Result, path: Path) -> None:
-    """Add one line, in one write, so that a kill leaves no part of it."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([Result._fields, result] if new else [result])
+    return ledger.read(path, Result)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

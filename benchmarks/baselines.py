@@ -1,6 +1,7 @@
 """The same model and data as the usual loops have them: padded, with torch's own dropout and the whole vocabulary."""
 
 import copy
+import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -127,3 +128,11 @@ def device_name(device: torch.device) -> str:
 def ratio(ours: list[float], theirs: list[float]) -> float:
     """Median of the ratios of turns taken one after the other."""
     return median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def show(results: Mapping[str, Any], as_json: bool) -> None:
+    """A line each, and if asked for one JSON object as the last line."""
+    for name, value in results.items():
+        print(f"{name:28} {value}")
+    if as_json:
+        print(json.dumps(results))

@@ -14,7 +14,6 @@ over all of their seeds and also over fewer. Each finished comparison is a line 
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections import Counter
@@ -23,8 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import ledger
 import numpy as np
 import pyarrow as pa
+from ledger import append
 
 import mtl.params
 from mtl.data import schema
@@ -156,18 +157,7 @@ def compare(params: Params, count: int, pair: str, replication: int, models: Pat
 
 def read(path: Path) -> list[Result]:
     """The results so far."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        types = Result.__annotations__.values()
-        return [Result(*(kind(text) for kind, text in zip(types, row, strict=True))) for row in list(csv.reader(file))[1:]]
-
-
-def append(results: Sequence[Result], path: Path) -> None:
-    """Add lines, in one write, so that a kill leaves no part of a replication."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([Result._fields, *results] if new else results)
+    return ledger.read(path, Result)
 
 
 def table(results: Iterable[Result]) -> str:

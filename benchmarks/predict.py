@@ -8,7 +8,6 @@ rounding. With --json the last line is one JSON object.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from baselines import Clock, device_name, padded, ratio
+from baselines import Clock, device_name, padded, ratio, show
 from torch import nn
 
 from mtl.data import schema
@@ -104,10 +103,7 @@ def main() -> None:
     for path in sorted((options.data / "examples").glob("*.parquet")):
         rows += [row["tokens"] for row in schema.read(path, ["split", "tokens"]).to_pylist() if row["split"] == "test"]
     results = compare(Predictor.load(options.model), rows[:: 20 if options.quick else 1], 1 if options.quick else 5)
-    for name, value in results.items():
-        print(f"{name:28} {value}")
-    if options.json:
-        print(json.dumps(results))
+    show(results, options.json)
 
 
 if __name__ == "__main__":

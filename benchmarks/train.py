@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from baselines import Clock, Padded, batch_of, device_name, inputs_of, make_loop, padded, ratio
+from baselines import Clock, Padded, batch_of, device_name, inputs_of, make_loop, padded, ratio, show
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -336,14 +336,14 @@ SETTINGS = {
     "report": {},
 }
 CHILD = """
-import resource, sys
+import json, resource, sys
 from pathlib import Path
 import torch
 from mtl import params
 from mtl.training.run import train
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
-settings = params.parse(__import__("json").loads(sys.argv[2]))
+settings = params.parse(json.loads(sys.argv[2]))
 train(settings, settings.runs()["joint-plain-1"], folder, folder, None, folder / "out")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
@@ -415,10 +415,7 @@ def main() -> None:
     else:
         results = compare(make, turns, 1 if options.quick else 2)
         results["balance_cost"] = round(balance_cost(make, 1), 3)
-    for name, value in results.items():
-        print(f"{name:26} {value}")
-    if options.json:
-        print(json.dumps(results))
+    show(results, options.json)
 
 
 if __name__ == "__main__":
