@@ -383,7 +383,7 @@ class Loop:
             present = [task for task in values if task in batch.targets]
             if not present:
                 continue
-            losses = self._losses(batch.to(self.device), present, self.labelled)
+            losses = self._losses(batch.to(self.device), present)
             # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
             # before it goes on. Nowhere else in a step, but where gradients are measured.
             numbers = torch.stack([losses[task].detach() for task in present]).tolist()
@@ -398,11 +398,11 @@ class Loop:
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
         return values
 
-    def _losses(self, batch: Batch, tasks: Sequence[str], counts: Mapping[str, int]) -> dict[str, Tensor]:
+    def _losses(self, batch: Batch, tasks: Sequence[str]) -> dict[str, Tensor]:
         """This batch's part of each task's loss over the step. Losses are computed in float32 whatever the logits are in."""
         with self.precision.autocast():
             logits = self.model(batch, tasks)
-        return {task: self.model.tasks[task].loss(logits[task].float(), batch.targets[task], counts[task]) for task in tasks}
+        return {task: self.model.tasks[task].loss(logits[task].float(), batch.targets[task], self.labelled[task]) for task in tasks}
 
     def _backward_apart(self, losses: Mapping[str, Tensor], separate: dict[str, list[Tensor]]) -> None:
         """A backward pass for each task, so that its gradient on the encoder can be measured; added up over the micro-batches."""
@@ -592,8 +592,9 @@ class Loop:
     def _leave_out(self) -> None:
         """Rows that teach none but stopped tasks would be computed for nothing."""
         if self.progress.stopped_tasks:
-            labels = [self.data.train.labels[name] for name in self.model.tasks if name not in self.progress.stopped_tasks]
-            self._wanted = np.array([any(of[row] is not None for of in labels) for row in range(len(self.data.wanted))])
+            self._wanted = np.zeros(len(self.data.ids), dtype=np.bool_)
+            for name in self.model.tasks.keys() - self.progress.stopped_tasks.keys():
+                self._wanted |= _labelled(self.data, name)
 
     def _metrics(self) -> tuple[dict[str, dict[str, float]], list[str]]:
         """Metrics by task on the rows that have its label; a task without such rows is left out. And what looks wrong."""
@@ -654,9 +655,13 @@ class Loop:
 
 def _sources(data: Data, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """The data sets whose written rows have a label of each task."""
+    return {task: tuple(np.unique(data.groups[_labelled(data, task)]).tolist()) for task in tasks}
+
+
+def _labelled(data: Data, task: str) -> npt.NDArray[np.bool_]:
+    """Whether each written row has a label of a task, ``[n]``."""
     n = len(data.ids)
-    labels = {task: np.fromiter((label is not None for label in islice(data.train.labels[task], n)), np.bool_, n) for task in tasks}
-    return {task: tuple(np.unique(data.groups[known]).tolist()) for task, known in labels.items()}
+    return np.fromiter((label is not None for label in islice(data.train.labels[task], n)), np.bool_, n)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -99,67 +99,49 @@ def train(
     """
     with join() as processes:
         # Where the first process finds that there is nothing to train, it says so, and the others end too (see ``dismiss``).
-        if processes.from_first(lambda: True):
-            _train(
-                params, run, examples, shards, encoder, out, progress=progress, device=device, live=live, watch=watch, processes=processes
-            )
-        return processes.first
+        if not processes.from_first(lambda: True):
+            return False
+        place = choose_device(processes.device(device))
+        precision = choose_precision(params.train.precision, place)
+        rows = _read(params, run, examples, shards)
+        checkpoints = out / "checkpoint"
+        # What is drawn here must not depend on what ran before in this process, nor change what runs after it.
+        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _memory_errors(place):
+            loop, warnings = _prepare(params, run, rows, encoder, precision, processes)
+            identity = _identity(params, run, loop, precision)
+            processes.check_equal(identity, loop.model)
+            warnings += _resume(loop, checkpoints, identity)
+
+            def save_state(step: int, state: dict[str, Any]) -> None:
+                if processes.first:
+                    checkpoint.write(checkpoints, step, identity, state)
+                    watch(loop.progress.history, step / loop.steps)
+
+            shown = progress and processes.first
+            with (
+                precision.float32_products(),
+                _stop_signals(processes) as asked_to_stop,
+                progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown) as bar,
+                live_metrics(live if processes.first else None, lambda: loop.progress.history) as update,
+            ):
+                loop.run(save_state, asked_to_stop, _shower(bar, update))
+                for warning in (*warnings, *loop.progress.warnings):
+                    note(bar, f"{run.name}: warning: {warning}")
+        if not processes.first:
+            return False
+        loop.model.encoder.widen()
+        try:
+            _write(params, run, rows, loop, warnings, out)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
+        checkpoint.remove(checkpoints)
+    return True
 
 
 def dismiss() -> None:
     """End the other processes, which wait in ``train``: there is nothing to train. Does nothing where there are none."""
     with join() as processes:
         processes.from_first(lambda: False)
-
-
-def _train(
-    params: Params,
-    run: Run,
-    examples: Path,
-    shards: Path,
-    encoder: Path | None,
-    out: Path,
-    *,
-    progress: bool,
-    device: str,
-    live: Path | None,
-    watch: Watch,
-    processes: Processes,
-) -> None:
-    place = choose_device(processes.device(device))
-    precision = choose_precision(params.train.precision, place)
-    rows = _read(params, run, examples, shards)
-    checkpoints = out / "checkpoint"
-    # What is drawn here must not depend on what ran before in this process, nor change what runs after it.
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _memory_errors(place):
-        loop, warnings = _prepare(params, run, rows, encoder, precision, processes)
-        identity = _identity(params, run, loop, precision)
-        processes.check_equal(identity, loop.model)
-        warnings += _resume(loop, checkpoints, identity)
-
-        def save_state(step: int, state: dict[str, Any]) -> None:
-            if processes.first:
-                checkpoint.write(checkpoints, step, identity, state)
-                watch(loop.progress.history, step / loop.steps)
-
-        shown = progress and processes.first
-        with (
-            precision.float32_products(),
-            _stop_signals(processes) as asked_to_stop,
-            progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown) as bar,
-            live_metrics(live if processes.first else None, lambda: loop.progress.history) as update,
-        ):
-            loop.run(save_state, asked_to_stop, _shower(bar, update))
-            for warning in (*warnings, *loop.progress.warnings):
-                note(bar, f"{run.name}: warning: {warning}")
-    if not processes.first:
-        return
-    loop.model.encoder.widen()
-    try:
-        _write(params, run, rows, loop, warnings, out)
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
-    checkpoint.remove(checkpoints)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -408,7 +390,9 @@ def _shown(params: Params, run: Run, train: Texts, loop: Loop) -> dict[str, dict
     """How often the rows of each data set and task were trained on: as written or as a variant, and in passes over all of them."""
     now, groups = loop.progress, loop.data.groups
     # A task that was left out at some step learnt from no row after it.
-    times = {task: loop.times_shown(now.stopped_tasks.get(task, now.step)) * train.labelled([task]) for task in run.tasks}
+    steps = {task: now.stopped_tasks.get(task, now.step) for task in run.tasks}
+    shown = {number: loop.times_shown(number) for number in set(steps.values())}
+    times = {task: shown[steps[task]] * train.labelled([task]) for task in run.tasks}
     every, order = np.max(list(times.values()), axis=0), list(params.datasets)
 
     def counts(times: npt.NDArray[np.int64], rows: npt.NDArray[np.bool_]) -> dict[str, float]:

@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
-
-import torch
 
 from mtl.params import GradNormBalancing
-from mtl.training.balancing.base import Balancer, Gramian
+from mtl.training.balancing.base import Gramian
+from mtl.training.balancing.learned import Learned
 
 
-class GradNorm(Balancer):
+class GradNorm(Learned):
     """Weights learned so that tasks that lag behind have larger gradients (Chen et al. 2018).
 
     The weights w minimise Σ |w·norm − mean(w·norm)·lag^alpha| by an Adam of their own, means fixed, and keep their sum. A lag is a loss
@@ -18,6 +16,7 @@ class GradNorm(Balancer):
     place of the first one, is 1 for all. Norms are those of the whole encoder, where the paper takes one layer.
     """
 
+    START = 1.0
     LEAST = 0.001
     """Of a weight."""
 
@@ -25,8 +24,6 @@ class GradNorm(Balancer):
         super().__init__(settings, weights, groups)
         self.interval = settings.interval
         self._alpha = settings.alpha
-        self._learnt = {task: torch.ones((), dtype=torch.float64, requires_grad=True) for task in weights}
-        self._adam = torch.optim.Adam(list(self._learnt.values()), lr=settings.learning_rate)
         self._fresh: dict[str, float] = {}
 
     def observe(self, tasks: Sequence[str], products: Gramian) -> None:
@@ -49,24 +46,8 @@ class GradNorm(Balancer):
         pulls = {task: self._learnt[task].item() * norm for task, norm in norms.items()}
         mean = sum(pulls.values()) / len(pulls)
         total = sum(self._learnt[task].item() for task in norms)
-        for task, w in self._learnt.items():
-            w.grad = None
-            if task in norms:
-                excess = pulls[task] - mean * (losses[task] / mean_loss) ** self._alpha
-                w.grad = torch.tensor(float((excess > 0) - (excess < 0)) * norms[task], dtype=torch.float64)
-        self._adam.step()
+        excesses = {task: pulls[task] - mean * (losses[task] / mean_loss) ** self._alpha for task in norms}
+        self._move({task: float((excess > 0) - (excess < 0)) * norms[task] for task, excess in excesses.items()})
         moved = {task: max(self._learnt[task].item(), self.LEAST) for task in norms}
         for task, value in moved.items():
             self._learnt[task].data.fill_(value * total / sum(moved.values()))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Weights and their optimiser."""
-        values = {task: w.item() for task, w in self._learnt.items()}
-        return super().state_dict() | {"learnt": values, "adam": self._adam.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore weights and optimiser."""
-        super().load_state_dict(state)
-        for task, value in state["learnt"].items():
-            self._learnt[task].data.fill_(value)
-        self._adam.load_state_dict(state["adam"])

@@ -4,45 +4,27 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import torch
-
-from mtl.params import DwaBalancing, UncertaintyBalancing
+from mtl.params import DwaBalancing
 from mtl.training.balancing.base import Balancer
+from mtl.training.balancing.learned import Learned
 
 
-class Uncertainty(Balancer):
+class Uncertainty(Learned):
     """Weights from learned variances (Kendall, Gal & Cipolla 2018).
 
     Each task has the logarithm s of a variance, which minimises exp(-s)·loss + s by an Adam of its own. The paper's halves are left
     out: so weights start at 1, and Adam does not see them.
     """
 
-    def __init__(self, settings: UncertaintyBalancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
-        super().__init__(settings, weights, groups)
-        self._variances = {task: torch.zeros((), dtype=torch.float64, requires_grad=True) for task in weights}
-        self._adam = torch.optim.Adam(list(self._variances.values()), lr=settings.learning_rate)
+    START = 0.0
 
     def factors(self) -> dict[str, float]:
         """weight × exp(-s)."""
-        return {task: weight * math.exp(-self._variances[task].item()) for task, weight in self.weights.items()}
+        return {task: weight * math.exp(-self._learnt[task].item()) for task, weight in self.weights.items()}
 
     def learn(self, losses: Mapping[str, float]) -> None:
-        """One step of Adam; it passes over what has no gradient, the variances of absent tasks."""
-        for task, s in self._variances.items():
-            s.grad = 1 - (-s.detach()).exp() * losses[task] if task in losses else None
-        self._adam.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Variances and their optimiser."""
-        values = {task: s.item() for task, s in self._variances.items()}
-        return super().state_dict() | {"variances": values, "adam": self._adam.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore variances and optimiser."""
-        super().load_state_dict(state)
-        for task, value in state["variances"].items():
-            self._variances[task].data.fill_(value)
-        self._adam.load_state_dict(state["adam"])
+        """One step of Adam; it passes over the variances of absent tasks."""
+        self._move({task: 1 - math.exp(-self._learnt[task].item()) * loss for task, loss in losses.items()})
 
 
 class DynamicWeightAverage(Balancer):
