@@ -17,6 +17,7 @@ from mtl.evaluation.bootstrap import draws, interval, resample
 from mtl.evaluation.predictions import predict
 from mtl.params import Params, Run, TransformerEncoder
 from mtl.tasks import TASKS
+from mtl.training.model import write_atomically
 
 NAME = "README.md"
 RESAMPLES, CONFIDENCE = 1000, 0.95
@@ -53,10 +54,7 @@ def write_card(params: Params, run: Run, data: Path, folder: Path) -> None:
     Raises:
         ModelError: the model folder is incomplete or damaged.
     """
-    content = card(params, run, data, folder, scores(params, run, data / "examples", folder))
-    temporary = folder / f".{NAME}.tmp"
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(folder / NAME)
+    write_atomically(folder / NAME, card(params, run, data, folder, scores(params, run, data / "examples", folder)))
 
 
 def scores(params: Params, run: Run, examples: Path, folder: Path) -> list[Score]:

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from mtl import params as settings
@@ -30,23 +30,23 @@ def render(params: Params, data: Path, out: Path) -> None:
         PipelineError: a file is missing or damaged.
         DataError: a shard is damaged.
     """
-    page = template().render(context(params, load(params, data)))
+    page = environment().get_template("page.html").render(context(params, load(params, data)))
     temporary = out / ".report.html.tmp"
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(out / "report.html")
 
 
-def template() -> Template:
-    """The page's template: everything is escaped, unseen characters are shown, and an unknown name is an error."""
-    environment = Environment(
-        loader=FunctionLoader(_read),
+def environment() -> Environment:
+    """Of the templates of pages: everything is escaped, unseen characters are shown, and an unknown name is an error."""
+    made = Environment(
+        loader=FunctionLoader(read),
         autoescape=True,
         finalize=text.visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "score": text.score,
         "signed": text.signed,
         "whole": text.whole,
@@ -54,11 +54,12 @@ def template() -> Template:
         "duration": text.duration,
         "size": text.size,
     }
-    environment.globals["bar"] = figures.stacked
-    return environment.get_template("page.html")
+    made.globals["bar"] = figures.stacked
+    return made
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """A file of this package: a template, the style sheet or a script."""
     return resources.files("mtl.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -68,10 +69,10 @@ def context(params: Params, everything: Inputs) -> Json:
     inputs = replace(everything, comparisons=comparisons)
     joint = joint_run(params).name
     audits = audit.audit(params, inputs)
-    script = _read("errors.js")
+    script = read("errors.js")
     return {
         "title": params.report.title,
-        "style": Markup(_read("style.css")),
+        "style": Markup(read("style.css")),
         "script": Markup(script),
         "script_sum": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         "comparisons": comparisons,

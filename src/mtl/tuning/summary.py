@@ -7,13 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
-import mtl.report
 from mtl import space
 from mtl.errors import PipelineError
 from mtl.evaluation.results import joint_run
@@ -21,10 +19,17 @@ from mtl.params import Params
 from mtl.pipeline.fingerprint import write_text
 from mtl.pipeline.search import Search
 from mtl.report import search as figures
-from mtl.report.text import percent, score, visible
+from mtl.report.render import environment, read
+from mtl.report.text import percent
 from mtl.tuning.objective import FLOOR, main_metrics
 from mtl.tuning.study import Study
 from mtl.tuning.trial import finished
+
+STYLE = """
+.wide .figure { max-width: 1100px; }
+.figure .rest { --c: var(--rest); }
+"""
+"""What the page adds to the report's style sheet."""
 
 
 def write_summary(params: Params, search: Search) -> str:
@@ -113,12 +118,13 @@ def _cell(value: Any) -> Any:
 
 
 def _page(summary: dict[str, Any]) -> str:
-    environment = Environment(autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"score": score, "told": figures.told}
-    template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    pages = environment()
+    pages.filters["told"] = figures.told
+    template = pages.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         summary,
-        style=Markup(resources.files(mtl.report).joinpath("style.css").read_text(encoding="utf-8")),
+        title="Search",
+        style=Markup(read("style.css") + STYLE),
         finding=_finding(summary),
         history=figures.history(summary),
         importances=figures.importance(summary),

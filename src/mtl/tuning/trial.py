@@ -106,7 +106,7 @@ def _make(number: int, search: Search, study: Study) -> None:
     began = time.monotonic()
     recorder = _Recorder(trial, study)
     try:
-        state, value = TrialState.COMPLETE, recorder.finish(_train(study.params, values, number, search, recorder), values)
+        state, value = TrialState.COMPLETE, recorder.finish(_train(study.params, values, number, search, recorder))
     except Pruned as reason:
         state, value = TrialState.PRUNED, None  # Optuna takes the last one reported
         trial.set_user_attr("reason", str(reason))
@@ -159,7 +159,7 @@ class _Recorder:
         if self._trial.should_prune():
             raise Pruned(f"{score:.4f} after {done:.0%} of the run is worse than others were by then")
 
-    def finish(self, out: Path, values: space.Values) -> float:
+    def finish(self, out: Path) -> float:
         """Record the validations of a trained run; returns the score of the weights that it kept.
 
         Raises:
@@ -170,9 +170,8 @@ class _Recorder:
         kept = next(record for record in records if record["step"] == facts["best_step"])
         found = scores(self._params, kept["metrics"])
         self._reference = self._reference or found
-        done = max(facts["epochs"].values()) / space.candidate(self._params, values).train.epochs  # less than 1 if it stopped early
         for record in records:
-            self._report(self._score(record), record["step"] / facts["steps"] * done)
+            self._report(self._score(record), record["step"] / facts["budget"])
         if not math.isfinite(score := self._score(kept)):
             raise UnfitError(f"the validation score is no number: {found}")
         self._trial.set_user_attr("tasks", found)
