@@ -12,6 +12,8 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 HOST = "127.0.0.1"
+SERVED = "served"
+"""The folder that the SSH server shows as its root."""
 
 
 class Bucket(NamedTuple):
@@ -49,8 +51,8 @@ class SshHost(NamedTuple):
 
 @contextmanager
 def ssh(folder: Path) -> Iterator[SshHost]:
-    """A server whose root folder is ``folder / "root"``; keys are made for it."""
-    (folder / "root").mkdir(parents=True)
+    """A server whose root folder is ``folder / SERVED``; keys are made for it."""
+    (folder / SERVED).mkdir(parents=True)
     host_key, client_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     client_key.write_private_key(folder / "key")
     (folder / "key").chmod(0o600)
@@ -62,7 +64,7 @@ def ssh(folder: Path) -> Iterator[SshHost]:
             0,
             server_host_keys=[host_key],
             authorized_client_keys=authorized,
-            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(folder / "root").encode()),
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(folder / SERVED).encode()),
             allow_scp=False,
         )
 

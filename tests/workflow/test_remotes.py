@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from workflow.make_project import ROOT, Project
-from workflow.servers import HOST, s3, ssh
+from workflow.servers import HOST, SERVED, s3, ssh
 
 pytestmark = pytest.mark.workflow
 MODEL = "data/models/joint-augmented-1"
@@ -53,7 +53,7 @@ def ssh_remote(project: Project, tmp_path: Path) -> Iterator[Credentials]:
 
         assert "Permission denied" in project.run("dvc", "push", "data/results", check=False)  # the server asks for the key
         yield credentials
-    assert any((tmp_path / "server/root/store/files/md5").iterdir())
+    assert any((tmp_path / "server" / SERVED / "store/files/md5").iterdir())
 
 
 @pytest.mark.parametrize("remote", [folder_remote, s3_remote, ssh_remote], ids=lambda remote: remote.__name__)
