@@ -433,8 +433,7 @@ def test_out_of_memory_cuts_the_step_smaller_and_changes_nothing(
     assert (loop.progress.tokens, loop.progress.rows, loop.progress.updates) == (plain.progress.tokens, plain.progress.rows, 3)
     said = f"the memory of cpu ran out, so micro-batches were cut to {limit} pieces, which changes nothing but dropout masks; train"
     # A measuring step has smaller batches than the plain one after it, in which memory may run out once more.
-    assert caplog.records[-1].getMessage().startswith(said)
-    assert len(caplog.records) <= 2
+    assert [record.getMessage().startswith(said) for record in caplog.records] == [False, True]
     assert [warning.startswith(said) for warning in loop.warnings()] == [True]
     assert plain.warnings() == []
 

@@ -108,6 +108,8 @@ class Project:
         (folder / "input/names.conll").write_text(entities(60))
         (folder / "params.yaml").write_text(PARAMS.format(mood=project.sum("input/mood.csv"), names=project.sum("input/names.conll")))
         project.git("init", "-q", "-b", "main")
+        project.git("config", "user.name", "Test")
+        project.git("config", "user.email", "test@example.org")
         project.run("dvc", "init", "-q")
         shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
         project.commit("start")
@@ -131,7 +133,7 @@ class Project:
         return output
 
     def git(self, *arguments: str) -> str:
-        return self.run("git", "-c", "user.name=Test", "-c", "user.email=test@example.org", *arguments)
+        return self.run("git", *arguments)
 
     def commit(self, message: str) -> None:
         self.git("add", "-A")
