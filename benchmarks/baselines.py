@@ -46,7 +46,7 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
         **train: what to change in the section ``train``.
     """
     loaded = params.load(settings)
-    loaded = loaded.model_copy(update={"train": loaded.train.model_copy(update=train)})
+    loaded = loaded.model_copy(update={"train": params.Train.model_validate(loaded.train.model_dump() | train)})
     run = next(run for run in loaded.runs().values() if run.model == "joint")
     run = run.model_copy(update={"data": "plain"})
     device = choose_device()

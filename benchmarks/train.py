@@ -147,13 +147,12 @@ def check_equal(ours: Loop, others: Others) -> float:
     ours.model.eval()
     others.module.eval()
     batches = ours._batches()
-    counts = {task: sum(batch.counts.get(task, 0) for batch in batches) for task in ours.model.tasks}
-    found = dict.fromkeys(counts, 0.0)
+    found = dict.fromkeys(ours.model.tasks, 0.0)
     for batch in batches:
-        losses = ours._losses(batch.to(ours.device), list(batch.targets), counts)
+        losses = ours._losses(batch.to(ours.device), list(batch.targets))
         torch.stack(list(losses.values())).sum().backward()
         found = {task: found[task] + float(losses[task].detach()) if task in losses else found[task] for task in found}
-    planned = ours._epoch[1][0]
+    planned = ours._epoch[1][0].rows
     rows = planned[ours.data.wanted[planned]]
     other = others.module.losses(batch_of({name: value.to(ours.device) for name, value in others.inputs(rows, WIDTH).items()}))
     torch.stack(list(other.values())).sum().backward()
@@ -275,7 +274,7 @@ def without_mixing(make: Callable[..., Loop]) -> Loop:
 
     def by_data_set(lengths: Any, *_: Any) -> list[Any]:
         index = loop.progress.step % loop.epoch_steps
-        rows = loop._epoch[1][index]
+        rows = loop._epoch[1][index].rows
         rows = rows[loop.data.wanted[rows]]
         parts = [np.flatnonzero(groups[rows] == group) for group in np.unique(groups[rows])]
         return [part[rest] for part in parts for rest in cut(lengths[part])]
