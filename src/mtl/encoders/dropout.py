@@ -16,8 +16,8 @@ class Dropout(nn.Dropout):
         if not self.training or not dropped or hidden.device.type != "cpu":
             return super().forward(hidden)
         draws = torch.empty((hidden.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        kept = draws[: hidden.numel()].view(hidden.shape) >= dropped - 2**15
-        return hidden * kept.to(hidden.dtype).mul_(2**16 / (2**16 - dropped))
+        kept = torch.ge(draws[: hidden.numel()].view(hidden.shape), dropped - 2**15, out=torch.empty_like(hidden))
+        return hidden * kept.mul_(2**16 / (2**16 - dropped))
 
 
 def use_cheap_dropout(model: nn.Module) -> None:

@@ -60,12 +60,13 @@ def packed_attention(
 
     Rows of equal length are one batch without padding or mask. The signature is that of transformers' ``AttentionInterface``.
     """
-    # Split rather than sliced: the backward pass of a slice fills a tensor as large as the whole with zeros.
+    # Split rather than sliced or indexed: the backward pass of a slice fills a tensor as large as the whole with zeros.
+    # And with positions first, as the linear layers around attention have them: nothing is transposed in memory.
     sizes = [length * rows for length, rows in packed.runs]
-    parts = zip(*(torch.split(states[0], sizes, dim=1) for states in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(states.squeeze(0).transpose(0, 1), sizes) for states in (query, key, value)), strict=True)
     found = []
     for (length, rows), states in zip(packed.runs, parts, strict=True):
-        q, k, v = (part.unflatten(1, (rows, length)).transpose(0, 1) for part in states)
+        q, k, v = (part.unflatten(0, (rows, length)).transpose(1, 2) for part in states)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
         found.append(attended.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)[None], None
