@@ -600,7 +600,8 @@ class Loop:
         """Metrics by task on the rows that have its label; a task without such rows is left out. And what looks wrong."""
         corpus, metrics, warnings = self.data.validation, {}, []
         # A limit is there because the device's memory is short.
-        size = min(BATCH_TOKENS, self.micro_limit or BATCH_TOKENS)
+        usual = BATCH_TOKENS[self.device.type]
+        size = min(usual, self.micro_limit or usual)
         found = answers(
             self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, batch_tokens=size, precision=self.precision
         )

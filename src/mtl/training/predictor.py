@@ -17,7 +17,8 @@ from mtl.training.corpus import collate
 from mtl.training.device import Precision, choose_device
 from mtl.training.model import Model
 
-BATCH_TOKENS = 8192
+BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
+"""Largest size of a batch by device, in pieces. On a CPU what is computed from larger ones is given back to the system and asked for again."""
 
 
 def answers(
@@ -26,7 +27,7 @@ def answers(
     tokens: Sequence[int],
     tasks: Iterable[str],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision | None = None,
 ) -> dict[str, list[Answer]]:
     """Every task's answer to every row, in the order of the rows.
@@ -36,7 +37,7 @@ def answers(
         encoded: the rows, by the model's own tokenizer; those that are too long may be cut into windows.
         tokens: number of tokens of each row, those cut off included.
         tasks: names of the tasks asked.
-        batch_tokens: padded pieces of a batch, at most.
+        batch_tokens: padded pieces of a batch, at most; what suits the device if not given.
         precision: of the forward pass; fp32 if not given.
     """
     device, was_training = model.device, model.training
@@ -47,7 +48,7 @@ def answers(
     parts: dict[str, dict[int, Tensor]] = {name: {} for name in wanted}
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
-        for rows in model.micro_batches(encoded.lengths, batch_tokens):
+        for rows in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[device.type]):
             batch = collate(encoded, rows).to(device)
             for name, logits in model(batch, wanted).items():
                 scores, task = logits.float().cpu(), model.tasks[name]
@@ -94,7 +95,7 @@ class Predictor:
         return cls(models.load(folder), device)
 
     def predict(
-        self, rows: Sequence[Sequence[str]], tasks: Iterable[str] | None = None, batch_tokens: int = BATCH_TOKENS
+        self, rows: Sequence[Sequence[str]], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
     ) -> dict[str, list[Answer]]:
         """Answers by task, in the order of the rows, each a sequence of tokens.
 
