@@ -1,6 +1,6 @@
 """Prediction beside the usual loop: real pieces per second of CPU time (on a GPU: of wall time), from tokens to answers.
 
-    python benchmarks/predict.py --model data/models/joint-augmented-1 --data data [--quick] [--json]
+    python benchmarks/predict.py --model data/models/joint-augmented-1 --data data [--turns 5] [--quick] [--json]
 
 The usual loop pads each text to 128 pieces and takes 16 at a time as they come. Both sides tokenise, compute and decode the test texts of
 all data sets with one model, take turns in one process, and must give identical answers: equal classes and tags, and numbers equal to
@@ -91,18 +91,19 @@ def compare(predictor: Predictor, rows: list[list[str]], turns: int) -> dict[str
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("data/models/joint-augmented-1"))
     parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--turns", type=int, default=5, help="of each side (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="few rows, one turn: shows that it works, its figures say little")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows: list[list[str]] = []
     for path in sorted((options.data / "examples").glob("*.parquet")):
         rows += [row["tokens"] for row in schema.read(path, ["split", "tokens"]).to_pylist() if row["split"] == "test"]
-    results = compare(Predictor.load(options.model), rows[:: 20 if options.quick else 1], 1 if options.quick else 5)
+    results = compare(Predictor.load(options.model), rows[:: 20 if options.quick else 1], 1 if options.quick else options.turns)
     show(results, options.json)
 
 

@@ -1,10 +1,10 @@
 """Training beside the usual ways: real pieces per second of CPU time (on a GPU: of wall time), padding not counted.
 
-    python benchmarks/train.py --data data --encoder data/raw/model.encoder [--quick] [--json] [--ablation]
+    python benchmarks/train.py --data data --encoder data/raw/model.encoder [--turns 5] [--quick] [--json] [--ablation]
 
-All sides train the same model on the same rows with the same dropout, number format and rows per update, and take turns in one process,
-so that what else the machine does bears on all. Figures are medians of the ratios of turns. Before anything is timed, the
-losses and gradients of all sides are compared on one step's rows, with dropout off.
+All sides train the same model on rows of the same data with the same dropout, number format and rows per update, and take turns of as many
+updates in one process, so that what else the machine does bears on all. Figures are medians of the ratios of turns. Before anything is
+timed, the losses and gradients of all sides are compared on one step's rows, with dropout off.
 
 ours            static weights, that is the plain sum of losses, as all others have it
 tutorial        a data loader for each task, every row padded to 128 pieces, 16 rows a pass, torch's AdamW not fused, as many passes an
@@ -24,7 +24,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,35 +66,39 @@ class Others:
         self.rows_per_update = round(len(self.rows) / loop.epoch_steps)
         self.draw = np.random.default_rng(0)
         self.padding: dict[str, float] = {}
+        self.updates: Counter[str] = Counter()
         settings = loop.settings
         self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=settings.learning_rate, fused=False, foreach=False)
 
     def inputs(self, rows: Any, width: int | None = None) -> dict[str, torch.Tensor]:
         return inputs_of(self.loop.data.train, rows, self.loop.model.tasks, width)
 
-    def tutorial(self, *, one_pass: bool) -> float:
-        """One update."""
-        rows, tasks = self.draw.permutation(self.rows)[: self.rows_per_update], self.loop.model.tasks
-        labels = self.loop.data.train.labels
-        shares = [rows] if one_pass else [rows[[labels[task][row] is not None for row in rows]] for task in tasks]
-        groups = [list(tasks)] if one_pass else [[task] for task in tasks]
-        parts = [
-            (share[i : i + TUTORIAL_ROWS], names)
-            for share, names in zip(shares, groups, strict=True)
-            for i in range(0, len(share), TUTORIAL_ROWS)
-        ]
+    def tutorial(self, updates: int, *, one_pass: bool) -> float:
+        labels, tasks, pieces, seconds = self.loop.data.train.labels, self.loop.model.tasks, 0, 0.0
         self.module.train()
-        start = self.clock()
-        for part, names in parts:
-            inputs = inputs_of(self.loop.data.train, part, {name: tasks[name] for name in names}, WIDTH)
-            with self.loop.precision.autocast():
-                loss = self.module(**{name: value.to(self.loop.device) for name, value in inputs.items()})["loss"] / len(parts)
-            loss.backward()
-            loss.item()
-        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return float(self.loop.lengths[rows].sum() / (self.clock() - start))
+        for _ in range(updates):
+            rows = self.draw.permutation(self.rows)[: self.rows_per_update]
+            shares = [rows] if one_pass else [rows[[labels[task][row] is not None for row in rows]] for task in tasks]
+            groups = [list(tasks)] if one_pass else [[task] for task in tasks]
+            parts = [
+                (share[i : i + TUTORIAL_ROWS], names)
+                for share, names in zip(shares, groups, strict=True)
+                for i in range(0, len(share), TUTORIAL_ROWS)
+            ]
+            start = self.clock()
+            for part, names in parts:
+                inputs = inputs_of(self.loop.data.train, part, {name: tasks[name] for name in names}, WIDTH)
+                with self.loop.precision.autocast():
+                    loss = self.module(**{name: value.to(self.loop.device) for name, value in inputs.items()})["loss"] / len(parts)
+                loss.backward()
+                loss.item()
+            nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            seconds += self.clock() - start
+            pieces += int(self.loop.lengths[rows].sum())
+        self.updates["tutorial_one_pass" if one_pass else "tutorial"] += updates
+        return pieces / seconds
 
     def trainer(self, updates: int, *, rows: int, grouped: bool) -> float:
         """Some updates of Trainer after one that does not count."""
@@ -111,7 +116,9 @@ class Others:
             trainer = Trainer(self.module, arguments, train_dataset=items, data_collator=self.inputs, callbacks=[watch])  # type: ignore[arg-type]
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-        self.padding[f"hf_{'grouped' if grouped else 'default'}_{rows}"] = 1 - watch.real / watch.computed
+        name = f"hf_{'grouped' if grouped else 'default'}_{rows}"
+        self.padding[name] = 1 - watch.real / watch.computed
+        self.updates[name] += trainer.state.global_step - 1
         return watch.real / watch.seconds
 
     def batches(self, rows: int, grouped: bool, count: int) -> list[Any]:
@@ -217,11 +224,13 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
         "hf_default": lambda: others.trainer(updates, rows=rows, grouped=False),
         "hf_grouped_8": lambda: others.trainer(updates, rows=TRAINER_ROWS, grouped=True),
         "hf_default_8": lambda: others.trainer(updates, rows=TRAINER_ROWS, grouped=False),
-        "tutorial": lambda: others.tutorial(one_pass=False),
-        "tutorial_one_pass": lambda: others.tutorial(one_pass=True),
+        "tutorial": lambda: others.tutorial(updates, one_pass=False),
+        "tutorial_one_pass": lambda: others.tutorial(updates, one_pass=True),
     }
     steps(ours, 1)
-    others.tutorial(one_pass=True)
+    others.tutorial(1, one_pass=True)
+    others.updates.clear()
+    before = ours.progress.updates
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(turns):
         for name, turn in sides.items():
@@ -229,15 +238,18 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
             print(f"{name:18}{rates[name][-1]:10.0f} pieces/s", flush=True)
     for name, found in rates.items():
         print(f"{name:18}{median(found):10.0f} pieces/s   ({min(found):.0f} to {max(found):.0f})", flush=True)
-    share = others.padding
+    made = {"ours": ours.progress.updates - before, **others.updates}
+    if set(made.values()) != {turns * updates}:
+        raise SystemExit(f"the sides did not make the same updates: {made}")
     return {
         **{f"vs_{name}": round(ratio(rates["ours"], rates[name]), 3) for name in sides if name not in ("ours", "peak")},
         "gemm_share": round(ratio(rates["ours"], rates["peak"]), 3),
         "peak_gflops": round(median(rates["peak"]) * peak.flops / 1e9, 1),
         "pieces_per_second": round(median(rates["ours"])),
         "padding_share": round(1 - ours.progress.tokens / ours.progress.padded, 4),
-        "padding_share_of_others": {name: round(value, 3) for name, value in share.items()},
+        "padding_share_of_others": {name: round(value, 3) for name, value in others.padding.items()},
         "rows_per_update": rows,
+        "updates": turns * updates,
         "difference": difference,
         "device": device_name(ours.device),
     }
@@ -375,10 +387,10 @@ def write_many(rows: int, path: Path) -> None:
             file.write(pa.table([columns[name] for name in names], schema=schema.schema(labels)))
 
 
-def memory(many: int) -> dict[str, Any]:
-    """The peak of a process that trains on many rows for a few steps, less that of one that trains on 50,000; in MiB."""
+def memory(many: int, few: int = 50_000) -> dict[str, Any]:
+    """The peak of a process that trains on many rows for a few steps, less that of one that trains on few; in MiB."""
     peaks = []
-    for rows in (50_000, many):
+    for rows in (few, many):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_many(rows, folder / "many.parquet")
@@ -388,32 +400,33 @@ def memory(many: int) -> dict[str, Any]:
             done = subprocess.run([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True, check=True)
             peaks.append(float(done.stdout))
             print(f"{rows} rows: {peaks[-1]:.0f} MiB", flush=True)
-    return {"rows": many, "peak_mib": round(peaks[1]), "peak_mib_of_50000": round(peaks[0]), "growth_mib": round(peaks[1] - peaks[0])}
+    return {"rows": many, "peak_mib": round(peaks[1]), f"peak_mib_of_{few}": round(peaks[0]), "growth_mib": round(peaks[1] - peaks[0])}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--encoder", type=Path, default=Path("data/raw/model.encoder"))
+    parser.add_argument("--turns", type=int, default=5, help="of each side (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="one turn: shows that it works, its figures say little")
     parser.add_argument("--ablation", action="store_true", help="what each way brings, instead of the comparison")
     parser.add_argument("--memory", type=int, nargs="?", const=5_000_000, metavar="ROWS", help="memory of training on many rows instead")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
 
     def make(**more: Any) -> Loop:
         return make_loop(options.params, options.data, options.encoder, **more)
 
-    turns = 1 if options.quick else 5
+    turns = 1 if options.quick else options.turns
     if options.memory:
         results: dict[str, Any] = memory(options.memory)
     elif options.ablation:
-        results = ablate(make, turns, 1 if options.quick else 2)
+        results = ablate(make, turns, 1 if options.quick else 4)
     else:
-        results = compare(make, turns, 1 if options.quick else 2)
-        results["balance_cost"] = round(balance_cost(make, 1), 3)
+        results = compare(make, turns, 1 if options.quick else 4)
+        results["balance_cost"] = round(balance_cost(make, 1 if options.quick else 3), 3)
     show(results, options.json)
 
 

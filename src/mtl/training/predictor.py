@@ -18,7 +18,7 @@ from mtl.training.device import Precision, choose_device
 from mtl.training.model import Model
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
-"""Largest size of a batch by device, in pieces. On a CPU what is computed from larger ones is given back to the system and asked for again."""
+"""Largest size of a batch by device, in pieces. A CPU spends more time on asking the system for the memory of larger ones."""
 
 
 def answers(

@@ -1,0 +1,50 @@
+"""The benchmark of prediction runs on a small project, and does not compare unlike answers."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mtl.tasks import Answer
+from mtl.training import model as models
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(FOLDER)
+    import predict
+
+    return predict
+
+
+def test_the_last_line_has_all_figures(
+    predict: ModuleType, joint_project: Path, wide_bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from baselines import make_loop
+
+    loop = make_loop(joint_project / "params.json", joint_project, wide_bert, whole=True)
+    folder = joint_project / "model"
+    folder.mkdir()
+    models.save(loop.model, folder, {})
+    predict.main(["--model", str(folder), "--data", str(joint_project), "--quick", "--json"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["vs_tutorial"] > 0
+    assert found["identical"]
+    assert found["difference"] < 1e-4
+    assert found["rows"] == 3
+    assert 0.5 < found["padding_share_of_tutorial"] < 1
+    assert found["device"].startswith("cpu")
+
+
+def test_other_answers_end_the_comparison(predict: ModuleType) -> None:
+    def answers(kind: str, number: float) -> dict[str, list[Answer]]:
+        return {"kind": [Answer(kind, 0.5)], "number": [Answer(number, 0.5)]}
+
+    assert predict.difference(answers("a", 1.0), answers("a", 1.0005)) == pytest.approx(0.0005)
+    with pytest.raises(SystemExit, match="kind is 'a' on our side and 'b' on the other"):
+        predict.difference(answers("a", 1.0), answers("b", 1.0))
+    with pytest.raises(SystemExit, match="numbers differ"):
+        predict.difference(answers("a", 1.0), answers("a", 1.1))

@@ -1,0 +1,87 @@
+"""The benchmark of training runs on a small project, and compares like with like."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mtl.training.loop import Loop
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+Run = Callable[..., list[str]]
+RATIOS = {"vs_tutorial", "vs_tutorial_one_pass", "vs_hf_default", "vs_hf_grouped", "vs_hf_default_8", "vs_hf_grouped_8", "gemm_share"}
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(FOLDER)
+    import train
+
+    return train
+
+
+@pytest.fixture
+def run(train: ModuleType, joint_project: Path, wide_bert: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def lines(*options: str) -> list[str]:
+        project = ["--params", str(joint_project / "params.json"), "--data", str(joint_project), "--encoder", str(wide_bert)]
+        train.main([*project, "--quick", "--json", *options])
+        return capsys.readouterr().out.splitlines()
+
+    return lines
+
+
+@pytest.fixture
+def make(train: ModuleType, joint_project: Path, wide_bert: Path) -> Callable[..., Loop]:
+    return lambda **more: train.make_loop(joint_project / "params.json", joint_project, wide_bert, **more)
+
+
+def test_the_last_line_has_all_figures(run: Run) -> None:
+    found = json.loads(run()[-1])
+    assert all(found[ratio] > 0 for ratio in RATIOS | {"balance_cost"})
+    assert found["difference"] < 1e-4
+    assert found["updates"] == 1
+    assert found["padding_share"] == 0
+    assert found["padding_share_of_others"]["hf_default_8"] > 0.1
+    assert found["device"].startswith("cpu")
+
+
+def test_other_losses_end_the_comparison(train: ModuleType, make: Callable[..., Loop]) -> None:
+    ours, others = make(balancing="static"), train.Others(make(balancing="static", whole=True))
+    assert train.check_equal(ours, others) < 1e-4
+    with torch.no_grad():
+        others.module.model.heads["mood"][1].bias[0] += 1
+    with pytest.raises(SystemExit, match="do not compute the same"):
+        train.check_equal(ours, others)
+
+
+def test_unlike_numbers_of_updates_end_the_comparison(
+    train: ModuleType, make: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train.Others.trainer
+    monkeypatch.setattr(train.Others, "trainer", lambda self, updates, **more: whole(self, updates + more["grouped"], **more))
+    with pytest.raises(SystemExit, match="not make the same updates"):
+        train.compare(make, 1, 1)
+
+
+def test_all_sides_have_the_same_dropout(train: ModuleType, make: Callable[..., Loop]) -> None:
+    ours = make(balancing="static")
+    theirs = train.Others(make(balancing="static", whole=True)).module.model
+    rates = [[m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)] for model in (ours.model, theirs)]
+    assert rates[0] == rates[1]
+    assert max(rates[0]) == 0.1
+
+
+def test_each_way_can_be_undone(run: Run, train: ModuleType) -> None:
+    found = json.loads(run("--ablation")[-1])
+    assert found.keys() == {"ours", *train.ABLATIONS}
+    assert found["ours"] == 1
+    assert all(found[name] > 0 for name in train.ABLATIONS)
+
+
+def test_memory_is_that_of_whole_processes(train: ModuleType) -> None:
+    found = train.memory(400, few=200)
+    assert found["peak_mib"] > 100
+    assert abs(found["growth_mib"]) < 100
