@@ -52,6 +52,7 @@ class Flow:
     def _begin(self, content: str) -> None:
         """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
         write_text(self.settings, content)
+        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's report stage depends on it, also where no search was made
         with suppress(PipelineError):
             self._lock = workflow_lock()
             self._valid = self.state.sync(self._stage)
