@@ -4,7 +4,7 @@ What needs a token's letters is then done once for each distinct token, and no s
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ NAMES = ("id", "parent_id")
 
 CODE = pa.dictionary(pa.int32(), pa.string())
 """The Arrow type of a coded string."""
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 def coded(schema: pa.Schema) -> pa.Schema:
@@ -69,8 +71,8 @@ class Lists(NamedTuple):
 
     def blank(self) -> npt.NDArray[np.bool_]:
         """Whether a row has no letter, [rows]."""
-        empty = pc.equal(pc.binary_length(self.words), 0).to_numpy(zero_copy_only=False)
-        letters = np.bincount(self.owners()[~empty[self.codes]], minlength=len(self.lengths)) if empty.any() else self.lengths
+        empty = pc.binary_length(self.words).to_numpy() == 0
+        letters = np.bincount(self.owners()[~look_up(empty, self.codes)], minlength=len(self.lengths)) if empty.any() else self.lengths
         blank: npt.NDArray[np.bool_] = letters == 0
         return blank
 
@@ -78,6 +80,45 @@ class Lists(NamedTuple):
         """The column, with codes and without nulls."""
         items = pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), self.words, safe=False)
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), items)
+
+
+def look_up(values: npt.NDArray[Value], codes: npt.NDArray[np.int32]) -> npt.NDArray[Value]:
+    """``values[codes]``, in a fraction of the time: numpy would make 64 bits of each code first.
+
+    Raises:
+        IndexError: a code is no place in ``values``.
+    """
+    if len(codes) and codes.view(np.uint32).max() >= len(values):  # a negative code is a great number without a sign
+        raise IndexError(f"a code is none of 0 to {len(values) - 1}")
+    numbers = values.view(np.uint8) if values.dtype == bool else values
+    found: npt.NDArray[Value] = pc.take(pa.array(numbers), pa.array(codes), boundscheck=False).to_numpy().view(values.dtype)
+    return found
+
+
+def take(table: pa.Table, rows: npt.NDArray[np.integer[Any]]) -> pa.Table:
+    """Rows of a table, by their places. Arrow would move the items of lists list by list, for each column anew."""
+    columns, last = [], None
+    for column in table.columns:
+        if not pa.types.is_list(column.type):
+            columns.append(column.take(pa.array(rows)))
+            continue
+        lists = _one(column)
+        offsets = _offsets(lists)
+        if last is None or not np.array_equal(last, offsets):
+            last, (ends, places) = offsets, _places(offsets, rows)
+        items = pc.take(lists.flatten(), places, boundscheck=False)
+        mask = lists.is_null().take(pa.array(rows)) if lists.null_count else None
+        columns.append(pa.ListArray.from_arrays(ends, items, type=column.type, mask=mask))
+    return pa.table(columns, schema=table.schema)
+
+
+def _places(offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer[Any]]) -> tuple[pa.Array, pa.Array]:
+    """Of lists of some rows: their offsets end to end, and the place of each item among those of all rows."""
+    starts, lengths = offsets[rows], np.diff(offsets)[rows]
+    ends = np.concatenate([[0], np.cumsum(lengths)], dtype=np.int32)
+    places = np.repeat((starts - ends[:-1]).astype(np.int32), lengths)
+    places += np.arange(len(places), dtype=np.int32)
+    return pa.array(ends), pa.array(places)
 
 
 def same(first: pa.Array, second: pa.Array) -> bool:
