@@ -65,15 +65,16 @@ class Synonyms:
 
     def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
         sound = wordnet.starts_with_vowel_sound
-        alike = [[sound(synonym) == sound(word) for synonym in synonyms] for word, synonyms in table.items()]
-        ordered = [
-            sorted(zip(same, others, strict=True), key=lambda pair: not pair[0]) for same, others in zip(alike, table.values(), strict=True)
-        ]
-        self.words = pa.array(table, type=pa.string())
-        self.pool = pa.array([synonym for pairs in ordered for _, synonym in pairs], type=pa.string())
-        choices = np.array([len(same) for same in alike], dtype=np.int64)
-        same = np.array([sum(same) for same in alike], dtype=np.int64)
-        self.entries = Entries(np.cumsum(choices) - choices, same, choices, np.zeros_like(choices))
+        pool: list[str] = []
+        same = []
+        for word, synonyms in table.items():
+            vowel = sound(word)
+            alike = [synonym for synonym in synonyms if sound(synonym) == vowel]
+            pool += [*alike, *(synonym for synonym in synonyms if synonym not in alike)]
+            same.append(len(alike))
+        self.words, self.pool = pa.array(table, type=pa.string()), pa.array(pool, type=pa.string())
+        choices = np.array([len(synonyms) for synonyms in table.values()], dtype=np.int64)
+        self.entries = Entries(np.cumsum(choices) - choices, np.array(same, dtype=np.int64), choices, np.zeros_like(choices))
 
 
 @cache
