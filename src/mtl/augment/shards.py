@@ -56,10 +56,8 @@ class _Tally:
     def add(self, variants: pa.Table, rows: pa.Table) -> None:
         """Count the variants of some rows."""
         self.made += len(variants)
-        for reason, count in ((item["values"], item["counts"]) for item in variants["reason"].value_counts().to_pylist()):
-            if reason is None:
-                self.kept += count
-                continue
+        self.kept += variants["reason"].null_count
+        for reason, count in ((item["values"], item["counts"]) for item in variants["reason"].drop_null().value_counts().to_pylist()):
             self.dropped[reason] += count
             samples = self.samples.setdefault(reason, [])
             if len(samples) < SAMPLES:

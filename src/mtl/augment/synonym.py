@@ -118,7 +118,7 @@ class SynonymAugmenter(Augmenter):
         """One variant of each row; ``keys`` are those of the stream, [rows]."""
         of_row = np.bincount(found.row, minlength=len(rows))
         wanted = np.maximum(1, (self.spec.rate * of_row + uniform(draws(keys, copy, 0, purpose=1))).astype(np.int64))
-        chosen = _first(found.row, draws(keys[found.row], copy, found.position), of_row, wanted)
+        chosen = np.flatnonzero(_first(found.row, draws(keys[found.row], copy, found.position), of_row, wanted))
         row, position, choices = (field[chosen] for field in (found.row, found.position, found.choices))
         pick = draws(keys[row], copy, position, purpose=2) % choices.astype(np.uint64)
         codes = tokens.codes.copy()
@@ -188,7 +188,8 @@ def _swappable(rows: pa.Table, tokens: Lists, known: Vocabulary) -> Swappable:
     named = np.flatnonzero((title == 1) & ~starts_row & allowed)
     before_named = known.words.take(pa.array(before[named]))
     allowed[named] = _bools(pc.match_substring_regex(before_named, _ENDS_SENTENCE))
-    return Swappable(*(field[allowed] for field in (place, row, position, first, count)))
+    kept = np.flatnonzero(allowed)
+    return Swappable(*(field[kept] for field in (place, row, position, first, count)))
 
 
 def _outside(rows: pa.Table, row: Integers, position: Integers) -> Mask:

@@ -17,6 +17,7 @@ NAMES = ("id", "parent_id")
 CODE = pa.dictionary(pa.int32(), pa.string())
 """The Arrow type of a coded string."""
 
+_FEW = 8  # distinct strings
 Value = TypeVar("Value", bound=np.generic)
 
 
@@ -160,12 +161,22 @@ def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArr
     words = parts[0].dictionary
     used = np.zeros(len(words), dtype=bool)
     for part in parts:
-        used[part.indices.drop_null().to_numpy()] = True
+        _mark(used, part.indices.drop_null().to_numpy())
     distinct = words.take(pa.array(np.flatnonzero(used))).dictionary_encode()
+    if len(distinct.dictionary) == len(words):
+        return list(parts)
     codes = np.zeros(len(used), dtype=np.int32)
     codes[used] = distinct.indices.to_numpy()
     places = pa.array(codes)
-    return [pa.DictionaryArray.from_arrays(places.take(part.indices), distinct.dictionary, safe=False) for part in parts]
+    return [pa.DictionaryArray.from_arrays(pc.take(places, part.indices, boundscheck=False), distinct.dictionary, safe=False) for part in parts]
+
+
+def _mark(used: npt.NDArray[np.bool_], codes: npt.NDArray[np.int32]) -> None:
+    """Mark the places that are codes; of few places each is sought, which is faster."""
+    if len(used) > _FEW:
+        used[codes] = True
+    else:
+        used |= [(codes == place).any() for place in range(len(used))]
 
 
 def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:
