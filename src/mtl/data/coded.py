@@ -35,9 +35,14 @@ def plain(table: pa.Table) -> pa.Table:
 
 def _replaced(found: pa.DataType, old: pa.DataType, new: pa.DataType) -> pa.DataType:
     """A type, or a type of lists, with another in the place of one."""
-    if found == pa.list_(old):
-        return pa.list_(new)
+    if found == list_of(old):
+        return list_of(new)
     return new if found == old else found
+
+
+def list_of(kind: pa.DataType) -> pa.DataType:
+    """The type of lists of such items, none of them null: Parquet then has less to write and read of each."""
+    return pa.list_(pa.field("element", kind, nullable=False))
 
 
 class Lists(NamedTuple):
@@ -80,7 +85,7 @@ class Lists(NamedTuple):
     def array(self) -> pa.Array:
         """The column, with codes and without nulls."""
         items = pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), self.words, safe=False)
-        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), items)
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), items, type=list_of(CODE))
 
 
 def look_up(values: npt.NDArray[Value], codes: npt.NDArray[np.int32]) -> npt.NDArray[Value]:
@@ -142,7 +147,7 @@ def joined(tables: Iterable[pa.Table]) -> pa.Table:
 def _pruned(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.type == CODE:
         return pa.chunked_array(_without_spare(column.chunks), column.type)
-    if column.type != pa.list_(CODE):
+    if column.type != list_of(CODE):
         return column
     items = _without_spare([lists.flatten() for lists in column.chunks])
     return pa.chunked_array([_lists(*pair) for pair in zip(column.chunks, items, strict=True)], column.type)
@@ -151,7 +156,7 @@ def _pruned(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _lists(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
     """Lists with other items in the place of theirs."""
     mask = lists.is_null() if lists.null_count else None
-    return pa.ListArray.from_arrays(pa.array(_offsets(lists), pa.int32()), items, mask=mask)
+    return pa.ListArray.from_arrays(pa.array(_offsets(lists), pa.int32()), items, type=lists.type, mask=mask)
 
 
 def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArray]:
@@ -172,11 +177,12 @@ def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArr
 
 
 def _mark(used: npt.NDArray[np.bool_], codes: npt.NDArray[np.int32]) -> None:
-    """Mark the places that are codes; of few places each is sought, which is faster."""
+    """Mark the places that are codes; of few places each is looked for, which is faster."""
     if len(used) > _FEW:
         used[codes] = True
     else:
-        used |= [(codes == place).any() for place in range(len(used))]
+        for place in np.flatnonzero(~used).tolist():
+            used[place] = (codes == place).any()
 
 
 def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:

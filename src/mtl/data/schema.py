@@ -8,6 +8,8 @@
 | space_after | list<bool> | whether a space follows each token, so that the text is rebuilt exactly |
 | one column a label | string, float64 or list<string> | class, number or IOB2 tags; null where the row has no such label |
 | parent_id, augmenter | string | of augmented rows: the row they were made from, and the method; else null |
+
+No item of a list is null, and the file says so.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,11 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.data.coded import NAMES, Lists
+from mtl.data.coded import NAMES, Lists, list_of
 from mtl.errors import DataError
 from mtl.params import SPLITS
 
-LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "tags": pa.list_(pa.string())}
+LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "tags": list_of(pa.string())}
 """Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
 
 
@@ -39,8 +41,8 @@ def schema(labels: Mapping[str, str]) -> pa.Schema:
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field("split", pa.string(), nullable=False),
-            pa.field("tokens", pa.list_(pa.string()), nullable=False),
-            pa.field("space_after", pa.list_(pa.bool_()), nullable=False),
+            pa.field("tokens", list_of(pa.string()), nullable=False),
+            pa.field("space_after", list_of(pa.bool_()), nullable=False),
             *(pa.field(name, LABEL_TYPES[kind]) for name, kind in labels.items()),
             pa.field("parent_id", pa.string()),
             pa.field("augmenter", pa.string()),
