@@ -216,7 +216,7 @@ def memory(folder: Path, quick: bool) -> dict[str, Row]:
 
 
 def scaling(folder: Path, quick: bool) -> dict[str, Row]:
-    """Wall time, so it says something on a quiet machine only. A shard is seconds of work, beside which the start of its process is little."""
+    """Wall time, so it says something on a quiet machine only. A shard is seconds of work: a process starts in a fraction of one."""
     prepared(folder, 10, 4, 2)
     long_table(2_000 if quick else 1_000_000, folder / "examples" / "bench.parquet")
 

@@ -891,7 +891,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _docs() -> dict[str, dict[str, str]]:
-    """The strings below the fields of each class. Pydantic could look them up, but would do so in every process that imports this module."""
+    """The strings below the fields of each class. Pydantic would look them up in every process that imports this module."""
     classes = [node for node in ast.parse(Path(__file__).read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
     return {
         node.name: {

@@ -32,7 +32,8 @@ class TextHashes:
     def __call__(self, texts: Lists) -> Words:
         """[texts]"""
         hashes = self._of_words(texts.words)
-        parts = [self._part(hashes, texts.codes, texts.offsets[start : start + _AT_ONCE + 1]) for start in range(0, len(texts.lengths), _AT_ONCE)]
+        cuts = range(0, len(texts.lengths), _AT_ONCE)
+        parts = [self._part(hashes, texts.codes, texts.offsets[start : start + _AT_ONCE + 1]) for start in cuts]
         return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
     def _part(self, hashes: Words, codes: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> Words:
@@ -43,7 +44,8 @@ class TextHashes:
         terms = np.zeros(len(codes) + 1, dtype=np.uint64)
         np.multiply(look_up(hashes, codes), self._powers[: len(codes)], out=terms[:-1])
         starts = offsets[:-1] - offsets[0]
-        return np.where(np.diff(offsets) > 0, np.add.reduceat(terms, starts), 0) * self._inverse.take(starts)
+        sums: Words = np.where(np.diff(offsets) > 0, np.add.reduceat(terms, starts), 0)
+        return sums * self._inverse.take(starts)
 
     def _of_words(self, words: pa.Array) -> Words:
         """Those that were asked for last time, at the beginning, are not made again: parts of a file have words in common."""

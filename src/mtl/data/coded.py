@@ -173,7 +173,7 @@ def _without_spare(parts: Sequence[pa.DictionaryArray]) -> list[pa.DictionaryArr
     codes = np.zeros(len(used), dtype=np.int32)
     codes[used] = distinct.indices.to_numpy()
     places = pa.array(codes)
-    return [pa.DictionaryArray.from_arrays(pc.take(places, part.indices, boundscheck=False), distinct.dictionary, safe=False) for part in parts]
+    return [pa.DictionaryArray.from_arrays(places.take(part.indices), distinct.dictionary, safe=False) for part in parts]
 
 
 def _mark(used: npt.NDArray[np.bool_], codes: npt.NDArray[np.int32]) -> None:
