@@ -44,8 +44,8 @@ class TextHashes:
         terms = np.zeros(len(codes) + 1, dtype=np.uint64)
         np.multiply(look_up(hashes, codes), self._powers[: len(codes)], out=terms[:-1])
         starts = offsets[:-1] - offsets[0]
-        sums: Words = np.where(np.diff(offsets) > 0, np.add.reduceat(terms, starts), 0)
-        return sums * self._inverse.take(starts)
+        found: Words = np.where(np.diff(offsets) > 0, np.add.reduceat(terms, starts), 0) * self._inverse.take(starts)
+        return found
 
     def _of_words(self, words: pa.Array) -> Words:
         """Those that were asked for last time, at the beginning, are not made again: parts of a file have words in common."""
