@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import psutil
 from filelock import FileLock, Timeout
 
 import mtl.params
@@ -70,6 +69,8 @@ class Flow:
 
     def pass_on_sigterm(self) -> None:
         """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
+        import psutil
+
         finish = signal.getsignal(signal.SIGTERM)
 
         def stop(number: int, frame: FrameType | None) -> None:
