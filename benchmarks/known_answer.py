@@ -163,17 +163,20 @@ def read(path: Path) -> list[Result]:
 def table(results: Iterable[Result]) -> str:
     """How often each verdict was given, as Markdown, and the number of replications without a false claim."""
     results = list(results)
-    lines = ["| pair | seeds | task | replications | alone | difference | gained | lost | no difference shown |", "|---" * 9 + "|"]
+    lines = [
+        "| pair | seeds | task | replications | alone | difference | gained, ahead | lost, behind | no difference shown |",
+        "|---" * 9 + "|",
+    ]
     for pair, seeds, task in dict.fromkeys((result.pair, result.seeds, result.task) for result in sorted(results, key=_place)):
         found = [result for result in results if (result.pair, result.seeds, result.task) == (pair, seeds, task)]
         verdicts = Counter(result.verdict for result in found)
         means = (np.mean([getattr(result, key) for result in found]) for key in ("alone", "difference"))
-        counts = (verdicts[verdict] for verdict in ("gained", "lost", "no difference shown"))
+        counts = (sum(verdicts[word] for word in words) for words in (("gained", "ahead"), ("lost", "behind"), ("no difference shown",)))
         cells = [pair, seeds, task, len(found), *(f"{mean:.3f}" for mean in means), *counts]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     for seeds in sorted({result.seeds for result in results}):
         unrelated = [result for result in results if (result.pair, result.seeds) == ("unrelated", seeds)]
-        false = {result.replication for result in unrelated if result.verdict != "no difference shown"}
+        false = {result.replication for result in unrelated if result.verdict in ("gained", "lost")}
         whole = len({result.replication for result in unrelated})
         lines.append(f"\nseeds {seeds}: no false claim in {whole - len(false)} of {whole} replications of the unrelated pair")
     return "\n".join(lines)

@@ -4,6 +4,8 @@ The models are the schema. ``load`` reads a file and reports every fault at once
 This module imports neither torch nor transformers: the Snakefile loads it each time it is parsed.
 """
 
+import ast
+import inspect
 import itertools
 import json
 import math
@@ -56,7 +58,7 @@ Size = Annotated[Count | Literal["all"], BeforeValidator(_size)]
 class Section(BaseModel):
     """Base of all sections: frozen, and an unknown key is a fault."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Source(Section):
@@ -878,7 +880,28 @@ def dump(params: Params) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema that editors use to check and complete ``params.yaml``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
+    schema = Params.model_json_schema()
+    docs = _docs()
+    for name, section in {"Params": schema, **schema["$defs"]}.items():
+        for key, described in section.get("properties", {}).items():
+            owners = (base.__name__ for base in globals()[name].__mro__)
+            if text := next((docs[owner][key] for owner in owners if key in docs.get(owner, {})), None):
+                section["properties"][key] = dict(sorted({**described, "description": text}.items()))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _docs() -> dict[str, dict[str, str]]:
+    """The strings below the fields of each class. Pydantic would look them up in every process that imports this module."""
+    classes = [node for node in ast.parse(Path(__file__).read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    return {
+        node.name: {
+            field.target.id: inspect.cleandoc(below.value.value)
+            for field, below in itertools.pairwise(node.body)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+        }
+        for node in classes
+    }
 
 
 _OPTIONAL_SECTIONS = ("augment", "train", "experiment", "evaluate", "report")

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from mtl.augment import originals
 from mtl.augment.originals import Originals, TextHashes
 from mtl.data.coded import Lists
 
@@ -27,9 +28,15 @@ def test_a_hash_depends_on_its_text_alone(order: list[list[str]]):
     assert hashed(order[:2], hashes) == hashed(order, hashes)[:2]
 
 
+def test_a_hash_does_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch):
+    expected = hashed(TEXTS)
+    monkeypatch.setattr(originals, "_AT_ONCE", 3)
+    assert hashed(TEXTS) == expected
+
+
 def test_originals_are_found():
     hashes = TextHashes()
     parts = [Lists.of(pa.array(TEXTS[:4])), Lists.of(pa.array(TEXTS[4:6]))]
-    originals = Originals(map(hashes, parts), 6)
-    assert originals.contain(hashes(Lists.of(pa.array([*TEXTS[:6], ["b"]])))).tolist() == [True] * 6 + [False]
+    found = Originals(map(hashes, parts), 6)
+    assert found.contain(hashes(Lists.of(pa.array([*TEXTS[:6], ["b"]])))).tolist() == [True] * 6 + [False]
     assert not Originals([], 0).contain(hashes(parts[0])).any()

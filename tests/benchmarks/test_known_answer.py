@@ -32,9 +32,9 @@ def test_pairs_share_their_words_and_classes_or_nothing(known: ModuleType, tmp_p
     assert not words["unrelated"][0] & words["unrelated"][1]
 
 
-def test_what_is_shared_is_called_a_gain(known: ModuleType) -> None:
+def test_what_is_shared_puts_the_joint_model_ahead(known: ModuleType) -> None:
     few, _ = known.replicate("related", 1, [1])
-    assert (few.task, few.verdict) == ("few", "gained")
+    assert (few.task, few.verdict) == ("few", "ahead")
     assert few.difference > 0.1
 
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mtl.data import coded as codes_of
 from mtl.data import schema as schemas
-from mtl.data.coded import Lists, coded, joined, plain, same
+from mtl.data.coded import Lists, coded, joined, look_up, plain, same, take
 from mtl.data.schema import Writer, read, read_parts, schema, write
 from mtl.errors import DataError
 
@@ -88,7 +89,9 @@ def test_rows_without_letters():
     assert Lists.of(pa.array([["a"], []])).blank().tolist() == [False, True]
 
 
-def test_joined_tables_hold_no_spare_strings(path: Path):
+@pytest.mark.parametrize("few", [0, 100])
+def test_joined_tables_hold_no_spare_strings(few: int, path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(codes_of, "_FEW", few)
     (part,) = read_parts(path, 100)
     doubled = Lists.of(part["tokens"].slice(2, 1))
     doubled = doubled._replace(
@@ -101,6 +104,33 @@ def test_joined_tables_hold_no_spare_strings(path: Path):
         words = found["tokens"].chunk(0).flatten().dictionary.to_pylist()
         assert sorted(words) == sorted({token for row in found["tokens"].to_pylist() for token in row})
     assert len(joined([part.slice(0, 0)])) == 0
+
+
+@pytest.mark.parametrize("values", [np.array([3, 2**64 - 1, 5], np.uint64), np.array([True, False, True]), np.array([-1, 0, 7])])
+def test_values_are_looked_up_by_codes(values: np.ndarray):
+    found = look_up(values, np.array([2, 0, 0, 1], np.int32))
+    assert found.dtype == values.dtype
+    assert found.tolist() == values[[2, 0, 0, 1]].tolist()
+    assert look_up(values[:0], np.zeros(0, np.int32)).tolist() == []
+    for code in (3, -1):
+        with pytest.raises(IndexError):
+            look_up(values, np.array([0, code], np.int32))
+
+
+@pytest.mark.parametrize("rows", [[], [1], [0, 2, 3], [5, 2, 2, 0], list(range(20))])
+def test_rows_are_taken_as_arrow_takes_them(rows: list[int], path: Path):
+    (part,) = read_parts(path, 100)
+    for given in (part, part.slice(3, 10), plain(part)):
+        places = np.array(rows, np.int64) % len(given)
+        found = take(given, places)
+        assert found.schema.equals(given.schema, check_metadata=True)
+        assert found.to_pylist() == given.take(pa.array(places)).to_pylist()
+
+
+def test_no_item_is_null(tmp_path: Path):
+    row = {"id": "0", "split": "train", "tokens": ["a", None], "space_after": [True, False]}
+    with pytest.raises(pa.ArrowInvalid, match="non-nullable"):
+        write(pa.Table.from_pylist([row], schema=schema({})), tmp_path / "n.parquet")
 
 
 def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):

@@ -17,6 +17,9 @@ def answers(accuracy: float, seed: int) -> list[str]:
     return [label if ok else "ab".replace(label, "") for label, ok in zip(GOLD, right, strict=True)]
 
 
+SAME = ("no difference shown",) * 2
+
+
 def scores(*accuracies: float, seed: int = 0) -> Scores:
     drawn = [draws("classification", GOLD, answers(p, seed + i), BLOCKS)["accuracy"] for i, p in enumerate(accuracies)]
     values = [float(np.mean([a == b for a, b in zip(GOLD, answers(p, seed + i), strict=True)])) for i, p in enumerate(accuracies)]
@@ -33,9 +36,9 @@ def grid(**named: Scores) -> dict[Key, Scores]:
 
 
 def test_a_large_difference_is_a_gain_and_its_mirror_a_loss() -> None:
-    found = compare(grid(t_joint_plain=scores(0.9), t_alone_plain=scores(0.7, seed=9)), 0.95)
+    found = compare(grid(t_joint_plain=scores(0.9, 0.9, 0.9), t_alone_plain=scores(0.7, 0.7, 0.7, seed=9)), 0.95)
     assert [(item["kind"], item["within"], item["verdict"]) for item in found] == [("joint", "plain", "gained")]
-    found = compare(grid(t_joint_plain=scores(0.7), t_alone_plain=scores(0.9, seed=9)), 0.95)
+    found = compare(grid(t_joint_plain=scores(0.7, 0.7, 0.7), t_alone_plain=scores(0.9, 0.9, 0.9, seed=9)), 0.95)
     assert found[0]["verdict"] == "lost"
     assert found[0]["difference"] == pytest.approx(found[0]["first"] - found[0]["second"])
 
@@ -83,11 +86,11 @@ def test_seeds_are_paired() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "word"),
-    [(0.01, 0.2, "gained"), (-0.2, -0.01, "lost"), (-0.1, 0.1, "no difference shown"), (0, 0.1, "no difference shown")],
+    ("low", "high", "words"),
+    [(0.01, 0.2, ("ahead", "gained")), (-0.2, -0.01, ("behind", "lost")), (-0.1, 0.1, SAME), (0, 0.1, SAME)],
 )
-def test_verdicts(low: float, high: float, word: str) -> None:
-    assert verdict(low, high) == word
+def test_one_seed_gives_no_verdict_on_training(low: float, high: float, words: tuple[str, str]) -> None:
+    assert (verdict(low, high, seeds=1), verdict(low, high, seeds=2)) == words
 
 
 def test_delta_m_is_the_mean_relative_gain() -> None:

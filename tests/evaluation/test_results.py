@@ -121,7 +121,7 @@ def test_the_files_say_what_the_runs_are_made_to_show(finished: Finished) -> Non
     found = read(out / "comparisons.json")
     assert len(found["comparisons"]) == 6
     assert {(item["kind"], item["task"]): item["verdict"] for item in found["comparisons"] if item["kind"] == "joint"} == {
-        ("joint", task): "gained" for task in params.tasks
+        ("joint", task): "ahead" for task in params.tasks
     }
     assert found["corrected_confidence"] == pytest.approx(1 - 0.05 / 6)
     assert found["overall"][0]["delta_m"] > 0

@@ -97,6 +97,16 @@ def test_a_job_knows_the_parts_that_the_snakefile_knows(tmp_path: Path) -> None:
     assert all(State(mtl.params.load(tmp_path / "settings.json"), tmp_path).sync().values())
 
 
+def test_a_search_is_taken_up_by_the_report(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    summary = tmp_path / "data/tune/summary.json"
+    summary.parent.mkdir()
+    summary.write_text("{}")
+    assert build_all(tmp_path, params()) == ["report all"]
+    summary.unlink()
+    assert build_all(tmp_path, params()) == []
+
+
 def test_a_seed_more_trains_one_seed_more(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     built = build_all(tmp_path, params(experiment__seeds=[1, 2]))

@@ -120,6 +120,7 @@ def test_the_scores_on_the_cards_are_those_of_the_joint_run(page: Element, compa
             ("gained", "lost", "no difference shown"),
             f"Joint training: entities gained; sentiment lost; no difference shown for intensity.{CAUTION}",
         ),
+        (("ahead", "behind", "ahead"), f"Joint training: entities and intensity ahead; sentiment behind.{CAUTION}"),
         (("gained", "gained", "gained"), f"Joint training: entities, sentiment and intensity gained.{CAUTION}"),
         (("no difference shown",) * 3, "Joint training: no difference shown for any of the 3 tasks; every interval includes zero."),
     ],

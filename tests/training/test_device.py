@@ -1,5 +1,9 @@
 """Device and number format."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -59,6 +63,32 @@ def test_a_device_that_is_not_there_is_named() -> None:
     assert choose_device("auto") == CPU
     with pytest.raises(TrainingError, match="'cuda:1' is not available; choose from: auto, cpu"):
         choose_device("cuda:1")
+
+
+def test_jobs_side_by_side_take_a_gpu_each_and_let_it_go_when_killed(tmp_path: Path) -> None:
+    code = f"from mtl.training.device import first_free; print(first_free(['a', 'b'], {str(tmp_path)!r}), flush=True); input()"
+
+    def job() -> "subprocess.Popen[str]":
+        return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def taken(process: "subprocess.Popen[str]") -> str:
+        assert process.stdout
+        return process.stdout.readline().strip()
+
+    first, second = job(), None
+    try:
+        assert taken(first) == "0"
+        second = job()
+        assert taken(second) == "1"
+        first.kill()
+        first.wait()
+        first = job()
+        assert taken(first) == "0"
+    finally:
+        for process in (first, second):
+            if process:
+                process.kill()
+                process.communicate()
 
 
 def test_peak_memory_is_in_bytes() -> None:

@@ -65,11 +65,14 @@ def test_a_search_goes_on_after_a_kill_and_ends_with_a_params_file(searching: Pr
 
     summary = json.loads((searching.folder / "data/tune/summary.json").read_text())
     assert [trial["number"] for trial in summary["trials"]] == [0, 1, 2, 3]
+    assert "report" in searching.run("dvc", "status")
+    assert searching.snakemake() == ["report all"]
+    assert "Search" in (searching.folder / "data/report/report.html").read_text()
+    searching.clean()
     best = "data/tune/best.yaml"
     assert "joint-augmented-1: names, mood" in searching.run("python", "-m", "mtl", "check", best)
     planned = searching.run("snakemake", "-n", "--configfile", best)
     assert ("Nothing to be done" in planned) == (summary["best"] == 0)
-    searching.clean()  # neither a section tune nor a search makes anything else run
 
 
 def test_without_the_section_it_says_what_is_missing(project: Project) -> None:

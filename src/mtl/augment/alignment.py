@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl.augment.variants import Promise, tag_columns
-from mtl.data.coded import Lists, same
+from mtl.data.coded import Lists, look_up, same
 from mtl.data.schema import check
 from mtl.errors import AugmentError, DataError
 
@@ -70,11 +70,10 @@ def _moved(variants: pa.Table, parents: pa.Table, column: str, *, words: bool) -
     same = tagged & (tokens.lengths == others.lengths)
     differ = np.not_equal(*_items(tags, Lists.of(parents[column]), same))
     if words:
-        inside = np.flatnonzero(_of(tags, same) != pc.index(tags.words, "O").as_py())
-        mine, theirs = _items(tokens, others, same)
-        differ[inside] |= mine[inside] != theirs[inside]
+        inside = _of(tags, same) != pc.index(tags.words, "O").as_py()
+        differ |= inside & np.not_equal(*_items(tokens, others, same))
     moved: Mask = tagged & ~same
-    moved[np.repeat(np.flatnonzero(same), tokens.lengths[same])[differ]] = True
+    moved[np.flatnonzero(same)[np.searchsorted(np.cumsum(tokens.lengths[same]), np.flatnonzero(differ), side="right")]] = True
     return moved
 
 
@@ -84,7 +83,7 @@ def _items(first: Lists, second: Lists, rows: Mask) -> tuple[Codes, Codes]:
     if same(first.words.slice(0, shared), second.words.slice(0, shared)):
         return _of(first, rows), _of(second, rows)
     codes = pa.concat_arrays([first.words, second.words]).dictionary_encode().indices.to_numpy()
-    return codes[_of(first, rows)], codes[len(first.words) :][_of(second, rows)]
+    return look_up(codes, _of(first, rows)), look_up(codes[len(first.words) :], _of(second, rows))
 
 
 def _of(lists: Lists, rows: Mask) -> Codes:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mtl.augment.randomness import Words, hash_strings
-from mtl.data.coded import Lists, same
+from mtl.data.coded import Lists, look_up, same
 
 _BASE = 0x9E3779B97F4A7C15
+_AT_ONCE = 2_048  # texts, so that what is reckoned for their tokens stays in the processor's cache
 
 
 class TextHashes:
@@ -30,13 +31,21 @@ class TextHashes:
 
     def __call__(self, texts: Lists) -> Words:
         """[texts]"""
-        if len(self._powers) <= len(texts.codes):
-            self._powers, self._inverse = (_powers(int(powers[1]), len(texts.codes) * 9 // 8) for powers in (self._powers, self._inverse))
-        terms = np.zeros(len(texts.codes) + 1, dtype=np.uint64)
-        np.multiply(self._of_words(texts.words).take(texts.codes), self._powers[: len(texts.codes)], out=terms[:-1])
-        starts = texts.offsets[:-1]
-        sums = np.where(texts.lengths > 0, np.add.reduceat(terms, starts), 0) if len(starts) else terms[:0]
-        return sums * self._inverse.take(starts)
+        hashes = self._of_words(texts.words)
+        cuts = range(0, len(texts.lengths), _AT_ONCE)
+        parts = [self._part(hashes, texts.codes, texts.offsets[start : start + _AT_ONCE + 1]) for start in cuts]
+        return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
+
+    def _part(self, hashes: Words, codes: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> Words:
+        """Those of some texts, whose tokens' codes begin and end at these offsets."""
+        codes = codes[offsets[0] : offsets[-1]]
+        if len(self._powers) <= len(codes):
+            self._powers, self._inverse = (_powers(int(powers[1]), len(codes) * 9 // 8) for powers in (self._powers, self._inverse))
+        terms = np.zeros(len(codes) + 1, dtype=np.uint64)
+        np.multiply(look_up(hashes, codes), self._powers[: len(codes)], out=terms[:-1])
+        starts = offsets[:-1] - offsets[0]
+        found: Words = np.where(np.diff(offsets) > 0, np.add.reduceat(terms, starts), 0) * self._inverse.take(starts)
+        return found
 
     def _of_words(self, words: pa.Array) -> Words:
         """Those that were asked for last time, at the beginning, are not made again: parts of a file have words in common."""
@@ -77,5 +86,6 @@ class Originals:
         """Whether each hash is that of an original, [rows]."""
         if not len(self._sorted):
             return np.zeros(len(keys), dtype=bool)
-        places = np.searchsorted(self._sorted, keys)
-        return np.asarray(self._sorted[np.minimum(places, len(self._sorted) - 1)] == keys)
+        ordered = np.sort(keys)  # each is then looked for near the one before
+        places = np.searchsorted(self._sorted, ordered)
+        return np.isin(keys, ordered[self._sorted.take(places, mode="clip") == ordered])

@@ -30,7 +30,7 @@ from mtl.augment.originals import Originals, TextHashes
 from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import schema_of, tag_columns
-from mtl.data.coded import Lists, joined, plain
+from mtl.data.coded import Lists, joined, plain, take
 from mtl.data.schema import ROW_GROUP, Writer, text_of
 from mtl.errors import AugmentError, DataError
 from mtl.params import Params
@@ -56,10 +56,8 @@ class _Tally:
     def add(self, variants: pa.Table, rows: pa.Table) -> None:
         """Count the variants of some rows."""
         self.made += len(variants)
-        for reason, count in ((item["values"], item["counts"]) for item in variants["reason"].value_counts().to_pylist()):
-            if reason is None:
-                self.kept += count
-                continue
+        self.kept += variants["reason"].null_count
+        for reason, count in ((item["values"], item["counts"]) for item in variants["reason"].drop_null().value_counts().to_pylist()):
             self.dropped[reason] += count
             samples = self.samples.setdefault(reason, [])
             if len(samples) < SAMPLES:
@@ -171,8 +169,8 @@ class _Shard:
         for (name, variants), reason in zip(made.items(), reasons, strict=True):
             judged = self.nearness(variants.set_column(variants.schema.get_field_index("reason"), "reason", reason), rows)
             self.tallies[name].add(judged, rows)
-            judged = judged.take(pa.array(np.flatnonzero(judged["reason"].is_null())))
-            of_rows = _parents(rows).take(judged["row"])
+            judged = take(judged, np.flatnonzero(judged["reason"].is_null()))
+            of_rows = take(_parents(rows), judged["row"].to_numpy())
             canonical = _canonical(judged, of_rows, name, self.schema)
             prove(canonical, of_rows, self.augmenters[name].promise)
             parents.append(judged["row"].to_numpy())
@@ -245,7 +243,7 @@ def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes)
     """The reasons of variants of whole blocks, with one for those that are empty, equal to an original or to one before in their block."""
     texts = [Lists.of(variants["tokens"]) for variants in made]
     reasons = [
-        pc.if_else(pc.and_(variants["reason"].is_null(), pa.array(tokens.blank())), "empty", variants["reason"])
+        _reason(variants["reason"], tokens.blank() & variants["reason"].is_null().to_numpy(), "empty")
         for variants, tokens in zip(made, texts, strict=True)
     ]
     ends = np.cumsum([len(variants) for variants in made])
@@ -255,7 +253,12 @@ def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes)
     blocks = np.concatenate([places[:0], *(variants["row"].to_numpy() for variants in made)])[places] // BLOCK
     repeated[places] = originals.contain(keys) | _later(draws(keys, 0, blocks))
     masks = np.split(repeated, ends[:-1])
-    return [pc.if_else(pa.array(mask), "duplicate", of_method) for mask, of_method in zip(masks, reasons, strict=False)]
+    return [_reason(of_method, mask, "duplicate") for mask, of_method in zip(masks, reasons, strict=False)]
+
+
+def _reason(reasons: pa.ChunkedArray, mask: Mask, reason: str) -> pa.ChunkedArray:
+    """Reasons with this one where the mask is."""
+    return pc.if_else(pa.array(mask), reason, reasons) if mask.any() else reasons
 
 
 def _later(keys: Words) -> Mask:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from mtl.augment import wordnet
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
-from mtl.data.coded import Lists, same
+from mtl.data.coded import Lists, look_up, same
 from mtl.params import Synonym
 
 _PLAIN = r"""\A(?P<before>[("'“‘*\[]*)(?P<word>[A-Za-z]{3,})(?P<after>[.,;:!?…"'”’)*\]]*)\z"""
@@ -65,15 +65,16 @@ class Synonyms:
 
     def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
         sound = wordnet.starts_with_vowel_sound
-        alike = [[sound(synonym) == sound(word) for synonym in synonyms] for word, synonyms in table.items()]
-        ordered = [
-            sorted(zip(same, others, strict=True), key=lambda pair: not pair[0]) for same, others in zip(alike, table.values(), strict=True)
-        ]
-        self.words = pa.array(table, type=pa.string())
-        self.pool = pa.array([synonym for pairs in ordered for _, synonym in pairs], type=pa.string())
-        choices = np.array([len(same) for same in alike], dtype=np.int64)
-        same = np.array([sum(same) for same in alike], dtype=np.int64)
-        self.entries = Entries(np.cumsum(choices) - choices, same, choices, np.zeros_like(choices))
+        pool: list[str] = []
+        same = []
+        for word, synonyms in table.items():
+            vowel = sound(word)
+            alike = [synonym for synonym in synonyms if sound(synonym) == vowel]
+            pool += [*alike, *(synonym for synonym in synonyms if synonym not in alike)]
+            same.append(len(alike))
+        self.words, self.pool = pa.array(table, type=pa.string()), pa.array(pool, type=pa.string())
+        choices = np.array([len(synonyms) for synonyms in table.values()], dtype=np.int64)
+        self.entries = Entries(np.cumsum(choices) - choices, np.array(same, dtype=np.int64), choices, np.zeros_like(choices))
 
 
 @cache
@@ -87,6 +88,7 @@ class Vocabulary(NamedTuple):
     words: pa.Array
     extended: pa.Array
     """The tokens, and behind them the pool of replacements."""
+    entry: Integers  # place among ``entries``, [distinct]
     entries: Entries  # ``first`` is a place in ``extended``
     swapped: Mask  # whether there are replacements, [distinct]
     article: Mask
@@ -116,7 +118,7 @@ class SynonymAugmenter(Augmenter):
         """One variant of each row; ``keys`` are those of the stream, [rows]."""
         of_row = np.bincount(found.row, minlength=len(rows))
         wanted = np.maximum(1, (self.spec.rate * of_row + uniform(draws(keys, copy, 0, purpose=1))).astype(np.int64))
-        chosen = _first(found.row, draws(keys[found.row], copy, found.position), of_row, wanted)
+        chosen = np.flatnonzero(_first(found.row, draws(keys[found.row], copy, found.position), of_row, wanted))
         row, position, choices = (field[chosen] for field in (found.row, found.position, found.choices))
         pick = draws(keys[row], copy, position, purpose=2) % choices.astype(np.uint64)
         codes = tokens.codes.copy()
@@ -135,15 +137,19 @@ def _known(words: pa.Array, synonyms: Synonyms) -> Vocabulary:
     """What is to be known of distinct tokens."""
     bare = pc.ascii_lower(pc.utf8_trim(words, _AROUND))
     places = pc.fill_null(pc.index_in(bare, synonyms.words), -1).to_numpy()
-    own = _bools(pc.equal(bare, words))
-    others = np.flatnonzero((places >= 0) & ~own)
+    found = np.flatnonzero(places >= 0)
+    own = _bools(pc.equal(*(tokens.take(pa.array(found)) for tokens in (bare, words))))
+    others = found[~own]
     forms, pool = _forms(words.take(pa.array(others)), places[others], synonyms)
-    row = np.where(own, places, -1)  # of those of the table, of the forms, and last of a word without replacements
-    row[others] = len(synonyms.words) + np.arange(len(others))
-    entries = Entries(*map(np.concatenate, zip(synonyms.entries, forms, _NONE, strict=True))).of(row)
-    entries = entries._replace(first=entries.first + len(words))
+    entries = Entries(*map(np.concatenate, zip(_NONE, synonyms.entries, forms, strict=True)))
+    entry = np.zeros(len(words), dtype=np.int64)  # of a word without replacements, of those of the table, of the forms
+    entry[found[own]] = 1 + places[found[own]]
+    entry[others] = 1 + len(synonyms.words) + np.arange(len(others))
+    article = np.zeros(len(words), dtype=bool)
+    short = np.flatnonzero(pc.binary_length(words).to_numpy() <= max(map(len, _ARTICLES)))
+    article[short] = _bools(pc.is_in(words.take(pa.array(short)), pa.array(_ARTICLES)))
     extended = pa.concat_arrays([words, synonyms.pool, pool])
-    return Vocabulary(words, extended, entries, entries.choices > 0, _bools(pc.is_in(words, pa.array(_ARTICLES))))
+    return Vocabulary(words, extended, entry, entries._replace(first=entries.first + len(words)), (entries.choices > 0)[entry], article)
 
 
 def _forms(tokens: pa.Array, places: Integers, synonyms: Synonyms) -> tuple[Entries, pa.Array]:
@@ -172,17 +178,18 @@ def _bools(values: pa.Array) -> Mask:
 def _swappable(rows: pa.Table, tokens: Lists, known: Vocabulary) -> Swappable:
     """The tokens to choose from."""
     codes = tokens.codes
-    place = np.flatnonzero(known.swapped.take(codes))
+    place = np.flatnonzero(look_up(known.swapped, codes))
     row = tokens.owners()[place]
     position = place - tokens.offsets[row]
-    first, same, count, title = known.entries.of(codes[place])
+    first, same, count, title = known.entries.of(known.entry[codes[place]])
     before, starts_row = codes[place - 1], position == 0
     count = np.where(~starts_row & known.article[before], same, count)
     allowed = (count > 0) & _outside(rows, row, position)
     named = np.flatnonzero((title == 1) & ~starts_row & allowed)
     before_named = known.words.take(pa.array(before[named]))
     allowed[named] = _bools(pc.match_substring_regex(before_named, _ENDS_SENTENCE))
-    return Swappable(*(field[allowed] for field in (place, row, position, first, count)))
+    kept = np.flatnonzero(allowed)
+    return Swappable(*(field[kept] for field in (place, row, position, first, count)))
 
 
 def _outside(rows: pa.Table, row: Integers, position: Integers) -> Mask:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import pyarrow as pa
 
 from mtl.augment.randomness import Stream
-from mtl.data.coded import CODE
+from mtl.data.coded import CODE, list_of
 from mtl.data.schema import labels_of
 
 REASONS: dict[str, str] = {
@@ -92,8 +92,8 @@ def tag_columns(rows: pa.Table) -> list[str]:
 
 def schema_of(columns: Iterable[str], *, coded: bool = False) -> pa.Schema:
     """The schema of variants of rows with these columns of tags; ``coded`` has codes for tokens and tags (``mtl.data.coded``)."""
-    strings = pa.list_(CODE if coded else pa.string())
-    fields = [("row", pa.int64()), ("copy", pa.int64()), ("tokens", strings), ("space_after", pa.list_(pa.bool_()))]
+    strings = list_of(CODE if coded else pa.string())
+    fields = [("row", pa.int64()), ("copy", pa.int64()), ("tokens", strings), ("space_after", list_of(pa.bool_()))]
     return pa.schema([*fields, *((name, strings) for name in columns), ("reason", pa.string())])
 
 

@@ -28,7 +28,7 @@ COSINE = 0.5  # least similarity of the two words' embeddings
 _WORD = re.compile(r"[a-z]{3,}")
 _TAGS = {"NOUN": ("NN", "NNS"), "VERB": ("VB", "VBP", "VBZ", "VBG", "VBD", "VBN"), "ADJ": ("JJ", "JJR", "JJS"), "ADV": ("RB", "RBR", "RBS")}
 _CONSONANT_SOUND = re.compile(r"(eu|ewe|one(?!i)|once|u(?=[bcfknrst][aeiou]|ni)(?!nim|nin))")
-_VOWEL_SOUND = re.compile(r"(hour|honest|honou?r|heir)")
+_SILENT_H = re.compile(r"(hour|honest|honou?r|heir)")
 # Words whose work is grammar: WordNet knows them only in rare other senses, or swapping them bends the sentence.
 _GRAMMAR_WORDS = """
 be am is are was were been being have has had having do does did done doing will would shall should can could may might must not no nor
@@ -110,8 +110,8 @@ def _synsets(path: Path, part: str) -> dict[str, tuple[str, ...]]:
 
 def starts_with_vowel_sound(word: str) -> bool:
     """Whether ``an`` rather than ``a`` stands before a lower-case word."""
-    if _VOWEL_SOUND.match(word):
-        return True
+    if word[0] == "h":
+        return _SILENT_H.match(word) is not None
     return word[0] in "aeiou" and not _CONSONANT_SOUND.match(word)
 
 

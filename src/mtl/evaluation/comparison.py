@@ -69,7 +69,7 @@ def compare(scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, A
         A flat list, of each comparison: ``kind`` (``joint`` or ``augmentation``), ``within`` (see ``Pair``), ``size`` (see ``Key``),
         ``task``, ``first`` and ``second`` (mean scores of the sides), ``difference`` (first - second), ``sd`` (of the difference over
         seeds; None for a single one), ``seeds`` (that both sides have), ``low`` and ``high`` (interval at ``confidence``),
-        ``corrected_low`` and ``corrected_high``, and ``verdict`` (``gained``, ``lost`` or ``no difference shown``).
+        ``corrected_low`` and ``corrected_high``, and ``verdict`` (see ``verdict``).
     """
     asked = pairs(scores)
     corrected = corrected_confidence(confidence, len(asked))
@@ -100,7 +100,7 @@ def _compared(pair: Pair, first: Scores, second: Scores, confidence: float, corr
         "high": high,
         "corrected_low": corrected_low,
         "corrected_high": corrected_high,
-        "verdict": verdict(corrected_low, corrected_high),
+        "verdict": verdict(corrected_low, corrected_high, seeds=len(values)),
     }
 
 
@@ -120,11 +120,16 @@ def spread(values: Array) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def verdict(low: float, high: float) -> str:
-    """In words: whether the interval of a difference excludes zero."""
+def verdict(low: float, high: float, seeds: int) -> str:
+    """In words: whether the interval of a difference excludes zero.
+
+    ``gained`` and ``lost`` speak of the way of training, so they need several seeds; the interval of one seed holds for its two models
+    only, of which one is ``ahead`` or ``behind``.
+    """
+    better, worse = ("gained", "lost") if seeds > 1 else ("ahead", "behind")
     if low > 0:
-        return "gained"
-    return "lost" if high < 0 else "no difference shown"
+        return better
+    return worse if high < 0 else "no difference shown"
 
 
 def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: float) -> list[dict[str, Any]]:

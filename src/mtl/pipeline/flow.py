@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import psutil
 from filelock import FileLock, Timeout
 
 import mtl.params
@@ -52,6 +51,7 @@ class Flow:
     def _begin(self, content: str) -> None:
         """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
         write_text(self.settings, content)
+        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's report stage depends on it, also where no search was made
         with suppress(PipelineError):
             self._lock = workflow_lock()
             self._valid = self.state.sync(self._stage)
@@ -69,6 +69,8 @@ class Flow:
 
     def pass_on_sigterm(self) -> None:
         """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
+        import psutil
+
         finish = signal.getsignal(signal.SIGTERM)
 
         def stop(number: int, frame: FrameType | None) -> None:

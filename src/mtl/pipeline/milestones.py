@@ -7,6 +7,8 @@ from mtl.params import BackTranslate, Params, Source, TransformerEncoder
 
 ENCODER = "model.encoder"
 """The download of a pretrained encoder; the dot keeps it apart from the names of data sets."""
+BESIDE = ("tune/summary.json",)
+"""Files below ``data/`` that no milestone makes, but that one may read where they are."""
 
 
 class Part(NamedTuple):
@@ -114,7 +116,7 @@ def _evaluate(params: Params) -> Iterator[Part]:
 
 
 def _report(params: Params) -> Iterator[Part]:
-    reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*")
+    reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*", *BESIDE)
     yield Part("all", "report", reads, params.model_dump(mode="json", exclude={"tune"}))
 
 

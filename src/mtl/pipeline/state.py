@@ -20,7 +20,7 @@ from mtl.errors import PipelineError
 from mtl.params import Params
 from mtl.pipeline import programs
 from mtl.pipeline.fingerprint import FileSums, sum_of, sum_of_code, write_json
-from mtl.pipeline.milestones import MILESTONES, Milestone, Part
+from mtl.pipeline.milestones import BESIDE, MILESTONES, Milestone, Part
 from mtl.pipeline.store import Files, Store, files_below, link
 
 MISSING = ".missing-"
@@ -167,6 +167,7 @@ class State:
             if not marker:
                 raise PipelineError(f"{milestone} reads {before}, which is not there; run: snakemake --cores all {before}")
             inputs |= marker["files"]
+        inputs |= {path: found for path in BESIDE if (found := self.sums.of(self.data / path))}
         code = sum_of_code(spec.code)
         keys = {}
         for part in spec.parts(self.params):

@@ -9,8 +9,8 @@ from mtl.report.inputs import Json
 from mtl.report.svg import Whisker, span, whisker
 from mtl.report.text import listed, percent, score, signed
 
-SIGNS = {"gained": "▲", "lost": "▼", "no difference shown": "●"}
-STYLES = {"gained": "gained", "lost": "lost", "no difference shown": "same"}
+SIGNS = {"gained": "▲", "lost": "▼", "ahead": "△", "behind": "▽", "no difference shown": "●"}
+STYLES = {"gained": "gained", "lost": "lost", "ahead": "gained", "behind": "lost", "no difference shown": "same"}
 ASPECTS = {"joint": "Joint training", "augmentation": "Augmentation"}
 DROWNED, WEAKENED = 0.5, 0.9
 """Shares of the score alone below which a task counts as drowned, or as weakened, by joint training."""
@@ -81,7 +81,7 @@ def _sentence(aspect: str, claims: Sequence[Json]) -> str:
     by_verdict = {verdict: [item["task"] for item in claims if item["verdict"] == verdict] for verdict in SIGNS}
     if len(by_verdict["no difference shown"]) == len(claims):
         return f"{aspect}: no difference shown for {_all(claims)}; every interval includes zero."
-    parts = [f"{listed(by_verdict[verdict])} {verdict}" for verdict in ("gained", "lost") if by_verdict[verdict]]
+    parts = [f"{listed(by_verdict[verdict])} {verdict}" for verdict in ("gained", "lost", "ahead", "behind") if by_verdict[verdict]]
     parts += [f"no difference shown for {listed(by_verdict['no difference shown'])}"] if by_verdict["no difference shown"] else []
     return f"{aspect}: {'; '.join(parts)}."
 

@@ -1,11 +1,16 @@
 """Where to compute, and in which number format."""
 
+import functools
+import os
 import resource
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from mtl.errors import TrainingError
 
@@ -56,16 +61,43 @@ class Precision:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` takes a GPU where there is one.
+    """The device of that name; ``auto`` takes a GPU where there is one: of several one that no other job has taken so.
 
     Raises:
         TrainingError: the device is not there.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{_own_gpu()}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise TrainingError(f"device {name!r} is not available; choose from: auto, cpu")
     return torch.device(name)
+
+
+@functools.cache
+def _own_gpu() -> int:
+    """The number of this process's GPU. GPUs are told apart by what they are, since each process may see, and number, others."""
+    number = torch.cuda.device_count()
+    return 0 if number == 1 else first_free([str(torch.cuda.get_device_properties(i).uuid) for i in range(number)], tempfile.gettempdir())
+
+
+def first_free(names: Sequence[str], folder: str | Path) -> int:
+    """The index of the first name that no other process of this user has taken in the folder, else 0.
+
+    It is taken until this process ends, however it ends.
+    """
+    for i, name in enumerate(names):
+        lock = FileLock(Path(folder, f"mtl-{os.getuid()}-{name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _TAKEN.append(lock)
+        return i
+    return 0
+
+
+_TAKEN: list[FileLock] = []
+"""Held as long as this process lives."""
 
 
 def choose_precision(setting: str, device: torch.device) -> Precision:

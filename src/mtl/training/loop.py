@@ -378,25 +378,23 @@ class Loop:
         Returns:
             These rows' part of the loss of each task over the step; where one is not finite, all else is void.
         """
-        values = dict.fromkeys(sorted(tasks), 0.0)
+        values = torch.zeros(len(tasks), dtype=torch.float64, device=self.device)
+        places = {task: i for i, task in enumerate(sorted(tasks))}
         for batch in batches:
-            present = [task for task in values if task in batch.targets]
+            present = [task for task in places if task in batch.targets]
             if not present:
                 continue
             losses = self._losses(batch.to(self.device), present)
-            # Here the host waits for the device, as it does once more for the norm at the update: it must know that all is finite
-            # before it goes on. Nowhere else in a step, but where gradients are measured.
-            numbers = torch.stack([losses[task].detach() for task in present]).tolist()
-            for task, number in zip(present, numbers, strict=True):
-                values[task] += number
-            if not all(map(math.isfinite, numbers)):
-                break
+            for task in present:
+                values[places[task]] += losses[task].detach()
             if factors is None:
                 self._backward_apart(losses, separate)
             else:
                 # Tasks share one backward pass. Heads thereby see their loss times the factor, which is undone afterwards.
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
-        return values
+        # Here the host waits for the device, as it does once more for the norm at the update; nowhere else in a step, but where
+        # gradients are measured.
+        return dict(zip(places, values.tolist(), strict=True))
 
     def _losses(self, batch: Batch, tasks: Sequence[str]) -> dict[str, Tensor]:
         """This batch's part of each task's loss over the step. Losses are computed in float32 whatever the logits are in."""
