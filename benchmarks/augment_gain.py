@@ -48,7 +48,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "label_token_replace": {"type": "label_token_replace", "rate": 0.2, "copies": 2},
     "shuffle_within_segments": {"type": "shuffle_within_segments", "rate": 0.3, "copies": 2},
 }
-"""The methods that are tried one at a time. Beside them stand ``none``, and ``mix``: all that the params file has for the task."""
+"""The methods that are tried one at a time."""
+TOGETHER = {"synonym_and_back_translate": ("synonym", "back_translate")}
+"""Methods that are tried together."""
+SETTINGS = ("none", *METHODS, *TOGETHER, "mix")
+"""All that is tried; ``mix`` is what the task learns from by the params file, where that is none of the others."""
 
 TRAIN = {"batch_tokens": 128, "warmup": 0.1, "eval_every": 1_000_000, "score": "mean"}
 """Replaced in the section train: small batches, so that few rows give enough updates, and one validation, at the end."""
@@ -109,8 +113,9 @@ def settings(params: Params, task: str) -> dict[str, dict[str, AugmentMethod]]:
     tagged = params.tasks[task].type == "token_classification"
     single = {name: {name: spec} for name, spec in Augment.model_validate({"methods": METHODS}).methods.items()}
     chosen = {name: methods for name, methods in single.items() if tagged or not methods[name].needs_tags}
+    chosen |= {name: {part: single[part][part] for part in parts} for name, parts in TOGETHER.items()}
     mix = _mix(params, task)
-    return {"none": {}, **chosen, **({"mix": mix} if mix else {})}
+    return {"none": {}, **chosen, **({"mix": mix} if mix and mix not in chosen.values() else {})}
 
 
 def _mix(params: Params, task: str) -> dict[str, AugmentMethod]:
@@ -265,7 +270,7 @@ def table(results: Iterable[Result]) -> str:
 
 
 def _place_in_table(job: Job) -> tuple[str, int]:
-    return job.task, ["none", *METHODS, "mix"].index(job.setting)
+    return job.task, SETTINGS.index(job.setting)
 
 
 def check_budget(results: Iterable[Result]) -> None:
@@ -329,7 +334,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 150, 500], help="train rows")
     parser.add_argument("--tasks", nargs="+", default=["entities", "sentiment"])
-    parser.add_argument("--only", nargs="+", choices=["none", *METHODS, "mix"], metavar="SETTING", help="none and these")
+    parser.add_argument("--only", nargs="+", choices=SETTINGS, metavar="SETTING", help="none and these")
     parser.add_argument("--table", action="store_true", help="run nothing, only print the table")
     return parser
 

@@ -234,6 +234,8 @@ def test_settings_come_through_the_file_that_jobs_read(content: dict[str, Any], 
 
 
 def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+
     def written(method: dict[str, Any]) -> mtl.params.Params:
         content["augment"]["methods"] = {"typo": {"copies": 2, "options": {"aug_char_p": 0.1}} | method}
         return mtl.params.parse(content)
@@ -266,6 +268,7 @@ def test_balancing_without_a_place_for_weights_says_so(content: dict[str, Any], 
 
 
 def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content: dict[str, Any]) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
     content["augment"]["methods"] = {"mention": {"type": "mention_replace"}, "typo": {"type": "typo"}}
     params = mtl.params.parse(content)
     assert list(params.methods_of("tweets_entities")) == ["mention", "typo"]

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_plan_says_to_which_data_sets_each_method_is_applied() -> None:
     content = mtl.params.read_yaml(ROOT / "params.yaml")
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
     content["augment"]["methods"] = {
         "everywhere": {"type": "typo", "copies": 2},
         "tagged": {"type": "mention_replace"},

@@ -108,7 +108,7 @@ def test_parts_are_nested_and_leave_the_other_splits_alone(gain: ModuleType) -> 
 def test_each_setting_makes_its_own_methods_and_mix_what_the_task_learns_from(gain: ModuleType) -> None:
     params = gain.mtl.params.parse(settings())
     assert not {"mention_replace", "label_token_replace", "shuffle_within_segments"} & set(gain.settings(params, "mood"))
-    assert set(gain.settings(params, "names")) == {"none", *gain.METHODS, "mix"}
+    assert set(gain.settings(params, "names")) == set(gain.SETTINGS)
     assert {name: spec.copies for name, spec in gain.settings(params, "mood")["mix"].items()} == {"words": 1}
     assert {name: spec.copies for name, spec in gain.settings(params, "names")["mix"].items()} == {"words": 3, "mentions": 1, "others": 1}
     for setting in gain.settings(params, "names"):
