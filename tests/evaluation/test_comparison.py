@@ -9,15 +9,13 @@ from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence
 ROWS = 300
 KEYS = [str(i) for i in range(ROWS)]
 BLOCKS = list(resample(KEYS, 400))
+SAME = ("no difference shown",) * 2
 GOLD = ["a", "b"] * (ROWS // 2)
 
 
 def answers(accuracy: float, seed: int) -> list[str]:
     right = np.random.default_rng(seed).random(ROWS) < accuracy
     return [label if ok else "ab".replace(label, "") for label, ok in zip(GOLD, right, strict=True)]
-
-
-SAME = ("no difference shown",) * 2
 
 
 def scores(*accuracies: float, seed: int = 0) -> Scores:

@@ -79,10 +79,11 @@ def _sentence(aspect: str, claims: Sequence[Json]) -> str:
         missing = "a run of each task alone" if aspect == ASPECTS["joint"] else "a joint run on plain data beside the augmented one"
         return f"{aspect}: not compared; that needs {missing} (experiment in params.yaml)."
     by_verdict = {verdict: [item["task"] for item in claims if item["verdict"] == verdict] for verdict in SIGNS}
-    if len(by_verdict["no difference shown"]) == len(claims):
+    same = by_verdict.pop("no difference shown")
+    if len(same) == len(claims):
         return f"{aspect}: no difference shown for {_all(claims)}; every interval includes zero."
-    parts = [f"{listed(by_verdict[verdict])} {verdict}" for verdict in ("gained", "lost", "ahead", "behind") if by_verdict[verdict]]
-    parts += [f"no difference shown for {listed(by_verdict['no difference shown'])}"] if by_verdict["no difference shown"] else []
+    parts = [f"{listed(tasks)} {verdict}" for verdict, tasks in by_verdict.items() if tasks]
+    parts += [f"no difference shown for {listed(same)}"] if same else []
     return f"{aspect}: {'; '.join(parts)}."
 
 

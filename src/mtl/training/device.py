@@ -67,23 +67,28 @@ def choose_device(name: str = "auto") -> torch.device:
         TrainingError: the device is not there.
     """
     if name == "auto":
-        name = f"cuda:{_own_gpu()}" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{_own_gpu()[0]}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise TrainingError(f"device {name!r} is not available; choose from: auto, cpu")
     return torch.device(name)
 
 
 @functools.cache
-def _own_gpu() -> int:
-    """The number of this process's GPU. GPUs are told apart by what they are, since each process may see, and number, others."""
+def _own_gpu() -> tuple[int, FileLock | None]:
+    """The number of this process's GPU, and its lock where there are several; kept as long as the process lives.
+
+    GPUs are told apart by what they are, since each process may see, and number, others.
+    """
     number = torch.cuda.device_count()
-    return 0 if number == 1 else first_free([str(torch.cuda.get_device_properties(i).uuid) for i in range(number)], tempfile.gettempdir())
+    if number == 1:
+        return 0, None
+    return first_free([str(torch.cuda.get_device_properties(i).uuid) for i in range(number)], tempfile.gettempdir())
 
 
-def first_free(names: Sequence[str], folder: str | Path) -> int:
+def first_free(names: Sequence[str], folder: str | Path) -> tuple[int, FileLock | None]:
     """The index of the first name that no other process of this user has taken in the folder, else 0.
 
-    It is taken until this process ends, however it ends.
+    It is taken as long as the lock that comes with it is kept, and no longer than this process lives, however it ends.
     """
     for i, name in enumerate(names):
         lock = FileLock(Path(folder, f"mtl-{os.getuid()}-{name}.lock"))
@@ -91,13 +96,8 @@ def first_free(names: Sequence[str], folder: str | Path) -> int:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        _TAKEN.append(lock)
-        return i
-    return 0
-
-
-_TAKEN: list[FileLock] = []
-"""Held as long as this process lives."""
+        return i, lock
+    return 0, None
 
 
 def choose_precision(setting: str, device: torch.device) -> Precision:
