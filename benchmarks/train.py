@@ -282,16 +282,8 @@ def without_sorting(make: Callable[..., Loop]) -> Loop:
 def without_mixing(make: Callable[..., Loop]) -> Loop:
     """A micro-batch for the rows of each data set."""
     loop = make(balancing="static")
-    cut, groups = loop.model.micro_batches, loop.data.groups
-
-    def by_data_set(lengths: Any, *_: Any) -> list[Any]:
-        index = loop.progress.step % loop.epoch_steps
-        rows = loop._epoch[1][index].rows
-        rows = rows[loop.data.wanted[rows]]
-        parts = [np.flatnonzero(groups[rows] == group) for group in np.unique(groups[rows])]
-        return [part[rest] for part in parts for rest in cut(lengths[part])]
-
-    loop.model.micro_batches = by_data_set  # type: ignore[method-assign]
+    batches = loop._batches
+    loop._batches = lambda apart=None: batches(apart=True)  # type: ignore[method-assign]
     return loop
 
 

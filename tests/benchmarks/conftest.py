@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,26 +13,28 @@ from mtl.data import schema
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "a", "friend", "in", "large", "cities"]
 
 
-def rows(split: str, count: int, random: Random) -> list[dict[str, Any]]:
+LABELS = {"reviews": {"mood": "class"}, "places": {"names": "tags"}}
+
+
+def table(labels: dict[str, str], random: Random) -> pa.Table:
     found = []
-    for i in range(count):
-        good = random.random() < 0.5
-        tokens = [*random.choices(WORDS, k=random.randint(2, 14)), "great" if good else "terrible", random.choice(["Paris", "film"])]
-        names = ["B-city" if token == "Paris" else "O" for token in tokens]
-        labels = {"mood": "good" if good else "bad", "names": names}
-        empty = {"parent_id": None, "augmenter": None}
-        found.append({"id": f"{split}-{i}", "split": split, "tokens": tokens, "space_after": [True] * len(tokens), **labels, **empty})
-    return found
+    for i in range(240):
+        split = "train" if i < 200 else "validation" if i < 208 else "test"
+        tokens = [*random.choices(WORDS, k=random.randint(2, 14)), random.choice(["great", "terrible"]), random.choice(["Paris", "film"])]
+        answers = {"mood": tokens[-2], "names": ["B-city" if token == "Paris" else "O" for token in tokens]}
+        row = {"id": str(i), "split": split, "tokens": tokens, "space_after": [True] * len(tokens), "parent_id": None, "augmenter": None}
+        found.append(row | {label: answers[label] for label in labels})
+    return pa.Table.from_pylist(found, schema=schema.schema(labels))
 
 
 @pytest.fixture
 def joint_project(tmp_path: Path) -> Path:
-    """``params.json`` of two tasks on one data set, and ``examples``."""
+    """``params.json`` of two data sets with a task each, and ``examples``."""
     source = {"source": {"url": "file:///nowhere"}, "reader": {"format": "jsonl"}, "split": {"train": 0.8, "test": 0.2}}
-    labels = {"mood": {"kind": "class", "column": "mood"}, "names": {"kind": "tags", "column": "names"}}
+    labels = {name: {label: {"kind": kind, "column": label} for label, kind in own.items()} for name, own in LABELS.items()}
     settings = {
         "seed": 1,
-        "datasets": {"reviews": {**source, "labels": labels}},
+        "datasets": {name: source | {"labels": own} for name, own in labels.items()},
         "tasks": {"mood": {"type": "classification", "label": "mood"}, "names": {"type": "token_classification", "label": "names"}},
         "augment": {},
         "encoder": {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32, "word_shape": True},
@@ -44,9 +45,8 @@ def joint_project(tmp_path: Path) -> Path:
     }
     (tmp_path / "params.json").write_text(json.dumps(settings))
     random = Random(1)
-    found = [row for split, count in (("train", 400), ("validation", 8), ("test", 60)) for row in rows(split, count, random)]
-    table = pa.Table.from_pylist(found, schema=schema.schema({"mood": "class", "names": "tags"}))
-    schema.write(table, tmp_path / "examples" / "reviews.parquet")
+    for name, own in LABELS.items():
+        schema.write(table(own, random), tmp_path / "examples" / f"{name}.parquet")
     return tmp_path
 
 

@@ -34,7 +34,7 @@ def test_the_last_line_has_all_figures(
     assert found["vs_tutorial"] > 0
     assert found["identical"]
     assert found["difference"] < 1e-4
-    assert found["rows"] == 3
+    assert found["rows"] == 4
     assert 0.5 < found["padding_share_of_tutorial"] < 1
     assert found["device"].startswith("cpu")
 

@@ -60,28 +60,34 @@ def plan(
         steps: number of steps to deal to.
         passes: for each group how many passes lie before each step of the run (see ``sampling.passes``); without it, each row once.
     """
-    dealt = [np.zeros((3, 0), dtype=np.int64)]
+    dealt: list[tuple[Rows, Rows, Rows]] = [(np.zeros(0, dtype=np.int64),) * 3]
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         own = None if passes is None else passes[int(group)][epoch * steps : (epoch + 1) * steps + 1]
         first, last = (epoch, epoch) if own is None else (int(own[0]), int(own[-1]))
         for number in range(first, last + 1):
             rows = np.random.default_rng(seed_of("plan", seed, number, int(group))).permutation(members)
-            pieces = lengths[rows].astype(np.int64)
-            total = max(int(pieces.sum()), 1)
-            # The middle of a row decides, so that a long row falls where most of it lies.
-            middle = np.cumsum(pieces) - (pieces + 1) // 2
-            step = (
-                np.minimum(middle * steps // total, steps - 1)
-                if own is None
-                else np.searchsorted(own, number + middle / total, side="right") - 1
-            )
-            found = np.stack([step, rows, np.full(len(rows), number)])
-            dealt.append(found[:, (step >= 0) & (step < steps)])
-    step, rows, number = np.concatenate(dealt, axis=1)
+            step = _steps(lengths[rows], number, steps, own)
+            inside = (step >= 0) & (step < steps)
+            dealt.append((step[inside], rows[inside], np.full(np.count_nonzero(inside), number)))
+    step, rows, numbers = (np.concatenate(column) for column in zip(*dealt, strict=True))
+    del dealt  # each of these is as long as the data
     order = np.argsort(step, kind="stable")
     cuts = np.searchsorted(step[order], np.arange(1, steps))
-    return [Shown(*found) for found in zip(np.split(rows[order], cuts), np.split(number[order], cuts), strict=True)]
+    return [Shown(*found) for found in zip(np.split(rows[order], cuts), np.split(numbers[order], cuts), strict=True)]
+
+
+def _steps(lengths: npt.NDArray[np.integer], number: int, steps: int, passes: npt.NDArray[np.float64] | None) -> Rows:
+    """The step that each row of a pass falls in, ``[rows]``; one that is not of the epoch's where the pass goes beyond it."""
+    pieces = lengths.astype(np.int64)
+    # The middle of a row decides, so that a long row falls where most of it lies.
+    middle, total = np.cumsum(pieces) - (pieces + 1) // 2, max(int(pieces.sum()), 1)
+    step: Rows = (
+        np.minimum(middle * steps // total, steps - 1)
+        if passes is None
+        else np.searchsorted(passes, number + middle / total, side="right") - 1
+    )
+    return step
 
 
 def variant(seed: int, number: int, row: str, variants: int, share: float) -> int | None:

@@ -114,11 +114,12 @@ class Column(Sequence[Label | None]):
         return (self[row] for row in range(len(self)))
 
 
-def _encoded(array: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+def _encoded(array: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.signedinteger], tuple[str, ...]]:
     """Places of strings in a list of the distinct ones, and that list."""
     whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     encoded = whole.dictionary_encode()
-    return np.asarray(encoded.indices.fill_null(-1), dtype=np.int32), tuple(encoded.dictionary.to_pylist())
+    values = tuple(encoded.dictionary.to_pylist())
+    return np.asarray(encoded.indices.fill_null(-1)).astype(np.min_scalar_type(-len(values) - 1)), values
 
 
 class Strings(Sequence[str]):
