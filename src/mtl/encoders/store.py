@@ -1,6 +1,7 @@
-"""Encoded rows in files that are mapped, not read: 3 to 5 bytes a piece that cost no memory until a row is looked at."""
+"""Encoded rows in files, of which only the rows of a batch are read: 3 to 5 bytes a piece that cost no memory."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,18 +13,56 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.encoders.tokenizer import Encoded, PieceTokenizer
+from mtl.encoders.tokenizer import Encoded, PieceTokenizer, taken
+
+
+class Filed:
+    """A flat array in a file without a name. Slices of it are read: were it mapped, a few rows of each page would fill the memory, for
+    a system may map much around what is looked at.
+    """
+
+    def __init__(self, kind: npt.DTypeLike, folder: Path | None) -> None:
+        self.dtype = np.dtype(kind)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the array
+
+    def add(self, part: npt.NDArray[Any]) -> memoryview:
+        """Write a part behind what is there; returns its bytes."""
+        data = np.ascontiguousarray(part, dtype=self.dtype).data
+        self._file.write(data)
+        return data
+
+    def __getitem__(self, part: slice) -> npt.NDArray[Any]:
+        self._file.flush()
+        start, size = int(part.start), self.dtype.itemsize
+        return np.frombuffer(os.pread(self._file.fileno(), (int(part.stop) - start) * size, start * size), dtype=self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Encoded rows, and what is known of them without another look."""
+    """Encoded rows, as ``Encoded``; and what is known of them without another look."""
 
-    encoded: Encoded
+    pieces: Filed
+    offsets: npt.NDArray[np.int64]
+    shapes: Filed
+    lost: npt.NDArray[np.int32]
     used: npt.NDArray[np.int64]
     """The pieces that occur, sorted."""
-    digest: str
-    """sha256 of all rows."""
+    sha256: str
+    """Of all rows."""
+    numbers: npt.NDArray[np.int32] | None = None
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """``[rows]``, pieces of each row."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: npt.NDArray[np.integer]) -> Encoded:
+        """Some of the rows, in this order."""
+        return Encoded(*taken(self.pieces, self.shapes, self.offsets, rows), self.lost[rows], numbers=self.numbers)
+
+    def digest(self) -> str:
+        """sha256 of all rows."""
+        return self.sha256
 
 
 def encode_stored(tokenizer: PieceTokenizer, parts: Iterable[pa.Array], max_length: int, folder: Path | None = None) -> Stored:
@@ -37,28 +76,18 @@ def encode_stored(tokenizer: PieceTokenizer, parts: Iterable[pa.Array], max_leng
     """
     occurs = np.zeros(tokenizer.size, dtype=np.bool_)
     number = np.uint16 if tokenizer.size <= 2**16 else np.int32
-    digest, lengths, lost = hashlib.sha256(), [], []
-    with tempfile.TemporaryFile(dir=folder) as pieces, tempfile.TemporaryFile(dir=folder) as shapes:
-        for part in parts:
-            tokens = part.flatten().dictionary_encode()
-            codes, counts = (np.asarray(array, dtype=np.int64) for array in (tokens.indices, pc.list_value_length(part)))
-            encoded = tokenizer.encode_distinct(tokens.dictionary.to_pylist(), codes, counts, max_length)
-            occurs[encoded.pieces] = True
-            lengths.append(encoded.lengths)
-            lost.append(encoded.lost)
-            for array, file in ((encoded.pieces.astype(number), pieces), (encoded.shapes, shapes)):
-                file.write(array.data)
-                digest.update(array.data)
-            digest.update(encoded.lengths.data)
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *lengths]))])
-        return Stored(
-            Encoded(_mapped(pieces, number), offsets, _mapped(shapes, np.int8), np.concatenate([np.zeros(0, dtype=np.int32), *lost])),
-            np.flatnonzero(occurs),
-            digest.hexdigest(),
-        )
-
-
-def _mapped(file: Any, kind: Any) -> npt.NDArray[Any]:
-    """What was written to a file, which may then be closed."""
-    file.flush()
-    return np.memmap(file, dtype=kind, mode="r") if file.tell() else np.zeros(0, dtype=kind)
+    digest, lengths, losses = hashlib.sha256(), [], []
+    pieces, shapes = Filed(number, folder), Filed(np.int8, folder)
+    for part in parts:
+        tokens = part.flatten().dictionary_encode()
+        codes, counts = (np.asarray(array, dtype=np.int64) for array in (tokens.indices, pc.list_value_length(part)))
+        encoded = tokenizer.encode_distinct(tokens.dictionary.to_pylist(), codes, counts, max_length)
+        occurs[encoded.pieces] = True
+        lengths.append(encoded.lengths)
+        losses.append(encoded.lost)
+        for array, file in ((encoded.pieces, pieces), (encoded.shapes, shapes)):
+            digest.update(file.add(array))
+        digest.update(encoded.lengths.data)
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *lengths]))])
+    lost = np.concatenate([np.zeros(0, dtype=np.int32), *losses])
+    return Stored(pieces, offsets, shapes, lost, np.flatnonzero(occurs), digest.hexdigest())

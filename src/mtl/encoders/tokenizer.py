@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -56,12 +56,31 @@ class Encoded:
         begin = before[self.offsets[:-1]] - (0 if self.begin is None else self.begin)
         return np.where(first, before[:-1] - np.repeat(begin, self.lengths), -1).astype(np.int32)
 
+    def take(self, rows: npt.NDArray[np.integer]) -> "Encoded":
+        """Some of the rows, in this order."""
+        owner, begin = (None if array is None else array[rows] for array in (self.owner, self.begin))
+        return Encoded(*taken(self.pieces, self.shapes, self.offsets, rows), self.lost[rows], owner, begin, self.numbers)
+
     def digest(self) -> str:
         """sha256 of all rows."""
         found = hashlib.sha256()
         for array in (self.pieces, self.shapes, self.offsets):
             found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
+
+
+class Flat(Protocol):
+    """An array, or a file that can be read like one."""
+
+    def __getitem__(self, part: slice, /) -> npt.NDArray[Any]:
+        """A part of it."""
+
+
+def taken(pieces: Flat, shapes: Flat, offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer]) -> tuple[Any, Any, Any]:
+    """Pieces, offsets and shapes of some rows."""
+    parts = [slice(start, stop) for start, stop in zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True)]
+    own = [np.concatenate([flat[part] for part in parts]) if parts else flat[0:0] for flat in (pieces, shapes)]
+    return own[0], _starts(offsets[rows + 1] - offsets[rows]), own[1]
 
 
 def word_shape(token: str) -> int:
@@ -204,7 +223,7 @@ class PieceTokenizer:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator((word for row in rows for word in row), trainer)
+        tokenizer.train_from_iterator(map(list, rows), trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]", special_tokens=[(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]
         )

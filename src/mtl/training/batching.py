@@ -8,12 +8,12 @@ with the same rows of its task, as the joint run.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.integer]
 
 
 def seed_of(*parts: str | int) -> int:
@@ -40,6 +40,22 @@ class Shown(NamedTuple):
     """For each row how often its data set had been gone through before, so that a row that comes again is known for it."""
 
 
+class Epoch(Sequence[Shown]):
+    """The rows of each step of an epoch."""
+
+    def __init__(self, rows: Rows, passes: Rows, starts: Rows) -> None:
+        self._rows, self._passes, self._starts = rows, passes, starts
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, step: Any) -> Any:
+        if not -len(self) <= step < len(self):
+            raise IndexError(step)
+        part = slice(*self._starts[[step % len(self), step % len(self) + 1]])
+        return Shown(self._rows[part], self._passes[part])
+
+
 def plan(
     seed: int,
     epoch: int,
@@ -47,7 +63,7 @@ def plan(
     groups: npt.NDArray[np.integer],
     steps: int,
     passes: Mapping[int, npt.NDArray[np.float64]] | None = None,
-) -> list[Shown]:
+) -> Epoch:
     """Deal rows out to the steps of one epoch.
 
     Every group is gone through in passes. In each it is shuffled by itself and cut by the running sum of its pieces: so each step holds
@@ -56,38 +72,41 @@ def plan(
 
     Args:
         lengths: ``[rows]``, pieces of each row.
-        groups: ``[rows]``, the data set that each row belongs to.
+        groups: ``[rows]``, the data set that each row belongs to; -1 for a row that is not dealt out.
         steps: number of steps to deal to.
         passes: for each group how many passes lie before each step of the run (see ``sampling.passes``); without it, each row once.
     """
-    dealt: list[tuple[Rows, Rows, Rows]] = [(np.zeros(0, dtype=np.int64),) * 3]
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        own = None if passes is None else passes[int(group)][epoch * steps : (epoch + 1) * steps + 1]
+    # Of many rows these arrays are the largest of a run, hence the small integers and the work in place.
+    dealt = [(np.zeros(0, dtype=np.int32),) * 3]
+    for group in np.unique(groups[groups >= 0]).tolist():
+        members = np.flatnonzero(groups == group).astype(np.int32)
+        own = None if passes is None else passes[group][epoch * steps : (epoch + 1) * steps + 1]
         first, last = (epoch, epoch) if own is None else (int(own[0]), int(own[-1]))
         for number in range(first, last + 1):
-            rows = np.random.default_rng(seed_of("plan", seed, number, int(group))).permutation(members)
+            rows = np.random.default_rng(seed_of("plan", seed, number, group)).permutation(members)
             step = _steps(lengths[rows], number, steps, own)
-            inside = (step >= 0) & (step < steps)
-            dealt.append((step[inside], rows[inside], np.full(np.count_nonzero(inside), number)))
+            if own is not None:
+                inside = (step >= 0) & (step < steps)
+                step, rows = step[inside], rows[inside]
+            dealt.append((step, rows, np.full(len(step), number, dtype=np.int32)))
     step, rows, numbers = (np.concatenate(column) for column in zip(*dealt, strict=True))
-    del dealt  # each of these is as long as the data
+    del dealt
     order = np.argsort(step, kind="stable")
-    cuts = np.searchsorted(step[order], np.arange(1, steps))
-    return [Shown(*found) for found in zip(np.split(rows[order], cuts), np.split(numbers[order], cuts), strict=True)]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(step, minlength=steps))])
+    return Epoch(rows[order], numbers[order], starts)
 
 
-def _steps(lengths: npt.NDArray[np.integer], number: int, steps: int, passes: npt.NDArray[np.float64] | None) -> Rows:
+def _steps(lengths: npt.NDArray[np.integer], number: int, steps: int, passes: npt.NDArray[np.float64] | None) -> npt.NDArray[np.int32]:
     """The step that each row of a pass falls in, ``[rows]``; one that is not of the epoch's where the pass goes beyond it."""
-    pieces = lengths.astype(np.int64)
+    middle = np.cumsum(lengths, dtype=np.int64)
+    total = int(middle[-1])
     # The middle of a row decides, so that a long row falls where most of it lies.
-    middle, total = np.cumsum(pieces) - (pieces + 1) // 2, max(int(pieces.sum()), 1)
-    step: Rows = (
-        np.minimum(middle * steps // total, steps - 1)
-        if passes is None
-        else np.searchsorted(passes, number + middle / total, side="right") - 1
-    )
-    return step
+    middle -= (lengths + 1) // 2
+    if passes is not None:
+        return (np.searchsorted(passes, number + middle / max(total, 1), side="right") - 1).astype(np.int32)
+    middle *= steps
+    middle //= max(total, 1)
+    return np.minimum(middle, steps - 1, out=middle).astype(np.int32)
 
 
 def variant(seed: int, number: int, row: str, variants: int, share: float) -> int | None:
@@ -132,7 +151,8 @@ def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int, *
         price = cost[:i] + size + overhead + np.where((size > limit) & (end - starts[:i] > 1), np.inf, 0)
         source[i] = int(price.argmin())
         cost[i] = price[source[i]]
-    batches, i = [], len(ends)
+    batches: list[Rows] = []
+    i = len(ends)
     while i:
         batches.append(order[starts[source[i]] : ends[i - 1]])
         i = int(source[i])

@@ -10,9 +10,29 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mtl.data import schema
 from mtl.tasks import Label
 
 Mask = npt.NDArray[np.bool_]
+PART = schema.ROW_GROUP
+"""Rows read, or looked at, at a time."""
+
+
+class Growing:
+    """A flat array that parts are added to. It grows in its place: parts kept until they are joined would leave the memory full of
+    holes.
+    """
+
+    def __init__(self, kind: npt.DTypeLike) -> None:
+        self.kind, self._bytes = np.dtype(kind), bytearray()
+
+    def add(self, part: npt.NDArray[Any]) -> None:
+        """Lay a part behind what is there, as numbers of this array's kind."""
+        self._bytes += np.ascontiguousarray(part, dtype=self.kind).data.cast("B")
+
+    def array(self) -> npt.NDArray[Any]:
+        """All parts; nothing can be added from now on."""
+        return np.frombuffer(self._bytes, dtype=self.kind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,30 +59,20 @@ class Column(Sequence[Label | None]):
         lengths = np.asarray(pa.compute.fill_null(pa.compute.list_value_length(column), 0), dtype=np.int64)
         return cls(known, *_encoded(pa.compute.list_flatten(column)), np.concatenate([[0], np.cumsum(lengths)]))
 
+    @property
+    def kind(self) -> str:
+        """``class``, ``number`` or ``tags``."""
+        return "number" if self.values is None else "class" if self.offsets is None else "tags"
+
     @classmethod
     def joined(cls, parts: Sequence["Column"]) -> "Column":
         """Columns of one kind end to end."""
         if len(parts) == 1:
             return parts[0]
-        known = np.concatenate([part.known for part in parts])
-        if parts[0].values is None:
-            return cls(known, np.concatenate([part.codes for part in parts]), None, None)
-        values = tuple(dict.fromkeys(chain.from_iterable(part.values or () for part in parts)))
-        place = {value: i for i, value in enumerate(values)}
-        kind = np.min_scalar_type(-len(values) - 1)
-        renumbered = [np.array([*(place[v] for v in part.values or ()), -1], dtype=kind)[part.codes] for part in parts]
-        offsets = None
-        if all(part.offsets is not None for part in parts):
-            lengths = [np.diff(part.offsets) for part in parts if part.offsets is not None]
-            offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-        return cls(known, np.concatenate(renumbered), values, offsets)
-
-    @classmethod
-    def unknown(cls, like: "Column", rows: int) -> "Column":
-        """Rows without a label, of the kind of another column."""
-        codes = np.zeros(0 if like.offsets is not None else rows, dtype=like.codes.dtype)
-        offsets = None if like.offsets is None else np.zeros(rows + 1, dtype=np.int64)
-        return cls(np.zeros(rows, dtype=np.bool_), codes, like.values, offsets)
+        whole = Columns(parts[0].kind)
+        for part in parts:
+            whole.add(part)
+        return whole.joined()
 
     def masked(self, kept: Mask) -> "Column":
         """The labels of some rows hidden, ``[rows]``."""
@@ -78,10 +88,17 @@ class Column(Sequence[Label | None]):
 
     def distinct(self) -> set[str]:
         """The classes, tags or numbers that occur."""
-        codes = self.codes[self.known if self.offsets is None else np.repeat(self.known, np.diff(self.offsets))]
+        codes: set[Any] = set()
+        for start in range(0, len(self), PART):
+            known, offsets = self.known[start : start + PART], self.offsets
+            if offsets is None:
+                codes.update(np.unique(self.codes[start : start + PART][known]).tolist())
+            else:
+                own = offsets[start : start + PART + 1]
+                codes.update(np.unique(self.codes[own[0] : own[-1]][np.repeat(known, np.diff(own))]).tolist())
         if self.values is None:
-            return {str(value) for value in np.unique(codes).tolist()}
-        return {self.values[code] for code in np.unique(codes).tolist() if code >= 0}
+            return {str(value) for value in codes}
+        return {self.values[code] for code in codes if code >= 0}
 
     def digest(self) -> bytes:
         """A sum of all labels."""
@@ -112,6 +129,41 @@ class Column(Sequence[Label | None]):
 
     def __iter__(self) -> Iterator[Label | None]:
         return (self[row] for row in range(len(self)))
+
+
+class Columns:
+    """A column that comes in parts."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._known, self._lengths = Growing(np.bool_), Growing(np.int32)
+        self._codes = Growing(np.float64 if kind == "number" else np.int8)
+        self._places: dict[str, int] = {}
+
+    def add(self, part: Column) -> None:
+        """Lay a column of this kind behind what is there."""
+        self._known.add(part.known)
+        if part.offsets is not None:
+            self._lengths.add(np.diff(part.offsets))
+        if part.values is None:
+            self._codes.add(part.codes)
+            return
+        places = [*(self._places.setdefault(value, len(self._places)) for value in part.values), -1]
+        if len(self._places) - 1 > np.iinfo(self._codes.kind).max:
+            narrow, self._codes = self._codes, Growing(np.min_scalar_type(-len(self._places)))
+            self._codes.add(narrow.array())
+        self._codes.add(np.array(places, dtype=self._codes.kind)[part.codes])
+
+    def skip(self, rows: int) -> None:
+        """Rows without a label."""
+        self._known.add(np.zeros(rows, dtype=np.bool_))
+        (self._lengths if self._kind == "tags" else self._codes).add(np.full(rows, 0 if self._kind == "tags" else -1))
+
+    def joined(self) -> Column:
+        """All parts end to end."""
+        offsets = np.concatenate([[0], np.cumsum(self._lengths.array(), dtype=np.int64)]) if self._kind == "tags" else None
+        values = None if self._kind == "number" else tuple(self._places)
+        return Column(self._known.array(), self._codes.array(), values, offsets)
 
 
 def _encoded(array: pa.ChunkedArray | pa.Array) -> tuple[npt.NDArray[np.signedinteger], tuple[str, ...]]:

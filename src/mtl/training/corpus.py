@@ -1,7 +1,8 @@
 """Tokenised rows with their labels, and the batches cut from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,23 +10,25 @@ import torch
 from torch import Tensor
 
 from mtl.encoders import Encoded
-from mtl.tasks import Label, TaskType
+from mtl.encoders.store import Stored
+from mtl.tasks import TaskType
 from mtl.training.batching import Rows
+from mtl.training.columns import Column
+
+E = TypeVar("E", bound=Encoded | Stored)
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class Corpus(Generic[E]):
     """Encoded rows and, by task, one label (or ``None``) a row."""
 
-    encoded: Encoded
-    labels: Mapping[str, Sequence[Label | None]]
-    digest: str = ""
-    """sha256 of the encoded rows."""
+    encoded: E
+    labels: Mapping[str, Column]
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> npt.NDArray[np.int32]:
         """Pieces of each row, ``[rows]``."""
-        return np.diff(self.encoded.offsets)
+        return self.encoded.lengths.astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +58,20 @@ class Batch:
         return Batch(**move, word=self.word, targets=targets, counts=self.counts)
 
 
-def collate(encoded: Encoded, rows: Rows) -> Batch:
+def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
     """A batch of rows without labels."""
-    start, stop = encoded.offsets[rows], encoded.offsets[rows + 1]
-    positions = np.arange(int((stop - start).max(initial=0)))
-    mask = positions < (stop - start)[:, None]
-    index = np.where(mask, start[:, None] + positions, 0)
+    own = encoded.take(rows)
+    mask = np.arange(int(own.lengths.max(initial=0))) < own.lengths[:, None]
 
-    def padded(flat: npt.NDArray[np.integer], value: int) -> npt.NDArray[np.int64]:
-        return np.where(mask, flat[index], value).astype(np.int64)
+    def padded(flat: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        whole = np.zeros(mask.shape, dtype=np.int64)
+        whole[mask] = flat
+        return whole
 
-    pieces, shapes = padded(encoded.pieces, 0), padded(encoded.shapes, 0)
-    begin = 0 if encoded.begin is None else encoded.begin[rows][:, None]
+    shapes = padded(own.shapes)
+    begin = 0 if own.begin is None else own.begin[:, None]
     return Batch(
-        pieces=torch.from_numpy(pieces if encoded.numbers is None else np.where(mask, encoded.numbers[pieces], 0).astype(np.int64)),
+        pieces=torch.from_numpy(padded(own.pieces if own.numbers is None else own.numbers[own.pieces])),
         mask=torch.from_numpy(mask),
         shapes=torch.from_numpy(shapes),
         word=np.where(shapes % 2 == 1, begin + np.cumsum(shapes % 2, axis=1) - 1, -1).astype(np.int32),
@@ -77,7 +80,7 @@ def collate(encoded: Encoded, rows: Rows) -> Batch:
     )
 
 
-def labelled_batch(corpus: Corpus, rows: Rows, tasks: Mapping[str, TaskType]) -> Batch:
+def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType]) -> Batch:
     """A batch with the targets of every task that has a label in it."""
     batch = collate(corpus.encoded, rows)
     for name, task in tasks.items():

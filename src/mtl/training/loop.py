@@ -13,20 +13,20 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mtl.encoders import Encoded
+from mtl.encoders.store import Stored
 from mtl.errors import MtlError, UnfitError
 from mtl.params import Train
 from mtl.tasks import Answer, to_text
 from mtl.training import balancing, optimizers
 from mtl.training.batching import Rows, Shown, plan, seed_of, steps_per_epoch, total_steps, variant
-from mtl.training.columns import Groups, Strings
+from mtl.training.columns import Groups, Mask, Strings
 from mtl.training.corpus import Batch, Corpus, labelled_batch
 from mtl.training.device import Precision
 from mtl.training.distributed import ALONE, Processes
@@ -56,25 +56,25 @@ class Preempted(MtlError):  # noqa: N818 - a request met, not an error
 class Data:
     """What a run learns from. Rows ``0 … n-1`` of ``train`` are as they were written; behind them stand their augmented variants."""
 
-    train: Corpus
+    train: Corpus[Stored]
     ids: Strings
     """Of the n written rows, unique over all data sets."""
     groups: Rows
     """The data set of each written row, ``[n]``, as its place in ``datasets``."""
     datasets: Sequence[str]
-    planned: Rows
-    """The written rows that some task of the settings has a label for: the plan deals out these, whatever the tasks of the run."""
-    wanted: npt.NDArray[np.bool_]
+    planned: Mask
+    """Whether some task of the settings has a label for a written row, ``[n]``: the plan deals out these, whatever the tasks of the run."""
+    wanted: Mask
     """Whether a written row has a label of a task of this run, ``[n]``."""
     variants: Groups
     """For each written row the places of its variants in ``train``."""
     share: float
     """Chance that a row that has variants is shown as one of them."""
-    validation: Corpus
+    validation: Corpus[Encoded]
     validation_tokens: Sequence[int]
     """Tokens of each validation row."""
-    counted: Rows | None = None
-    """The written rows by whose pieces the number of steps is reckoned, where these are not ``planned``."""
+    counted: Mask | None = None
+    """The written rows by whose pieces the number of steps is reckoned, ``[n]``, where these are not ``planned``."""
 
 
 @dataclass(slots=True)
@@ -155,16 +155,18 @@ class Loop:
         # The plan is laid over the rows as written, of all data sets: augmented or not, alone or joint, every run of these settings
         # has the same number of steps. Only so does a comparison of two runs compare what it says it compares.
         self.lengths = data.train.lengths
-        planned = self.lengths[data.planned]
-        self.epoch_steps = steps_per_epoch(planned, settings.batch_tokens)
-        counted = planned if data.counted is None else self.lengths[data.counted]
-        self.steps = total_steps(counted, settings.batch_tokens, settings.epochs)
-        sizes = {int(group): int(planned[data.groups[data.planned] == group].sum()) for group in np.unique(data.groups[data.planned])}
+        written = self.lengths[: len(data.groups)]
+        self.groups = np.where(data.planned, data.groups, -1)
+        """As ``data.groups``, but -1 for the rows that are not dealt out."""
+        self.epoch_steps = steps_per_epoch(written[data.planned], settings.batch_tokens)
+        counted = data.planned if data.counted is None else data.counted
+        self.steps = total_steps(written[counted], settings.batch_tokens, settings.epochs)
+        sizes = {group: int(written[self.groups == group].sum()) for group in np.unique(data.groups[data.planned]).tolist()}
         named = passes(settings.sampling, {data.datasets[group]: size for group, size in sizes.items()}, self.epoch_steps, self.steps)
         self.passes = None if named is None else {group: named[data.datasets[group]] for group in sizes}
         self.micro_limit = settings.micro_batch_tokens
         self.micro_overhead: int | None = None
-        self._epoch: tuple[int, list[Shown]] = (-1, [])
+        self._epoch: tuple[int, Sequence[Shown]] = (-1, [])
         self._wanted = data.wanted
         self._last: tuple[str, float] = ("", 0.0)
         self.labelled: dict[str, int] = {}
@@ -243,9 +245,7 @@ class Loop:
                 then goes over rows of its own only.
         """
         epoch, index = divmod(self.progress.step, self.epoch_steps)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._dealt(epoch))
-        written, numbers = self._epoch[1][index]
+        written, numbers = self._dealt(epoch)[index]
         # Rows that no task of this run has a label for would be computed for nothing.
         wanted = self._wanted[written]
         written, numbers = written[wanted], numbers[wanted]
@@ -265,11 +265,12 @@ class Loop:
         self.labelled = {task: int(count) for task, count in zip(self.model.tasks, counts, strict=True)}
         return batches
 
-    def _dealt(self, epoch: int) -> list[Shown]:
+    def _dealt(self, epoch: int) -> Sequence[Shown]:
         """The rows of each step of an epoch."""
-        planned = self.data.planned
-        deal = plan(self.seed, epoch, self.lengths[planned], self.data.groups[planned], self.epoch_steps, self.passes)
-        return [Shown(planned[rows], numbers) for rows, numbers in deal]
+        if self._epoch[0] != epoch:
+            self._epoch = (-1, [])  # of many rows one is large enough
+            self._epoch = (epoch, plan(self.seed, epoch, self.lengths, self.groups, self.epoch_steps, self.passes))
+        return self._epoch[1]
 
     def _shown(self, number: int, row: int) -> int:
         """The row itself, or the variant that is shown in its place in this pass."""
@@ -279,10 +280,10 @@ class Loop:
 
     def times_shown(self, steps: int) -> Rows:
         """How often each written row was dealt out in the first ``steps`` steps, ``[n]``: their plan, gone through once more."""
-        times = np.zeros(len(self.data.ids), dtype=np.int64)
-        for epoch in range(-(-steps // self.epoch_steps)):
-            for rows, _ in self._dealt(epoch)[: steps - epoch * self.epoch_steps]:
-                np.add.at(times, rows, 1)
+        times = np.zeros(len(self.data.ids), dtype=np.int32)
+        for step in range(steps):
+            epoch, index = divmod(step, self.epoch_steps)
+            np.add.at(times, self._dealt(epoch)[index].rows, 1)
         return times
 
     # --- memory -----------------------------------------------------------------------------------------------------
@@ -657,10 +658,9 @@ def _sources(data: Data, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return {task: tuple(np.unique(data.groups[_labelled(data, task)]).tolist()) for task in tasks}
 
 
-def _labelled(data: Data, task: str) -> npt.NDArray[np.bool_]:
+def _labelled(data: Data, task: str) -> Mask:
     """Whether each written row has a label of a task, ``[n]``."""
-    n = len(data.ids)
-    return np.fromiter((label is not None for label in islice(data.train.labels[task], n)), np.bool_, n)
+    return data.train.labels[task].known[: len(data.ids)]
 
 
 def _mean(values: Sequence[float]) -> float:

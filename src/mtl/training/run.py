@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
-from mtl.encoders.store import encode_stored
+from mtl.encoders.store import Stored, encode_stored
 from mtl.encoders.windows import encode_windows
 from mtl.errors import TrainingError, UnfitError
 from mtl.params import Params, Run, SmallEncoder
@@ -29,7 +29,7 @@ from mtl.progress import note, progress_bar
 from mtl.tasks import TASKS
 from mtl.training import checkpoint
 from mtl.training.batching import seed_of
-from mtl.training.columns import Column
+from mtl.training.columns import Column, Mask
 from mtl.training.corpus import Corpus
 from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
 from mtl.training.distributed import ALONE, Processes, join
@@ -53,7 +53,7 @@ class Rows:
     """
 
     train: Texts
-    counted: npt.NDArray[np.int64]
+    counted: Mask
     """The labelled train rows whatever the size of the run: the number of updates is reckoned by them."""
     variants: Texts
     validation: Texts
@@ -163,7 +163,7 @@ def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
             raise TrainingError(f"task {task!r}: no train row of {names} has a label {params.tasks[task].label!r}{part}")
     return Rows(
         train=train,
-        counted=whole.labelled(every).nonzero()[0],
+        counted=whole.labelled(every),
         variants=variants_within(params, run, train, read_variants(params, shards, run.tasks))
         if run.data == "augmented"
         else Texts(run.tasks),
@@ -207,22 +207,21 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> tu
     numbers[used] = np.arange(len(used))
     data = Data(
         train=Corpus(
-            replace(stored.encoded, numbers=numbers),
+            replace(stored, numbers=numbers),
             {
                 task: Column.joined([train.labels[task], variants.labels[task]] if len(variants) else [train.labels[task]])
                 for task in run.tasks
             },
-            stored.digest,
         ),
         ids=train.ids,
         groups=train.groups,
         datasets=tuple(params.datasets),
-        planned=train.labelled(params.tasks).nonzero()[0],
+        planned=train.labelled(params.tasks),
         counted=rows.counted,
         wanted=train.labelled(run.tasks),
         variants=variants_of(train, variants).shifted(len(train)),
         share=params.augment.share,
-        validation=Corpus(replace(judged, numbers=numbers), {task: validation.labels[task] for task in run.tasks}, judged.digest()),
+        validation=Corpus(replace(judged, numbers=numbers), {task: validation.labels[task] for task in run.tasks}),
         validation_tokens=[len(row) for row in tokens],
     )
     return data, used
@@ -274,19 +273,18 @@ def _only_value(labels: Column) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def _cut_off(tasks: Sequence[str], texts: Texts, encoded: Encoded, max_length: int) -> list[str]:
+def _cut_off(tasks: Sequence[str], texts: Texts, encoded: Encoded | Stored, max_length: int) -> list[str]:
     """What the longest length keeps from training: tokens, and the gold entities among them. Elsewhere long rows are cut into windows."""
-    kept = texts.labelled(tasks).nonzero()[0]
-    lost = encoded.lost[kept]
-    if not lost.sum():
+    kept = np.flatnonzero(texts.labelled(tasks) & (encoded.lost[: len(texts)] > 0))
+    if not len(kept):
         return []
-    entities = 0
+    lost, entities = encoded.lost[kept], 0
     for task in tasks:
-        for row, gone in zip(kept[lost > 0].tolist(), lost[lost > 0].tolist(), strict=True):
+        for row, gone in zip(kept.tolist(), lost.tolist(), strict=True):
             tags = texts.labels[task][row]
             if isinstance(tags, list):
                 entities += sum(str(tag).startswith("B-") for tag in tags[-gone:])
-    cut = f"{int(lost.sum())} tokens off {int((lost > 0).sum())} train rows, with {entities} gold entities"
+    cut = f"{int(lost.sum())} tokens off {len(kept)} train rows, with {entities} gold entities"
     return [f"encoder.max_length {max_length} cuts {cut}"]
 
 
@@ -297,9 +295,9 @@ def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str
     """Digest of all that must be equal for a checkpoint to be this run's own: settings, data and the code that draws numbers."""
     data = hashlib.sha256(loop.model.encoder.kept.tobytes())
     for corpus in (loop.data.train, loop.data.validation):
-        data.update(corpus.digest.encode())
+        data.update(corpus.encoded.digest().encode())
         for labels in corpus.labels.values():
-            data.update(labels.digest() if isinstance(labels, Column) else json.dumps(labels).encode())
+            data.update(labels.digest())
     ids = hashlib.sha256()
     for part in loop.data.ids.parts():
         ids.update("\n".join([*part, ""]).encode())
@@ -395,7 +393,7 @@ def _shown(params: Params, run: Run, train: Texts, loop: Loop) -> dict[str, dict
     times = {task: shown[steps[task]] * train.labelled([task]) for task in run.tasks}
     every, order = np.max(list(times.values()), axis=0), list(params.datasets)
 
-    def counts(times: npt.NDArray[np.int64], rows: npt.NDArray[np.bool_]) -> dict[str, float]:
+    def counts(times: npt.NDArray[np.integer], rows: Mask) -> dict[str, float]:
         return {"rows": int(times[rows].sum()), "passes": _mean(times[rows]), "coverage": _mean(times[rows] > 0)}
 
     return {
@@ -404,7 +402,7 @@ def _shown(params: Params, run: Run, train: Texts, loop: Loop) -> dict[str, dict
     }
 
 
-def _mean(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> float:
+def _mean(values: npt.NDArray[np.integer] | Mask) -> float:
     return float(np.mean(values)) if values.size else 0.0
 
 

@@ -11,12 +11,9 @@ import pyarrow.compute as pc
 
 from mtl.data import schema
 from mtl.errors import DataError
-from mtl.params import Params, Split, Task
-from mtl.training.columns import Column, Groups, Mask, Strings
+from mtl.params import LABEL_KIND, Params, Split, Task
+from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
-PART = schema.ROW_GROUP
-"""Rows held at a time while a table is read."""
-NO_LABELS = Column(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int32), (), None)
 NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
 
 
@@ -63,7 +60,7 @@ class Texts:
     """Unique over all data sets: ``<dataset>/<id>``."""
     parents: Strings = NO_STRINGS
     """Of an augmented row: the row that it was made from, in the form of ``ids``; else null."""
-    groups: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    groups: npt.NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
     """Each row's data set, as its place in ``params.datasets``."""
     tokens: Tokens = Tokens()
     labels: dict[str, Column] = field(default_factory=dict)
@@ -108,37 +105,35 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
     Raises:
         DataError: a table is missing or damaged.
     """
-    ids, parents, groups, files = [], [], [], []
-    labels: dict[str, list[Column | int]] = {task: [] for task in tasks}
+    ids, parents, groups, files = [], [], Growing(np.int16), []
+    labels = {task: Columns(LABEL_KIND[params.tasks[task].type]) for task in tasks}
     for source in tables:
         _check(source.path, params, source.dataset)
-        masks = []
+        masks = Growing(np.bool_)
         known = [task for task in tasks if source.dataset in params.datasets_of(task)]
         columns = list(dict.fromkeys(["id", "split", "parent_id", *(params.tasks[task].label for task in known)]))
         for whole in schema.read_parts(source.path, PART, columns):
             mask = np.asarray(pc.equal(whole.column("split"), source.split)) if source.split else np.ones(len(whole), dtype=np.bool_)
             part = whole.filter(pa.array(mask))
-            masks.append(mask)
+            masks.add(mask)
             ids += _prefixed(source.dataset, part.column("id")).chunks
             parents += _prefixed(source.dataset, part.column("parent_id")).chunks
-            groups.append(np.full(len(part), list(params.datasets).index(source.dataset), dtype=np.int64))
+            groups.add(np.full(len(part), list(params.datasets).index(source.dataset)))
             for task in tasks:
-                labels[task].append(_labels(params.tasks[task], part) if task in known else len(part))
-        files.append((source.path, np.concatenate([np.zeros(0, dtype=np.bool_), *masks])))
+                if task in known:
+                    labels[task].add(_labels(params.tasks[task], part))
+                else:
+                    labels[task].skip(len(part))
+        files.append((source.path, masks.array()))
+    pa.default_memory_pool().release_unused()
     return Texts(
         tuple(tasks),
         Strings(pa.chunked_array(ids, pa.string())),
         Strings(pa.chunked_array(parents, pa.string())),
-        np.concatenate([np.zeros(0, dtype=np.int64), *groups]),
+        groups.array(),
         Tokens(tuple(files)),
-        {task: _joined(parts) for task, parts in labels.items()},
+        {task: column.joined() for task, column in labels.items()},
     )
-
-
-def _joined(parts: Sequence[Column | int]) -> Column:
-    """Columns end to end; a number stands for so many rows without a label."""
-    like = next((part for part in parts if isinstance(part, Column)), NO_LABELS)
-    return Column.joined([part if isinstance(part, Column) else Column.unknown(like, part) for part in parts] or [like])
 
 
 def _prefixed(dataset: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -220,6 +215,8 @@ def variants_of(rows: Texts, variants: Texts) -> Groups:
     Raises:
         DataError: a variant names a row that is not among ``rows``.
     """
+    if not len(variants):
+        return Groups(np.zeros(len(rows) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
     parents = variants.parents.array
     found = pc.index_in(parents, value_set=rows.ids.array, skip_nulls=True)
     if found.null_count:
