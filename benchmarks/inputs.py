@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from mtl import params
 from mtl.augment.lexicon import is_grammar
-from mtl.data.schema import Writer, schema
+from mtl.data.schema import ROW_GROUP, Writer, schema
 
 WORDNET = Path("/usr/share/wordnet")
 NAMES = ["Ann Lee", "Bob", "New York", "Eva Stone", "Oslo", "Acme"]
@@ -56,8 +56,11 @@ def table(rows: int, *, tagged: bool) -> pa.Table:
 
 
 def long_table(rows: int, path: Path) -> None:
-    """A table of any length, whose rows are those of ``table`` again and again, each with a number of its own behind it."""
-    base = table(50_000, tagged=False)
+    """A table of any length, whose rows are those of ``table`` again and again, each with a number of its own behind it.
+
+    Its row groups are whole, as in a table that is written at once.
+    """
+    base = table(3 * ROW_GROUP, tagged=False)
     lengths = pc.list_value_length(base["tokens"]).to_numpy()
     ends = np.cumsum(lengths + 1)
     with Writer(path, base.schema) as file:

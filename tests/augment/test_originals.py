@@ -40,3 +40,11 @@ def test_originals_are_found():
     found = Originals(map(hashes, parts), 6)
     assert found.contain(hashes(Lists.of(pa.array([*TEXTS[:6], ["b"]])))).tolist() == [True] * 6 + [False]
     assert not Originals([], 0).contain(hashes(parts[0])).any()
+
+
+def test_words_of_every_length_have_hashes_of_their_own():
+    words = pa.array([letter * length for length in range(1, 40) for letter in ("a", "b", "ä", "\0")] + ["a" * 24 + "b", "b" + "a" * 24])
+    found = originals._hash_words(words).tolist()
+    assert len(set(found)) == len(words)
+    assert found == [originals._hash_words(pa.array([word])).item() for word in words.to_pylist()]
+    assert found[7:] == originals._hash_words(words.slice(7)).tolist()

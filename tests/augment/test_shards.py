@@ -230,7 +230,6 @@ def test_augmenters_learn_from_all_train_rows_and_see_whole_blocks(
         fitted, given = [], []
 
     Fresh.together = together
-    monkeypatch.setattr(shards, "CHUNK", 24)
     monkeypatch.setitem(AUGMENTERS, "synonym", Fresh)
     made(settings_of(SYNONYM, shards=3), examples, tmp_path, [1])
     train = [row["id"] for row in read(examples / "d.parquet").to_pylist() if row["split"] == "train"]
@@ -241,9 +240,9 @@ def test_augmenters_learn_from_all_train_rows_and_see_whole_blocks(
 
 def test_rows_do_not_depend_on_how_many_are_worked_on_at_once(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = []
-    for chunk in (8, 16, 4096):
-        monkeypatch.setattr(shards, "CHUNK", chunk)
-        found.append(read(made(settings_of(SYNONYM | KEYBOARD), examples, tmp_path / str(chunk))[0]).to_pylist())
+    for most in (8, 20, 4096):
+        monkeypatch.setattr("mtl.augment.examples.ROW_GROUP", most)
+        found.append(read(made(settings_of(SYNONYM | KEYBOARD), examples, tmp_path / str(most))[0]).to_pylist())
     assert found[0] == found[1] == found[2]
 
 
@@ -252,7 +251,6 @@ def test_a_file_that_is_read_again_gives_the_same_as_one_that_is_kept(
     copies: int, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Also where the file has many row groups, each with dictionaries of its own, and the shard too."""
-    monkeypatch.setattr(shards, "CHUNK", 16)
     methods = {"synonym": SYNONYM["synonym"] | {"copies": copies}} | KEYBOARD
     found = [read(made(settings_of(methods), examples, tmp_path / "whole")[0]).to_pylist()]
     monkeypatch.setattr(shards, "ROW_GROUP", 20)
@@ -265,3 +263,28 @@ def test_a_file_that_is_read_again_gives_the_same_as_one_that_is_kept(
         found.append(read(made(settings_of(methods), examples, tmp_path / str(kept))[0]).to_pylist())
     assert found[0] == found[1] == found[2]
     assert (tmp_path / "0" / "d-00000-of-00001.parquet").read_bytes() == (tmp_path / "1000000" / "d-00000-of-00001.parquet").read_bytes()
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of tables; what Parquet notes of each row group, hundreds of bytes a column, it does not tell."""
+    held: list[int] = []
+
+    class Watched(SynonymAugmenter):
+        def augment(self, rows: pa.Table) -> pa.Table:
+            found = super().augment(rows)
+            held.append(pa.total_allocated_bytes())
+            return found
+
+    monkeypatch.setitem(AUGMENTERS, "synonym", Watched)
+    monkeypatch.setattr("mtl.augment.examples.KEPT", 0)
+    for module in ("mtl.augment.examples", "mtl.augment.shards", "mtl.data.schema"):
+        monkeypatch.setattr(f"{module}.ROW_GROUP", 1024)
+    peaks = []
+    for count in (2_000, 20_000):
+        write(rows((["a", "movie", f"n{i}"], None) for i in range(count)), tmp_path / "d.parquet")
+        held.clear()
+        before = pa.total_allocated_bytes()
+        made(settings_of(SYNONYM), tmp_path, tmp_path / "out")
+        peaks.append(max(held) - before)
+    assert len(held) > 15
+    assert peaks[1] < 1.1 * peaks[0], peaks

@@ -9,7 +9,7 @@ import pytest
 
 from mtl.data import coded as codes_of
 from mtl.data import schema as schemas
-from mtl.data.coded import Lists, coded, joined, look_up, plain, same, take
+from mtl.data.coded import Lists, coded, look_up, pieces, plain, pruned, same, take
 from mtl.data.schema import Writer, read, read_parts, schema, write
 from mtl.errors import DataError
 
@@ -90,7 +90,7 @@ def test_rows_without_letters():
 
 
 @pytest.mark.parametrize("few", [0, 100])
-def test_joined_tables_hold_no_spare_strings(few: int, path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_pruned_tables_hold_no_spare_strings(few: int, path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(codes_of, "_FEW", few)
     (part,) = read_parts(path, 100)
     doubled = Lists.of(part["tokens"].slice(2, 1))
@@ -99,11 +99,11 @@ def test_joined_tables_hold_no_spare_strings(few: int, path: Path, monkeypatch: 
     )
     other = part.slice(2, 1).set_column(2, part.schema.field("tokens"), doubled.array().cast(part.schema.field("tokens").type))
     for tables in ([part.slice(2, 1)], [part.slice(2, 1), part.slice(6, 2)], [part.slice(2, 1), other]):
-        found = joined(tables)
+        found = pruned(pa.concat_tables(tables))
         assert plain(found).equals(pa.concat_tables(map(plain, tables)))
         words = found["tokens"].chunk(0).flatten().dictionary.to_pylist()
         assert sorted(words) == sorted({token for row in found["tokens"].to_pylist() for token in row})
-    assert len(joined([part.slice(0, 0)])) == 0
+    assert len(pruned(part.slice(0, 0))) == 0
 
 
 @pytest.mark.parametrize("values", [np.array([3, 2**64 - 1, 5], np.uint64), np.array([True, False, True]), np.array([-1, 0, 7])])
@@ -139,6 +139,14 @@ def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):
             file.write(part)
     assert read(tmp_path / "e.parquet").equals(read(path))
     assert read(tmp_path / "e.parquet").schema.equals(read(path).schema, check_metadata=True)
+
+
+def test_pieces_are_not_kept_once_they_were_given():
+    before = pa.total_allocated_bytes()
+    found = pieces(pa.table({"a": [1] * 10}), 4)
+    assert [len(next(found)) for _ in range(3)] == [4, 4, 2]
+    assert pa.total_allocated_bytes() == before
+    assert not list(found)
 
 
 def test_the_same_strings():

@@ -1,4 +1,4 @@
-"""The rows of a data set as a shard reads them: with codes for strings, in parts, more than once."""
+"""The rows of a data set as a shard reads them: with codes for strings, a row group at a time, more than once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.data.coded import Lists, coded
+from mtl.data.coded import Lists, coded, pieces, pruned
 from mtl.data.schema import ROW_GROUP, read_parts
 from mtl.errors import DataError
 
-KEPT = 16 * 2**20  # bytes, as Parquet counts them: a data set that is no larger is read once and kept, a larger one read again each time
+KEPT = 4 * 2**20  # bytes, as Parquet counts them: a data set that is no larger is read once and kept, a larger one read again each time
 
 
 class Examples:
@@ -20,33 +20,35 @@ class Examples:
 
     Args:
         path: the file.
-        most: rows that are given at once.
+        block: rows that are never given apart.
 
     Raises:
         DataError: it is missing or damaged, now or when it is read.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
+    def __init__(self, path: Path, block: int) -> None:
         try:
-            metadata, schema = pq.read_metadata(path), pq.read_schema(path)
+            self._metadata = metadata = pq.read_metadata(path)  # read once: of ten million rows it is megabytes
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
-        self._path, self._most = path, most
-        self.schema: pa.Schema = coded(schema)
+        self._path, self._block = path, block
+        self.schema: pa.Schema = coded(metadata.schema.to_arrow_schema())
         self.rows: int = metadata.num_rows
         small = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)) <= KEPT
-        self._kept = list(read_parts(path, ROW_GROUP)) if small else None
+        self._kept = list(read_parts(path, ROW_GROUP, metadata=metadata)) if small else None
         self.train = sum(len(_train(part)) for part in self._parts("split"))
         """How many rows are of the train split."""
 
     def texts(self) -> Iterator[Lists]:
         """The tokens of all rows."""
         for part in self._parts("tokens"):
-            for start in range(0, len(part), self._most):
-                yield Lists.of(part["tokens"].slice(start, self._most))
+            yield Lists.of(part["tokens"])
 
     def train_rows(self, first: int = 0, last: int | None = None) -> Iterator[pa.Table]:
-        """The train rows number ``first`` to ``last`` - 1, by default all, so many at a time and each time in one piece."""
+        """The train rows number ``first`` to ``last`` - 1, by default all: whole blocks, but for the last, and each time in one piece.
+
+        None are kept once they were given, but those of a block that is not whole; they then have small dictionaries.
+        """
         last = self.train if last is None else min(last, self.train)
         place, waiting = 0, None
         for part in self._parts(*self.schema.names):
@@ -54,18 +56,20 @@ class Examples:
             wanted = train[max(first - place, 0) : max(last - place, 0)]
             place += len(train)
             rows = part if len(wanted) == len(part) else part.take(pa.array(wanted))
-            waiting = pa.concat_tables([waiting, rows]) if waiting else rows
-            while len(waiting) >= self._most:
-                yield waiting.slice(0, self._most).combine_chunks()
-                waiting = waiting.slice(self._most)
+            rows = pa.concat_tables([waiting, rows]).combine_chunks() if waiting else rows
+            whole = len(rows) // self._block * self._block
+            waiting = pruned(rows.slice(whole)) if whole < len(rows) else None
+            given = pieces(rows.slice(0, whole), max(whole, 1))
+            del part, rows
+            yield from given
             if place >= last:
                 break
         if waiting:
-            yield waiting.combine_chunks()
+            yield waiting
 
     def _parts(self, *columns: str) -> Iterator[pa.Table]:
         if self._kept is None:
-            return read_parts(self._path, self._most, list(columns))
+            return read_parts(self._path, ROW_GROUP, list(columns), self._metadata)
         return (part.select(columns) for part in self._kept)
 
 

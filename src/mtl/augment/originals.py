@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mtl.augment.randomness import Words, hash_strings
+from mtl.augment.randomness import Words, hash_strings, mix
 from mtl.data.coded import Lists, look_up, same
 
 _BASE = 0x9E3779B97F4A7C15
+_LONG = 24  # bytes
 _AT_ONCE = 2_048  # texts, so that what is reckoned for their tokens stays in the processor's cache
 
 
@@ -53,8 +54,26 @@ class TextHashes:
         if not same(words.slice(0, shared), self._words.slice(0, shared)):
             shared = 0
         if len(words) > shared:
-            self._words, self._hashes = words, np.concatenate([self._hashes[:shared], hash_strings(words.slice(shared))])
+            self._words, self._hashes = words, np.concatenate([self._hashes[:shared], _hash_words(words.slice(shared))])
         return self._hashes[: len(words)]
+
+
+def _hash_words(words: pa.Array) -> Words:
+    """64 bits of the UTF-8 of each word, [words]: its length and each 8 bytes of it, mixed one after the other; XXH3 of long ones."""
+    _, offsets, content = words.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[words.offset : words.offset + len(words) + 1].astype(np.int64)
+    starts, lengths = bounds[:-1], np.diff(bounds)
+    padded = np.concatenate([np.frombuffer(content or b"", dtype=np.uint8)[: bounds[-1]], np.zeros(8, dtype=np.uint8)])
+    blocks = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded, strides=(1,))  # one begins at each byte
+    found = mix(lengths.astype(np.uint64) + np.uint64(1))
+    for place in range(0, _LONG, 8):
+        left = np.flatnonzero(lengths > place)
+        beyond = np.maximum(8 - (lengths[left] - place), 0).astype(np.uint64) * np.uint64(8)  # bits of the next word
+        block = blocks[starts[left] + place] << beyond
+        found[left] = mix(found[left] ^ block)
+    long = np.flatnonzero(lengths > _LONG)
+    found[long] = hash_strings(words.take(pa.array(long)))
+    return found
 
 
 def _powers(base: int, most: int) -> Words:

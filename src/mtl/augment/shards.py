@@ -3,7 +3,7 @@
 The train rows are cut into blocks of ``BLOCK`` rows by their number. A shard is a run of whole blocks, and nothing outside a block
 bears on its variants, but the texts of the originals and what an augmenter learns from the whole train split. So rows are the same for
 any number of shards, and a shard's bytes the same whether it is made alone or beside others. Rows are read, augmented and written
-``CHUNK`` at a time: memory does not grow with the data set.
+a row group at a time: of what memory holds, only the lists of row groups that stand at the ends of the two files grow with the data set.
 
 The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each method made = kept + all dropped, made = rows × copies.
 ``{"rows": n, "methods": {name: {"made": n, "kept": n, "dropped": {reason: n}, "note": text or null}}}``. Samples of dropped variants,
@@ -12,8 +12,9 @@ The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each meth
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,13 @@ from mtl.augment.originals import Originals, TextHashes
 from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import schema_of, tag_columns
-from mtl.data.coded import Lists, joined, plain, take
+from mtl.data.coded import Lists, pieces, plain, pruned, take
 from mtl.data.schema import ROW_GROUP, Writer, text_of
 from mtl.errors import AugmentError, DataError
 from mtl.params import Params
 from mtl.pipeline.milestones import ENCODER
 
 BLOCK = 512  # rows
-CHUNK = 32 * BLOCK
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
 SAMPLES = 10  # dropped variants kept for each method and reason
 Mask = npt.NDArray[np.bool_]
@@ -127,16 +127,18 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     blocks = -(-shard.examples.train // BLOCK)
     first, last = (number * blocks // shards * BLOCK for number in (index, index + 1))
     with Writer(out / file_name(dataset, index, shards), shard.schema) as file:
-        for group in _groups(shard.augment(rows) for rows in shard.examples.train_rows(first, last)):
+        for group in chain.from_iterable(map(_groups, map(shard.augment, shard.examples.train_rows(first, last)))):
             file.write(group)
+            del group  # it is not kept while the next is made
         file.add_metadata(shard.metadata())
+        del shard  # the file's own list of row groups takes its place
 
 
 class _Shard:
     """The methods at work on one data set, and what was counted of them."""
 
     def __init__(self, params: Params, dataset: str, path: Path, raw: Path | None) -> None:
-        self.examples = Examples(path, CHUNK)
+        self.examples = Examples(path, BLOCK)
         self.schema = self.examples.schema
         self.hashes = TextHashes()
         self.originals = Originals(map(self.hashes, self.examples.texts()), self.examples.rows)
@@ -201,16 +203,9 @@ def _sorted(tables: Sequence[pa.Table], parents: Sequence[npt.NDArray[np.int64]]
     return pa.concat_tables(tables).combine_chunks().take(pa.array(order)) if (np.diff(order) < 0).any() else pa.concat_tables(tables)
 
 
-def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Tables joined to groups of up to ``ROW_GROUP`` rows; a larger table is a group of its own."""
-    waiting: list[pa.Table] = []
-    for table in filter(len, tables):
-        if waiting and sum(map(len, [*waiting, table])) > ROW_GROUP:
-            group, waiting = joined(waiting), []  # what is joined is not kept while it is written
-            yield group
-        waiting.append(table)
-    if waiting:
-        yield joined(waiting)
+def _groups(table: pa.Table) -> Iterator[pa.Table]:
+    """A table cut into groups of up to ``ROW_GROUP`` rows."""
+    return map(pruned, pieces(table, ROW_GROUP))
 
 
 def _variants(augmenter: Augmenter, rows: pa.Table) -> pa.Table:

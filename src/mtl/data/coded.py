@@ -3,7 +3,7 @@
 What needs a token's letters is then done once for each distinct token, and no string is copied from reading to writing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -138,9 +138,16 @@ def _addresses(strings: pa.Array) -> list[int]:
     return [buffer.address for buffer in strings.buffers() if buffer is not None]
 
 
-def joined(tables: Iterable[pa.Table]) -> pa.Table:
-    """Coded tables as one, whose dictionaries hold each string once and none that does not occur: Parquet writes whole dictionaries."""
-    table = pa.concat_tables(tables)
+def pieces(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """A table cut into some of up to so many rows. None of them is kept once it was given."""
+    cuts = [table.slice(start, rows) for start in range(0, len(table), rows)]
+    del table
+    while cuts:
+        yield cuts.pop(0)
+
+
+def pruned(table: pa.Table) -> pa.Table:
+    """A coded table whose dictionaries hold each string once and none that does not occur: Parquet writes whole dictionaries."""
     return pa.table([_pruned(column) for column in table.columns], schema=table.schema)
 
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.data.coded import NAMES, Lists, list_of
+from mtl.data.coded import NAMES, Lists, list_of, pieces
 from mtl.errors import DataError
 from mtl.params import SPLITS
 
@@ -31,7 +31,7 @@ LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float6
 """Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
 
 
-ROW_GROUP = 65_536  # rows
+ROW_GROUP = 32_768  # rows: what is read, worked on and written at once
 DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; of more, the rest is written as it comes
 
 
@@ -168,20 +168,26 @@ def write(table: pa.Table, path: Path) -> None:
         file.write(table)
 
 
-def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Read a canonical table with codes for strings (``mtl.data.coded``), in parts of at most so many rows: memory does not grow with it.
+def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata: pq.FileMetaData | None = None) -> Iterator[pa.Table]:
+    """Read a canonical table with codes for strings (``mtl.data.coded``), in parts of at most so many rows, of one row group each.
+
+    Args:
+        path: the file.
+        rows: how many at most.
+        columns: which; all, if not given.
+        metadata: the file's own, if it was read before.
 
     Raises:
         DataError: the file is missing, is not Parquet or lacks a column.
     """
     try:
-        texts = [c.path for c in pq.read_metadata(path).schema if c.physical_type == "BYTE_ARRAY" and c.path not in NAMES]
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
+        metadata = metadata or pq.read_metadata(path)
+        texts = [c.path for c in metadata.schema if c.physical_type == "BYTE_ARRAY" and c.path not in NAMES]
+        with pq.ParquetFile(path, metadata=metadata, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
             for group in range(file.num_row_groups):  # each has dictionaries of its own, and Arrow reads no list of codes across them
-                for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
-                    yield pa.Table.from_batches([batch])
+                yield from pieces(file.read_row_group(group, columns=columns, use_threads=False), rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
