@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from tests.report.conftest import settings, write_examples, write_shards
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.jobs import train_run
-from mtl.params import Params
-from mtl.report.card import NAME, write_card
+from mtl.params import Params, parse
+from mtl.report.card import NAME, card, write_card
 
 
 class Trained:
@@ -80,6 +81,27 @@ def test_sums_and_settings_are_those_of_the_model(trained: Trained) -> None:
     assert "`https://example.org/notes.tsv`" in trained.text
     assert '"width": 8' in trained.text
     assert "Methods: `synonym`, `back_translate`." in trained.text
+
+
+def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained, tmp_path: Path) -> None:
+    content = trained.params.model_dump(mode="json")
+    content["augment"]["methods"]["swap_names"] = {"type": "mention_replace"}
+    content["tasks"]["sentiment"]["methods"] = {"synonym": 1}
+    content["tasks"]["intensity"]["methods"] = {}
+    content["experiment"] = {"joint": ["augmented"], "alone": ["augmented"], "sizes": [20, "all"]}
+    params = parse(content)
+
+    def told(run: str) -> str:
+        [line] = [line for line in card(params, params.runs()[run], trained.data, trained.folder, []).splitlines() if "Methods:" in line]
+        return line.partition("Methods: ")[2]
+
+    assert told("joint-augmented-1") == "`synonym`, `back_translate`, `swap_names`."
+    assert told("joint-augmented-1-20") == "`synonym`, `back_translate`."  # others hold words of rows that such a run must not know
+    assert told("alone_sentiment-augmented-1") == "`synonym`."
+    assert told("alone_intensity-augmented-1") == "none."
+    for run, names in (("alone_sentiment-augmented-1", ["notes_sentiment"] * 2), ("alone_intensity-augmented-1", [])):
+        text = card(params, params.runs()[run], trained.data, trained.folder, [])
+        assert re.findall(r"`(notes_\w+)-\d+-of-00002", text) == names
 
 
 def test_same_model_same_bytes(trained: Trained) -> None:

@@ -257,6 +257,7 @@ def test_a_search_is_shown_where_there_was_one(project: Any) -> None:
     render(project.params, project.data, project.data)
     [section] = Page((project.data / "report.html").read_text()).root.find(lambda element: element.attributes.get("id") == "search")
     assert "3 trials, 3 of them with a score on the validation split; the best reached 0.700." in section.text
+    assert "relative to that of trial 0" in section.text  # else a score above 1 is a riddle
     assert "2 best" in section.text
 
 

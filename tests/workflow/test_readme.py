@@ -48,6 +48,8 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert "Ran experiment(s)" in outputs["dvc exp run --run-all --jobs 2"]
     (command,) = (command for command in COMMANDS if command.startswith("dvc exp show"))
     assert all(rate in outputs[command] for rate in ("0.001", "0.0002", "0.0003"))
+    assert "Executor" not in outputs[command]  # experiments from a queue have such a column, and it takes the place of a score
+    assert command in (ROOT / "docs/tuning.md").read_text()
     assert "2 of 2 done, best" in outputs["snakemake --cores 8 tune"]
     (command,) = (command for command in COMMANDS if command.startswith("echo"))
     answer = json.loads(outputs[command].splitlines()[-1])

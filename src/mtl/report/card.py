@@ -18,6 +18,7 @@ from mtl.evaluation.predictions import predict
 from mtl.params import Params, Run, TransformerEncoder
 from mtl.tasks import TASKS
 from mtl.training.model import write_atomically
+from mtl.training.texts import augmented_datasets
 
 NAME = "README.md"
 RESAMPLES, CONFIDENCE = 1000, 0.95
@@ -96,7 +97,7 @@ def card(params: Params, run: Run, data: Path, folder: Path, found: Sequence[Sco
         "## Versions",
         _table(["package", "version"], [[name, str(version)] for name, version in about.get("versions", {}).items()]),
         "## Sums",
-        _table(["file", "sha256"], [[_code(name), _code(total)] for name, total in _sums(run, used, data, folder)]),
+        _table(["file", "sha256"], [[_code(name), _code(total)] for name, total in _sums(params, run, used, data, folder)]),
         "## Use",
         USE,
     ]
@@ -191,15 +192,25 @@ def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:
 def _augmented(params: Params, run: Run) -> str:
     if run.data != "augmented":
         return ""
-    methods = ", ".join(_code(name) for name in params.augment.methods)
+    methods = ", ".join(_code(name) for name in params.augment.methods if _learnt_from(params, run, name))
     return f"A row was replaced by one of its variants with probability {params.augment.share:g}. Methods: {methods or 'none'}."
 
 
-def _sums(run: Run, used: Sequence[str], data: Path, folder: Path) -> Iterator[tuple[str, str]]:
+def _learnt_from(params: Params, run: Run, method: str) -> bool:
+    """Whether any task of the run learns from a method's variants."""
+    if run.size != "all" and params.augment.methods[method].borrows:
+        return False
+    learners = (task for task in run.tasks if params.tasks[task].learns_from(method, 0))
+    return any(method in params.methods_of(dataset) for task in learners for dataset in params.datasets_of(task))
+
+
+def _sums(params: Params, run: Run, used: Sequence[str], data: Path, folder: Path) -> Iterator[tuple[str, str]]:
     """Of the model's files and of the tables that it was trained on."""
     files = [folder / name for name in ("model.safetensors", "config.json", "tokenizer.json")]
     files += [data / "examples" / f"{name}.parquet" for name in used]
-    files += sorted((data / "shards").glob("*.parquet")) if run.data == "augmented" else []
+    if run.data == "augmented":
+        names, count = augmented_datasets(params, run.tasks), params.augment.shards
+        files += [data / "shards" / f"{name}-{index:05d}-of-{count:05d}.parquet" for name in names for index in range(count)]
     for path in files:
         with path.open("rb") as file:
             yield path.name, hashlib.file_digest(file, "sha256").hexdigest()

@@ -65,7 +65,8 @@ def coordinates(summary: Json) -> Markup:
         if path == "score":
             parts += [svg.text(score(value), x + 8, places[path](value) + 4, "muted") for value in (low, high)]
         else:
-            parts += [svg.text(short(told(value), 14), x - 6, places[path](value) + 4, "muted end") for value in _marks(space[path])]
+            marks = _marks(space[path], trials, path)
+            parts += [svg.text(short(told(value), 14), x - 6, places[path](value) + 4, "muted end") for value in marks]
     for trial in sorted(trials, key=lambda trial: float(trial["score"])):
         values = {**trial["params"], "score": trial["score"]}
         points = [(margin + pitch * i, places[path](values[path])) for i, path in enumerate(axes)]
@@ -81,8 +82,7 @@ def _complete(summary: Json) -> list[Json]:
 def _axis(axis: Json, trials: Sequence[Json], path: str, top: float, bottom: float) -> Callable[[Any], float]:
     """The height of a value; the settings as they stand may lie outside of the searched values."""
     if "choices" in axis:
-        there = [*map(_key, axis["choices"])]
-        there += [key for trial in trials if (key := _key(trial["params"][path])) not in there]
+        there = [_key(value) for value in _marks(axis, trials, path)]
         place = svg.scale(0, max(1, len(there) - 1), bottom, top)
         return lambda value: place(there.index(_key(value)))
     unit: Callable[[Any], float] = (lambda value: math.log(value) if value > 0 else -math.inf) if axis["log"] else float
@@ -90,8 +90,11 @@ def _axis(axis: Json, trials: Sequence[Json], path: str, top: float, bottom: flo
     return lambda value: min(bottom + 8, max(top - 8, place(unit(value))))
 
 
-def _marks(axis: Json) -> Sequence[Any]:
-    return axis["choices"] if "choices" in axis else (axis["low"], axis["high"])
+def _marks(axis: Json, trials: Sequence[Json], path: str) -> Sequence[Any]:
+    """The ends of a range; or all choices, and the settings as they stand where these are none of them."""
+    if "choices" not in axis:
+        return axis["low"], axis["high"]
+    return list({_key(value): value for value in (*axis["choices"], *(trial["params"][path] for trial in trials))}.values())
 
 
 def _key(value: Any) -> str:

@@ -26,7 +26,7 @@ from mtl.tuning.study import Study
 from mtl.tuning.trial import finished
 
 STYLE = """
-.wide .figure { max-width: 1100px; }
+.wide .figure { max-width: none; }
 .figure .rest { --c: var(--rest); }
 """
 """What the page adds to the report's style sheet."""
