@@ -92,6 +92,17 @@ def test_the_most_confident_come_first_and_their_number_is_said(finished: Any, m
     assert groups["intensity", "alone"]["told"] == "the 3 of 80 rows that are furthest off"
 
 
+def test_a_task_with_mistakes_comes_into_view_first(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = list(finished.params.tasks)
+    assert browser(finished.params, load(finished.params, finished.data))["first"] == tasks[0]
+    judge = errors.judge_of
+    right = lambda kind, *args: lambda row: judge(kind, *args)(row)._replace(fault=0)  # noqa: E731
+    kind = finished.params.tasks[tasks[0]].type
+    monkeypatch.setattr(errors, "judge_of", lambda found, *args: (right if found == kind else judge)(found, *args))
+    found = browser(finished.params, load(finished.params, finished.data))
+    assert found["first"] == next(task for task in tasks if finished.params.tasks[task].type != kind)
+
+
 def test_what_the_other_model_says_stands_beside(finished: Any) -> None:
     found = browser(finished.params, load(finished.params, finished.data))
     joint = next(group for group in found["groups"] if (group["task"], group["model"]) == ("sentiment", "joint"))

@@ -58,6 +58,7 @@ def browser(params: Params, inputs: Inputs) -> Json:
     return {
         "groups": groups,
         "tasks": tasks,
+        "first": next((group["task"] for group in groups if group["rows"]), tasks[0]),
         "models": list(dict.fromkeys(group["model"] for group in groups)),
         "gold": _choices(groups, 0),
         "predicted": _choices(groups, 1),

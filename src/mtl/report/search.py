@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from mtl.report import svg
-from mtl.report.text import percent, score, short, visible
+from mtl.report.text import percent, score, setting, short, visible
 
 Json = Mapping[str, Any]
 BEST, OTHER = "task0", "rest"
@@ -66,7 +66,7 @@ def coordinates(summary: Json) -> Markup:
             parts += [svg.text(score(value), x + 8, places[path](value) + 4, "muted") for value in (low, high)]
         else:
             marks = _marks(space[path], trials, path)
-            parts += [svg.text(short(told(value), 14), x - 6, places[path](value) + 4, "muted end") for value in marks]
+            parts += [svg.text(short(setting(value), 14), x - 6, places[path](value) + 4, "muted end") for value in marks]
     for trial in sorted(trials, key=lambda trial: float(trial["score"])):
         values = {**trial["params"], "score": trial["score"]}
         points = [(margin + pitch * i, places[path](values[path])) for i, path in enumerate(axes)]
@@ -101,19 +101,12 @@ def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def told(value: Any) -> str:
-    """A value in few letters; a mapping is told by its type."""
-    if isinstance(value, Mapping):
-        return str(value.get("type", _key(value)))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _share(value: float, low: float, high: float) -> float:
     return (value - low) / (high - low) if high > low else 1.0
 
 
 def _title(trial: Json) -> str:
-    values = ", ".join(f"{path} {told(value)}" for path, value in trial["params"].items())
+    values = ", ".join(f"{path} {setting(value)}" for path, value in trial["params"].items())
     return f"trial {trial['number']}: {score(trial['score'])}; {values}"
 
 

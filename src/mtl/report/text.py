@@ -1,7 +1,7 @@
 """Numbers and foreign text as the page shows them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -69,3 +69,13 @@ def listed(names: Sequence[str]) -> str:
 def short(name: str, length: int = 16) -> str:
     """A name cut to fit a figure."""
     return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def setting(value: Any) -> str:
+    """The value of a setting in few letters; of a section its type, then its other keys."""
+    if isinstance(value, Mapping):
+        named = [f"{key} {setting(kept)}" for key, kept in value.items() if key != "type"]
+        return ", ".join([str(value["type"]), *named] if "type" in value else named)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else str(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mtl.report.inputs import Json
 from mtl.report.svg import Series, line_chart
-from mtl.report.text import score, whole
+from mtl.report.text import score, setting, whole
 
 SHOWN = 50
 """Trials in the table, at most: the best ones."""
@@ -48,14 +48,8 @@ def _row(trial: Json, paths: Sequence[str], best: Any) -> Json:
         "best": best is not None and trial.get("number") == best,
         "score": score(trial["score"]) if _scored(trial) else "–",
         "state": str(trial.get("state", "–")).lower(),
-        "values": [_value(trial["params"].get(path)) for path in paths],
+        "values": [setting(trial["params"].get(path)) for path in paths],
     }
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "–" if value is None else str(value)
 
 
 def _finding(trials: Sequence[Json], scored: Sequence[Json]) -> str:

@@ -20,7 +20,7 @@ from mtl.pipeline.fingerprint import write_text
 from mtl.pipeline.search import Search
 from mtl.report import search as figures
 from mtl.report.render import environment, read
-from mtl.report.text import percent
+from mtl.report.text import percent, setting
 from mtl.tuning.objective import FLOOR, main_metrics
 from mtl.tuning.study import Study
 from mtl.tuning.trial import finished
@@ -119,7 +119,7 @@ def _cell(value: Any) -> Any:
 
 def _page(summary: dict[str, Any]) -> str:
     pages = environment()
-    pages.filters["told"] = figures.told
+    pages.filters["setting"] = setting
     template = pages.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         summary,
