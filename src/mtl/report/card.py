@@ -18,7 +18,7 @@ from mtl.evaluation.predictions import predict
 from mtl.params import Params, Run, TransformerEncoder
 from mtl.tasks import TASKS
 from mtl.training.model import write_atomically
-from mtl.training.texts import augmented_datasets
+from mtl.training.texts import shards_of
 
 NAME = "README.md"
 RESAMPLES, CONFIDENCE = 1000, 0.95
@@ -209,8 +209,7 @@ def _sums(params: Params, run: Run, used: Sequence[str], data: Path, folder: Pat
     files = [folder / name for name in ("model.safetensors", "config.json", "tokenizer.json")]
     files += [data / "examples" / f"{name}.parquet" for name in used]
     if run.data == "augmented":
-        names, count = augmented_datasets(params, run.tasks), params.augment.shards
-        files += [data / "shards" / f"{name}-{index:05d}-of-{count:05d}.parquet" for name in names for index in range(count)]
+        files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
     for path in files:
         with path.open("rb") as file:
             yield path.name, hashlib.file_digest(file, "sha256").hexdigest()

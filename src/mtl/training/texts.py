@@ -181,6 +181,16 @@ def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def shards_of(params: Params, folder: Path, tasks: Iterable[str]) -> list[tuple[str, Path]]:
+    """The shards, each with its data set, in which there may be variants that one of the tasks learns from."""
+    count = params.augment.shards
+    return [
+        (name, folder / f"{name}-{index:05d}-of-{count:05d}.parquet")
+        for name in augmented_datasets(params, tasks)
+        for index in range(count)
+    ]
+
+
 def _learners(params: Params, dataset: str, tasks: Iterable[str]) -> list[str]:
     """Those of the tasks that learn from a data set."""
     return [task for task in tasks if dataset in params.datasets_of(task)]
@@ -192,13 +202,7 @@ def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
     Raises:
         DataError: a shard is missing or damaged.
     """
-    count = params.augment.shards
-    tables = [
-        _Table(name, shards / f"{name}-{index:05d}-of-{count:05d}.parquet")
-        for name in augmented_datasets(params, tasks)
-        for index in range(count)
-    ]
-    texts = _read(params, tasks, tables)
+    texts = _read(params, tasks, [_Table(name, path) for name, path in shards_of(params, shards, tasks)])
     return texts.only(texts.labelled(tasks))
 
 
