@@ -23,11 +23,17 @@ OTHERWISE = {
 }
 """Commands that are not run here, and why."""
 
+TERMINAL = 100
+"""Characters in a line: three tasks and a setting are to fit."""
+
 
 def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
     (project.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n\nthe day was sad\n")
     path = project.folder / "params.yaml"
+    third = {"      mood: {": "      intensity: {kind: number, column: rating}\n", "  mood: {type": "  intensity: {type: regression, label: intensity}\n"}
+    for task, more in third.items():
+        project.edit("params.yaml", task, more + task)
     path.write_text(path.read_text() + "tune: {trials: 2, space: {train.learning_rate: {low: 0.001, high: 0.01, log: true}}}\n")
     project.commit("ready")
     shutil.copy(ROOT / "Makefile", project.folder)
@@ -41,7 +47,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
         outputs[command] = project.run("bash", "-o", "pipefail", "-c", line)
     assert "data/report/report.html" in outputs["make run"] or "Nothing to be done" in outputs["make run"]
     assert "as stated" in outputs["python -m mtl checksums --write"]
-    assert "joint-augmented-1: names, mood" in outputs["python -m mtl check"]
+    assert "joint-augmented-1: names, intensity, mood" in outputs["python -m mtl check"]
     assert "built train joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
     assert "built train joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
     assert "learning_rate" in outputs["dvc params diff"]
@@ -49,6 +55,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     (command,) = (command for command in COMMANDS if command.startswith("dvc exp show"))
     assert all(rate in outputs[command] for rate in ("0.001", "0.0002", "0.0003"))
     assert "Executor" not in outputs[command]  # experiments from a queue have such a column, and it takes the place of a score
+    assert max(map(len, outputs[command].splitlines())) <= TERMINAL
     assert command in (ROOT / "docs/tuning.md").read_text()
     assert "2 of 2 done, best" in outputs["snakemake --cores 8 tune"]
     (command,) = (command for command in COMMANDS if command.startswith("echo"))

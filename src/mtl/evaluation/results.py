@@ -231,7 +231,8 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
     """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, a mean over its seeds, and their mean.
 
-    What joint training and augmentation brought is in ``comparisons.json``: six more columns would leave no room for settings.
+    A column has the name of its task alone, or three of them and a setting would not fit a terminal. Which metric it is, and what joint training
+    and augmentation brought, is in ``comparisons.json``.
     """
     data = comparisons["headline"]
     of_headline = [group for group in comparisons["groups"] if (group["model"], group["data"], group["size"]) == ("joint", data, "all")]
@@ -241,7 +242,7 @@ def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
         if (item["data"], item["size"]) == (data, "all") and item["delta_m"] is not None:
             figures["delta_m"] = _rounded(item["delta_m"])
     for task, mean in means.items():
-        figures[task] = {comparisons["tasks"][task]["metric"]: _rounded(mean)}
+        figures[task] = _rounded(mean)
     return figures
 
 
