@@ -2,8 +2,9 @@
 
 A word gets a synonym only where three things hold: its form has one dominant lemma and part of speech, the synonym shares a sense
 that is frequent for both, and the synonym can be inflected the same way. An encoder, where one is given, removes pairs whose
-embeddings are far apart. Each line of the table is ``word<TAB>synonym,synonym,...``, sorted. Whether a swap would need another
-article (a or an) is left to the one who swaps: ``starts_with_vowel_sound`` tells.
+embeddings are far apart, the more of them the less often the word has that sense. Each line of the table is
+``word<TAB>synonym,synonym,...``, sorted. Whether a swap would need another article (a or an) is left to the one who swaps:
+``starts_with_vowel_sound`` tells.
 
 WordNet: Miller (1995), "WordNet: a lexical database for English". Its licence lies beside the table.
 """
@@ -11,7 +12,7 @@ WordNet: Miller (1995), "WordNet: a lexical database for English". Its licence l
 import gzip
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ _PART_OF_NUMBER = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}
 DOMINANT = 0.6  # least share of a form's count that its lemma and part of speech must have
 FREQUENT = 0.2  # least share of a lemma's count that a sense must have, for the word and for its synonym
 COSINE = 0.5  # least similarity of the two words' embeddings
+FITTING = 0.3  # least product of that similarity and the share of the word's count that has the sense
 _WORD = re.compile(r"[a-z]{3,}")
 _TAGS = {"NOUN": ("NN", "NNS"), "VERB": ("VB", "VBP", "VBZ", "VBG", "VBD", "VBN"), "ADJ": ("JJ", "JJR", "JJS"), "ADV": ("RB", "RBR", "RBS")}
 _CONSONANT_SOUND = re.compile(r"(eu|ewe|one(?!i)|once|u(?=[bcfknrst][aeiou]|ni)(?!nim|nin))")
@@ -37,9 +39,27 @@ more most other some such only own same than too very just now then once more mo
 nine ten hundred thousand million billion get gets got getting gotten let lets make makes made making go goes went gone going come comes
 came coming take takes took taken taking give gives gave given giving put puts well good used god away back forth lot lots kind sort
 someone somebody anyone anybody everyone everybody something anything everything individual about against between into through during
-before after above below from down off over under again further out
+before after above below from down off over under again further out life night living building
 """
 _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
+# What common words would become and seldom can: terms of science and of books, and words that want another sentence around them.
+_ODD_WORDS = """
+argumentation bacterium blueish bluish brownish cigaret clustering clusterings cognition discourse dwell dweller economical fearfulness
+filtrate forwards grayish greyish grouping groupings guiltiness inhabit inquire instrumentalist intoxicant joyfulness joyousness
+judicature lingual listing littler mammalian maximal messiness minimal narration nighttime nutrient occurrent pee psyche reddish refer
+rely romanticist seacoast seeable signaling tallness technologist transmittal tropic tubing underside virtuousness vocalisation
+vocalization wealthiness wee wing wittiness yellowish
+"""
+_ODD = frozenset(_ODD_WORDS.split())
+# Pairs that WordNet calls synonyms and that seldom stand in the same sentence.
+_UNLIKE_PAIRS = """
+animal>beast animal>creature baby>babe chief>master child>minor comic>comical director>manager enough>plenty especially>specially
+finally>eventually government>regime gravity>gravitation honor>reward honour>reward improve>better injury>hurt keep>hold metallic>metal
+mood>temper nation>commonwealth opinion>sentiment panic>terror rather>instead republic>democracy rock>stone say>tell social>societal
+sport>athletics sports>athletics start>commence stone>rock sum>amount technology>engineering tell>say tell>state travel>move
+young>immature
+"""
+_UNLIKE = frozenset(_UNLIKE_PAIRS.split())
 
 
 class Lemma(NamedTuple):
@@ -115,19 +135,23 @@ def starts_with_vowel_sound(word: str) -> bool:
     return word[0] in "aeiou" and not _CONSONANT_SOUND.match(word)
 
 
-def pairs(dictionary: Dictionary) -> dict[str, list[str]]:
-    """Every word form with its candidate synonyms, before the encoder's filter."""
+def pairs(dictionary: Dictionary) -> dict[str, dict[str, float]]:
+    """Every word form with its candidate synonyms, sorted, before the encoder's filter; of each the share of the word's uses that have
+    their sense."""
     totals = {lemma: sum(senses.values()) for lemma, senses in dictionary.senses.items()}
     forms = _forms(totals)
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, float]] = {}
     for form, readings in sorted(forms.items()):
         lemma = max(readings, key=lambda reading: (totals[reading], reading))
         if form in _GRAMMAR or totals[lemma] < DOMINANT * sum(totals[reading] for reading in readings):
             continue
-        words = [word for synonym in _synonyms(lemma, dictionary, totals) for word in _inflected(form, lemma, synonym)]
-        kept = sorted({word for word in words if word != form and _WORD.fullmatch(word)})
-        if kept:
-            found[form] = kept
+        shares: dict[str, float] = {}
+        for synonym, share in _synonyms(lemma, dictionary, totals):
+            for word in _inflected(form, lemma, synonym):
+                if word != form and word not in _ODD and _WORD.fullmatch(word):
+                    shares[word] = max(share, shares.get(word, 0.0))
+        if shares:
+            found[form] = dict(sorted(shares.items()))
     return found
 
 
@@ -145,21 +169,19 @@ def _forms(totals: Mapping[Lemma, int]) -> dict[str, set[Lemma]]:
     return {form: lemmas for form, lemmas in forms.items() if _WORD.fullmatch(form)}
 
 
-def _synonyms(lemma: Lemma, dictionary: Dictionary, totals: Mapping[Lemma, int]) -> list[Lemma]:
-    """Single-word lemmas of the same part of speech that share a sense which is frequent for both."""
-    found = []
+def _synonyms(lemma: Lemma, dictionary: Dictionary, totals: Mapping[Lemma, int]) -> Iterator[tuple[Lemma, float]]:
+    """Single-word lemmas of the same part of speech that share a sense which is frequent for both, and the sense's share for this one."""
     for synset, count in dictionary.senses[lemma].items():
         if not count or count < FREQUENT * totals[lemma]:
             continue
         for word in dictionary.members[synset]:
             other = Lemma(word, lemma.part)
-            if not _WORD.fullmatch(word) or word == lemma.word or word in _GRAMMAR:
+            if not _WORD.fullmatch(word) or word == lemma.word or word in _GRAMMAR | _ODD or f"{lemma.word}>{word}" in _UNLIKE:
                 continue
             # an adverb in -ly and one without rarely stand in the same place: completely, whole
             alike = lemma.part != "adv" or word.endswith("ly") == lemma.word.endswith("ly")
             if alike and _frequent(other, synset, dictionary, totals):
-                found.append(other)
-    return found
+                yield other, count / totals[lemma]
 
 
 def _frequent(lemma: Lemma, synset: str, dictionary: Dictionary, totals: Mapping[Lemma, int]) -> bool:
@@ -184,11 +206,16 @@ def _inflected(form: str, lemma: Lemma, synonym: Lemma) -> list[str]:
     return [spelling[0] for spelling in found if spelling] if len(found) == 1 else []
 
 
-def _cosines(found: Mapping[str, list[str]], encoder: Path) -> dict[tuple[str, str], float]:
+def _cosines(found: Mapping[str, Iterable[str]], encoder: Path) -> dict[tuple[str, str], float]:
     """Cosine of the mean-pooled embeddings of each pair's words."""
     pairs = [(form, word) for form, others in found.items() for word in others]
     cosines = similarities(encoder, [form for form, _ in pairs], [word for _, word in pairs])
     return dict(zip(pairs, cosines.tolist(), strict=True))
+
+
+def _fits(cosine: float, share: float) -> bool:
+    """Whether a pair is near enough; rounded, since an embedding's last digits differ between machines."""
+    return round(cosine, 3) >= COSINE and round(cosine * share, 3) >= FITTING
 
 
 def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:
@@ -205,7 +232,8 @@ def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:
     found = pairs(read(dict_folder))
     if encoder is not None:
         cosine = _cosines(found, encoder)
-        found = {form: [word for word in others if round(cosine[form, word], 3) >= COSINE] for form, others in found.items()}
+        near = {pair for pair, similarity in cosine.items() if _fits(similarity, found[pair[0]][pair[1]])}
+        found = {form: {word: share for word, share in others.items() if (form, word) in near} for form, others in found.items()}
     lines = "".join(f"{form}\t{','.join(others)}\n" for form, others in found.items() if others)
     temporary = out.with_name(f".{out.name}.tmp")
     temporary.write_bytes(gzip.compress(lines.encode(), compresslevel=9, mtime=0))

@@ -231,8 +231,8 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
     """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, a mean over its seeds, and their mean.
 
-    A column has the name of its task alone, or three of them and a setting would not fit a terminal. Which metric it is, and what joint training
-    and augmentation brought, is in ``comparisons.json``.
+    A column has the name of its task alone, or three of them and a setting would not fit a terminal. Which metric it is, and what joint
+    training and augmentation brought, is in ``comparisons.json``.
     """
     data = comparisons["headline"]
     of_headline = [group for group in comparisons["groups"] if (group["model"], group["data"], group["size"]) == ("joint", data, "all")]

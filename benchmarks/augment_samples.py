@@ -1,0 +1,100 @@
+"""What do the rows look like? Draws variants of each method at random and prints what changed, for a person to judge.
+
+    snakemake --cores all prepare
+    python benchmarks/augment_samples.py --data data
+
+Each method makes one copy of all train rows of a data set; of those that are kept, the same are drawn for the same seed. The tables
+have an empty last column for the judgement.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from augment_gain import METHODS
+
+import mtl.params
+from mtl.augment.shards import augment_shard, file_name
+from mtl.data import schema
+from mtl.params import AugmentMethod, Params
+from mtl.training.batching import seed_of
+
+PIVOTS = ("eo", "es")
+Pair = tuple[str, str]
+"""An original and its variant, as texts."""
+
+
+def methods() -> dict[str, AugmentMethod]:
+    """Every method with one copy, and back-translation once by each pivot."""
+    found = {name: {**spec, "copies": 1} for name, spec in METHODS.items()}
+    mixed = found.pop("back_translate")
+    found |= {f"back_translate_{pivot}": {**mixed, "pivots": [pivot]} for pivot in PIVOTS}
+    return dict(mtl.params.Augment.model_validate({"methods": found}).methods)
+
+
+def pairs(params: Params, dataset: str, name: str, method: AugmentMethod, examples: Path) -> dict[str, Pair]:
+    """All variants that a method makes of a data set and that are kept, by their ids."""
+    alone = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 1, "methods": {name: method}})})
+    with TemporaryDirectory(prefix="augment_samples-") as folder:
+        augment_shard(alone, dataset, 0, examples, Path(folder))
+        variants = texts(Path(folder, file_name(dataset, 0, 1)), "parent_id")
+    originals = {id_: text for id_, (text, _) in texts(examples / f"{dataset}.parquet", "id").items()}
+    return {id_: (originals[parent], text) for id_, (text, parent) in variants.items()}
+
+
+def texts(path: Path, of: str) -> dict[str, Pair]:
+    """The text of each row, and one of its ids."""
+    table = schema.read(path, list(dict.fromkeys(("id", of, "tokens", "space_after"))))
+    return {row["id"]: (schema.text_of(row["tokens"], row["space_after"]), row[of]) for row in table.to_pylist()}
+
+
+def drawn(found: dict[str, Pair], count: int, seed: int) -> list[Pair]:
+    """Some of them, by a hash of seed and id."""
+    return [found[id_] for id_ in sorted(found, key=lambda id_: seed_of("sample", seed, id_))[:count]]
+
+
+def marked(original: str, variant: str) -> str:
+    """The variant as Markdown, with ``[a → **b**]`` for the words a that became b."""
+    before, after = original.split(), variant.split()
+    return " ".join(filter(None, _marked(before, after)))
+
+
+def _marked(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        old, new = (escaped(" ".join(words)) for words in (before[i:j], after[k:m]))
+        yield old if kind == "equal" else f"[{old} → **{new}**]" if new else f"[{old} →]"
+
+
+def escaped(text: str) -> str:
+    """Text as a cell of a Markdown table."""
+    for mark in "\\|_*`[]":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def main() -> None:
+    """Print a table for each method."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=Path("data"), help="a project's data folder, prepared")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--rows", type=int, default=15, help="of each data set")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=methods(), default=list(methods()))
+    options = parser.parse_args()
+    params = mtl.params.load(options.params)
+    for name in options.only:
+        method = methods()[name]
+        print(f"\n### `{name}`\n\n| # | row | fine |\n|---|---|---|")
+        number = 0
+        for dataset, spec in params.datasets.items():
+            if method.needs_tags and not any(label.kind == "tags" for label in spec.labels.values()):
+                continue
+            for pair in drawn(pairs(params, dataset, name, method, options.data / "examples"), options.rows, options.seed):
+                number += 1
+                print(f"| {number} | {marked(*pair)} | |")
+
+
+if __name__ == "__main__":
+    main()
