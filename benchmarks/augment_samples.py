@@ -10,6 +10,7 @@ have an empty last column for the judgement.
 import argparse
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="a project's data folder, prepared")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--rows", type=int, default=15, help="of each data set")
+    parser.add_argument("--rows", type=int, default=30, help="of each method, the same number from each data set")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=methods(), default=list(methods()))
     options = parser.parse_args()
@@ -87,13 +88,13 @@ def main() -> None:
     for name in options.only:
         method = methods()[name]
         print(f"\n### `{name}`\n\n| # | row | fine |\n|---|---|---|")
-        number = 0
-        for dataset, spec in params.datasets.items():
-            if method.needs_tags and not any(label.kind == "tags" for label in spec.labels.values()):
-                continue
-            for pair in drawn(pairs(params, dataset, name, method, options.data / "examples"), options.rows, options.seed):
-                number += 1
-                print(f"| {number} | {marked(*pair)} | |")
+        tagged = [name for name, spec in params.datasets.items() if any(label.kind == "tags" for label in spec.labels.values())]
+        datasets = tagged if method.needs_tags else list(params.datasets)
+        of_each = [
+            drawn(pairs(params, dataset, name, method, options.data / "examples"), options.rows, options.seed) for dataset in datasets
+        ]
+        for number, pair in enumerate(chain.from_iterable(rows[: options.rows // len(datasets)] for rows in of_each), start=1):
+            print(f"| {number} | {marked(*pair)} | |")
 
 
 if __name__ == "__main__":
