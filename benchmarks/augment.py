@@ -36,7 +36,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from mtl import cli, jobs, params
-cli._spare_pandas()
+cli._slim_arrow()
 folder = Path(sys.argv[1])
 jobs.augment_shard(params.load(folder / "params.json"), sys.argv[2], folder, folder)
 """

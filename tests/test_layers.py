@@ -62,13 +62,13 @@ def test_light_modules_stay_light(module: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pyarrow may lack it")
 def test_the_job_of_a_shard_has_an_allocator_that_gives_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
-    code = "import mtl.cli; mtl.cli._spare_pandas(); import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    code = "import mtl.cli; mtl.cli._slim_arrow(); import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("jemalloc", "")
 
 
 def test_pyarrow_leaves_pandas_alone_in_the_job_of_a_shard() -> None:
-    code = "import sys, pyarrow, mtl.cli; mtl.cli._spare_pandas(); pyarrow.array(['a']); print('pandas' in sys.modules)"
+    code = "import sys, pyarrow, mtl.cli; mtl.cli._slim_arrow(); pyarrow.array(['a']); print('pandas' in sys.modules)"
     code += "; import pandas; pandas.Series([1])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

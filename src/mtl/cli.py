@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _job(options: argparse.Namespace) -> None:
     if options.milestone == "augment":
-        _spare_pandas()
+        _slim_arrow()
     params = mtl.params.load(options.settings)
     state = State(params)
     job = MILESTONES[options.milestone].job
@@ -126,10 +126,10 @@ def _tune(options: argparse.Namespace) -> None:
     print(write_summary(params, Search(params)))
 
 
-def _spare_pandas() -> None:
-    """Let pyarrow believe that pandas is not there: it would import it for its first array, a third of what a shard's job needs to start
-    (0.2 s and 35 MiB), and nothing there asks for it. It also gets an allocator that gives memory back, unless one was chosen: with the
-    one it would take, a shard's job needs half as much again."""
+def _slim_arrow() -> None:
+    """Make pyarrow small, before its first use. It is to believe that pandas is not there: it would import it for its first array, a third
+    of what a shard's job needs to start (0.2 s and 35 MiB), and nothing there asks for it. And it gets an allocator that gives memory
+    back, unless one was chosen: with the one it would take, a shard's job needs half as much again."""
     if sys.platform == "linux":  # elsewhere pyarrow may lack it
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     if "pandas" in sys.modules:
