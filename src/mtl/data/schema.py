@@ -31,7 +31,7 @@ LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float6
 """Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
 
 
-ROW_GROUP = 65_536  # rows: what is read, worked on and written at once
+ROW_GROUP = 16_384  # rows: what is read, worked on and written at once
 DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; of more, the rest is written as it comes
 
 
@@ -187,9 +187,15 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
             for group in range(file.num_row_groups):  # each has dictionaries of its own, and Arrow reads no list of codes across them
-                yield from pieces(file.read_row_group(group, columns=columns, use_threads=False), rows)
+                yield from pieces(_row_group(file, group, columns or file.schema_arrow.names), rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
+
+
+def _row_group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
+    """Columns of a row group, read one by one: while it is read, a column takes several times the memory that it fills."""
+    read = [file.read_row_group(number, columns=[name], use_threads=False) for name in columns]
+    return pa.table([table.column(0) for table in read], schema=pa.schema([table.field(0) for table in read], file.schema_arrow.metadata))
 
 
 def read_schema(path: Path) -> pa.Schema:
