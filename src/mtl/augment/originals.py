@@ -5,6 +5,7 @@ have the same hash of 64 bits about once in 10¹² comparisons of a variant with
 """
 
 import tempfile
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,6 +17,7 @@ from mtl.data.coded import Lists, look_up, same
 
 _BASE = 0x9E3779B97F4A7C15
 _LONG = 24  # bytes
+_KNOWN = 2  # vocabularies
 _AT_ONCE = 2_048  # texts, so that what is reckoned for their tokens stays in the processor's cache
 
 
@@ -27,7 +29,7 @@ class TextHashes:
     """
 
     def __init__(self) -> None:
-        self._words, self._hashes = pa.array([], pa.string()), np.zeros(0, dtype=np.uint64)
+        self._known: deque[tuple[pa.Array, Words]] = deque(maxlen=_KNOWN)
         self._powers, self._inverse = _powers(_BASE, 1), _powers(pow(_BASE, -1, 2**64), 1)
 
     def __call__(self, texts: Lists) -> Words:
@@ -49,13 +51,13 @@ class TextHashes:
         return found
 
     def _of_words(self, words: pa.Array) -> Words:
-        """Those that were asked for last time, at the beginning, are not made again: parts of a file have words in common."""
-        shared = min(len(words), len(self._words))
-        if not same(words.slice(0, shared), self._words.slice(0, shared)):
-            shared = 0
-        if len(words) > shared:
-            self._words, self._hashes = words, np.concatenate([self._hashes[:shared], _hash_words(words.slice(shared))])
-        return self._hashes[: len(words)]
+        """Those that stood at the beginning of words asked for before are not made again: parts of a file are looked at more than once."""
+        none = (words.slice(0, 0), np.zeros(0, dtype=np.uint64))
+        known, hashes = next((pair for pair in self._known if same(words.slice(0, len(pair[0])), pair[0])), none)
+        if len(words) > len(known):
+            hashes = np.concatenate([hashes, _hash_words(words.slice(len(known)))])
+            self._known.appendleft((words, hashes))
+        return hashes
 
 
 def _hash_words(words: pa.Array) -> Words:
