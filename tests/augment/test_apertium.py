@@ -75,6 +75,7 @@ def test_an_interrupt_ends_the_chain(stalling: Path):
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if started.exists() and len(started.read_text().split()) == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -83,7 +84,6 @@ def test_an_interrupt_ends_the_chain(stalling: Path):
         with pytest.raises(KeyboardInterrupt):
             apertium.round_trip(["stall"], "eo", seconds=60)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     processes = started.read_text().split()
     assert not any(map(alive, processes))
