@@ -77,18 +77,19 @@ def escaped(text: str) -> str:
 
 def main() -> None:
     """Print a table for each method."""
+    known = methods()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="a project's data folder, prepared")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--rows", type=int, default=30, help="of each method, the same number from each data set")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="+", choices=methods(), default=list(methods()))
+    parser.add_argument("--only", nargs="+", choices=known, default=list(known))
     options = parser.parse_args()
     params = mtl.params.load(options.params)
+    tagged = [name for name, spec in params.datasets.items() if any(label.kind == "tags" for label in spec.labels.values())]
     for name in options.only:
-        method = methods()[name]
+        method = known[name]
         print(f"\n### `{name}`\n\n| # | row | fine |\n|---|---|---|")
-        tagged = [name for name, spec in params.datasets.items() if any(label.kind == "tags" for label in spec.labels.values())]
         datasets = tagged if method.needs_tags else list(params.datasets)
         of_each = [
             drawn(pairs(params, dataset, name, method, options.data / "examples"), options.rows, options.seed) for dataset in datasets

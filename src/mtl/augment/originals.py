@@ -17,7 +17,7 @@ from mtl.data.coded import Lists, look_up, same
 
 _BASE = 0x9E3779B97F4A7C15
 _LONG = 24  # bytes
-_KNOWN = 2  # vocabularies
+_KNOWN = 2  # vocabularies: of a small data set all, and of a large one little memory
 _AT_ONCE = 2_048  # texts, so that what is reckoned for their tokens stays in the processor's cache
 
 

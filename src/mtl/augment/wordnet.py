@@ -44,8 +44,8 @@ before after above below from down off over under again further out life night l
 _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 # What common words would become and seldom can: terms of science and of books, and words that want another sentence around them.
 _ODD_WORDS = """
-argumentation bacterium blueish bluish brownish cigaret clustering clusterings cognition discourse dwell dweller economical fearfulness
-filtrate forwards grayish greyish grouping groupings guiltiness inhabit inquire instrumentalist intoxicant joyfulness joyousness
+argumentation bacterium blueish bluish brownish cigaret clustering cognition discourse dwell dweller economical fearfulness
+filtrate forwards grayish greyish grouping guiltiness inhabit inquire instrumentalist intoxicant joyfulness joyousness
 judicature lingual listing littler mammalian maximal messiness minimal narration nighttime nutrient occurrent pee psyche reddish refer
 rely romanticist seacoast seeable signaling tallness technologist transmittal tropic tubing underside virtuousness vocalisation
 vocalization wealthiness wee wing wittiness yellowish
@@ -176,7 +176,9 @@ def _synonyms(lemma: Lemma, dictionary: Dictionary, totals: Mapping[Lemma, int])
             continue
         for word in dictionary.members[synset]:
             other = Lemma(word, lemma.part)
-            if not _WORD.fullmatch(word) or word == lemma.word or word in _GRAMMAR | _ODD or f"{lemma.word}>{word}" in _UNLIKE:
+            if not _WORD.fullmatch(word) or word == lemma.word:
+                continue
+            if word in _GRAMMAR or word in _ODD or f"{lemma.word}>{word}" in _UNLIKE:
                 continue
             # an adverb in -ly and one without rarely stand in the same place: completely, whole
             alike = lemma.part != "adv" or word.endswith("ly") == lemma.word.endswith("ly")
@@ -232,8 +234,9 @@ def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:
     found = pairs(read(dict_folder))
     if encoder is not None:
         cosine = _cosines(found, encoder)
-        near = {pair for pair, similarity in cosine.items() if _fits(similarity, found[pair[0]][pair[1]])}
-        found = {form: {word: share for word, share in others.items() if (form, word) in near} for form, others in found.items()}
+        found = {
+            form: {word: share for word, share in others.items() if _fits(cosine[form, word], share)} for form, others in found.items()
+        }
     lines = "".join(f"{form}\t{','.join(others)}\n" for form, others in found.items() if others)
     temporary = out.with_name(f".{out.name}.tmp")
     temporary.write_bytes(gzip.compress(lines.encode(), compresslevel=9, mtime=0))
