@@ -184,6 +184,16 @@ def test_seeds_are_averaged(finished: Finished) -> None:
     assert any("3 seeds: intervals are wide" in warning for warning in found["warnings"])
 
 
+def test_intervals_end_where_the_metric_does(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = settings(experiment={"seeds": [1, 2]})
+    models, predictions, out = finished(params)
+    monkeypatch.setitem(ERRORS, ("joint", "augmented"), 1.0)
+    write_run(params, "joint-augmented-2", models, predictions)  # two seeds far apart: the interval would go far beyond
+    evaluate(params, models, predictions, out)
+    groups = [item for item in read(out / "comparisons.json")["groups"] if (item["model"], item["data"]) == ("joint", "augmented")]
+    assert {item["task"]: (item["low"], item["high"]) for item in groups} == {"mood": (0, 1), "rating": (-1, 1), "spans": (0, 1)}
+
+
 def test_sizes_have_groups_and_comparisons_of_their_own_and_the_headline_is_of_all_rows(finished: Finished) -> None:
     params = settings(experiment={"seeds": [1, 2], "sizes": [20, "all"]})
     models, predictions, out = finished(params)

@@ -137,7 +137,7 @@ def results(params: Params, answers: Mapping[str, Mapping[str, Answers]]) -> dic
         "headline": joint_run(params).data,
         "tasks": {task: _task(params, task, answers) for task in params.tasks},
         "runs": details,
-        "groups": [_group(key, group, confidence) for key, group in scores.items()],
+        "groups": [_group(key, group, confidence, TASKS[params.tasks[key.task].type].lowest) for key, group in scores.items()],
         "comparisons": compared,
         "overall": overall(scores, list(params.tasks), confidence),
         "warnings": list(warnings(params, len(compared))),
@@ -198,8 +198,8 @@ def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: M
     }
 
 
-def _group(key: Key, group: Scores, confidence: float) -> dict[str, Any]:
-    """A setting's mean, standard deviation over seeds, and interval, cut where no main metric can be."""
+def _group(key: Key, group: Scores, confidence: float, lowest: float) -> dict[str, Any]:
+    """A setting's mean, standard deviation over seeds, and interval, cut where the task's main metric cannot be."""
     low, high = over_seeds(group.values, group.draws, confidence)
     return {
         **key._asdict(),
@@ -207,7 +207,7 @@ def _group(key: Key, group: Scores, confidence: float) -> dict[str, Any]:
         "values": group.values.tolist(),
         "mean": float(group.values.mean()),
         "sd": spread(group.values),
-        "low": max(low, -1.0),
+        "low": max(low, lowest),
         "high": min(high, 1.0),
     }
 

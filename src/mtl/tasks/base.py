@@ -65,6 +65,8 @@ class TaskType(ABC):
 
     level: ClassVar[Literal["text", "token"]]
     main_metric: ClassVar[str]
+    lowest: ClassVar[float] = 0.0
+    """The least that the main metric can be; the most is 1."""
 
     def __init__(self, state: State) -> None:
         self.state = state

@@ -66,6 +66,7 @@ class Regression(TaskType):
 
     level = "text"
     main_metric = "pearson"
+    lowest = -1.0
     counts = staticmethod(counts)
     from_counts = staticmethod(from_counts)
     metrics = staticmethod(metrics)
