@@ -36,6 +36,8 @@ class Examples:
         self.rows: int = metadata.num_rows
         small = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)) <= KEPT
         self._kept = list(read_parts(path, ROW_GROUP, metadata=metadata)) if small else None
+        self.kept = len(self._kept or ())
+        """How many parts are kept."""
         self.train = sum(len(_train(part)) for part in self._parts("split"))
         """How many rows are of the train split."""
 

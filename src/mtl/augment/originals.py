@@ -17,7 +17,8 @@ from mtl.data.coded import Lists, look_up, same
 
 _BASE = 0x9E3779B97F4A7C15
 _LONG = 24  # bytes
-_KNOWN = 2  # vocabularies: of a small data set all, and of a large one little memory
+_OWN = np.array([2 ** (8 * count) - 1 for count in range(9)], dtype=np.uint64)
+"""What of 8 bytes belongs to a word that has so many of them left."""
 _AT_ONCE = 2_048  # texts, so that what is reckoned for their tokens stays in the processor's cache
 
 
@@ -26,10 +27,13 @@ class TextHashes:
 
     A text's is the polynomial of the hashes of its tokens at ``_BASE`` (Karp & Rabin 1987, "Efficient randomized pattern-matching
     algorithms"), modulo 2⁶⁴.
+
+    Args:
+        known: vocabularies whose hashes are kept, since texts of theirs come again.
     """
 
-    def __init__(self) -> None:
-        self._known: deque[tuple[pa.Array, Words]] = deque(maxlen=_KNOWN)
+    def __init__(self, known: int = 1) -> None:
+        self._known: deque[tuple[pa.Array, Words]] = deque(maxlen=known)
         self._powers, self._inverse = _powers(_BASE, 1), _powers(pow(_BASE, -1, 2**64), 1)
 
     def __call__(self, texts: Lists) -> Words:
@@ -63,17 +67,17 @@ class TextHashes:
 def _hash_words(words: pa.Array) -> Words:
     """64 bits of the UTF-8 of each word, [words]: its length and each 8 bytes of it, mixed one after the other; XXH3 of long ones."""
     _, offsets, content = words.buffers()
-    bounds = np.frombuffer(offsets, dtype=np.int32)[words.offset : words.offset + len(words) + 1].astype(np.int64)
-    starts, lengths = bounds[:-1], np.diff(bounds)
+    bounds = np.frombuffer(offsets, dtype=np.int32)[words.offset : words.offset + len(words) + 1]
     padded = np.concatenate([np.frombuffer(content or b"", dtype=np.uint8)[: bounds[-1]], np.zeros(8, dtype=np.uint8)])
     blocks = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded, strides=(1,))  # one begins at each byte
-    found = mix(lengths.astype(np.uint64) + np.uint64(1))
-    for place in range(0, _LONG, 8):
-        left = np.flatnonzero(lengths > place)
-        beyond = np.maximum(8 - (lengths[left] - place), 0).astype(np.uint64) * np.uint64(8)  # bits of the next word
-        block = blocks[starts[left] + place] << beyond
-        found[left] = mix(found[left] ^ block)
-    long = np.flatnonzero(lengths > _LONG)
+    starts, left = bounds[:-1].astype(np.int64), np.diff(bounds)
+    found = mix((left + 1).astype(np.uint64) * np.uint64(_BASE) ^ blocks[starts] & _OWN[np.minimum(left, 8)])
+    place = np.arange(len(words))
+    for _ in range(8, _LONG, 8):
+        more = np.flatnonzero(left > 8)
+        place, starts, left = place[more], starts[more] + 8, left[more] - 8
+        found[place] = mix(found[place] ^ blocks[starts] & _OWN[np.minimum(left, 8)])
+    long = place[left > 8]
     found[long] = hash_strings(words.take(pa.array(long)))
     return found
 

@@ -140,7 +140,7 @@ class _Shard:
     def __init__(self, params: Params, dataset: str, path: Path, raw: Path | None) -> None:
         self.examples = Examples(path, BLOCK)
         self.schema = self.examples.schema
-        self.hashes = TextHashes()
+        self.hashes = TextHashes(self.examples.kept + 1)
         self.originals = Originals(map(self.hashes, self.examples.texts()), self.examples.rows)
         self.methods = methods = params.methods_of(dataset)
         self.rows = 0

@@ -31,7 +31,7 @@ LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float6
 """Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
 
 
-ROW_GROUP = 32_768  # rows: what is read, worked on and written at once
+ROW_GROUP = 16_384  # rows: what is read, worked on and written at once
 DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; of more, the rest is written as it comes
 
 
