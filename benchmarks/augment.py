@@ -2,9 +2,9 @@
 
     python benchmarks/augment.py [--quick] [--json] [--only ROW ...]
 
-Both sides of a row run in turn (A B A B ...) on one machine, so that what else it does bears on both; CPU time is that of the process
-and of those it starts. Rates are medians, and so is the ratio, which is taken of each pair. Our side is the whole job of a shard,
-from Parquet to Parquet, with its checks and counts; nlpaug's is its loaded augmenter on a list of the same texts.
+Each row has a process of its own. Both sides of it run in turn (A B A B ...) on one machine, so that what else it does bears on both;
+CPU time is that of the process and of those it starts. Rates are medians, and so is the ratio, which is taken of each pair. Our side
+is the whole job of a shard, from Parquet to Parquet, with its checks and counts; nlpaug's is its loaded augmenter on the same texts.
 
 Texts are definitions and examples of WordNet, real English. Of what a machine lacks the row is not run, and says so.
 With --json the last line is one JSON object; what was not run is null there.
@@ -20,7 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -252,6 +254,16 @@ ROWS: dict[str, tuple[Callable[[Path, bool], dict[str, Row]], tuple[str, ...]]] 
 """What --only names, to the function and the keys of its rows."""
 
 
+def measured(name: str, quick: bool) -> dict[str, Row]:
+    """Rows by their keys; in a process of its own, so that nothing is warm from rows before."""
+    run, keys = ROWS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return run(Path(folder), quick)
+        except NotInstalledError as missing:
+            return {key: Row("-", "-", None, f"not run: {missing}") for key in keys}
+
+
 def machine() -> str:
     names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     processor = names[0] if names else platform.machine()
@@ -267,16 +279,11 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine()}
     print(results["machine"])
     print(f"{'':36}{'ours':>16}{'theirs':>16}{'ratio':>8}")
-    for name in options.only:
-        run, keys = ROWS[name]
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                found = run(Path(folder), options.quick)
-            except NotInstalledError as missing:
-                found = {key: Row("-", "-", None, f"not run: {missing}") for key in keys}
-        for key, row in found.items():
-            print(f"{key:36}{row.ours:>16}{row.theirs:>16}{f'{row.ratio:.3g}' if row.ratio else '-':>8}  {row.note}", flush=True)
-            results[key] = row.ratio and round(row.ratio, 3)
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+        for found in processes.map(partial(measured, quick=options.quick), options.only):
+            for key, row in found.items():
+                print(f"{key:36}{row.ours:>16}{row.theirs:>16}{f'{row.ratio:.3g}' if row.ratio else '-':>8}  {row.note}", flush=True)
+                results[key] = row.ratio and round(row.ratio, 3)
     if options.json:
         print(json.dumps(results))
 
