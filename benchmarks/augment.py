@@ -119,10 +119,10 @@ def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row
 
     rows, pairs = (2_000, 3) if quick else (50_000, 5)
     ours = shard_job(folder, rows, {"type": "synonym"}, tagged=tagged)
-    part, content, augmenter = rows // pairs, texts(rows + 2_000), SynonymAug()
+    share, content, augmenter = rows // pairs, texts(rows + 2_000), SynonymAug()
     augmenter.augment(content[rows:])
-    parts = (content[start : start + part] for start in range(0, part * pairs, part))
-    theirs = Side(part, lambda: augmenter.augment(next(parts)))
+    parts = (content[start : start + share] for start in range(0, share * pairs, share))
+    theirs = Side(share, lambda: augmenter.augment(next(parts)))
     key, words = ("tagged_synonym_vs_nlpaug", ", without tags") if tagged else ("synonym_vs_nlpaug", "")
     return {key: versus(ours, theirs, pairs, f"nlpaug on the joined texts{words}; its tagger is one of nltk's kind, made here")}
 
