@@ -20,6 +20,7 @@ With --json the last line is one JSON object.
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mtl.data import schema
+from mtl.training.corpus import Batch
 from mtl.training.loop import Loop
 
 WIDTH, TUTORIAL_ROWS, TRAINER_ROWS = 128, 16, 8
@@ -180,24 +182,48 @@ class Peak:
     """The rate of the model's matrix products, forward and backward, at its own shapes and our micro-batches, and nothing else."""
 
     def __init__(self, loop: Loop) -> None:
-        linears = [m for m in loop.model.encoder.modules() if isinstance(m, nn.Linear)]
-        shapes = {tuple(m.weight.shape): None for m in linears}
-        rows = max(batch.real for batch in loop._batches())
+        batch = max(loop._batches(), key=lambda batch: batch.real)
+        self.order = products(loop, batch)
         number = torch.float32 if loop.precision.dtype is None else loop.precision.dtype
         make = lambda *size: torch.randn(*size, device=loop.device, dtype=number)  # noqa: E731
         self.clock = Clock(loop.device)
-        self.work = {shape: (make(rows, shape[1]), make(*shape), make(rows, shape[0])) for shape in shapes}
-        self.order: list[tuple[int, ...]] = [tuple(m.weight.shape) for m in linears]
-        self.rows, self.flops = rows, 6 * sum(m.weight.numel() for m in linears)
-        """Operations a piece: 2 a weight, forward and twice backward."""
+        self.work = {
+            product: (make(product.rows, product.ins), make(product.outs, product.ins), make(product.rows, product.outs))
+            for product in set(self.order)
+        }
+        self.pieces, self.flops = batch.real, 6 * sum(math.prod(product) for product in self.order)
+        """Operations of a micro-batch: 2 a weight and row, forward and twice backward."""
 
     def __call__(self) -> float:
         """Pieces per second, were there nothing else to do."""
         start = self.clock()
-        for shape in self.order:
-            inputs, weight, gradient = self.work[shape]
+        for product in self.order:
+            inputs, weight, gradient = self.work[product]
             nn.functional.linear(inputs, weight), gradient @ weight, gradient.t() @ inputs
-        return self.rows / (self.clock() - start)
+        return self.pieces / (self.clock() - start)
+
+
+class Product(NamedTuple):
+    """A matrix product of ``[rows, ins]`` and ``[ins, outs]``."""
+
+    rows: int
+    ins: int
+    outs: int
+
+
+def products(loop: Loop, batch: Batch) -> list[Product]:
+    """Those of the encoder's linear layers in one forward pass over a batch."""
+    found: list[Product] = []
+
+    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
+        found.append(Product(inputs[0].shape[:-1].numel(), inputs[0].shape[-1], result.shape[-1]))
+
+    handles = [m.register_forward_hook(note) for m in loop.model.encoder.modules() if isinstance(m, nn.Linear)]
+    with torch.no_grad():
+        loop._losses(batch.to(loop.device), list(batch.targets))
+    for handle in handles:
+        handle.remove()
+    return found
 
 
 def balance_cost(make: Callable[..., Loop], turns: int) -> float:
@@ -244,7 +270,7 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
     return {
         **{f"vs_{name}": round(ratio(rates["ours"], rates[name]), 3) for name in sides if name not in ("ours", "peak")},
         "gemm_share": round(ratio(rates["ours"], rates["peak"]), 3),
-        "peak_gflops": round(median(rates["peak"]) * peak.flops / 1e9, 1),
+        "peak_gflops": round(median(rates["peak"]) / peak.pieces * peak.flops / 1e9, 1),
         "pieces_per_second": round(median(rates["ours"])),
         "padding_share": round(1 - ours.progress.tokens / ours.progress.padded, 4),
         "padding_share_of_others": {name: round(value, 3) for name, value in others.padding.items()},
@@ -270,6 +296,13 @@ def ablate(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, Any
 def without_packing(make: Callable[..., Loop]) -> Loop:
     loop = make(balancing="static")
     loop.model.encoder.packs = lambda device: False  # type: ignore[method-assign]
+    return loop
+
+
+def without_narrowing(make: Callable[..., Loop]) -> Loop:
+    """The last layer computes every position."""
+    loop = make(balancing="static")
+    loop.model._asked = lambda batch, tasks: None  # type: ignore[method-assign, assignment, return-value]
     return loop
 
 
@@ -314,6 +347,7 @@ ABLATIONS: dict[str, Callable[[Callable[..., Loop]], Loop]] = {
     "without packing: padded micro-batches of like length": without_packing,
     "nor sorting by length": without_sorting,
     "a micro-batch for each data set": without_mixing,
+    "the last layer computed for all positions": without_narrowing,
     "embeddings of the whole vocabulary": lambda make: make(balancing="static", whole=True),
     "torch's dropout": with_plain_dropout,
     "attention dropout 0.1": with_attention_dropout,

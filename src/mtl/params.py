@@ -451,6 +451,8 @@ class TransformerEncoder(BaseEncoder):
     source: Source
     word_shape: bool = True
     """Adds a learned embedding of each word's shape (case, digits), zero at the start; helps uncased encoders with entities."""
+    pooling: Literal["mean", "first"] = "mean"
+    """What a text-level head sees of a text: the mean of its hidden states, or that of its first piece ([CLS])."""
 
 
 class SmallEncoder(BaseEncoder):

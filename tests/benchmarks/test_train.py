@@ -74,6 +74,19 @@ def test_all_sides_have_the_same_dropout(train: ModuleType, make: Callable[..., 
     assert max(rates[0]) == 0.1
 
 
+def test_the_products_are_those_of_the_encoder(train: ModuleType, make: Callable[..., Loop]) -> None:
+    loop = make(balancing="static")
+    loop.model.encoder.pooling = "first"  # type: ignore[assignment]
+    batch = loop._batches()[0]
+    found = train.products(loop, batch)
+    width, inner, asked = 32, 64, int(loop.model._asked(batch, list(batch.targets)).sum())
+    attention = [(batch.real, width, width)] * 3
+    layers = [[*attention, (rows, width, width), (rows, width, inner), (rows, inner, width)] for rows in (batch.real, asked)]
+    assert [tuple(product) for product in found] == layers[0] + layers[1]
+    assert asked < batch.real
+    assert not any(module._forward_hooks for module in loop.model.modules())
+
+
 def test_each_way_can_be_undone(run: Run, train: ModuleType) -> None:
     found = json.loads(run("--ablation")[-1])
     assert found.keys() == {"ours", *train.ABLATIONS}

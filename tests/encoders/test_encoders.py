@@ -188,6 +188,25 @@ def test_without_word_shapes_there_is_no_embedding_of_them(tiny_bert: Path) -> N
     assert restore(encoder.config(), tiny_bert / "tokenizer.json")[0].config() == encoder.config()
 
 
+def test_pooling_is_the_mean_or_the_first_position(tiny_bert: Path) -> None:
+    for pooling, expected in (("mean", [[2.0, 3.0], [1.0, 2.0]]), ("first", [[0.0, 1.0], [1.0, 2.0]])):
+        encoder, _ = build(settings_of(**SETTINGS["transformer"], pooling=pooling), tiny_bert, [])
+        again, _ = restore(json.loads(json.dumps(encoder.config())), tiny_bert / "tokenizer.json")
+        hidden = torch.tensor([[[0.0, 1.0], [4.0, 5.0]], [[1.0, 2.0], [9.0, 9.0]]])
+        mask = torch.tensor([[True, True], [True, False]])
+        for one in (encoder, again):
+            assert one.pool(hidden, mask).tolist() == expected
+            looked = one.pooled(mask)
+            assert torch.equal(one.pool(hidden * looked.unsqueeze(-1), mask), torch.tensor(expected))
+            assert looked.sum() == (3 if pooling == "mean" else 2)
+
+
+def test_models_from_before_there_was_a_choice_pool_by_the_mean(tiny_bert: Path) -> None:
+    encoder, _ = build(settings_of(**SETTINGS["transformer"], pooling="mean"), tiny_bert, [])
+    config = {key: value for key, value in encoder.config().items() if key != "pooling"}
+    assert restore(config, tiny_bert / "tokenizer.json")[0].config() == encoder.config()
+
+
 def test_weights_in_half_precision_are_read_as_float32(tiny_bert: Path, tmp_path: Path) -> None:
     AutoModel.from_pretrained(tiny_bert, dtype=torch.float16).save_pretrained(tmp_path)
     shutil.copy(tiny_bert / "tokenizer.json", tmp_path)

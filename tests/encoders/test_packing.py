@@ -48,6 +48,36 @@ def test_packed_is_padded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(PACKING))
+def test_what_is_asked_does_not_change(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    asked = mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(2)) < 0.4)
+    found = {}
+    for name, positions in (("some", asked), ("all", None)):
+        encoder.zero_grad()
+        hidden = encoder(pieces, mask, shapes, positions)
+        (hidden[asked].square() * torch.linspace(0, 1, 16)).sum().backward()
+        found[name] = [hidden[asked].detach(), *(parameter.grad for parameter in encoder.parameters())]
+    for some, every in zip(found["some"], found["all"], strict=True):
+        torch.testing.assert_close(some, every, rtol=1e-4, atol=1e-6)
+    monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device: False)
+    torch.testing.assert_close(encoder(pieces, mask, shapes, asked)[asked], found["some"][0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
+def test_the_last_layer_computes_what_is_asked(kind: str) -> None:
+    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    asked = mask & (torch.arange(mask.shape[1]) < 2)
+    computed: list[int] = []
+    for layer in encoder._stack():
+        layer.intermediate.register_forward_hook(lambda module, states, result: computed.append(result.shape[1]))  # type: ignore[operator, union-attr]
+    hidden = encoder(pieces, mask, shapes, asked)
+    assert computed == [sum(LENGTHS), int(asked.sum())]
+    assert torch.equal(hidden.any(-1), asked)
+    encoder(pieces, mask, shapes)
+    assert computed[2:] == [sum(LENGTHS)] * 2
+
+
+@pytest.mark.parametrize("kind", sorted(PACKING))
 def test_no_text_sees_another(kind: str) -> None:
     encoder, (pieces, mask, shapes) = encoder_of(kind).eval(), inputs()
     assert encoder.packs(mask.device)

@@ -8,11 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from mtl import encoders
 from mtl.errors import ModelError
-from mtl.params import Params
+from mtl.params import Params, TransformerEncoder
+from mtl.tasks import TaskType
+from mtl.tasks.classification import Classification
+from mtl.tasks.regression import Regression
+from mtl.tasks.token_classification import TokenClassification
 from mtl.training import model as models
+from mtl.training.corpus import Corpus, collate, labelled_batch
+from mtl.training.model import Model
 from mtl.training.predictor import Predictor
 from mtl.training.run import train
 
@@ -78,6 +87,45 @@ def test_tasks_can_be_chosen(folder: Path) -> None:
 def test_saved_again_it_is_the_same_file(folder: Path, tmp_path: Path) -> None:
     models.save(models.load(folder), tmp_path, {})
     assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, pooling: str) -> None:
+    source = {"url": "file:///nowhere"}
+    settings = TransformerEncoder.model_validate(
+        {"type": "transformer", "source": source, "max_length": 32, "dropout": 0, "pooling": pooling}
+    )
+    encoder, tokenizer = encoders.build(settings, tiny_bert, [])
+    rows = [["the", "friend"], ["large", "cities"], ["over", "the", "quick"]]
+    labels: dict[str, Any] = {
+        "mood": ["good", None, "bad"],
+        "rating": [1.5, None, None],
+        "names": [None, ["O", "B-city"], ["B-city", None, "O"]],
+    }
+    types: dict[str, type[TaskType]] = {"mood": Classification, "rating": Regression, "names": TokenClassification}
+    tasks = {name: kind(kind.fit(labels[name])) for name, kind in types.items()}
+    model = Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0).eval()
+    encoded = tokenizer.encode(rows, 32)
+    batch, unlabelled = labelled_batch(Corpus(encoded, labels), np.arange(3), tasks), collate(encoded, np.arange(3))
+
+    pooled = batch.mask if pooling == "mean" else batch.mask & (torch.arange(batch.mask.shape[1]) == 0)
+    tagged = {(1, 0), (1, 1), (2, 0), (2, 2)}
+    named = torch.tensor([[(row, word) in tagged for word in words] for row, words in enumerate(batch.word.tolist())])
+    assert torch.equal(model._asked(batch, list(tasks)), named | (pooled & torch.tensor([True, False, True])[:, None]))
+    assert torch.equal(model._asked(unlabelled, ["mood"]), pooled)
+    assert torch.equal(model._asked(unlabelled, ["names"]), torch.from_numpy(batch.word >= 0))
+
+    def losses_and_gradients() -> list[torch.Tensor]:
+        model.zero_grad()
+        logits = model(batch, tasks)
+        losses = [task.loss(logits[name], batch.targets[name]) for name, task in tasks.items()]
+        torch.stack(losses).sum().backward()
+        return [torch.stack(losses).detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
+
+    some = losses_and_gradients()
+    monkeypatch.setattr(Model, "_asked", lambda self, batch, tasks: None)
+    for one, other in zip(some, losses_and_gradients(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 def _version(folder: Path) -> None:

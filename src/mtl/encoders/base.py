@@ -39,13 +39,14 @@ class Encoder(nn.Module, ABC):
         """All that ``restore`` needs, JSON-able, with the key ``type``."""
 
     @abstractmethod
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states ``[rows, positions, width]``.
 
         Args:
             pieces: int64 ``[rows, positions]``, padded at the right with anything in the vocabulary.
             mask: bool ``[rows, positions]``, true on real pieces.
             shapes: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
+            asked: bool ``[rows, positions]``, true where a hidden state is made use of, all if not given; others may be anything finite.
         """
 
     def packs(self, device: torch.device) -> bool:
@@ -55,6 +56,10 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One vector a row, ``[rows, width]``, from hidden states and mask."""
+
+    def pooled(self, mask: Tensor) -> Tensor:
+        """The positions that ``pool`` looks at, bool ``[rows, positions]``."""
+        return mask
 
     @abstractmethod
     def layers(self) -> Layers:

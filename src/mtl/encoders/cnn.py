@@ -40,7 +40,7 @@ class ConvolutionalEncoder(FromScratch):
         super().__init__(vocabulary=vocabulary, width=width, dropout=dropout, kernels=list(kernels), layers=layers)
         self.blocks.extend(Block(width, kernels, dropout) for _ in range(layers))
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         hidden = self.embed(pieces, shapes)
         for block in self.blocks:

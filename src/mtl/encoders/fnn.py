@@ -19,7 +19,7 @@ class FeedForwardEncoder(FromScratch):
         for size in sizes:
             self.blocks.append(nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.LayerNorm(width), Dropout(dropout)))
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         # Padding is zero, like what lies beyond the ends of the longest row.
         embedded = self.embed(pieces, shapes) * mask.unsqueeze(-1)

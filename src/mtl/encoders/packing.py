@@ -38,10 +38,11 @@ class Packed:
         """``[rows, positions, …]`` to ``[packed, …]``."""
         return padded.flatten(0, 1).index_select(0, self.index)
 
-    def unpack(self, packed: Tensor) -> Tensor:
-        """``[packed, …]`` to ``[rows, positions, …]``, 0 on padding."""
+    def unpack(self, packed: Tensor, places: Tensor | None = None) -> Tensor:
+        """``[packed, …]``, or only some ``places`` of it, to ``[rows, positions, …]``, 0 elsewhere."""
+        index = self.index if places is None else self.index[places]
         whole = packed.new_zeros(self.shape.numel(), *packed.shape[1:])
-        return whole.index_copy(0, self.index, packed).view(*self.shape, *packed.shape[1:])
+        return whole.index_copy(0, index, packed).view(*self.shape, *packed.shape[1:])
 
 
 def packed_attention(

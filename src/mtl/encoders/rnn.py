@@ -20,7 +20,7 @@ class RecurrentEncoder(FromScratch):
         for size in [width] + [self.width] * (layers - 1):
             self.blocks.append(CELLS[cell](size, half, batch_first=True, bidirectional=True))
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         hidden = self.embed(pieces, shapes)
         # Packed, so that the backward direction starts at each row's own end; lengths must be on the CPU (a sync point).

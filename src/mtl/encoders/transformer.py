@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import AttentionInterface, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
@@ -34,14 +35,15 @@ AttentionInterface.register("packed", packed_attention)
 class TransformerEncoder(Encoder):
     """A pretrained transformer without its pooler, with an optional word-shape embedding added to the word embeddings."""
 
-    def __init__(self, model: Any, *, word_shape: bool) -> None:
+    def __init__(self, model: Any, *, word_shape: bool, pooling: str = "mean") -> None:
         super().__init__()
-        # The text heads pool by the mean; an unused pooler would only be carried, decayed and saved.
+        # Text heads pool by themselves; an unused pooler would only be carried, decayed and saved.
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None
         use_cheap_dropout(model)
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
+        self.pooling = pooling
         self.attention: str = model.config._attn_implementation
         self.shapes = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
 
@@ -59,7 +61,7 @@ class TransformerEncoder(Encoder):
         tokenizer = _read_tokenizer(source)
         model = _read_model(source, config)
         _check(source, model, tokenizer, settings.max_length)
-        return cls(model, word_shape=settings.word_shape), tokenizer
+        return cls(model, word_shape=settings.word_shape, pooling=settings.pooling), tokenizer
 
     @classmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
@@ -68,17 +70,18 @@ class TransformerEncoder(Encoder):
         model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
         auto: Any = AutoModel  # transformers leaves this method untyped
         model = auto.from_config(model_config, attn_implementation=_attention(model_config), dtype=torch.float32)
-        return cls(model, word_shape=config["word_shape"])
+        return cls(model, word_shape=config["word_shape"], pooling=config.get("pooling", "mean"))
 
     def config(self) -> dict[str, Any]:
-        """The Hugging Face configuration, and whether there is a word-shape embedding."""
+        """The Hugging Face configuration, whether there is a word-shape embedding, and how texts are pooled."""
         config: Any = self.model.config
-        return {"type": "transformer", "model": json.loads(config.to_json_string(use_diff=False)), "word_shape": self.shapes is not None}
+        model = json.loads(config.to_json_string(use_diff=False))
+        return {"type": "transformer", "model": model, "word_shape": self.shapes is not None, "pooling": self.pooling}
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         if self.packs(mask.device):
-            return self._packed(pieces, mask, shapes)
+            return self._packed(pieces, mask, shapes, asked)
         model: Any = self.model
         model.config._attn_implementation = self.attention
         hidden: Tensor = model(inputs_embeds=self._embed(pieces, shapes), attention_mask=mask.long()).last_hidden_state
@@ -89,14 +92,18 @@ class TransformerEncoder(Encoder):
         model: Any = self.model
         return device.type == "cpu" and model.config.model_type in PACKING
 
-    def _packed(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
-        """The same without a computation on padding, which has hidden states of 0."""
+    def _packed(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None) -> Tensor:
+        """The same without a computation on padding, nor in the last layer on positions not asked: their hidden states are 0."""
         model: Any = self.model
         model.config._attn_implementation = "packed"
         packed = Packed.of(mask)
         embedded, positions = self._embed(packed.pack(pieces), packed.pack(shapes)), packed.positions + _first_position(model)
-        hidden = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
-        return packed.unpack(hidden[0])
+        # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
+        attention: Any = getattr(self._stack()[-1], "attention", None)
+        places = None if asked is None or attention is None else packed.pack(asked).nonzero().squeeze(1)
+        with nullcontext() if places is None else _only_at(places, attention.output):
+            hidden = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
+        return packed.unpack(hidden[0], places)
 
     def _embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
         """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not promise."""
@@ -111,19 +118,36 @@ class TransformerEncoder(Encoder):
         return found
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """The mean over real positions, special ones included, as sentence encoders are trained."""
-        return mean_pool(hidden, mask)
+        """The mean over real positions, special ones included, as sentence encoders are trained; or the first one, as BERT is."""
+        return mean_pool(hidden, mask) if self.pooling == "mean" else hidden[:, 0]
+
+    def pooled(self, mask: Tensor) -> Tensor:
+        """See ``Encoder.pooled``."""
+        return mask if self.pooling == "mean" else mask & (torch.arange(mask.shape[1], device=mask.device) == 0)
+
+    def _stack(self) -> nn.ModuleList:
+        """The model's layers, from bottom to top."""
+        return max((m for m in self.model.modules() if isinstance(m, nn.ModuleList)), key=_parameter_count)
 
     def layers(self) -> Layers:
         """Embeddings, then each layer of the largest stack, then what follows it, if anything."""
-        stack = max((m for m in self.model.modules() if isinstance(m, nn.ModuleList)), key=_parameter_count)
-        groups = [list(layer.parameters()) for layer in stack]
+        groups = [list(layer.parameters()) for layer in self._stack()]
         held = {id(parameter) for group in groups for parameter in group}
         every = list(self.model.parameters())
         start = next(i for i, parameter in enumerate(every) if id(parameter) in held)
         bottom = every[:start] + ([] if self.shapes is None else list(self.shapes.parameters()))
         top = [parameter for parameter in every[start:] if id(parameter) not in held]
         return [group for group in [bottom, *groups, top] if group]
+
+
+def _only_at(places: Tensor, module: Any) -> RemovableHandle:
+    """Let a layer's module that follows its attention, and all after it, compute only some places, until the handle is removed."""
+
+    def narrow(module: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(part.index_select(1, places) for part in states)
+
+    handle: RemovableHandle = module.register_forward_pre_hook(narrow)
+    return handle
 
 
 def _parameter_count(module: nn.Module) -> int:

@@ -94,8 +94,12 @@ class TaskType(ABC):
         holds a token's index at its first piece and -1 elsewhere. A null label, and one never seen in training, is masked."""
 
     @abstractmethod
+    def labelled(self, targets: Tensor) -> Tensor:
+        """Whether an item has a label, bool, of the shape of ``targets``."""
+
     def count(self, targets: Tensor) -> Tensor:
         """The number of labelled items, a scalar int64 tensor on the device of ``targets``."""
+        return self.labelled(targets).sum()
 
     @abstractmethod
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,9 +93,9 @@ class Classification(TaskType):
         known: dict[Any, int] = {**self._index}
         return torch.tensor([known.get(label, IGNORED) for label in labels], dtype=torch.int64)
 
-    def count(self, targets: Tensor) -> Tensor:
-        """The number of labelled rows."""
-        return targets.ne(IGNORED).sum()
+    def labelled(self, targets: Tensor) -> Tensor:
+        """Bool ``[rows]``."""
+        return targets.ne(IGNORED)
 
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy over the entropy of the classes, and the number of labelled rows."""

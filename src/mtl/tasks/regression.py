@@ -96,16 +96,15 @@ class Regression(TaskType):
         values = [math.nan if label is None else float(str(label)) for label in labels]
         return ((torch.tensor(values, dtype=torch.float64) - self.mean) / self.std).float()
 
-    def count(self, targets: Tensor) -> Tensor:
-        """The number of labelled rows."""
-        return targets.isnan().logical_not().sum()
+    def labelled(self, targets: Tensor) -> Tensor:
+        """Bool ``[rows]``."""
+        return targets.isnan().logical_not()
 
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed squared error in units of the train variance, and the number of labelled rows; logits ``[rows, 1]``."""
-        masked = targets.isnan()
         # Filled before the square, whose gradient would be NaN × 0 otherwise.
-        error = (logits.float().squeeze(-1) - targets).masked_fill(masked, 0.0)
-        return error.square().sum(), masked.logical_not().sum()
+        error = (logits.float().squeeze(-1) - targets).masked_fill(~self.labelled(targets), 0.0)
+        return error.square().sum(), self.count(targets)
 
     def decode(self, logits: Tensor, word: Words | None = None, lengths: Sequence[int] | None = None) -> list[Answer]:
         """The number in the label's own units. A point estimate has no probability: the confidence is 1 always."""

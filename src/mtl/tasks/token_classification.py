@@ -175,9 +175,9 @@ class TokenClassification(TaskType):
             result[row, first] = encoded[words[row, first]]
         return torch.from_numpy(result)
 
-    def count(self, targets: Tensor) -> Tensor:
-        """The number of labelled tokens."""
-        return targets.ne(IGNORED).sum()
+    def labelled(self, targets: Tensor) -> Tensor:
+        """Bool ``[rows, positions]``, true at the first piece of a token that has a label."""
+        return targets.ne(IGNORED)
 
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy over the entropy of the tags, and the number of labelled tokens."""

@@ -49,6 +49,11 @@ class Batch:
         """Pieces that are not padding."""
         return int((self.mask if self.mask.device.type == "cpu" else self.mask.cpu()).sum())
 
+    @property
+    def first(self) -> Tensor:
+        """Whether a piece is the first one of a token, bool ``[rows, positions]``."""
+        return self.shapes % 2 == 1
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; the copy runs beside the computation where it can."""
         if device.type == "cpu":

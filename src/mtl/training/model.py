@@ -1,7 +1,7 @@
 """One encoder with a head for each task, and its folder on disk: safetensors and JSON, nothing that runs code when loaded."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,22 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
         """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""
-        hidden = self.encoder(batch.pieces, batch.mask, batch.shapes)
         wanted = list(tasks)
+        asked = self._asked(batch, wanted) if self.encoder.packs(batch.mask.device) else None
+        hidden = self.encoder(batch.pieces, batch.mask, batch.shapes, asked)
         pooled = self.encoder.pool(hidden, batch.mask) if any(self.tasks[name].level == "text" for name in wanted) else hidden
         return {name: self.heads[name](pooled if self.tasks[name].level == "text" else hidden) for name in wanted}
+
+    def _asked(self, batch: Batch, tasks: Sequence[str]) -> Tensor:
+        """The positions that heads look at, bool ``[rows, positions]``; of a batch with targets, only for items that have one."""
+        asked = torch.zeros_like(batch.mask)
+        for name in tasks:
+            looked = self.encoder.pooled(batch.mask) if self.tasks[name].level == "text" else batch.first
+            if name in batch.targets:
+                known = self.tasks[name].labelled(batch.targets[name])
+                looked = looked & known.unsqueeze(1) if known.ndim == 1 else known
+            asked |= looked
+        return asked
 
     @property
     def device(self) -> torch.device:
