@@ -91,7 +91,10 @@ def sgdw(weight: Tensor, gradient: Tensor, memory: dict[str, Any], number: int, 
         (sgdw, {"type": "sgdw", "momentum": 0.7}),
     ],
 )
-def test_steps_are_those_of_the_formula(make_model: Callable[[str], Model], rule: Step, optimizer: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("limit", "scaled"), [(0.01, False), (0.01, True), (1e6, False)])
+def test_steps_are_those_of_the_formula(
+    make_model: Callable[[str], Model], rule: Step, optimizer: dict[str, Any], limit: float, scaled: bool
+) -> None:
     model = make_model("fnn")
     built = optimizers.build(model, settings(optimizer=optimizer, learning_rate=0.01, weight_decay=0.3), torch.device("cpu"))
     for group in built.param_groups:
@@ -101,10 +104,13 @@ def test_steps_are_those_of_the_formula(make_model: Callable[[str], Model], rule
     for number in (1, 2, 3):
         built.zero_grad()
         backward(model)
+        gradients = {name: parameter.grad.double() for name, parameter in model.named_parameters() if parameter.grad is not None}
+        norm = float(torch.cat([gradient.flatten() for gradient in gradients.values()]).norm())
+        assert 0.02 < norm < 1e6
         for name, parameter in model.named_parameters():
-            assert parameter.grad is not None
             decay = 0.3 if parameter.ndim > 1 else 0.0
-            expected[name] = rule(expected[name], parameter.grad.double(), memory[name], number, 0.01, decay)
+            expected[name] = rule(expected[name], gradients[name] * min(1, limit / norm), memory[name], number, 0.01, decay)
+        assert float(optimizers.clip(built, limit, scaled=scaled)) == pytest.approx(norm)
         built.step()
         for name, parameter in model.named_parameters():
             torch.testing.assert_close(parameter.double(), expected[name], rtol=1e-4, atol=1e-6, msg=name)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtl.encoders import Encoded
 from mtl.encoders.store import Stored
@@ -489,7 +489,7 @@ class Loop:
         """Clip and step; the schedule goes on only if the optimiser did."""
         # The order is fixed: all backward passes, then unscale once, then clip (a norm of scaled gradients means nothing), then step.
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = optimizers.clip(self.optimizer, self.settings.clip_norm, scaled=self.scaler.is_enabled())
         factor = rate_factor(self.settings.schedule, self.progress.updates, self.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor

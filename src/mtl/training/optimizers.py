@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from mtl.encoders import Encoder
@@ -56,6 +56,24 @@ def build(model: Model, settings: Train, device: torch.device) -> Optimizer:
         fused=device.type in ("cpu", "cuda"),
         **options,
     )
+
+
+def clip(optimizer: Optimizer, limit: float, *, scaled: bool) -> Tensor:
+    """Let the next step see a gradient of at most this norm (Pascanu, Mikolov & Bengio 2013); returns the norm as it was, a scalar.
+
+    Args:
+        optimizer: has the gradients.
+        limit: the greatest norm.
+        scaled: whether a loss scaler makes the step.
+    """
+    learnt = [parameter for group in optimizer.param_groups for parameter in group["params"] if parameter.grad is not None]
+    norm: Tensor = nn.utils.get_total_norm([parameter.grad for parameter in learnt])
+    if norm.device.type == "cpu" and optimizer.defaults["fused"] and not scaled:
+        # A fused step divides the gradient as it reads it, by what a loss scaler would leave here: one pass over all of it less.
+        optimizer.grad_scale = (norm / limit).clamp(min=1)  # type: ignore[attr-defined]
+    else:
+        nn.utils.clip_grads_with_norm_(learnt, limit, norm)
+    return norm
 
 
 def _rates(model: Model, settings: Train) -> Iterable[tuple[Iterable[nn.Parameter], float]]:
