@@ -1,5 +1,6 @@
 """Without padding the results are the same: hidden states, gradients, and no text sees another."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -75,6 +76,20 @@ def test_the_last_layer_computes_what_is_asked(kind: str) -> None:
     assert torch.equal(hidden.any(-1), asked)
     encoder(pieces, mask, shapes)
     assert computed[2:] == [sum(LENGTHS)] * 2
+    assert not encoder(pieces, mask, shapes, torch.zeros_like(mask)).any()
+
+
+def test_threads_ask_for_positions_of_their_own() -> None:
+    encoder, (pieces, mask, shapes) = encoder_of("bert").eval(), inputs()
+    positions = [mask & (torch.arange(mask.shape[1]) < count) for count in range(1, 9)] * 10
+
+    def nonzero(asked: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return encoder(pieces, mask, shapes, asked).any(-1)
+
+    with ThreadPoolExecutor(4) as pool:
+        for asked, found in zip(positions, pool.map(nonzero, positions), strict=True):
+            assert torch.equal(asked, found)
 
 
 @pytest.mark.parametrize("kind", sorted(PACKING))

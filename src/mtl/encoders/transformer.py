@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 from transformers import AttentionInterface, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
@@ -29,6 +29,9 @@ they are given on to attention: all that ``packing`` needs. Tests hold each of t
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
 """Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
 
+PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
+"""The packed positions that the last layer is to compute after its attention, in the present thread's forward pass; all if ``None``."""
+
 AttentionInterface.register("packed", packed_attention)
 
 
@@ -46,6 +49,11 @@ class TransformerEncoder(Encoder):
         self.pooling = pooling
         self.attention: str = model.config._attn_implementation
         self.shapes = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
+        # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
+        attention: Any = getattr(self._stack()[-1], "attention", None)
+        if narrows := model.config.model_type in PACKING and attention is not None:
+            attention.output.register_forward_pre_hook(_narrow)
+        self._narrows = narrows
 
     @classmethod
     def build(cls, settings: params.BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
@@ -98,11 +106,12 @@ class TransformerEncoder(Encoder):
         model.config._attn_implementation = "packed"
         packed = Packed.of(mask)
         embedded, positions = self._embed(packed.pack(pieces), packed.pack(shapes)), packed.positions + _first_position(model)
-        # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
-        attention: Any = getattr(self._stack()[-1], "attention", None)
-        places = None if asked is None or attention is None else packed.pack(asked).nonzero().squeeze(1)
-        with nullcontext() if places is None else _only_at(places, attention.output):
+        places = packed.pack(asked).nonzero().squeeze(1) if asked is not None and self._narrows else None
+        token = PLACES.set(places)
+        try:
             hidden = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
+        finally:
+            PLACES.reset(token)
         return packed.unpack(hidden[0], places)
 
     def _embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
@@ -140,14 +149,10 @@ class TransformerEncoder(Encoder):
         return [group for group in [bottom, *groups, top] if group]
 
 
-def _only_at(places: Tensor, module: Any) -> RemovableHandle:
-    """Let a layer's module that follows its attention, and all after it, compute only some places, until the handle is removed."""
-
-    def narrow(module: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(part.index_select(1, places) for part in states)
-
-    handle: RemovableHandle = module.register_forward_pre_hook(narrow)
-    return handle
+def _narrow(module: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Of the states that come to what follows the last layer's attention, those at ``PLACES``."""
+    places = PLACES.get()
+    return states if places is None else tuple(part.index_select(1, places) for part in states)
 
 
 def _parameter_count(module: nn.Module) -> int:
