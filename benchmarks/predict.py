@@ -88,14 +88,17 @@ def difference(ours: Answers, theirs: Answers) -> float:
     return worst
 
 
-def compare(predictor: Predictor, own: list[Asked], turns: int) -> dict[str, Any]:
+def compare(folder: Path, own: list[Asked], turns: int) -> dict[str, Any]:
     """Both sides in turn.
 
     Args:
+        folder: of the model.
         own: the texts of each data set, asked for its own tasks.
         turns: of each side.
     """
-    model, other = predictor.model, padded(predictor.model).eval()
+    predictor, other = Predictor.load(folder), padded(models.load(folder)).eval()
+    model = predictor.model
+    other.to(model.device)
     every = [Asked([row for asked in own for row in asked.rows], list(model.tasks))]
     clock, pieces = Clock(model.device), int(model.tokenizer.encode(every[0].rows, model.max_length).lengths.sum())
     rates: dict[str, list[float]] = {}
@@ -139,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = [row["tokens"] for row in table.to_pylist() if row["split"] == "test"][:: 20 if options.quick else 1]
         known = schema.labels_of(pq.read_schema(path))
         asked.append(Asked(rows, [task for task, label in labels.items() if label in known]))
-    results = compare(Predictor.load(options.model), asked, 1 if options.quick else options.turns)
+    results = compare(options.model, asked, 1 if options.quick else options.turns)
     show(results, options.json)
 
 

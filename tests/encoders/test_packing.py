@@ -1,5 +1,6 @@
-"""Without padding the results are the same: hidden states, gradients, and no text sees another."""
+"""Without padding the results are the same: hidden states, gradients, and no text sees another. So they are of fused layers."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
+from mtl.encoders import fused
 from mtl.encoders.packing import Packed
 from mtl.encoders.transformer import PACKING, TransformerEncoder
 
@@ -101,6 +103,63 @@ def test_no_text_sees_another(kind: str) -> None:
     after = encoder(pieces, mask, shapes)
     changed = (before != after).any(-1).any(-1)
     assert changed.tolist() == [False, False, True, False, False, False]
+
+
+needs_fused = pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
+
+
+def asked_of(name: str, mask: Tensor) -> Tensor | None:
+    place, row = torch.arange(mask.shape[1]), torch.arange(len(mask))[:, None]
+    by_name = {
+        "all": None,
+        "some": mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(2)) < 0.4),
+        "none": torch.zeros_like(mask),
+        "the first of a row": mask & (place == 0),
+        "the last of a row": place == mask.sum(1, keepdim=True) - 1,
+        "as many as rows": (place < len(mask)) & (row == 0),
+    }
+    return by_name[name]
+
+
+@needs_fused
+@pytest.mark.parametrize("name", ["all", "some", "none", "the first of a row", "the last of a row", "as many as rows"])
+@pytest.mark.parametrize("kind", sorted(PACKING))
+def test_fused_is_not_fused(kind: str, name: str) -> None:
+    encoder, (pieces, mask, shapes) = encoder_of(kind).eval(), inputs()
+    same, asked = copy.deepcopy(encoder), asked_of(name, mask)
+    same.fuse()
+    assert all(isinstance(layer, fused.FusedLayer) == (kind != "albert") for layer in same._stack())
+    with torch.inference_mode():
+        expected, found = encoder(pieces, mask, shapes, asked), same(pieces, mask, shapes, asked)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@needs_fused
+@pytest.mark.parametrize("activation", ["gelu", "relu", "gelu_new"])
+def test_fused_has_the_activation_of_the_model(activation: str) -> None:
+    encoder, (pieces, mask, shapes) = encoder_of("bert", hidden_act=activation).eval(), inputs()
+    same = copy.deepcopy(encoder)
+    same.fuse()
+    assert {layer.up.activation for layer in same._stack()} == {"gelu" if activation == "gelu" else "none"}  # type: ignore[union-attr]
+    with torch.inference_mode():
+        torch.testing.assert_close(same(pieces, mask, shapes), encoder(pieces, mask, shapes), rtol=1e-4, atol=1e-5)
+
+
+@needs_fused
+def test_of_one_position_a_row_fused_makes_no_keys_in_the_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, (pieces, mask, shapes) = encoder_of("bert").eval(), inputs()
+    encoder.fuse()
+    computed: list[int] = []
+    product = fused.FusedLinear.__call__
+
+    def counted(self: fused.FusedLinear, states: Tensor) -> Tensor:
+        computed.append(len(states))
+        return product(self, states)
+
+    monkeypatch.setattr(fused.FusedLinear, "__call__", counted)
+    with torch.inference_mode():
+        encoder(pieces, mask, shapes, asked_of("the first of a row", mask))
+    assert computed == [sum(LENGTHS)] * 4 + [len(LENGTHS)] * 2
 
 
 def test_a_model_of_another_kind_is_padded() -> None:

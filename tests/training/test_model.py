@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from mtl import encoders
+from mtl.encoders import fused
+from mtl.encoders.windows import encode_windows
 from mtl.errors import ModelError
 from mtl.params import Params, TransformerEncoder
 from mtl.tasks import TaskType
@@ -20,6 +22,7 @@ from mtl.tasks.classification import Classification
 from mtl.tasks.regression import Regression
 from mtl.tasks.token_classification import TokenClassification
 from mtl.training import model as models
+from mtl.training import predictor as predictors
 from mtl.training.corpus import Corpus, collate, labelled_batch
 from mtl.training.model import Model
 from mtl.training.predictor import Predictor
@@ -41,6 +44,12 @@ def folder(project: Path, make_settings: Callable[..., Params], tmp_path_factory
     out, params = tmp_path_factory.mktemp("model"), make_settings(epochs=1)
     train(params, params.runs()["joint-plain-1"], project / "examples", project / "shards", None, out)
     return out
+
+
+def transformer(folder: Path, pooling: str) -> tuple[encoders.Encoder, encoders.PieceTokenizer]:
+    source = {"url": "file:///nowhere"}
+    settings = {"type": "transformer", "source": source, "max_length": 32, "dropout": 0, "pooling": pooling}
+    return encoders.build(TransformerEncoder.model_validate(settings), folder, [])
 
 
 def test_a_new_process_gives_identical_answers(folder: Path) -> None:
@@ -89,13 +98,27 @@ def test_saved_again_it_is_the_same_file(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
+@pytest.mark.parametrize("tasks", [["rating", "names"], ["rating"]])
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_a_predictor_fuses_and_answers_the_same(tiny_bert: Path, pooling: str, tasks: list[str]) -> None:
+    encoder, tokenizer = transformer(tiny_bert, pooling)
+    heads = {"rating": Regression({"mean": 0.0, "std": 1.0}), "names": TokenClassification(TokenClassification.fit([["B-city"]]))}
+    model = Model(encoder, tokenizer, heads, max_length=32, dropout=0.0).eval()
+    rows = [["the", "friend"], ["large", "cities"], ["over"] * 40, [], ["over", "the", "quick"]]
+    encoded = encode_windows(tokenizer, rows, 32)
+    expected = predictors.answers(model, encoded, [len(row) for row in rows], tasks)
+    found = Predictor(model, "cpu").predict(rows, tasks)
+    assert all(isinstance(layer, fused.FusedLayer) for layer in model.encoder.model.encoder.layer)  # type: ignore[operator, union-attr]
+    assert found.keys() == expected.keys() == set(tasks)
+    for task, own in found.items():
+        for answer, other in zip(own, expected[task], strict=True):
+            assert answer.value == (pytest.approx(other.value, rel=1e-4, abs=1e-5) if task == "rating" else other.value)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "first"])
 def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, pooling: str) -> None:
-    source = {"url": "file:///nowhere"}
-    settings = TransformerEncoder.model_validate(
-        {"type": "transformer", "source": source, "max_length": 32, "dropout": 0, "pooling": pooling}
-    )
-    encoder, tokenizer = encoders.build(settings, tiny_bert, [])
+    encoder, tokenizer = transformer(tiny_bert, pooling)
     rows = [["the", "friend"], ["large", "cities"], ["over", "the", "quick"]]
     labels: dict[str, Any] = {
         "mood": ["good", None, "bad"],

@@ -53,6 +53,9 @@ class Encoder(nn.Module, ABC):
         """Whether padding costs nothing on that device, because it is not computed."""
         return False
 
+    def fuse(self) -> None:
+        """Make ready for prediction on a CPU only: the weights change no more, and cannot be saved."""
+
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One vector a row, ``[rows, width]``, from hidden states and mask."""

@@ -4,6 +4,7 @@ All that a transformer does to a position but attention needs no other position.
 as one long row, and attention, which must not look across texts (a plain mask would let it), is computed by runs of rows of equal length.
 """
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 LANES = 16
 """Scores of a row are computed so many at a time by attention on a CPU, and those left over one by one, more slowly."""
+
+PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
+"""The packed positions that the last layer is to compute after its attention, in the present thread's forward pass; all if ``None``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,10 @@ class Packed:
     def positions(self) -> Tensor:
         """``[packed]``, the place of each position in its own row."""
         return self.index % self.shape[1]
+
+    def one_a_row(self, places: Tensor) -> bool:
+        """Whether packed positions are one of each row."""
+        return torch.equal(self.index[places] // self.shape[1], torch.arange(self.shape[0], device=places.device))
 
     def pack(self, padded: Tensor) -> Tensor:
         """``[rows, positions, …]`` to ``[packed, …]``."""

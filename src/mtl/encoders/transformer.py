@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +14,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from mtl import params
+from mtl.encoders import fused
 from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.dropout import use_cheap_dropout
-from mtl.encoders.packing import Packed, packed_attention
+from mtl.encoders.packing import PLACES, Packed, packed_attention
 from mtl.encoders.tokenizer import PieceTokenizer
 from mtl.errors import EncoderError
 
@@ -28,9 +28,6 @@ PACKING = {"albert", "bert", "camembert", "electra", "ernie", "roberta", "xlm-ro
 they are given on to attention: all that ``packing`` needs. Tests hold each of them to it."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
 """Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
-
-PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
-"""The packed positions that the last layer is to compute after its attention, in the present thread's forward pass; all if ``None``."""
 
 AttentionInterface.register("packed", packed_attention)
 
@@ -99,6 +96,13 @@ class TransformerEncoder(Encoder):
         """On a CPU, where a call costs little, models that allow it are spared the padding."""
         model: Any = self.model
         return device.type == "cpu" and model.config.model_type in PACKING
+
+    def fuse(self) -> None:
+        """See ``Encoder.fuse``."""
+        if self._narrows and fused.available():
+            stack = self._stack()
+            for place, layer in enumerate(stack):
+                stack[place] = fused.FusedLayer(layer, last=place == len(stack) - 1)
 
     def _packed(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None) -> Tensor:
         """The same without a computation on padding, nor in the last layer on positions not asked: their hidden states are 0."""

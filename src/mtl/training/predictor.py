@@ -79,10 +79,12 @@ def _merged(
 
 
 class Predictor:
-    """A trained model on a device."""
+    """A trained model on a device. It takes the model over, which can be neither trained further nor saved."""
 
     def __init__(self, model: Model, device: str = "auto") -> None:
         self.model = model.to(choose_device(device)).eval()
+        if self.model.device.type == "cpu":
+            self.model.encoder.fuse()
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "Predictor":

@@ -1,0 +1,88 @@
+"""The layers of a BERT-like transformer for prediction on a CPU, where weights change no more.
+
+Weights are laid out once as oneDNN multiplies them, and bias, GELU and the sum with what goes around a product are computed within it. The
+operators are those that torch's own compiler, Inductor, makes of a frozen model; asked for by name, they need no compiler and no minutes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtl.encoders.packing import PLACES, Packed, packed_attention
+
+ROWS = 2048
+"""The number of packed positions that weights are laid out for; any other number is computed as well."""
+
+
+def available() -> bool:
+    """Whether this machine's torch has the operators, and was built to use them for float32."""
+    built: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return built and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+
+
+class FusedLinear:
+    """A linear layer whose weights change no more, of ``[packed, ins]`` to ``[packed, outs]``."""
+
+    def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
+        self.bias = linear.bias.detach()
+        self.activation = activation
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """The product, the bias and the activation."""
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, self.activation, [], "none")
+        return found
+
+    def plus(self, states: Tensor, other: Tensor) -> Tensor:
+        """The same and ``[packed, outs]`` more."""
+        found: Tensor = torch.ops.mkldnn._linear_pointwise.binary(states, other, self.weight, self.bias, "add")
+        return found
+
+
+class FusedLayer(nn.Module):
+    """Takes the place of a packed model's layer, and its weights; to be neither trained nor saved."""
+
+    def __init__(self, layer: Any, *, last: bool) -> None:
+        super().__init__()
+        attention, self.last = layer.attention.self, last
+        self.heads, self.width, self.scaling = attention.num_attention_heads, attention.attention_head_size, attention.scaling
+        self.projections = [FusedLinear(part) for part in (attention.query, attention.key, attention.value)]
+        if last:
+            self.key, self.value = (part.weight.detach().view(self.heads, self.width, -1) for part in (attention.key, attention.value))
+        self.attended, self.norm = FusedLinear(layer.attention.output.dense), layer.attention.output.LayerNorm
+        activation = layer.intermediate.intermediate_act_fn
+        gelu = getattr(activation, "act", None) is nn.functional.gelu
+        self.up, self.act = FusedLinear(layer.intermediate.dense, "gelu" if gelu else "none"), nn.Identity() if gelu else activation
+        self.down, self.down_norm = FusedLinear(layer.output.dense), layer.output.LayerNorm
+
+    def forward(self, hidden_states: Tensor, *_: Any, packed: Packed, **__: Any) -> Tensor:
+        """Hidden states ``[1, packed, width]``, in the last layer only those at ``PLACES``."""
+        states = hidden_states.squeeze(0)
+        places = PLACES.get() if self.last else None
+        if places is not None and packed.one_a_row(places):
+            attended, states = self._attend_once(states, places, packed), states[places]
+        else:
+            query, key, value = (part(states).view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
+            attended = packed_attention(self, query, key, value, None, packed=packed, scaling=self.scaling)[0].view_as(states)
+            if places is not None:
+                attended, states = attended[places], states[places]
+        states = self.norm(self.attended.plus(attended, states))
+        found: Tensor = self.down_norm(self.down.plus(self.act(self.up(states)), states))
+        return found[None]
+
+    def _attend_once(self, states: Tensor, places: Tensor, packed: Packed) -> Tensor:
+        """What one position of each row attends to, ``[rows, width]``, without the keys and values of the others.
+
+        A score q·(Wx + b) is (Wᵀq)·x and a constant that softmax takes away; a mean of Wx + b is W times the mean of x, and b.
+        """
+        query = self.projections[0](states[places]).view(-1, self.heads, self.width).transpose(0, 1)
+        sought = torch.bmm(query, self.key).transpose(0, 1).contiguous()  # [rows, heads, hidden]
+        means, row, start = [], 0, 0
+        for length, rows in packed.runs:
+            run = states[start : start + length * rows].view(rows, length, -1)
+            scores = torch.bmm(sought[row : row + rows], run.transpose(1, 2)) * self.scaling
+            means.append(torch.bmm(scores.softmax(-1), run))
+            row, start = row + rows, start + length * rows
+        values = torch.bmm(torch.cat(means).transpose(0, 1), self.value.transpose(1, 2))  # [heads, rows, width]
+        return values.transpose(0, 1).flatten(1) + self.projections[2].bias
