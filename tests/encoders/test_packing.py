@@ -26,6 +26,9 @@ def encoder_of(kind: str, **more: Any) -> TransformerEncoder:
         torch.manual_seed(0)
         encoder = TransformerEncoder(auto.from_config(config, attn_implementation="sdpa"), word_shape=True)
         torch.nn.init.normal_(encoder.shapes.weight)  # type: ignore[union-attr]
+        for name, parameter in encoder.named_parameters():
+            if name.endswith("bias"):  # a new model's are 0
+                torch.nn.init.normal_(parameter)
     return encoder
 
 
