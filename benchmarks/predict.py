@@ -8,16 +8,18 @@ rounding.
 
 vs_tutorial            each text is asked for the tasks of its own data set, as the workflow does before it evaluates
 vs_tutorial_all_tasks  each text is asked for all tasks, as `mtl predict` does
+vs_unfused, ...        beside the same without fused products
 
 With --json the last line is one JSON object.
 """
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,6 +28,7 @@ from baselines import Clock, device_name, padded, ratio, show
 from torch import nn
 
 from mtl.data import schema
+from mtl.encoders.transformer import TransformerEncoder
 from mtl.tasks import Answer
 from mtl.training import model as models
 from mtl.training.corpus import Batch, collate
@@ -96,25 +99,31 @@ def compare(folder: Path, own: list[Asked], turns: int) -> dict[str, Any]:
         own: the texts of each data set, asked for its own tasks.
         turns: of each side.
     """
-    predictor, other = Predictor.load(folder), padded(models.load(folder)).eval()
-    model = predictor.model
-    other.to(model.device)
+    predictor = Predictor.load(folder)
+    with mock.patch.object(TransformerEncoder, "fuse"):
+        unfused = Predictor.load(folder)
+    model, other = predictor.model, padded(unfused.model).eval()
+    sides: dict[str, Callable[[Iterable[Asked]], Answers]] = {
+        "": lambda asked: [predictor.predict(*part) for part in asked],
+        "tutorial_": lambda asked: usual(other, asked),
+        "unfused_": lambda asked: [unfused.predict(*part) for part in asked],
+    }
     every = [Asked([row for asked in own for row in asked.rows], list(model.tasks))]
     clock, pieces = Clock(model.device), int(model.tokenizer.encode(every[0].rows, model.max_length).lengths.sum())
     rates: dict[str, list[float]] = {}
     worst = 0.0
     for _ in range(turns):
         for name, asked in (("", own), ("_all_tasks", every)):
-            start = clock()
-            ours = [predictor.predict(*part) for part in asked]
-            middle = clock()
-            theirs = usual(other, asked)
-            rates.setdefault(f"pieces_per_second{name}", []).append(pieces / (middle - start))
-            rates.setdefault(f"tutorial_pieces_per_second{name}", []).append(pieces / (clock() - middle))
-            worst = max(worst, difference(ours, theirs))
+            found = {}
+            for side, answer in sides.items():
+                start = clock()
+                found[side] = answer(asked)
+                rates.setdefault(f"{side}pieces_per_second{name}", []).append(pieces / (clock() - start))
+            worst = max(worst, *(difference(found[""], found[side]) for side in sides))
     return {
         **{
-            f"vs_tutorial{name}": round(ratio(rates[f"pieces_per_second{name}"], rates[f"tutorial_pieces_per_second{name}"]), 3)
+            f"vs_{side}{name}": round(ratio(rates[f"pieces_per_second{name}"], rates[f"{side}_pieces_per_second{name}"]), 3)
+            for side in ("tutorial", "unfused")
             for name in ("", "_all_tasks")
         },
         **{name: round(median(found)) for name, found in rates.items()},

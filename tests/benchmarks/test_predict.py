@@ -31,7 +31,7 @@ def test_the_last_line_has_all_figures(
     models.save(loop.model, folder, {"tasks": {task: {"label": task} for task in loop.model.tasks}})
     predict.main(["--model", str(folder), "--data", str(joint_project), "--quick", "--json"])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert min(found["vs_tutorial"], found["vs_tutorial_all_tasks"]) > 0
+    assert min(found[f"vs_{side}{tasks}"] for side in ("tutorial", "unfused") for tasks in ("", "_all_tasks")) > 0
     assert found["identical"]
     assert found["difference"] < 1e-4
     assert found["rows"] == 4
