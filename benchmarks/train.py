@@ -311,8 +311,13 @@ def without_narrowing(make: Callable[..., Loop]) -> Loop:
 def without_lanes(make: Callable[..., Loop]) -> Loop:
     """Attention of rows as long as they are."""
     loop = make(balancing="static")
-    step = loop._step
-    loop._step = lambda: mock.patch.object(packing, "LANES", 1)(step)()  # type: ignore[method-assign]
+    whole = loop._step
+
+    def step() -> None:
+        with mock.patch.object(packing, "LANES", 1):
+            whole()
+
+    loop._step = step  # type: ignore[method-assign, assignment]
     return loop
 
 

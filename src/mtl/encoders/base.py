@@ -54,7 +54,7 @@ class Encoder(nn.Module, ABC):
         return False
 
     def fuse(self) -> None:
-        """Make ready for prediction on a CPU only: the weights change no more, and cannot be saved."""
+        """Make ready for prediction, where it is: from now on neither to be trained, saved, copied nor moved to another device."""
 
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Weights are laid out once as oneDNN multiplies them, and bias, GELU and the sum 
 operators are those that torch's own compiler, Inductor, makes of a frozen model; asked for by name, they need no compiler and no minutes.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ ROWS = 2048
 
 
 def available() -> bool:
-    """Whether this machine's torch has the operators, and was built to use them for float32."""
+    """Whether torch has oneDNN and runs on a CPU of the only kind that this was tried on: x86, with AVX2 at least."""
     built: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return built and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
@@ -41,7 +41,11 @@ class FusedLinear:
 
 
 class FusedLayer(nn.Module):
-    """Takes the place of a packed model's layer, and its weights; to be neither trained nor saved."""
+    """Takes the place of a packed model's layer, and its weights: to be neither trained, saved, copied nor moved to another device.
+
+    Raises:
+        TypeError: it is to be trained or saved; the other two are errors of torch's.
+    """
 
     def __init__(self, layer: Any, *, last: bool) -> None:
         super().__init__()
@@ -70,6 +74,15 @@ class FusedLayer(nn.Module):
         states = self.norm(self.attended.plus(attended, states))
         found: Tensor = self.down_norm(self.down.plus(self.act(self.up(states)), states))
         return found[None]
+
+    def train(self, mode: bool = True) -> Self:
+        """Evaluation mode only."""
+        if mode:
+            raise TypeError("an encoder that was made ready for prediction cannot be trained")
+        return super().train(mode)
+
+    def _save_to_state_dict(self, *_: Any, **__: Any) -> None:
+        raise TypeError("an encoder that was made ready for prediction cannot be saved")
 
     def _attend_once(self, states: Tensor, places: Tensor, packed: Packed) -> Tensor:
         """What one position of each row attends to, ``[rows, width]``, without the keys and values of the others.

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LANES = 16
-"""Scores of a row are computed so many at a time by attention on a CPU, and those left over one by one, more slowly."""
+LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
+"""Scores of a row are computed so many at a time by attention, and those left over one by one, more slowly. With AVX2 it hardly shows."""
 
 PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
-"""The packed positions that the last layer is to compute after its attention, in the present thread's forward pass; all if ``None``."""
+"""The packed positions that the last layer is to compute, in the present thread's forward pass; all if ``None``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ class TransformerEncoder(Encoder):
 
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""
-        if self._narrows and fused.available():
-            stack = self._stack()
+        stack = self._stack()
+        if self._narrows and fused.available() and not isinstance(stack[-1], fused.FusedLayer):
             for place, layer in enumerate(stack):
                 stack[place] = fused.FusedLayer(layer, last=place == len(stack) - 1)
 

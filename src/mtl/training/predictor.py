@@ -79,7 +79,7 @@ def _merged(
 
 
 class Predictor:
-    """A trained model on a device. It takes the model over, which can be neither trained further nor saved."""
+    """A trained model on a device. It takes the model over: see ``Encoder.fuse``."""
 
     def __init__(self, model: Model, device: str = "auto") -> None:
         self.model = model.to(choose_device(device)).eval()
