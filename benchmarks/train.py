@@ -30,7 +30,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +40,6 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mtl.data import schema
-from mtl.encoders import packing
 from mtl.training.corpus import Batch
 from mtl.training.loop import Loop
 
@@ -308,19 +306,6 @@ def without_narrowing(make: Callable[..., Loop]) -> Loop:
     return loop
 
 
-def without_lanes(make: Callable[..., Loop]) -> Loop:
-    """Attention of rows as long as they are."""
-    loop = make(balancing="static")
-    whole = loop._step
-
-    def step() -> None:
-        with mock.patch.object(packing, "LANES", 1):
-            whole()
-
-    loop._step = step  # type: ignore[method-assign, assignment]
-    return loop
-
-
 def without_sorting(make: Callable[..., Loop]) -> Loop:
     loop = without_packing(make)
     loop.model.micro_batches = lambda lengths, *_: np.array_split(np.arange(len(lengths)), 3)  # type: ignore[method-assign]
@@ -363,7 +348,6 @@ ABLATIONS: dict[str, Callable[[Callable[..., Loop]], Loop]] = {
     "nor sorting by length": without_sorting,
     "a micro-batch for each data set": without_mixing,
     "the last layer computed for all positions": without_narrowing,
-    "attention of rows as long as they are": without_lanes,
     "embeddings of the whole vocabulary": lambda make: make(balancing="static", whole=True),
     "torch's dropout": with_plain_dropout,
     "attention dropout 0.1": with_attention_dropout,

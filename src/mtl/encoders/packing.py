@@ -12,9 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
-"""Scores of a row are computed so many at a time by attention, and those left over one by one, more slowly. With AVX2 it hardly shows."""
-
 PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
 """The packed positions that the last layer is to compute, in the present thread's forward pass; all if ``None``."""
 
@@ -78,13 +75,7 @@ def packed_attention(
     parts = zip(*(torch.split(states.squeeze(0).transpose(0, 1), sizes) for states in (query, key, value)), strict=True)
     found = []
     for (length, rows), states in zip(packed.runs, parts, strict=True):
-        q, k, v = (part.unflatten(0, (rows, length)) for part in states)
-        mask, more = None, -length % LANES
-        # Many scores left over cost more than keys of nothing that make the lanes full.
-        if 0 < more <= LANES // 2:
-            k, v = (nn.functional.pad(part, (0, 0, 0, 0, 0, more)) for part in (k, v))
-            mask = (torch.arange(length + more, device=q.device) < length).expand(length, -1)
-        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        q, k, v = (part.unflatten(0, (rows, length)).transpose(1, 2) for part in states)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
         found.append(attended.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)[None], None
