@@ -189,6 +189,14 @@ def test_what_a_reader_looks_for_is_there(page: Element) -> None:
     assert all(figure.attributes["aria-label"] for figure in figures)
 
 
+def test_a_warning_of_several_runs_stands_once(page: Element, finished: Any) -> None:
+    [listed] = page.by_class("warnings")
+    [cut] = [line.text for line in listed.find(lambda element: element.tag == "li") if "3 rows were cut" in line.text]
+    runs = [name for name, run in finished.params.runs().items() if run.model == "joint"]
+    assert len(runs) > 1
+    assert cut.startswith(", ".join(runs))
+
+
 def test_the_keyboard_reaches_what_scrolls(page: Element) -> None:
     boxes = page.by_class("scroll")
     assert boxes

@@ -80,7 +80,7 @@ def _bar(split: str, values: Mapping[str, Any], key: str, order: Sequence[str], 
 
 
 def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
-    """(where, what) of all warnings: of the data, of augmentation, of the runs and of the comparisons."""
+    """(where, what) of all warnings: of the data, of augmentation, of the runs and of the comparisons; each once, with all places."""
     found = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
     for name, card in inputs.cards.items():
         malformed = card.get("malformed", {})
@@ -94,4 +94,7 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
         found += [(f"{name}, {method}", str(note)) for method, note in notes.items()]
     for run, content in inputs.runs.items():
         found += [(run, str(text)) for text in content.get("warnings", [])]
-    return found
+    places: dict[str, list[str]] = {}
+    for where, what in found:
+        places.setdefault(what, []).append(where)
+    return [(", ".join(wheres), what) for what, wheres in places.items()]
