@@ -68,18 +68,16 @@ def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
     own = encoded.take(rows)
     mask = np.arange(int(own.lengths.max(initial=0))) < own.lengths[:, None]
 
-    def padded(flat: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        whole = np.zeros(mask.shape, dtype=np.int64)
+    def padded(flat: npt.NDArray[np.integer], fill: int = 0, number: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
+        whole = np.full(mask.shape, fill, dtype=number)
         whole[mask] = flat
         return whole
 
-    shapes = padded(own.shapes)
-    begin = 0 if own.begin is None else own.begin[:, None]
     return Batch(
         pieces=torch.from_numpy(padded(own.pieces if own.numbers is None else own.numbers[own.pieces])),
         mask=torch.from_numpy(mask),
-        shapes=torch.from_numpy(shapes),
-        word=np.where(shapes % 2 == 1, begin + np.cumsum(shapes % 2, axis=1) - 1, -1).astype(np.int32),
+        shapes=torch.from_numpy(padded(own.shapes)),
+        word=padded(own.word, -1, np.int32),
         targets={},
         counts={},
     )
