@@ -22,6 +22,7 @@ RUN = "joint-augmented-1"
 EQUAL = {
     "static": (2, {"balancing": "static"}),
     "gradient_norm": (3, {"balancing": "gradient_norm"}),
+    "pcgrad": (2, {"balancing": "pcgrad", "epochs": 4}),  # which draws an order of the tasks
 }
 """Name to the number of processes and what is special about the settings."""
 INTERRUPTED = ({"rank": 1, "event": "int:6"}, {"rank": 0, "event": "kill:9"}, {})
@@ -78,8 +79,8 @@ def test_several_processes_train_what_one_trains(
 
 def test_after_a_request_and_a_kill_of_one_process_all_go_on_bit_by_bit(out: Path) -> None:
     statuses = json.loads((out / "statuses.json").read_text())
-    killed = statuses.pop(5)
-    assert statuses == [[0, 0], [0, 0, 0], [0, 0], [0, 0], [143, 143], [0, 0]]
+    killed = statuses.pop(6)
+    assert statuses == [[0, 0], [0, 0, 0], [0, 0], [0, 0], [0, 0], [143, 143], [0, 0]]
     assert killed[0] == -signal.SIGKILL
     assert killed[1]  # killed too, or ended by the lost connection
     assert (out / "interrupted/model.safetensors").read_bytes() == (out / "dropout/model.safetensors").read_bytes()

@@ -162,8 +162,18 @@ def test_where_gradients_are_measured_no_batch_has_rows_of_two_data_sets(make_lo
     apart = [{"names", "mood"} <= batch.targets.keys() for batch in loop._batches()]
     assert any(mixed)
     assert not any(apart)
+    loop._step()
     loop.progress.step = 1
     assert len(loop._batches()) == len(mixed)
+
+
+def test_nor_has_one_of_a_task_that_is_first_met_between_two_measurements(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop()
+    loop.progress.step = 1
+    apart = [{"names", "mood"} <= batch.targets.keys() for batch in loop._batches()]
+    assert not any(apart)
+    loop._step()
+    assert loop._last[0] == "separate"
 
 
 def test_tasks_of_one_data_set_are_told_to_the_balancer(make_loop: Callable[..., Loop]) -> None:
@@ -230,7 +240,7 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(make_loop: Callable[..., Loop]
 def test_rows_without_a_label_of_a_task_give_it_no_loss(make_loop: Callable[..., Loop]) -> None:
     loop = make_loop()
     labels: Any = loop.data.train.labels
-    labels["names"] = [None] * len(labels["names"])
+    labels["names"] = labels["names"].masked(np.zeros(len(labels["names"]), dtype=np.bool_))
     batches = loop._batches()
     assert {task for batch in batches for task in batch.targets} == {"mood", "rating"}
     learnt: list[Any] = []
@@ -261,7 +271,7 @@ def test_a_task_whose_loss_is_not_finite_is_left_out_of_the_step(make_loop: Call
     loop, clean = make_loop(balancing=balancing), make_loop(balancing=balancing)
     poison(loop, "rating", {0})
     labels: Any = clean.data.train.labels
-    labels["rating"] = [None] * len(labels["rating"])
+    labels["rating"] = labels["rating"].masked(np.zeros(len(labels["rating"]), dtype=np.bool_))
     loop._step()
     clean._step()
     assert loop.progress.lost == {"rating": 1}
@@ -621,3 +631,41 @@ def test_groups_of_the_optimizer(make_loop: Callable[..., Loop]) -> None:
             assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0)
             assert group["initial_lr"] == (1e-2 if names.pop(id(parameter)).startswith("heads") else 5e-3)
     assert not names
+
+
+def test_out_of_memory_in_a_trial_costs_its_figure_only(make_loop: Callable[..., Loop]) -> None:
+    sizes = [max(batch.mask.numel() for batch in make_loop(micro_batch_tokens=10_000)._batches(apart=apart)) for apart in (True, False)]
+    loop, plain = (make_loop(balancing="upgrad", micro_batch_tokens=10_000, eval_every=1000) for _ in range(2))
+    shrink_memory(loop, sum(sizes) // 2)
+    for each in (loop, plain):
+        each.run(lambda step, state: None, lambda: False, lambda step, line: None)
+    assert loop.progress.step == plain.progress.step == loop.steps
+    assert all(torch.equal(a, b) for a, b in zip(loop.model.parameters(), plain.model.parameters(), strict=True))
+    assert sizes[0] < sizes[1]
+
+
+def test_a_task_that_does_not_learn_from_a_variant_is_shown_the_written_row(project: Path, make_settings: Callable[..., Params]) -> None:
+    settings = make_settings(epochs=1).model_dump(mode="json")
+    settings["tasks"]["rating"]["methods"] = {}
+    settings["augment"]["share"] = 1.0
+    params = Params.model_validate(settings)
+    loops = {}
+    for name in ("joint-augmented-1", "joint-plain-1", "alone_rating-augmented-1"):
+        run = params.runs()[name]
+        rows = runs._read(params, run, project / "examples", project / "shards")
+        loops[name] = runs._prepare(params, run, rows, None, Precision("fp32", torch.device("cpu")))[0]
+    joint, plain, alone = loops.values()
+    for step in range(joint.epoch_steps):
+        for loop in loops.values():
+            loop.progress.step = step
+        batches = joint._batches()
+        plain._batches(), alone._batches()
+        assert joint.labelled == plain.labelled
+        assert joint.labelled["rating"] == alone.labelled["rating"] > 0
+        # Shown as it was written, and shown for that alone.
+        ratings = [float(value) for batch in batches if "rating" in batch.targets for value in batch.targets["rating"] if value == value]
+        expected = [float(value) for batch in alone._batches() for value in batch.targets["rating"]]
+        assert sorted(ratings) == sorted(expected)
+        assert sum(len(batch.mask) for batch in batches) == sum(joint.labelled[task] for task in ("mood", "rating")) + sum(
+            int((batch.targets["names"] >= 0).any(1).sum()) for batch in batches if "names" in batch.targets
+        )

@@ -83,11 +83,22 @@ def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
     )
 
 
-def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType]) -> Batch:
-    """A batch with the targets of every task that has a label in it."""
+def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType], beside: Rows | None = None) -> Batch:
+    """A batch with the targets of every task that has a label in it.
+
+    Args:
+        corpus: the rows and their labels.
+        rows: those of the batch.
+        tasks: whose targets.
+        beside: for each row another one that is shown with it, or -1: it has the label for a task that learns from that one.
+    """
     batch = collate(corpus.encoded, rows)
     for name, task in tasks.items():
-        targets = task.targets([corpus.labels[name][row] for row in rows], batch.word)
+        labels = [corpus.labels[name][row] for row in rows]
+        if beside is not None:
+            taught = (beside >= 0) & corpus.labels[name].known[beside]
+            labels = [None if told else label for label, told in zip(labels, taught.tolist(), strict=True)]
+        targets = task.targets(labels, batch.word)
         if count := int(task.count(targets)):
             batch.targets[name] = targets
             batch.counts[name] = count

@@ -250,15 +250,17 @@ class Loop:
         wanted = self._wanted[written]
         written, numbers = written[wanted], numbers[wanted]
         rows = np.array([self._shown(*known) for known in zip(numbers.tolist(), written.tolist(), strict=True)], dtype=np.int64)
-        own = self.processes.share(np.arange(len(rows)), self.lengths[rows])
-        rows, groups = rows[own], self.data.groups[written[own]]
-        apart = self._measures(()) if apart is None else apart
-        parts = [rows[groups == group] for group in np.unique(groups)] if apart else [rows]
         tasks = {name: task for name, task in self.model.tasks.items() if name not in self.progress.stopped_tasks}
+        shown, beside, written = self._with_untaught(rows, written, tasks)
+        if apart is None:
+            apart = self._measures([name for name in tasks if self.data.train.labels[name].known[shown].any()])
+        own = self.processes.share(np.arange(len(shown)), self.lengths[shown])
+        groups = self.data.groups[written[own]]
+        parts = [own[groups == group] for group in np.unique(groups)] if apart else [own]
         batches = [
-            labelled_batch(self.data.train, part[cut], tasks)
+            labelled_batch(self.data.train, shown[part[cut]], tasks, beside[part[cut]])
             for part in parts
-            for cut in self.model.micro_batches(self.lengths[part], self.micro_limit, self.micro_overhead)
+            for cut in self.model.micro_batches(self.lengths[shown[part]], self.micro_limit, self.micro_overhead)
         ]
         # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
         counts = self.processes.total([sum(batch.counts.get(task, 0) for batch in batches) for task in self.model.tasks])
@@ -277,6 +279,20 @@ class Loop:
         variants = self.data.variants[row]
         chosen = variant(self.seed, number, self.data.ids[row], len(variants), self.data.share)
         return int(row if chosen is None else variants[chosen])
+
+    def _with_untaught(self, rows: Rows, written: Rows, tasks: Iterable[str]) -> tuple[Rows, Rows, Rows]:
+        """The rows of a step, and with a variant that some task of its row does not learn from the written row too, for that task.
+
+        Returns:
+            The rows; for each the variant that it stands beside, -1 for most; and the written row of each. All ``[shown]``.
+        """
+        untaught = np.zeros(len(rows), dtype=np.bool_)
+        for name in tasks:
+            known = self.data.train.labels[name].known
+            untaught |= known[written] & ~known[rows]
+        more = written[untaught]
+        beside = np.concatenate([np.full(len(rows), -1), rows[untaught]])
+        return np.concatenate([rows, more]), beside, np.concatenate([written, more])
 
     def times_shown(self, steps: int) -> Rows:
         """How often each written row was dealt out in the first ``steps`` steps, ``[n]``: their plan, gone through once more."""
@@ -344,7 +360,7 @@ class Loop:
         began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         apart = self._measures(tasks)
-        factors = self.balancer.factors()
+        factors = self.balancer.factors(tasks)
         separate: dict[str, list[Tensor]] = {}
         losses = self._backward(batches, tasks, None if apart else factors, separate)
         used = [batch for batch in batches if not tasks.isdisjoint(batch.targets)]
@@ -423,8 +439,11 @@ class Loop:
         # An order of their own: some ways of balancing go through the tasks one by one.
         separate = {task: separate[task] for task in sorted(separate)}
         products = balancing.gramian([grads[:n] for grads in separate.values()], self.scaler.get_scale())
-        self.balancer.observe(list(separate), products)
-        factors = self.balancer.factors()
+        with torch.random.fork_rng(devices=[]):
+            # What a balancer draws must be the same in all processes, unlike dropout masks.
+            torch.default_generator.manual_seed(seed_of("balance", self.seed, self.progress.step))
+            self.balancer.observe(list(separate), products)
+        factors = self.balancer.factors(separate)
         for task, grads in separate.items():
             torch._foreach_mul_(grads[:n], factors[task])
             for parameter, grad in zip([*self.shared, *self.model.heads[task].parameters()], grads, strict=True):
@@ -453,10 +472,13 @@ class Loop:
         start = time.perf_counter()
         batches = self._batches(apart=False)
         began = time.perf_counter()
-        self._backward(batches, {task for batch in batches for task in batch.targets}, self.balancer.weights, {})
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        seconds = time.perf_counter() - began
+        try:
+            self._backward(batches, {task for batch in batches for task in batch.targets}, self.balancer.weights, {})
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            seconds = time.perf_counter() - began
+        except torch.OutOfMemoryError:  # its batches are larger than those of the step itself
+            seconds = 0.0
         self.optimizer.zero_grad(set_to_none=True)
         self.progress.validating += time.perf_counter() - start
         return seconds

@@ -109,3 +109,22 @@ def test_a_task_without_loss_is_not_silenced(make: Make, products: Products) -> 
     balancer.observe(("a", "b"), products(1.0, 1.0))
     balancer.learn({"a": 0.0, "b": 1.0})
     assert balancer.factors() == pytest.approx({"a": GradientNorm.LEAST_LAG, "b": 2.0})
+
+
+def test_a_gradient_of_nothing_was_measured_all_the_same(make: Make, products: Products) -> None:
+    balancer = make("gradient_norm")
+    balancer.observe(("a", "b"), products(0.0, 4.0))
+    assert not balancer.measures(3, ["a", "b"])
+    resumed = make("gradient_norm")
+    resumed.load_state_dict(balancer.state_dict())
+    assert not resumed.measures(3, ["a", "b"])
+    overflown = make("gradient_norm")
+    overflown.observe(("a", "b"), products(math.inf, 4.0))
+    assert overflown.measures(3, ["a", "b"])
+
+
+def test_a_data_set_keeps_its_say_where_one_of_its_tasks_is_absent(make: Make, products: Products) -> None:
+    balancer = make("gradient_norm", ABC, GROUPS, by="dataset")
+    balancer.observe(("a", "b", "c"), products(1.0, 1.0, 1.0))
+    assert balancer.factors(["a", "b", "c"])["a"] == pytest.approx(1 / math.sqrt(2))
+    assert balancer.factors(["a", "c"])["a"] == pytest.approx(1.0)

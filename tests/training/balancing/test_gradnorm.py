@@ -63,3 +63,16 @@ def test_only_measured_tasks_move_and_the_sum_stays(make: Make, products: Produc
     assert sum(found.values()) == pytest.approx(3.0)
     balancer.learn({"a": 1.0, "c": 1.0})  # a step without a measurement
     assert balancer.factors() == found
+
+
+def test_a_task_with_a_gradient_of_nothing_stands_aside(make: Make, products: Products) -> None:
+    balancer, without = (make("gradnorm", {"a": 1.0, "b": 1.0, "c": 1.0}) for _ in range(2))
+    balancer.observe(("a", "b", "c"), products(1.0, 0.0, 9.0))
+    without.observe(("a", "c"), products(1.0, 9.0))
+    for each in (balancer, without):
+        each.learn({"a": 1.0, "c": 1.0})
+    assert balancer.factors() == without.factors() != {"a": 1.0, "b": 1.0, "c": 1.0}
+    before = balancer.factors()
+    balancer.observe(("a", "b", "c"), products(1.0, np.inf, 9.0))
+    balancer.learn({"a": 1.0, "c": 1.0})
+    assert balancer.factors() == before

@@ -8,6 +8,7 @@ import torch
 from torchjd.scalarization import DWA, UW
 
 from mtl.training.balancing import Balancer
+from mtl.training.balancing.losses import Uncertainty
 
 Make = Callable[..., Balancer]
 LOSSES = [(1.0, 0.2), (0.9, 0.25), (0.7, 0.2), (0.75, 0.15), (0.5, 0.16), (0.3, 0.12)]
@@ -73,3 +74,10 @@ def test_dynamic_weights_skip_steps_without_the_task(make: Make) -> None:
     balancer.learn({"a": 1.0})
     powers = math.exp(2 / 2), math.exp(0.5 / 2)
     assert balancer.factors() == pytest.approx({"a": 2 * powers[0] / sum(powers), "b": 4 * powers[1] / sum(powers)})
+
+
+def test_a_loss_of_nothing_does_not_raise_its_weight_for_ever(make: Make) -> None:
+    balancer = make("uncertainty", learning_rate=1.0)
+    for _ in range(50):
+        balancer.learn({"a": 0.0, "b": 1.0})
+    assert balancer.factors() == pytest.approx({"a": Uncertainty.MOST, "b": 1.0})

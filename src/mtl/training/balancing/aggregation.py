@@ -6,7 +6,7 @@ gradients are to be multiplied by, ``[tasks]``: 1 each, or thereabouts, for grad
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Aggregation(Balancer):
             found = self._solve(part * len(seen) / np.trace(part), wanted)
             self._factors |= {tasks[i]: factor for i, factor in zip(seen, found.tolist(), strict=True)}
 
-    def factors(self) -> dict[str, float]:
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
         """The solution of this step."""
         return dict(self._factors)
 

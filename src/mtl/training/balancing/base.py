@@ -3,7 +3,7 @@
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,8 @@ class Balancer(ABC):
                 self._average(self._cosines, pair(tasks[i], tasks[j]), float(products[i, j]) / scale)
 
     @abstractmethod
-    def factors(self) -> dict[str, float]:
-        """The factor on each task's loss, for this step."""
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
+        """The factor on each task's loss, for a step that has these tasks, or all."""
 
     def learn(self, losses: Mapping[str, float]) -> None:  # noqa: B027 - not all go by losses
         """Take note of a step's losses, all finite, at its end; tasks absent from the step are absent here."""
@@ -78,7 +78,7 @@ class Balancer(ABC):
 class Static(Balancer):
     """The plain weighted sum of the losses."""
 
-    def factors(self) -> dict[str, float]:
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
         """The weights."""
         return dict(self.weights)
 

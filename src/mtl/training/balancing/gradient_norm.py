@@ -1,11 +1,13 @@
 """Equal gradient norms."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mtl.params import GradientNormBalancing
-from mtl.training.balancing.base import Balancer, pair
+from mtl.training.balancing.base import Balancer, Gramian, pair
 
 
 class GradientNorm(Balancer):
@@ -25,17 +27,25 @@ class GradientNorm(Balancer):
         self._rate = settings.rate
         self._groups = dict(groups) if settings.by == "dataset" else {task: task for task in weights}
         self._losses: dict[str, float] = {}
+        self._measured: set[str] = set()
+        """Tasks whose norm was measured at least once, be it 0."""
 
     def measures(self, step: int, tasks: Iterable[str]) -> bool:
         """Every ``interval``-th step, and the first one of each task."""
-        return super().measures(step, tasks) or any(task not in self._norms for task in tasks)
+        return super().measures(step, tasks) or any(task not in self._measured for task in tasks)
 
-    def factors(self) -> dict[str, float]:
-        """weight × lag × mean norm / own norm, and then the group's share; the plain weight of a task not seen yet."""
+    def observe(self, tasks: Sequence[str], products: Gramian) -> None:
+        """Also remember whose norm was a number."""
+        super().observe(tasks, products)
+        self._measured.update(task for task, square in zip(tasks, np.diag(products).tolist(), strict=True) if math.isfinite(square))
+
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
+        """weight × lag × mean norm / own norm, and then the group's share; the plain weight of a task without a norm."""
+        present = self._norms.keys() if tasks is None else self._norms.keys() & set(tasks)
         mean = sum(self._norms.values()) / max(len(self._norms), 1)
         pulls = self._pulls()
         return {
-            task: pulls[task] * self._say(task, pulls) * mean / self._norms[task] if task in self._norms else weight
+            task: pulls[task] * self._say(task, pulls, present) * mean / self._norms[task] if task in self._norms else weight
             for task, weight in self.weights.items()
         }
 
@@ -56,23 +66,23 @@ class GradientNorm(Balancer):
         lags = {task: max(loss / mean, self.LEAST_LAG) for task, loss in self._losses.items()}
         return {task: weight * lags.get(task, 1.0) ** self._rate for task, weight in self.weights.items()}
 
-    def _say(self, task: str, pulls: Mapping[str, float]) -> float:
-        """What the pulls of a task's group are multiplied by, so that their sum is no longer than their mean.
+    def _say(self, task: str, pulls: Mapping[str, float], present: Collection[str]) -> float:
+        """What the pulls of a task's group, of those present, are multiplied by, so that their sum is no longer than their mean.
 
         Gradients of tasks on the same texts tend to agree, and then add up to more than one task's. Where they conflict they are
         taken to be orthogonal instead: what little is left of them must not be blown up.
         """
-        group = [other for other in self._norms if self._groups[other] == self._groups[task]]
-        if len(group) == 1:
+        group = [other for other in self._norms if other in present and self._groups[other] == self._groups[task]]
+        if len(group) < 2:
             return 1.0
         square = sum(pulls[a] * pulls[b] * (1.0 if a == b else max(self._cosines.get(pair(a, b), 0.0), 0.0)) for a in group for b in group)
         return sum(pulls[other] for other in group) / len(group) / math.sqrt(square)
 
     def state_dict(self) -> dict[str, Any]:
         """The running means."""
-        return super().state_dict() | {"losses": dict(self._losses)}
+        return super().state_dict() | {"losses": dict(self._losses), "measured": sorted(self._measured)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the running means."""
         super().load_state_dict(state)
-        self._losses = dict(state["losses"])
+        self._losses, self._measured = dict(state["losses"]), set(state["measured"])

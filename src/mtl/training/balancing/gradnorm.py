@@ -1,7 +1,9 @@
 """GradNorm."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+
+import numpy as np
 
 from mtl.params import GradNormBalancing
 from mtl.training.balancing.base import Gramian
@@ -29,11 +31,13 @@ class GradNorm(Learned):
     def observe(self, tasks: Sequence[str], products: Gramian) -> None:
         """Keep the norms of this very step for ``learn``."""
         super().observe(tasks, products)
-        norms = {task: math.sqrt(products[i, i]) for i, task in enumerate(tasks) if 0 < products[i, i] < math.inf}
-        # An overflow under loss scaling says nothing of the gradients: the weights wait for the next measurement.
-        self._fresh = norms if len(norms) == len(tasks) else {}
+        squares = dict(zip(tasks, np.diag(products).tolist(), strict=True))
+        # An overflow under loss scaling says nothing of the gradients: the weights wait for the next measurement. Of a gradient of 0
+        # no weight makes another one: its task stands aside.
+        finite = all(map(math.isfinite, squares.values()))
+        self._fresh = {task: math.sqrt(square) for task, square in squares.items() if finite and square > 0}
 
-    def factors(self) -> dict[str, float]:
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
         """weight × learnt weight."""
         return {task: weight * self._learnt[task].item() for task, weight in self.weights.items()}
 

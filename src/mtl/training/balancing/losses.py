@@ -1,7 +1,7 @@
 """Weights that follow from the losses alone; gradients are measured for the record only."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 from mtl.params import DwaBalancing
@@ -13,18 +13,23 @@ class Uncertainty(Learned):
     """Weights from learned variances (Kendall, Gal & Cipolla 2018).
 
     Each task has the logarithm s of a variance, which minimises exp(-s)·loss + s by an Adam of its own. The paper's halves are left
-    out: so weights start at 1, and Adam does not see them.
+    out: so weights start at 1, and Adam does not see them. A weight is bounded, which the paper's is not: a loss of 0, that of a
+    task whose labels are all equal, would raise it for ever.
     """
 
     START = 0.0
+    MOST = 1000.0
+    """Of exp(-s)."""
 
-    def factors(self) -> dict[str, float]:
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
         """weight × exp(-s)."""
         return {task: weight * math.exp(-self._learnt[task].item()) for task, weight in self.weights.items()}
 
     def learn(self, losses: Mapping[str, float]) -> None:
         """One step of Adam; it passes over the variances of absent tasks."""
         self._move({task: 1 - math.exp(-self._learnt[task].item()) * loss for task, loss in losses.items()})
+        for number in self._learnt.values():
+            number.data.clamp_(min=-math.log(self.MOST))
 
 
 class DynamicWeightAverage(Balancer):
@@ -44,7 +49,7 @@ class DynamicWeightAverage(Balancer):
         self._sums: dict[str, list[float]] = {}
         self._means: dict[str, list[float]] = {}
 
-    def factors(self) -> dict[str, float]:
+    def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
         """weight × number of tasks × softmax(rate / temperature)."""
         rates = {task: self._rate(task) for task in self.weights}
         highest = max(rates.values())
