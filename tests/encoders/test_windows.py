@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from mtl.encoders import PieceTokenizer
 from mtl.encoders.windows import best_windows, encode_windows
@@ -43,3 +46,12 @@ def test_a_token_is_taken_from_where_most_stands_around_it(bert: PieceTokenizer)
     window, place = best_windows(encoded, [0, 1, 2])
     assert window.tolist() == [0] * 6 + [1] * 4 + [2] * 4
     assert place.tolist() == [0, 1, 2, 3, 4, 5, 2, 3, 4, 5, 2, 3, 4, 5]
+
+
+def test_a_tokenizer_without_special_pieces_shows_every_token_too(tmp_path: Path) -> None:
+    plain = Tokenizer(WordLevel({"the": 0}, unk_token="the"))
+    plain.pre_tokenizer = Whitespace()
+    plain.save(str(tmp_path / "tokenizer.json"))
+    encoded = encode_windows(PieceTokenizer.load(tmp_path / "tokenizer.json"), [["the"] * 30], 8)
+    assert encoded.lengths.max() == 8
+    assert set(encoded.word.tolist()) == set(range(30))

@@ -92,7 +92,8 @@ def test_each_pass_has_an_order_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "batch", "epochs", "steps"), [(1000, 100, 1.0, 10), (1000, 100, 2.5, 25), (10, 100, 0.1, 1), (1049, 100, 3, 30)]
+    ("total", "batch", "epochs", "steps"),
+    [(1000, 100, 1.0, 10), (1000, 100, 2.5, 25), (10, 100, 0.1, 1), (1049, 100, 3, 30), (10000, 100, 0.07, 7)],
 )
 def test_number_of_steps(total: int, batch: int, epochs: float, steps: int) -> None:
     assert total_steps(np.array([total]), batch, epochs) == steps

@@ -3,6 +3,7 @@
 import resource
 import signal
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     assert (found["step"], found["weights"]["a"][0].item(), warnings) == (15, 15.0, [])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickle", "list"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickle", "list", "bit", "zip"])
 def test_a_damaged_one_is_named_and_skipped(tmp_path: Path, damage: str) -> None:
     folder = written(tmp_path / "checkpoint", 5, 10)
     newest = folder / "0000000010.pt"
@@ -46,6 +47,13 @@ def test_a_damaged_one_is_named_and_skipped(tmp_path: Path, damage: str) -> None
             torch.save({"identity": "run", "state": Path("x")}, newest)
         case "list":
             torch.save([1, 2], newest)
+        case "bit":  # of a weight
+            content = bytearray(newest.read_bytes())
+            content[content.index(torch.tensor([10.0] * 9).numpy().tobytes()) + 7] ^= 64
+            newest.write_bytes(content)
+        case "zip":
+            with zipfile.ZipFile(newest, "w") as file:
+                file.writestr("archive/data.pkl", b".")
     found, warnings = checkpoint.read(folder, "run")
     assert found is not None
     assert found["step"] == 5

@@ -1,6 +1,7 @@
 """A saved model gives the same answers anywhere, and a folder that is no model is named."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,19 @@ def test_tasks_can_be_chosen(folder: Path) -> None:
     assert predictor.predict([], ["mood"]) == {"mood": []}
     with pytest.raises(ModelError, match="no task 'weather'; choose from: names, mood, rating"):
         predictor.predict(ROWS, ["weather"])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_answers_are_finite_whatever_the_head_gives(folder: Path, value: float) -> None:
+    model = models.load(folder)
+    for parameter in model.heads.parameters():
+        parameter.data.fill_(value)
+    found = Predictor(model, "cpu").predict([["the", "friend"], ["over"] * 40])
+    for task, own in found.items():
+        assert all(math.isfinite(answer.confidence) for answer in own)
+        gold = [answer.text for answer in own]
+        assert all(math.isfinite(score) for score in model.tasks[task].metrics(gold, gold).values())
+        assert not isinstance(own[0].value, float) or math.isfinite(own[0].value)
 
 
 def test_saved_again_it_is_the_same_file(folder: Path, tmp_path: Path) -> None:

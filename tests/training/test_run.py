@@ -24,6 +24,8 @@ from mtl.errors import DataError, TrainingError
 from mtl.params import Encoder, Params, Run
 from mtl.tasks import Answer
 from mtl.tasks.regression import Regression
+from mtl.training import run as runs
+from mtl.training.device import Precision
 from mtl.training.loop import _one_answer
 from mtl.training.run import Preempted, train
 
@@ -167,9 +169,9 @@ def test_run_json_counts_rows_passes_and_coverage(
 
     trained: list[int] = []
 
-    def spy(corpus: Any, rows: Any, tasks: Any) -> Any:
+    def spy(corpus: Any, rows: Any, *more: Any) -> Any:
         trained.extend(rows.tolist())
-        return labelled_batch(corpus, rows, tasks)
+        return labelled_batch(corpus, rows, *more)
 
     labelled_batch = loop.labelled_batch
     monkeypatch.setattr(loop, "labelled_batch", spy)
@@ -458,3 +460,19 @@ def test_faulty_input_is_named(project: Path, make_settings: Settings, empty: Ma
     unlabelled = changed(project, empty("unlabelled"), "places", lambda row: row | {"names": None})
     with pytest.raises(TrainingError, match="task 'names': no train row of places has a label 'names'"):
         train(params, run_.model_copy(update={"data": "plain"}), unlabelled / "examples", project / "shards", None, empty("out"))
+
+
+def test_labels_of_other_tasks_are_part_of_what_a_checkpoint_belongs_to(project: Path, make_settings: Settings, empty: Maker) -> None:
+    """They decide on the plan, also in a run of one task alone."""
+    params = make_settings()
+    run = params.runs()["alone_mood-augmented-1"].model_copy(update={"data": "plain"})
+
+    def drop(row: dict[str, Any]) -> dict[str, Any]:
+        return row | ({"names": None} if row["id"].endswith("1") else {})
+
+    found = []
+    for folder in (project, changed(project, empty("fewer"), "places", drop)):
+        precision = Precision("fp32", torch.device("cpu"))
+        loop = runs._prepare(params, run, runs._read(params, run, folder / "examples", folder / "shards"), None, precision)[0]
+        found.append(runs._identity(params, run, loop, precision))
+    assert found[0] != found[1]

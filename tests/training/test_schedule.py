@@ -15,6 +15,7 @@ from mtl.training.schedule import SCHEDULES, rate_factor
     [
         ("linear", 0, 100, 0.1, 0.1),
         ("linear", 9, 100, 0.1, 1.0),
+        ("linear", 6, 100, 0.07, 1.0),  # 0.07 * 100 is 7.000000000000001
         ("linear", 10, 100, 0.1, 1.0),
         ("linear", 55, 100, 0.1, 0.5),
         ("linear", 99, 100, 0.1, 1 / 90),

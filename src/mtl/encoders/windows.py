@@ -23,7 +23,7 @@ def encode_windows(tokenizer: PieceTokenizer, rows: Sequence[Sequence[str]], max
     while len(owner := owner[parts[-1].lost > 0]):
         begin = begin[parts[-1].lost > 0] + _middles(parts[-1])
         # Tokens have a piece at least, so that more than these cannot be in the window; one more tells whether it is the last.
-        texts = [rows[row][start : start + max_length] for row, start in zip(owner.tolist(), begin.tolist(), strict=True)]
+        texts = [rows[row][start : start + max_length + 1] for row, start in zip(owner.tolist(), begin.tolist(), strict=True)]
         parts.append(tokenizer.encode(texts, max_length))
         owners.append(owner)
         begins.append(begin)

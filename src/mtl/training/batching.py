@@ -29,7 +29,12 @@ def steps_per_epoch(lengths: npt.NDArray[np.integer], batch_tokens: int) -> int:
 
 def total_steps(lengths: npt.NDArray[np.integer], batch_tokens: int, epochs: float) -> int:
     """Optimiser steps of a whole run."""
-    return max(1, math.ceil(epochs * steps_per_epoch(lengths, batch_tokens)))
+    return max(1, rounded_up(epochs * steps_per_epoch(lengths, batch_tokens)))
+
+
+def rounded_up(number: float) -> int:
+    """The next whole number, but for what rounding leaves: 0.07 of 100 is 7, though the product is a little more."""
+    return math.ceil(round(number, 9))
 
 
 class Shown(NamedTuple):

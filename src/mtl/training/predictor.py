@@ -51,7 +51,8 @@ def answers(
         for rows in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[device.type]):
             batch = collate(encoded, rows).to(device)
             for name, logits in model(batch, wanted).items():
-                scores, task = logits.float().cpu(), model.tasks[name]
+                # An answer is finite always: a logit that is no number counts as 0, one beyond fp16 as the largest float32.
+                scores, task = logits.float().nan_to_num(nan=0.0).cpu(), model.tasks[name]
                 # A text is judged by its first window: what training shows of a long row is its beginning.
                 own = (first if task.level == "text" else whole)[rows]
                 owners = owner[rows[own]].tolist()

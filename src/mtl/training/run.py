@@ -309,6 +309,8 @@ def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str
         "share": params.augment.share,
         "precision": [precision.name, precision.device.type],
         "ids": ids.hexdigest(),
+        # The plan goes by the labels of all tasks, also of those that are not the run's.
+        "plan": [loop.steps, loop.epoch_steps, hashlib.sha256(loop.groups.tobytes()).hexdigest()],
         "data": data.hexdigest(),
         "versions": {name: version(name) for name in VERSIONS},
     }

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from mtl.training.batching import rounded_up
+
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda left: left,
     "cosine": lambda left: (1 - math.cos(math.pi * left)) / 2,
@@ -20,7 +22,7 @@ def rate_factor(schedule: str, update: int, updates: int, warmup: float) -> floa
         updates: those of the whole run.
         warmup: share of them in which the factor rises.
     """
-    rise = math.ceil(warmup * updates)
+    rise = rounded_up(warmup * updates)
     if update < rise:
         return (update + 1) / rise
     return SCHEDULES[schedule](max(0.0, (updates - update) / max(updates - rise, 1)))
