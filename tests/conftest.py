@@ -1,9 +1,13 @@
-"""What many tests need: one thread for torch, and a real but tiny encoder folder."""
+"""What many tests need: one thread for torch, examples without a deadline, and a real but tiny encoder folder."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a slow hour of the machine is no failure
+settings.load_profile("untimed")
 
 # Read when torch is first imported; importing it here would cost every test that does not need it three seconds.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -44,7 +44,7 @@ def test_rows_without_tags_have_nothing_to_keep():
     prove(tagged((["a"], None), (["Ann"], ["B-person"])), tagged((["b", "c"], None), (["Ann"], ["B-person"])), "tags")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(tagged_rows(), max_size=4), st.lists(tagged_rows(), max_size=4))
 def test_the_proof_agrees_with_counting(first: list[tuple[list[str], list[str]]], second: list[tuple[list[str], list[str]]]):
     pairs = list(zip(first, second, strict=False))

@@ -78,7 +78,7 @@ def test_contractions_are_written_as_in_the_row():
     assert judged(row_of(["I", "'m", "here"], ["O", "O", "O"]), "It's here").tokens == ["It", "'s", "here"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     tagged_rows(),
     st.lists(st.sampled_from([*HOSTILE, "good", "dogs", "'s", "."]), max_size=6),
@@ -116,7 +116,7 @@ def test_pivots_are_taken_in_turn():
 
 
 @needs_apertium
-@settings(max_examples=3, deadline=None, derandomize=True)
+@settings(max_examples=3, derandomize=True)
 @given(st.lists(tagged_rows(), min_size=20, max_size=20))
 def test_hostile_rows_through_the_real_chain(content: list[tuple[list[str], list[str]]]):
     for row in augmented(tagged(*content), copies=2):

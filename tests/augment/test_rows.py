@@ -50,7 +50,7 @@ TABLES = st.lists(tagged_rows() | tagged_rows().map(lambda row: (row[0], None)),
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TABLES, st.sampled_from([0.1, 0.6, 1.0]))
 def test_any_rows(method: str, table: pa.Table, rate: float):
     augmenter = fitted(method, [table], rate=rate, copies=2)

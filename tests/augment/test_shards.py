@@ -198,7 +198,7 @@ def test_wrong_calls_are_errors(examples: Path, tmp_path: Path):
         read_counts(examples / "d.parquet")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(tagged_rows(), max_size=5))
 def test_hostile_tables(tmp_path: Path, content: list[tuple[list[str], list[str]]]):
     write(rows(content), tmp_path / "d.parquet")

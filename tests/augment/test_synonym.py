@@ -73,7 +73,7 @@ def test_a_row_alone_gives_the_same_as_among_others():
     assert len({tuple(row["tokens"][:-1]) for row in together}) > 5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(tagged_rows(), max_size=4))
 def test_alignment_holds_for_any_text(content: list[tuple[list[str], list[str]]]):
     found = augmented(tagged(*content), 0.5, 2)

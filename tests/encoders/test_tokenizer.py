@@ -49,7 +49,7 @@ def test_a_row_as_it_should_be(bert: PieceTokenizer) -> None:
 
 
 @given(tokens, st.integers(3, 20))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_token_has_a_position_or_is_counted_as_lost(bert: PieceTokenizer, rows: list[list[str]], max_length: int) -> None:
     encoded = bert.encode(rows, max_length)
     for i, row in enumerate(rows):

@@ -22,7 +22,7 @@ def bert(tiny_bert: Path) -> PieceTokenizer:
 
 
 @given(st.lists(st.lists(WORDS, max_size=40), max_size=4), st.integers(3, 12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_every_token_is_in_a_window(bert: PieceTokenizer, rows: list[list[str]], max_length: int) -> None:
     encoded, plain = encode_windows(bert, rows, max_length), bert.encode(rows, max_length)
     assert encoded.owner is not None

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 
 import mtl.report
 from mtl.errors import MtlError
+from mtl.report import figures, findings
+from mtl.report import inputs as readers
 from mtl.report.render import render
 
 CAUTION = " From one seed, so the luck of training is not ruled out."
@@ -144,6 +147,70 @@ def test_a_drowned_task_is_called_so(project: Any) -> None:
     path.write_text(json.dumps(content))
     render(project.params, project.data, project.data)
     assert "Drowned by joint training: entities (0 %)" in (project.data / "report.html").read_text()
+
+
+def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_alone_saw_only_those(project: Any) -> None:
+    path = project.data / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    for item in content["comparisons"]:
+        if item["kind"] == "joint":
+            item["within"] = "plain"
+    path.write_text(json.dumps(content))
+    render(project.params, project.data, project.data)
+    shown = Page((project.data / "report.html").read_text()).root
+    [lead] = shown.find(lambda element: element.attributes.get("data-lead") == "joint")
+    assert lead.text.startswith("Joint training on plain data: ")
+    assert "not compared" not in lead.text
+
+
+@pytest.mark.parametrize(
+    ("alone", "sentence"),
+    [
+        (
+            {"entities": 0.0, "sentiment": 0.75, "intensity": 0.6},
+            "No task is drowned: each other keeps at least 99 % of its score alone (sentiment keeps least). "
+            "Alone, entities scored nothing that joint training could take.",
+        ),
+        (
+            {"entities": 0.0, "sentiment": 0.0, "intensity": 0.0},
+            "Alone, entities, sentiment and intensity scored nothing that joint training could take.",
+        ),
+        (
+            {"entities": 0.75, "sentiment": 0.6, "intensity": 1.493},
+            "Drowned by joint training: intensity (49 %) of the score alone.",
+        ),
+    ],
+)
+def test_what_is_kept_of_a_score_alone_is_not_rounded_up(alone: dict[str, float], sentence: str) -> None:
+    def item(task: str, second: float) -> dict[str, Any]:
+        return {"kind": "joint", "within": "plain", "task": task, "first": 0.7464, "second": second, "verdict": "no difference shown"}
+
+    comparisons = {"headline": "plain", "comparisons": [item(task, score) for task, score in alone.items()]}
+    assert findings.balance(comparisons)["finding"] == sentence
+
+
+def test_a_choice_is_what_the_rows_have_white_space_and_all(page: Element) -> None:
+    options = page.find(lambda element: element.tag == "option")
+    assert len(options) > 8
+    assert all("value" in option.attributes for option in options)
+
+
+def test_words_beside_a_curve_are_of_the_headline_run(finished: Any) -> None:
+    """Also where another joint run comes first."""
+    inputs = readers.load(finished.params, finished.data)
+    runs = inputs.comparisons["runs"]
+    joint = "joint-augmented-1"
+    turned = replace(inputs, comparisons=inputs.comparisons | {"runs": {name: runs[name] for name in reversed(runs)}})
+    assert next(iter(turned.comparisons["runs"])) != joint
+    for curves in (figures.loss_curves, figures.score_curves):
+        assert [item["finding"] for item in curves(turned, joint)] == [item["finding"] for item in curves(inputs, joint)]
+
+
+def test_all_rows_count_for_the_share_of_near_numbers(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = readers.load(finished.params, finished.data)
+    expected = [item["finding"] for item in figures.scatters(finished.params, inputs)]
+    monkeypatch.setattr(figures, "CLOUD", 3)
+    assert [item["finding"] for item in figures.scatters(finished.params, inputs)] == expected
 
 
 def test_foreign_text_is_shown_and_never_run(report: Path, page: Element) -> None:

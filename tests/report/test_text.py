@@ -31,6 +31,13 @@ from mtl.report import text
         (text.setting({"width": 64, "type": "fnn", "dropout": 0.25}), "fnn, width 64, dropout 0.25"),
         (text.setting({"a": {"type": "b", "c": 1.5}}), "a b, c 1.5"),
         (text.visible("a\x00\x1b\u202eb\x7f"), "a␀␛⟨U+202E⟩b␡"),
+        (text.visible("a\u061cb"), "a⟨U+061C⟩b"),
+        (" to ".join(text.ends(-0.5, 0.00001)), "−0.500 to 0.000"),
+        (" to ".join(text.ends(0.0003, 0.02)), "+0.0003 to +0.0200"),
+        (" to ".join(text.ends(-0.02, -0.0004)), "−0.0200 to −0.0004"),
+        (" to ".join(text.ends(0.04, 1.2, 1)), "+0.04 to +1.20"),
+        (text.at_most(0.9953), "99 %"),
+        (text.at_most(0.29), "29 %"),
         (text.visible(Markup("<b>\x00")), "<b>\x00"),
     ],
 )

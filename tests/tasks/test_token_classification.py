@@ -62,7 +62,7 @@ def test_no_rows_and_no_entities_score_zero() -> None:
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 4), min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_viterbi_finds_the_best_legal_sequence(seed: int, lengths: list[int]) -> None:
     scores = np.random.default_rng(seed).normal(size=(len(lengths), 4, len(TAGS)))
     path = viterbi(scores, np.array(lengths), TAGS)

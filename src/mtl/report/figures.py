@@ -26,35 +26,42 @@ def thinned(points: Sequence[Point]) -> list[Point]:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _series(inputs: Inputs, task: str, value: Callable[[Json], float | None], thin: bool) -> list[Series]:
-    """A line for each run of a task, from the records that have the value."""
-    lines = []
+def _series(inputs: Inputs, task: str, value: Callable[[Json], float | None], thin: bool) -> dict[str, Series]:
+    """By name a line for each run of a task, from the records that have the value."""
+    lines = {}
     for name, run in inputs.comparisons["runs"].items():
         if task in run["tasks"]:
             points = [(float(record["step"]), found) for record in inputs.histories[name] if (found := value(record)) is not None]
-            lines.append(Series(group_name(run), group_style(run), thinned(points) if thin else points))
-    return [line for line in lines if line.points]
+            lines[name] = Series(group_name(run), group_style(run), thinned(points) if thin else points)
+    return {name: line for name, line in lines.items() if line.points}
 
 
-def loss_curves(inputs: Inputs) -> list[Json]:
-    """For each task the training loss of all its runs."""
+def _seed(inputs: Inputs, run: str) -> str:
+    """Which of several runs of a kind is meant."""
+    seeds = {other["seed"] for other in inputs.comparisons["runs"].values()}
+    return f" of seed {inputs.comparisons['runs'][run]['seed']}" if len(seeds) > 1 else ""
+
+
+def loss_curves(inputs: Inputs, joint: str) -> list[Json]:
+    """For each task the training loss of all its runs, and in words that of one."""
     found = []
     for task in inputs.comparisons["tasks"]:
         lines = _series(inputs, task, lambda record: record.get("loss", {}).get(task), thin=True)  # noqa: B023 - used at once
-        ends = f"from {lines[0].points[0][1]:.2f} to {lines[0].points[-1][1]:.2f} in the joint run" if lines else "not recorded"
-        found.append({"title": task, "finding": ends, "figure": line_chart(f"{task}: training loss", lines, "step")})
+        points = lines[joint].points if joint in lines else []
+        ends = f"from {points[0][1]:.2f} to {points[-1][1]:.2f} in the joint run{_seed(inputs, joint)}" if points else "not recorded"
+        found.append({"title": task, "finding": ends, "figure": line_chart(f"{task}: training loss", list(lines.values()), "step")})
     return found
 
 
-def score_curves(inputs: Inputs) -> list[Json]:
-    """For each task the validation score of all its runs."""
+def score_curves(inputs: Inputs, joint: str) -> list[Json]:
+    """For each task the validation score of all its runs, and in words that of one."""
     found = []
     for task, about in inputs.comparisons["tasks"].items():
         metric = about["metric"]
         lines = _series(inputs, task, lambda record: record.get("metrics", {}).get(task, {}).get(metric), thin=False)  # noqa: B023
-        best = max(lines[0].points, key=lambda point: point[1]) if lines else None
-        told = f"joint run best at step {best[0]:g}: {score(best[1])}" if best else "not recorded"
-        figure = line_chart(f"{task}: {metric_name(metric)} on validation", lines, "step", dots=True)
+        best = max(lines[joint].points, key=lambda point: point[1]) if joint in lines else None
+        told = f"joint run{_seed(inputs, joint)} best at step {best[0]:g}: {score(best[1])}" if best else "not recorded"
+        figure = line_chart(f"{task}: {metric_name(metric)} on validation", list(lines.values()), "step", dots=True)
         found.append({"title": f"{task}: {metric_name(metric)}", "finding": told, "figure": figure})
     return found
 
@@ -222,10 +229,10 @@ def scatters(params: Params, inputs: Inputs) -> list[Json]:
     for task, about in inputs.comparisons["tasks"].items():
         if about["type"] == "regression":
             rows = read_rows(inputs.predictions[run], ["gold", "prediction"], [("task", "=", task)])
-            points = [(float(row["gold"]), float(row["prediction"])) for row in rows[:: -(-len(rows) // CLOUD) or 1]]
-            spread = _spread(points)
-            figure = scatter(f"{task}: gold and prediction", points, "gold", "prediction")
-            found.append({"title": task, "finding": spread, "figure": figure})
+            points = [(float(row["gold"]), float(row["prediction"])) for row in rows]
+            drawn = points[:: -(-len(points) // CLOUD) or 1]
+            figure = scatter(f"{task}: gold and prediction", drawn, "gold", "prediction")
+            found.append({"title": task, "finding": _spread(points), "figure": figure})
     return found
 
 

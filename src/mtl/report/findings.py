@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mtl.report.inputs import Json
 from mtl.report.svg import Whisker, span, whisker
-from mtl.report.text import listed, percent, score, signed
+from mtl.report.text import at_most, ends, listed, percent, score, signed
 
 SIGNS = {"gained": "▲", "lost": "▼", "ahead": "△", "behind": "▽", "no difference shown": "●"}
 STYLES = {"gained": "gained", "lost": "lost", "ahead": "gained", "behind": "lost", "no difference shown": "same"}
@@ -30,7 +30,7 @@ def metric_name(name: str) -> str:
 def claim(item: Json) -> Json:
     """One comparison as words and a small figure's data."""
     excludes = item["verdict"] != "no difference shown"
-    interval = f"{signed(item['corrected_low'])} to {signed(item['corrected_high'])}"
+    interval = " to ".join(ends(item["corrected_low"], item["corrected_high"]))
     against = "the task trained alone" if item["kind"] == "joint" else "the same model on plain data"
     return {
         **item,
@@ -54,30 +54,41 @@ def pair_name(item: Json) -> str:
 
 
 def headline_claims(comparisons: Json) -> list[Json]:
-    """The comparisons of the joint run that the headline figures are of."""
-    wanted = {("joint", comparisons["headline"]), ("augmentation", "joint")}
-    return [claim(item) for item in comparisons["comparisons"] if (item["kind"], item["within"]) in wanted]
+    """The comparisons of the joint run that the headline figures are of, and how augmentation changes it."""
+    augmentation = [item for item in comparisons["comparisons"] if (item["kind"], item["within"]) == ("augmentation", "joint")]
+    return [claim(item) for item in [*joint_comparisons(comparisons), *augmentation]]
+
+
+def joint_comparisons(comparisons: Json) -> list[Json]:
+    """Joint training against the tasks alone, on the data of the headline; on others if the tasks alone were not trained on those."""
+    found = [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
+    return [item for item in found if item["within"] == comparisons["headline"]] or found
 
 
 def lead(comparisons: Json) -> list[Json]:
     """A sentence on joint training and one on augmentation."""
     claims = headline_claims(comparisons)
+    of_kind = {kind: [item for item in claims if item["kind"] == kind] for kind in ASPECTS}
     return [
-        {"kind": kind, "sentence": _sentence(aspect, [item for item in claims if item["kind"] == kind]) + _caution(claims, kind)}
+        {"kind": kind, "sentence": _sentence(aspect, of_kind[kind], comparisons) + _caution(of_kind[kind])}
         for kind, aspect in ASPECTS.items()
     ]
 
 
-def _caution(claims: Sequence[Json], kind: str) -> str:
+def _caution(claims: Sequence[Json]) -> str:
     """A difference between two single runs may be the luck of one of them."""
-    shown = any(item["kind"] == kind and item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
+    shown = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
     return " From one seed, so the luck of training is not ruled out." if shown else ""
 
 
-def _sentence(aspect: str, claims: Sequence[Json]) -> str:
+def _sentence(aspect: str, claims: Sequence[Json], comparisons: Json) -> str:
+    if not claims and aspect == ASPECTS["joint"] and len(comparisons["tasks"]) == 1:
+        return f"{aspect}: not compared; there is one task only."
     if not claims:
         missing = "a run of each task alone" if aspect == ASPECTS["joint"] else "a joint run on plain data beside the augmented one"
         return f"{aspect}: not compared; that needs {missing} (experiment in params.yaml)."
+    if claims[0]["kind"] == "joint" and claims[0]["within"] != comparisons["headline"]:
+        aspect += f" on {claims[0]['within']} data"
     by_verdict = {verdict: [item["task"] for item in claims if item["verdict"] == verdict] for verdict in SIGNS}
     same = by_verdict.pop("no difference shown")
     if len(same) == len(claims):
@@ -99,7 +110,7 @@ def overall(comparisons: Json) -> list[str]:
             found.append(f"The mean relative gain Δm on {item['data']} data has no value: {item['undefined']}.")
             continue
         includes = "excludes" if item["low"] > 0 or item["high"] < 0 else "includes"
-        interval = f"{signed(item['low'], 1)} to {signed(item['high'], 1)} %, which {includes} zero"
+        interval = f"{' to '.join(ends(item['low'], item['high'], 1))} %, which {includes} zero"
         found.append(
             f"Averaged over tasks, joint training on {item['data']} data changes the score by Δm = {signed(item['delta_m'], 1)} % "
             f"relative to each task alone ({percent(comparisons['confidence'])} interval {interval})."
@@ -193,25 +204,29 @@ def group_style(group: Json) -> str:
 
 def balance(comparisons: Json) -> Json:
     """Whether joint training starved a task: its joint score as a share of its score alone."""
-    rows = [item for item in comparisons["comparisons"] if item["kind"] == "joint" and item["within"] == comparisons["headline"]]
-    rows = rows or [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
+    rows = joint_comparisons(comparisons)
     shares = {item["task"]: item["first"] / item["second"] if item["second"] > 0 else None for item in rows}
     known = {task: share for task, share in shares.items() if share is not None}
     verdicts = {item["task"]: item["verdict"] for item in rows}
-    return {"rows": rows, "shares": shares, "finding": _drowned(known, verdicts), "style": _alarm(known)}
+    without = [task for task, share in shares.items() if share is None]
+    told = f" Alone, {listed(without)} scored nothing that joint training could take." if without else ""
+    return {"rows": rows, "shares": shares, "finding": (_drowned(known, verdicts) + told).lstrip(), "style": _alarm(known)}
 
 
 def _drowned(shares: dict[str, float], verdicts: dict[str, str]) -> str:
-    if not shares:
+    if not verdicts:
         return "Whether a task is drowned cannot be told: there are no runs of the tasks alone to compare with."
-    drowned = [f"{task} ({percent(share)})" for task, share in shares.items() if share < DROWNED]
-    weakened = [f"{task} keeps {percent(share)} ({verdicts[task]})" for task, share in shares.items() if DROWNED <= share < WEAKENED]
+    if not shares:
+        return ""
+    drowned = [f"{task} ({at_most(share)})" for task, share in shares.items() if share < DROWNED]
+    weakened = [f"{task} keeps {at_most(share)} ({verdicts[task]})" for task, share in shares.items() if DROWNED <= share < WEAKENED]
     if drowned:
         return f"Drowned by joint training: {listed(drowned)} of the score alone."
     if weakened:
         return f"No task is drowned; of its score alone {listed(weakened)}."
     least = min(shares, key=lambda task: shares[task])
-    return f"No task is drowned: each keeps at least {percent(shares[least])} of its score alone ({least} keeps least)."
+    others = "each" if len(shares) == len(verdicts) else "each other"
+    return f"No task is drowned: {others} keeps at least {at_most(shares[least])} of its score alone ({least} keeps least)."
 
 
 def _alarm(shares: dict[str, float]) -> str:

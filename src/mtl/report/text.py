@@ -1,12 +1,13 @@
 """Numbers and foreign text as the page shows them."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 """Characters that are not seen, turn the direction of a line, or may not stand in HTML."""
 
 MODELS = {"joint": "joint", "alone": "alone"}
@@ -34,6 +35,18 @@ def signed(value: float, decimals: int = 3) -> str:
     """A difference, with its sign; zero has none."""
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def ends(low: float, high: float, decimals: int = 3) -> tuple[str, str]:
+    """The ends of an interval of differences, with as many decimals more as it takes to see on which side of zero both are."""
+    while low * high > 0 and decimals < 9 and not round(min(abs(low), abs(high)), decimals):
+        decimals += 1
+    return signed(low, decimals), signed(high, decimals)
+
+
+def at_most(share: float) -> str:
+    """A share as whole percent, rounded down: what is kept is not said to be more than it is."""
+    return percent(math.floor(100 * share + 1e-9) / 100)
 
 
 def whole(value: float) -> str:
