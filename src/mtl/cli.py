@@ -189,15 +189,20 @@ def _checksums(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     """Read texts and print one JSON object a line with every task's answer."""
-    from mtl.predict import predict_lines
+    from mtl.predict import decoded, predict_lines
 
+    # Python has None for a stream that was closed before it started.
+    if options.file == "-" and sys.stdin is None:
+        raise DataError("standard input is closed")
+    if sys.stdout is None:
+        raise DataError("standard output is closed")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     try:
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding="utf-8", errors="strict")
-        with sys.stdin if options.file == "-" else Path(options.file).open(encoding="utf-8") as lines:
-            for answer in predict_lines(options.model, lines, tasks=options.task, form=options.format):
+        with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as lines:
+            for answer in predict_lines(options.model, decoded(lines, options.file), tasks=options.task, form=options.format):
                 print(json.dumps(answer, ensure_ascii=False))
-    except (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None
 
 

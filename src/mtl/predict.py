@@ -22,6 +22,19 @@ class _Row(NamedTuple):
     starts: list[int]
 
 
+def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
+    """Lines of UTF-8; a line ends with a line feed and nothing else.
+
+    Raises:
+        DataError: a line is not UTF-8; names the source and the line.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
+
+
 def predict_lines(
     model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
 ) -> Iterator[dict[str, Any]]:
@@ -43,7 +56,7 @@ def predict_lines(
         DataError: a line is not JSON of that form; names the line.
     """
     predictor = Predictor.load(model)
-    names = list(predictor.model.tasks) if tasks is None else list(tasks)
+    names = predictor.chosen(tasks)
     numbered = enumerate(lines, start=1)
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:

@@ -86,6 +86,16 @@ def test_entities_beyond_the_longest_length_are_found(folder: Path) -> None:
     assert found["mood"][1] == predictor.predict([long[:30]])["mood"][0]
 
 
+def test_only_tokens_need_the_windows_of_a_long_row(folder: Path) -> None:
+    predictor = Predictor.load(folder, "cpu")
+    rows = [["over", "the"] * 200, ["large", "cities"]]
+    sizes = [len(predictors.encode(predictor.model.tokenizer, rows, 32, [predictor.model.tasks[name]])) for name in ("mood", "names")]
+    assert sizes[0] == 2 < sizes[1]
+    found, expected = predictor.predict(rows, ["mood"])["mood"], predictor.predict(rows)["mood"]
+    assert [answer.value for answer in found] == [answer.value for answer in expected]
+    assert [answer.confidence for answer in found] == pytest.approx([answer.confidence for answer in expected], abs=1e-5)
+
+
 def test_tasks_can_be_chosen(folder: Path) -> None:
     predictor = Predictor.load(folder, "cpu")
     assert predictor.predict(ROWS, ["mood"]).keys() == {"mood"}
@@ -176,6 +186,11 @@ def _task(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def _width(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"encoder": config["encoder"] | {"width": "wide"}}))
+
+
 def _truncate(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
@@ -190,6 +205,7 @@ DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda folder: (folder / "config.json").write_text('{"format": 1}'), "config.json: lacks 'encoder'"),
     (_version, "format is 99; this version reads 1"),
     (_task, r"model.safetensors: does not fit config.json: .*mood"),
+    (_width, "does not fit config.json"),
     (_truncate, "model.safetensors: does not fit config.json"),
 ]
 

@@ -1,6 +1,9 @@
 """Prediction on new texts with a model that the workflow trained."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +67,31 @@ def test_a_mark_of_byte_order_and_blank_lines_do_not_hide_json(model: Path) -> N
 def test_mistakes_are_named(model: Path, lines: list[str], options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         list(predict_lines(model, lines, **options))
+
+
+def typed(model: Path, given: bytes, *options: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """What ``mtl predict`` does with its standard input."""
+    command = f'"{sys.executable}" -m mtl predict --model "{model}" {" ".join(options)} {redirect}'
+    return subprocess.run(["bash", "-c", command], input=given, capture_output=True, env=os.environ | environment, check=False, timeout=120)
+
+
+def test_a_line_ends_with_a_line_feed_and_answers_are_utf8(model: Path) -> None:
+    done = typed(model, "caf\u00e9 \U0001f600\rtwo\r\nthree\n".encode(), "--task", "mood", PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [json.loads(line)["text"] for line in done.stdout.decode().splitlines()] == ["caf\u00e9 \U0001f600\rtwo", "three"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "redirect", "message"),
+    [
+        (b"good\n" * 3 + b"caf\xe9\n", [], "", "-: line 4: not UTF-8: byte 0xe9 at 3"),
+        (b"", ["--task", "stars"], "", "no task 'stars'; choose from: names, mood"),
+        (b"", [], "<&-", "standard input is closed"),
+        (b"good\n", [], ">&-", "standard output is closed"),
+    ],
+)
+def test_mistakes_end_with_status_2_and_no_traceback(model: Path, given: bytes, options: list[str], redirect: str, message: str) -> None:
+    done = typed(model, given, *options, redirect=redirect)
+    assert done.returncode == 2
+    assert message in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()

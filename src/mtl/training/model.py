@@ -150,6 +150,6 @@ def load(folder: Path) -> Model:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except KeyError as error:
         raise ModelError(f"{folder / CONFIG}: lacks {error}, or names something unknown by it") from None
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {error}") from None
     return model.eval()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl.encoders import Encoded
+from mtl.encoders import Encoded, PieceTokenizer
 from mtl.encoders.windows import best_windows, encode_windows
 from mtl.errors import ModelError
 from mtl.tasks import Answer, TaskType
@@ -19,6 +19,14 @@ from mtl.training.model import Model
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
 """Largest size of a batch by device, in pieces. A CPU spends more time on asking the system for the memory of larger ones."""
+
+
+def encode(
+    tokenizer: PieceTokenizer, rows: Sequence[Sequence[str]], max_length: int, tasks: Iterable[TaskType | type[TaskType]]
+) -> Encoded:
+    """Rows as these tasks look at them: all windows of a long row if one of them is about tokens, else its beginning."""
+    windows = any(task.level == "token" for task in tasks)
+    return encode_windows(tokenizer, rows, max_length) if windows else tokenizer.encode(rows, max_length)
 
 
 def answers(
@@ -97,10 +105,8 @@ class Predictor:
         """
         return cls(models.load(folder), device)
 
-    def predict(
-        self, rows: Sequence[Sequence[str]], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
-    ) -> dict[str, list[Answer]]:
-        """Answers by task, in the order of the rows, each a sequence of tokens.
+    def chosen(self, tasks: Iterable[str] | None) -> list[str]:
+        """The names of the tasks that are asked, all if none is named.
 
         Raises:
             ModelError: the model has no such task.
@@ -109,5 +115,16 @@ class Predictor:
         for name in wanted:
             if name not in self.model.tasks:
                 raise ModelError(f"the model has no task {name!r}; choose from: {', '.join(self.model.tasks)}")
-        encoded = encode_windows(self.model.tokenizer, rows, self.model.max_length)
+        return wanted
+
+    def predict(
+        self, rows: Sequence[Sequence[str]], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+    ) -> dict[str, list[Answer]]:
+        """Answers by task, in the order of the rows, each a sequence of tokens.
+
+        Raises:
+            ModelError: the model has no such task.
+        """
+        wanted = self.chosen(tasks)
+        encoded = encode(self.model.tokenizer, rows, self.model.max_length, [self.model.tasks[name] for name in wanted])
         return answers(self.model, encoded, [len(row) for row in rows], wanted, batch_tokens=batch_tokens)

@@ -22,7 +22,6 @@ from safetensors import SafetensorError
 from mtl import encoders
 from mtl.encoders import Encoded, PieceTokenizer
 from mtl.encoders.store import Stored, encode_stored
-from mtl.encoders.windows import encode_windows
 from mtl.errors import TrainingError, UnfitError
 from mtl.params import Params, Run, SmallEncoder
 from mtl.progress import note, progress_bar
@@ -36,6 +35,7 @@ from mtl.training.distributed import ALONE, Processes, join
 from mtl.training.live import live_metrics
 from mtl.training.loop import Data, Loop, Preempted
 from mtl.training.model import Model, save, write_atomically
+from mtl.training.predictor import encode
 from mtl.training.subsets import cautions, subset, variants_within
 from mtl.training.texts import Texts, augmented_datasets, read_split, read_variants, used_datasets, variants_of
 
@@ -201,7 +201,7 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> tu
     stored = encode_stored(tokenizer, chain(train.tokens.parts(), variants.tokens.parts()), length)
     validation = rows.validation.only(rows.validation.labelled(run.tasks))
     tokens = list(validation.tokens)
-    judged = encode_windows(tokenizer, tokens, length)
+    judged = encode(tokenizer, tokens, length, [TASKS[params.tasks[task].type] for task in run.tasks])
     used = np.union1d(stored.used, judged.pieces)
     numbers = np.full(tokenizer.size, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
