@@ -168,7 +168,7 @@ def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_
     [
         (
             {"entities": 0.0, "sentiment": 0.75, "intensity": 0.6},
-            "No task is drowned: each other keeps at least 99 % of its score alone (sentiment keeps least). "
+            "No task is drowned: every other one keeps at least 99 % of its score alone (sentiment keeps least). "
             "Alone, entities scored nothing that joint training could take.",
         ),
         (

@@ -225,7 +225,7 @@ def _drowned(shares: dict[str, float], verdicts: dict[str, str]) -> str:
     if weakened:
         return f"No task is drowned; of its score alone {listed(weakened)}."
     least = min(shares, key=lambda task: shares[task])
-    others = "each" if len(shares) == len(verdicts) else "each other"
+    others = "each" if len(shares) == len(verdicts) else "every other one"
     return f"No task is drowned: {others} keeps at least {at_most(shares[least])} of its score alone ({least} keeps least)."
 
 
