@@ -83,6 +83,13 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("tasks.sentiment.type", "regression", "tasks.sentiment.type", "is a class; choose classification"),
         ("tasks.joint", {"type": "regression", "label": "intensity"}, "tasks.joint", "choose another"),
         ("datasets.tweets_sentiment.split", {"train": 0.8, "test": 0.1}, "datasets.tweets_sentiment.split", "must be 1, not 0.9"),
+        ("tasks.intensity.label_smoothing", 0.1, "tasks.intensity.label_smoothing", "no meaning for numbers"),
+        (
+            "datasets.tweets_sentiment.source",
+            {"train": {"url": "a.tsv"}, "test": {"url": "b.tsv"}},
+            "datasets.tweets_sentiment.split.test",
+            "there is a source for this split",
+        ),
         ("datasets.tweets_sentiment.split", None, "datasets.tweets_sentiment.split", "is required where there is one source"),
         ("datasets.tweets_sentiment.source.sha256", "abc", "datasets.tweets_sentiment.source.sha256", "should match pattern"),
         (

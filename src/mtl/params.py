@@ -971,6 +971,8 @@ def _relations(params: Params) -> list[Fault]:
             elif spec.label not in params.datasets[name].labels:
                 choices = ", ".join(params.datasets[name].labels)
                 faults.append(Fault(f"tasks.{task}.label", f"data set {name!r} has no label {spec.label!r}; choose from: {choices}"))
+        if spec.label_smoothing and spec.type == "regression":
+            faults.append(Fault(f"tasks.{task}.label_smoothing", "has no meaning for numbers; leave it out"))
         if not params.datasets_of(task) and spec.datasets is None:
             choices = ", ".join(sorted({label for dataset in params.datasets.values() for label in dataset.labels}))
             faults.append(Fault(f"tasks.{task}.label", f"no data set has a label {spec.label!r}; choose from: {choices}"))
@@ -1054,6 +1056,12 @@ def _dataset_faults(name: str, dataset: Dataset) -> list[Fault]:
         faults.append(Fault(f"datasets.{name}.split", "is required where there is one source"))
     if isinstance(dataset.source, dict) and "train" not in dataset.source:
         faults.append(Fault(f"datasets.{name}.source", "needs a source for train"))
+    if isinstance(dataset.source, dict):
+        faults += [
+            Fault(f"datasets.{name}.split.{split}", "there is a source for this split, to which no other rows belong; leave it out, or 0")
+            for split in ("validation", "test")
+            if split in dataset.source and getattr(dataset.split, split, 0) > 0
+        ]
     faults += [
         Fault(f"datasets.{name}.labels.{label}", "the name is kept for a column of its own; choose another")
         for label in RESERVED & set(dataset.labels)

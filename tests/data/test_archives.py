@@ -96,6 +96,30 @@ def test_bombs_are_refused_before_they_fill_the_disk(tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
 
 
+def test_a_bomb_within_an_archive_is_measured_by_the_outer_one(tmp_path: Path) -> None:
+    path = zip_with(tmp_path / "a.zip", {"z": bytes(1 << 18)})
+    extract(path, "zip", "z", tmp_path / "out", limits=SMALL._replace(ratio=10_000))
+    with pytest.raises(SourceError, match="bomb"):
+        extract(path, "zip", "z", tmp_path / "other", limits=SMALL._replace(ratio=10_000, outermost=20))
+
+
+@pytest.mark.parametrize("damage", ["header", "cut", "cut before the end"])
+def test_a_damaged_tar_is_not_taken_for_a_shorter_one(tmp_path: Path, damage: str) -> None:
+    path = tar_with(tmp_path / "a.tar", {"a": b"1", "b": b"2"}, "w")
+    content = bytearray(path.read_bytes())
+    assert content[1024:1025] == b"b"
+    match damage:
+        case "header":
+            content[1024 + 200] ^= 1
+        case "cut":
+            del content[1024 + 100 :]
+        case _:
+            del content[2048:]
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="cannot be read as a tar archive"):
+        extract(path, "tar", "", tmp_path / "out")
+
+
 def test_a_stream_is_held_to_its_limit() -> None:
     assert copy(io.BytesIO(b"four"), io.BytesIO(), 4, "x") == 4
     with pytest.raises(SourceError, match="x unpacks to more than 3 bytes"):

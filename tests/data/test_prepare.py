@@ -115,6 +115,8 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x y", "label": "O"}', "1 tags for 2 tokens"),
     ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
     ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),
+    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "surrogate"),
+    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}', "a token is empty"),
 ]
 
 

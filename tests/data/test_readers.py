@@ -124,10 +124,21 @@ def test_a_cell_may_be_as_long_as_a_book(tmp_path: Path, cell: str) -> None:
     assert [row.values for row in found if isinstance(row, Row)] == [{"a": "1", "b": cell.strip('"')}, {"a": "2", "b": "b"}]
 
 
+def test_two_stray_quotes_do_not_swallow_the_rows_between_them(tmp_path: Path) -> None:
+    content = 'a\tb\n0\t"open\n' + "".join(f"{i}\ttext\n" for i in range(1, 40)) + '40\tshut"\n41\t"two\nlines"\n'
+    found = rows(tmp_path, content.encode(), format="tsv", wanted=("a", "b"))
+    (fault,) = [row for row in found if not isinstance(row, Row) and "with whole records between" in row.reason]
+    assert fault.line == 2
+    assert [row.values["a"] for row in found if isinstance(row, Row)] == [*(str(i) for i in range(1, 41)), "41"]
+
+
 def test_parquet(tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"text": ["x", None], "tokens": [["a"], []], "other": [1, 2]}), sink)
     found = rows(tmp_path, sink.getvalue(), format="parquet", wanted=("text", "tokens"))
+    single = io.BytesIO()
+    pq.write_table(pa.table({"rating": pa.array([0.7, None], pa.float32())}), single)
+    assert told(rows(tmp_path, single.getvalue(), format="parquet", wanted=("rating",))) == [(1, {"rating": 0.7}), (2, {"rating": None})]
     assert told(found) == [(1, {"text": "x", "tokens": ["a"]}), (2, {"text": None, "tokens": []})]
     with pytest.raises(DataError, match="no column 'label'; choose from: text, tokens, other"):
         rows(tmp_path, sink.getvalue(), format="parquet", wanted=("label",))
@@ -213,3 +224,8 @@ def test_what_a_csv_writer_writes_is_read_back(tmp_path_factory: pytest.TempPath
     csv.writer(sink, quoting=quoting).writerows(table)
     found = rows(tmp_path_factory.mktemp("csv"), sink.getvalue().encode(), format="csv", columns=["a", "b"])
     assert [row.values for row in found if isinstance(row, Row)] == [{"a": first, "b": second} for first, second in table]
+
+
+def test_a_token_that_begins_like_the_mark_between_documents_is_a_token(tmp_path: Path) -> None:
+    found = rows(tmp_path, b"-DOCSTART- O\n\na O\n-DOCSTART-s O\nb O\n", format="conll", columns=("token", "tags"), wanted=("token",))
+    assert [row.values["token"] for row in found if isinstance(row, Row)] == [["a", "-DOCSTART-s", "b"]]

@@ -35,6 +35,8 @@ class Web(ThreadingHTTPServer):
     etag = '"1"'
     ranges = True
     break_after: int | None = None  # bytes after which the next answer breaks off
+    turn = ""  # where all requests are sent on to
+    most: int | None = None  # bytes of a part that it sends, though it says that all follow
     failures: list[int]  # statuses of the next answers
     requests: list[str]  # the Range header of each request, "" without
 
@@ -52,16 +54,21 @@ class Handler(BaseHTTPRequestHandler):
         if web.failures:
             self.send_error(web.failures.pop(0))
             return
+        if web.turn:
+            self.send_response(302)
+            self.send_header("Location", web.turn)
+            self.end_headers()
+            return
         start, status = 0, 200
         match = re.fullmatch(r"bytes=(\d+)-\d*", self.headers.get("Range", ""))
         if match and web.ranges and self.headers.get("If-Range", web.etag) == web.etag:
             start, status = int(match[1]), 206
-        content = web.body[start:]
+        content = web.body[start : None if status == 200 or web.most is None else start + web.most]
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", web.etag)
         if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{len(web.body) - 1}/{len(web.body)}")
+            self.send_header("Content-Range", f"bytes {start}-{start + len(content) - 1}/{len(web.body)}")
         self.end_headers()
         if web.break_after is not None:
             content, web.break_after = content[: web.break_after], None
@@ -156,6 +163,19 @@ def test_a_broken_transfer_is_resumed_or_restarted(tmp_path: Path, web: Web, ran
     assert web.requests[0] == ""
     assert re.fullmatch(r"bytes=[1-9]\d*-", web.requests[1])
     assert not list((tmp_path / "cache").rglob("*.part*"))
+
+
+def test_a_part_that_is_not_all_of_the_rest_is_not_taken_for_it(tmp_path: Path, web: Web) -> None:
+    web.break_after, web.most = 300_000, 600_000
+    assert (get(tmp_path, web.url, sha(BODY)) / "file.bin").read_bytes() == BODY
+    assert len(web.requests) == 3
+
+
+def test_a_server_cannot_send_on_to_a_file_of_this_machine(tmp_path: Path, web: Web) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    web.turn = f"file://localhost{tmp_path}/secret.txt"
+    with pytest.raises(SourceError, match=r"sends on to file://, which is not followed"):
+        checksum(Source(url=web.url), cache=tmp_path / "cache")
 
 
 def test_what_a_killed_job_left_is_resumed_unless_the_file_changed(tmp_path: Path, web: Web) -> None:

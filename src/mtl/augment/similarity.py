@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float32]
 
 _BATCH = 64  # texts embedded at once
 _LONGEST = 256  # pieces of a text
+_DECIMALS = 5  # of a similarity: texts are embedded in batches, and what else is in one changes it by about 1e-7
 
 
 def mark_dissimilar(variants: pa.Table, rows: pa.Table, encoder: Path, least: float) -> pa.Table:
@@ -29,7 +30,7 @@ def mark_dissimilar(variants: pa.Table, rows: pa.Table, encoder: Path, least: fl
     places = [place for place, reason in enumerate(reasons) if reason is None]
     kept = variants.take(pa.array(places, type=pa.int64()))
     for place, similarity in zip(places, similarities(encoder, _texts(rows.take(kept["row"])), _texts(kept)), strict=True):
-        if similarity < least:
+        if round(float(similarity), _DECIMALS) < least:
             reasons[place] = "dissimilar"
     return variants.set_column(variants.schema.get_field_index("reason"), "reason", pa.array(reasons, type=pa.string()))
 

@@ -50,10 +50,12 @@ class Limits(NamedTuple):
     """Greatest ratio of unpacked to packed bytes; text rarely exceeds 20."""
     floor: int = 64 << 20
     """Unpacked bytes that are harmless whatever the ratio."""
+    outermost: int | None = None
+    """Bytes of the archive that this one was found in, if it was: what all that is within may unpack to is reckoned from those."""
 
     def allowed(self, packed: int) -> int:
         """Bytes that an archive of ``packed`` bytes may unpack to."""
-        return max(self.floor, self.ratio * packed)
+        return max(self.floor, self.ratio * (packed if self.outermost is None else self.outermost))
 
 
 LIMITS = Limits()
@@ -177,7 +179,8 @@ def _zip(path: Path, stack: ExitStack, limits: Limits) -> Archive:
 
 
 def _tar(path: Path, stack: ExitStack, limits: Limits) -> Archive:
-    handle = stack.enter_context(tarfile.TarFile(fileobj=_plain(path, stack, limits)))
+    plain = _plain(path, stack, limits)
+    handle = stack.enter_context(tarfile.TarFile(fileobj=plain))
     files: dict[str, tarfile.TarInfo] = {}
     special: dict[str, str] = {}
     for info in handle:
@@ -186,6 +189,10 @@ def _tar(path: Path, stack: ExitStack, limits: Limits) -> Archive:
             files[name] = info
         elif not info.isdir():
             special[name] = "link" if info.issym() or info.islnk() else "device"
+    # tarfile takes a damaged header for the end, which in a whole archive is a block of zeros.
+    plain.seek(handle.offset)
+    if plain.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"it is damaged or cut off at byte {handle.offset}")
 
     def read(name: str) -> IO[bytes]:
         file = handle.extractfile(files[name])

@@ -14,7 +14,7 @@ from httpx2 import HTTPError, HTTPStatusError, InvalidURL, Response
 from tqdm import tqdm
 from unearth.fetchers.sync import PyPIClient
 
-from mtl.data.archives import CHUNK, remove
+from mtl.data.archives import CHUNK, LIMITS, remove
 from mtl.errors import SourceError
 from mtl.progress import progress_bar
 
@@ -131,13 +131,17 @@ def _transfer(session: PyPIClient, artifact: Artifact, part: Path, progress: boo
             _validator(part).unlink(missing_ok=True)
             raise HTTPError("the server refuses to resume; starting over")
         response.raise_for_status()
-        resumed = response.status_code == 206 and response.headers.get("content-range", "").startswith(f"bytes {have}-")
+        span = response.headers.get("content-range", "")
+        resumed = response.status_code == 206 and span.startswith(f"bytes {have}-")
         if response.status_code == 206 and not resumed:
             raise SourceError(f"{redacted(artifact.url)}: the server sent another part of the file than the one asked for")
         if not resumed:
             remove(part)
             _validator(part).write_text(_validator_of(response), encoding="utf-8")
         _receive(response, part, artifact.filename, have if resumed else 0, progress)
+        whole = span.rpartition("/")[2] if resumed else ""
+        if whole.isdigit() and part.stat().st_size < int(whole):
+            raise HTTPError("the server sent less than the rest of the file")
 
 
 def _receive(response: Response, part: Path, name: str, have: int, progress: bool) -> None:
@@ -148,6 +152,8 @@ def _receive(response: Response, part: Path, name: str, have: int, progress: boo
         for chunk in response.iter_bytes(CHUNK) if encoded else response.iter_raw():
             sink.write(chunk)
             ticks.update(len(chunk))
+            if encoded and sink.tell() > LIMITS.allowed(response.num_bytes_downloaded):
+                raise SourceError(f"{name}: unpacks to more than {LIMITS.ratio} times what the server sends, which is refused for safety")
 
 
 def bar(name: str, total: int | None, progress: bool, initial: int = 0) -> "tqdm[Any]":

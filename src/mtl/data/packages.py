@@ -120,7 +120,7 @@ def client(settings: PipSettings) -> PyPIClient:
         follow_redirects=True,
         proxy=settings.proxy,
         # unearth takes a page that fails for an index without the package; a passing fault must be told from that.
-        event_hooks={"response": [_raise_for_fault]},
+        event_hooks={"response": [_raise_for_fault, _refuse_turn]},
     )
     session.auth = MultiDomainBasicAuth(prompting=False, index_urls=list(settings.indexes))
     return session
@@ -129,6 +129,20 @@ def client(settings: PipSettings) -> PyPIClient:
 def _raise_for_fault(response: Response) -> None:
     if response.status_code in downloads.PASSING_STATUS:
         raise HTTPStatusError(f"status {response.status_code}", request=response.request, response=response)
+
+
+def _refuse_turn(response: Response) -> None:
+    """A server may send the client on to another server, but not to a file of this machine, nor off the encryption.
+
+    Raises:
+        SourceError: it tries to.
+    """
+    if response.has_redirect_location:
+        here, there = response.request.url, response.request.url.join(response.headers["location"])
+        if there.scheme != "https" and there.scheme != here.scheme:
+            raise SourceError(
+                f"{downloads.redacted(str(here))}: the server sends on to {there.scheme}://, which is not followed for safety"
+            )
 
 
 def find(package: PackageFile, settings: PipSettings, session: PyPIClient) -> list[downloads.Artifact]:

@@ -5,6 +5,7 @@ ends. Their tokens are the parts between spaces, so that ``mtl.data.schema.text_
 """
 
 import html
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from mtl.data.splits import deal
 from mtl.errors import DataError
 from mtl.params import SPLITS, ConllReader, Dataset, ParallelReader, Params
 
+_BLANKS = re.compile(r"[ \t\r\n]+")
 SHOWN = 10
 """Malformed rows that are kept and shown."""
 
@@ -91,7 +93,7 @@ def _example(settings: Dataset, source: str, number: int, row: Row | Malformed, 
     try:
         tokens = _tokens(row.values.get(_text_column(settings)), settings)
         labels = {name: LABELS[label.kind](row.values.get(label.column), label, tokens) for name, label in settings.labels.items()}
-        _check_unicode([*tokens, *(value for value in labels.values() if isinstance(value, str))])
+        _check_unicode([*tokens, *(text for value in labels.values() for text in (value if isinstance(value, list) else [value]))])
     except ValueError as error:
         return Malformed(row.line, str(error), str(row.values))
     return Example(f"{source}-{number}", _split(settings, source, tokens, seed), tokens, labels)
@@ -109,7 +111,10 @@ def _tokens(value: Any, settings: Dataset) -> list[str]:
     """
     if isinstance(value, str):
         given = settings.tokens or isinstance(settings.reader, ParallelReader)
-        tokens = (value if given or not settings.unescape_html else html.unescape(value)).split()
+        text = value if given or not settings.unescape_html else html.unescape(value)
+        # Tags are for the tokens as they were cut: a no-break space within one must not make two of it.
+        tagged = given or any(label.kind == "tags" for label in settings.labels.values())
+        tokens = [token for token in _BLANKS.split(text) if token] if tagged else text.split()
     elif isinstance(value, list) and all(isinstance(token, str) for token in value):
         tokens = value
         if not (settings.tokens or isinstance(settings.reader, ConllReader)):
@@ -125,11 +130,11 @@ def _tokens(value: Any, settings: Dataset) -> list[str]:
     return tokens
 
 
-def _check_unicode(texts: Iterable[str]) -> None:
+def _check_unicode(texts: Iterable[Any]) -> None:
     """JSON can hold halves of surrogate pairs, which no file in UTF-8 can."""
     for text in texts:
         try:
-            text.encode()
+            str(text).encode()
         except UnicodeEncodeError:
             raise ValueError("holds half of a surrogate pair, which is no character") from None
 

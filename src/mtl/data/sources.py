@@ -112,12 +112,13 @@ def _obtain(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool)
     """Make the file or folder that a URL names inside a scratch folder; returns its path there."""
     chain = chain_of(url)
     path = _base(chain.base, folder, cache, progress=progress, fresh=fresh)
+    limits = archives.LIMITS._replace(outermost=path.stat().st_size)
     for level, (kind, member) in enumerate(reversed(chain.members)):
         if not path.is_file():
             raise SourceError(f"{redacted(url)}: {path.name} is no file, so it cannot be opened as {kind}")
         target = folder / str(level) / _name(member or path.stem)
         target.parent.mkdir()
-        archives.extract(path, kind, member, target)
+        archives.extract(path, kind, member, target, limits=limits)
         path = target
     if folder in path.parents:
         return _without_skipped(path)

@@ -17,8 +17,9 @@ def read(path: Path, settings: ConllReader, encoding: str | None, wanted: Sequen
     """
     check_columns(path, settings.columns, wanted)
     sentence: list[tuple[int, str]] = []
+    split = _SEPARATORS["whitespace"].split
     for number, line in lines(path, encoding):
-        if line.strip(" \t") and not line.startswith("-DOCSTART-"):
+        if line.strip(" \t") and split(line, 1)[0] != "-DOCSTART-":
             sentence.append((number, line))
         elif sentence:
             yield _row(sentence, settings)

@@ -3,6 +3,7 @@
 import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +79,11 @@ def _record(
     except csv.Error as error:
         fault = "a quote is opened and never closed" if "unexpected end" in str(error) else f"unmatched quote or other fault: {error}"
         return Malformed(first[0], fault, first[1])
+    within = [line for _, line in islice(ahead, max(reader.line_num - 2, 0))]
+    whole = sum(line.count(delimiter) == len(cells) - 1 for line in within)
+    if delimiter != "," and len(cells) > 1 and whole > len(within) / 2:
+        # Two stray quotes far from one another look like a cell of many lines; but then most of those lines look like records.
+        return Malformed(first[0], f"a quote is opened, and closed {len(within) + 1} lines below, with whole records between", first[1])
     for _ in range(reader.line_num - 1):
         ahead.popleft()
     return _Record(first[0], cells)
