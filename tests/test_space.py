@@ -70,6 +70,9 @@ def test_faults_of_the_section_as_a_whole() -> None:
     assert "a grid needs points or step" in fault.message
     large = {f"train.{name}": {"low": 0.1, "high": 0.2, "points": 101} for name in ("warmup", "epochs")}
     assert [fault.key for fault in space.faults(params({"method": "grid", "space": large}))] == ["tune.space"]
+    for endless in ({"step": 1e-320}, {"step": 1e-9}, {"points": 300_000_000}):
+        (fault,) = space.faults(params({"method": "grid", "space": {"train.warmup": {"low": 0.1, "high": 1, **endless}}}))
+        assert "points, more than" in fault.message
     (fault,) = space.faults(params({"space": {"encoder": [1, 2], "encoder.dropout": [0.1, 0.2]}}))[1:]
     assert (fault.key, "lies within encoder" in fault.message) == ("tune.space.encoder.dropout", True)
     plain = params({"space": {"augment.share": [0.2, 0.4]}}, experiment={"joint": ["plain"], "alone": []})

@@ -34,9 +34,16 @@ def faults(params: Params) -> list[Fault]:
             found.append(Fault(f"tasks.{task}", "no validation rows, by which tune judges a trial: give split a share of validation"))
     if params.tune.method == "grid" and params.tune.trials is not None:
         found.append(Fault("tune.trials", "a grid has as many trials as points; leave it out, or choose method random"))
-    if not found and params.tune.method == "grid" and (size := math.prod(map(len, _grid(params).values()))) >= MAX_TRIALS:
-        found.append(Fault("tune.space", f"the grid has {size} points, more than {MAX_TRIALS}; choose fewer, or method random"))
+    if not found and params.tune.method == "grid" and (size := math.prod(map(_size, params.tune.space.values()))) >= MAX_TRIALS:
+        found.append(Fault("tune.space", f"the grid has {size:.0f} points, more than {MAX_TRIALS}; choose fewer, or method random"))
     return found
+
+
+def _size(axis: Any) -> float:
+    """Points of an axis of a grid, not made yet: they may be too many to."""
+    if not isinstance(axis, Range):
+        return len(axis)
+    return axis.points or 2 if axis.step is None else (axis.high - axis.low) / axis.step + 1
 
 
 def candidate(params: Params, values: Mapping[str, Any]) -> Params:

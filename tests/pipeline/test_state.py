@@ -199,6 +199,49 @@ def test_prune_keeps_what_is_in_use(tmp_path: Path) -> None:
     assert build_all(tmp_path, params(report__title="New")) == []
 
 
+def test_prune_does_away_with_what_a_kill_left_and_nothing_else(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    state = State(params(), tmp_path)
+    state.sync()
+    (state.store.folder / ".0123.json.77.tmp").write_text("{")
+    kept = sorted(path.name for path in state.store.folder.iterdir() if not path.name.startswith("."))
+    assert state.prune() == 0
+    assert sorted(path.name for path in state.store.folder.iterdir()) == kept
+
+
+def test_a_part_whose_inputs_changed_while_it_was_built_is_refused(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    state = State(params(report__title="New", seed=7), tmp_path)
+    state.sync()
+    raw = {path: path.read_bytes() for path in (state.data / "raw").rglob("*") if path.is_file()}
+
+    def swap(out: Path) -> None:
+        (out / "file").write_text("made of something else")
+        for path in raw:
+            path.unlink()
+            path.write_bytes(b"other")
+
+    def right(out: Path) -> None:
+        (out / "file").write_text("right")
+
+    with pytest.raises(PipelineError, match="is not what it was when the workflow looked, so a was not built"):
+        state.build("prepare", "a", swap)
+    with pytest.raises(PipelineError, match="is not what it was"):
+        state.build("prepare", "a", right)
+    for path, content in raw.items():
+        path.write_bytes(content)
+    assert state.build("prepare", "a", right)
+
+
+def test_a_part_that_was_killed_while_it_was_summed_up_goes_on(tmp_path: Path) -> None:
+    store = State(params(), tmp_path).store
+    (store.begin("key", resume=True) / "model").write_text("whole")
+    store.finish("key")
+    (store.folder / "key.json").unlink()
+    assert (store.begin("key", resume=True) / "model").read_text() == "whole"
+    assert not list(store.begin("key", resume=False).iterdir())
+
+
 def install(script: Path, content: str = "") -> None:
     script.parent.mkdir(exist_ok=True)
     script.write_text(f"#!/bin/sh\n{content}\n")

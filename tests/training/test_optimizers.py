@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtl import encoders, params
 from mtl.encoders import Encoder
-from mtl.errors import TrainingError
+from mtl.errors import UnfitError
 from mtl.params import Train
 from mtl.tasks.classification import Classification
 from mtl.training import optimizers
@@ -185,5 +185,5 @@ def test_frozen_layers_get_no_gradient(make_model: Callable[[str], Model], kind:
 
 def test_more_frozen_layers_than_there_are_is_an_error(make_model: Callable[[str], Model]) -> None:
     encoder: Encoder = make_model("fnn").encoder
-    with pytest.raises(TrainingError, match=r"train\.freeze_layers is 4, but the encoder has 3 layers, embeddings included"):
+    with pytest.raises(UnfitError, match=r"train\.freeze_layers is 4, but the encoder has 3 layers, embeddings included"):
         optimizers.freeze(encoder, 4)

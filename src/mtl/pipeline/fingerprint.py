@@ -94,9 +94,13 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, content: str) -> None:
     """Write a file to a temporary name, then rename it; a file that holds the same already is left alone."""
-    if path.exists() and path.read_text(encoding="utf-8") == content:
+    if path.exists() and path.read_bytes() == content.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # jobs run side by side
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content.encode())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

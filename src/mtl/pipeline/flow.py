@@ -116,9 +116,11 @@ class Flow:
     def shell_prefix(self) -> str:
         """Makes ``python`` the interpreter that runs Snakemake and ``mtl`` the one of this folder, and a failure in a pipe count.
 
+        The hash seed is fixed, since foreign augmenters go through sets of strings.
+
         A signal that asks all to end is for the job to heed: shell and ``tee`` stay until it has said its last words.
         """
-        interpreter = f"export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}'; "
+        interpreter = f"export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}' PYTHONHASHSEED=0; "
         # Braces are doubled for Snakemake, which formats the prefix.
         return f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() {{ trap '' INT TERM; exec tee \"$@\"; }}; "
 

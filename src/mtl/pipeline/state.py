@@ -101,18 +101,35 @@ class State:
         """Build one part, unless the store or the published data has it; returns whether it was built.
 
         Raises:
-            PipelineError: there is no such part, or a milestone that it reads is not there.
+            PipelineError: there is no such part, a milestone that it reads is not there, or what it reads was changed meanwhile.
         """
         keys = self._keys(milestone)
         if name not in keys:
             raise PipelineError(f"{milestone} has no part {name!r}; choose from: {', '.join(keys)}")
         part, key = keys[name]
+        reads = self._reads(part, self._inputs(milestone))
         with self.store.lock(key):  # a job whose workflow was killed may still be at it: then its result is waited for
             if self._settle(milestone, part, key, _read(self.record(milestone))):
                 return False
+            self._check(reads, name)
             produce(self.store.begin(key, resume))
+            try:
+                self._check(reads, name)
+            except PipelineError:
+                self.store.abandon(key)
+                raise
             self._mark(milestone, part, key, self.store.finish(key))
         return True
+
+    def _check(self, reads: Files, name: str) -> None:
+        """The key of a part names what it reads: that, and nothing else, must lie there from beginning to end.
+
+        Raises:
+            PipelineError: a file was changed since the workflow began, by a checkout, say.
+        """
+        for path, found in reads.items():
+            if self.sums.of(self.data / path) != found:
+                raise PipelineError(f"{self.data / path} is not what it was when the workflow looked, so {name} was not built; run again")
 
     def publish(self, milestone: str) -> None:
         """Put all parts of a milestone into its folder below ``data/``, and the record last.
@@ -160,20 +177,32 @@ class State:
         Raises:
             PipelineError: a milestone that it reads is not there.
         """
-        spec = MILESTONES[milestone]
+        spec, inputs = MILESTONES[milestone], self._inputs(milestone)
+        code = sum_of_code(spec.code)
+        keys = {}
+        for part in spec.parts(self.params):
+            reads = self._reads(part, inputs)
+            keys[part.name] = part, sum_of([milestone, part.name, part.into, part.settings, code, reads])[:32]
+        return keys
+
+    def _inputs(self, milestone: str) -> Files:
+        """What the parts of a milestone may read.
+
+        Raises:
+            PipelineError: a milestone that it reads is not there.
+        """
         inputs: Files = {}
-        for before in spec.after:
+        for before in MILESTONES[milestone].after:
             marker = _read(self.marker(before))
             if not marker:
                 raise PipelineError(f"{milestone} reads {before}, which is not there; run: snakemake --cores all {before}")
             inputs |= marker["files"]
-        inputs |= {path: found for path in BESIDE if (found := self.sums.of(self.data / path))}
-        code = sum_of_code(spec.code)
-        keys = {}
-        for part in spec.parts(self.params):
-            reads = {path: found for path, found in inputs.items() if any(fnmatchcase(path, pattern) for pattern in part.reads)}
-            keys[part.name] = part, sum_of([milestone, part.name, part.into, part.settings, code, reads])[:32]
-        return keys
+        return inputs | {path: found for path in BESIDE if (found := self.sums.of(self.data / path))}
+
+    @staticmethod
+    def _reads(part: Part, inputs: Files) -> Files:
+        """Those that a part reads."""
+        return {path: found for path, found in inputs.items() if any(fnmatchcase(path, pattern) for pattern in part.reads)}
 
     def _settle(self, milestone: str, part: Part, key: str, record: dict[str, Any]) -> bool:
         """Mark a part as built if the store has it, or the published data does."""

@@ -61,7 +61,9 @@ class Store:
 
     def begin(self, key: str, resume: bool) -> Path:
         """The folder in which a part is built; emptied unless its job can resume."""
-        folder = self.folder / f"{key}.part"
+        folder, whole = self.folder / f"{key}.part", self.folder / key
+        if resume and whole.exists() and not folder.exists():
+            whole.rename(folder)  # killed while its files were summed up: all is done but that
         if folder.exists() and not resume:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,12 +97,18 @@ class Store:
 
     def prune(self, wanted: set[str]) -> int:
         """Delete all parts but the wanted ones; returns how many."""
-        keys = {path.name.split(".")[0] for path in self.folder.glob("*")} if self.folder.exists() else set()
+        for left in self.folder.glob(".*"):  # by a kill between writing and renaming
+            left.unlink()
+        keys = {path.name.partition(".")[0] for path in self.folder.glob("*")}
         for key in keys - wanted:
             self._drop(key)
             (self.folder / f"{key}.lock").unlink(missing_ok=True)
-            shutil.rmtree(self.folder / f"{key}.part", ignore_errors=True)
+            self.abandon(key)
         return len(keys - wanted)
+
+    def abandon(self, key: str) -> None:
+        """Delete what was built of a part."""
+        shutil.rmtree(self.folder / f"{key}.part", ignore_errors=True)
 
     def _seal(self, key: str) -> Files:
         files: Files = {path: self._sums.of(self.folder / key / path) or "" for path in files_below(self.folder / key)}

@@ -1,11 +1,13 @@
 """Metrics that can be looked at while a run trains: files that DVCLive writes, for ``dvc plots show`` and ``dvc metrics show``."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 Record = Mapping[str, Any]
+LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,7 +36,10 @@ def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -
             for name, value in metrics_of(record).items():
                 live.log_metric(name, value)
         done = len(records)
-        live.sync()
+        try:
+            live.sync()
+        except (OSError, ValueError) as error:  # another process writes there, say: no reason to end a training
+            LOG.warning("live metrics cannot be written: %s", error)
 
     update()
     try:

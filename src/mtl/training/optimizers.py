@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from mtl.encoders import Encoder
-from mtl.errors import TrainingError
+from mtl.errors import UnfitError
 from mtl.params import Train
 from mtl.training.model import Model
 
@@ -87,11 +87,11 @@ def freeze(encoder: Encoder, count: int) -> None:
     """Let the lowest layers stay as they are: no gradient is computed for them, nor through them.
 
     Raises:
-        TrainingError: the encoder has fewer layers.
+        UnfitError: the encoder has fewer layers.
     """
     layers = encoder.layers()
     if count > len(layers):
-        raise TrainingError(f"train.freeze_layers is {count}, but the encoder has {len(layers)} layers, embeddings included")
+        raise UnfitError(f"train.freeze_layers is {count}, but the encoder has {len(layers)} layers, embeddings included")
     for layer in layers[:count]:
         for parameter in layer:
             parameter.requires_grad_(False)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mtl import space
-from mtl.errors import MtlError, ParamsError, UnfitError
+from mtl.errors import EncoderError, MtlError, ParamsError, UnfitError
 from mtl.evaluation.results import joint_run
 from mtl.params import Params
 from mtl.pipeline.fingerprint import write_json
@@ -110,7 +110,7 @@ def _make(number: int, search: Search, study: Study) -> None:
     except Pruned as reason:
         state, value = TrialState.PRUNED, None  # Optuna takes the last one reported
         trial.set_user_attr("reason", str(reason))
-    except (UnfitError, ParamsError, torch.OutOfMemoryError) as error:
+    except (UnfitError, EncoderError, ParamsError, torch.OutOfMemoryError) as error:
         if number == 0:
             raise
         state, value = TrialState.FAIL, None
