@@ -1,6 +1,7 @@
 """State files exist exactly where a result is valid."""
 
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -231,6 +232,16 @@ def test_a_part_whose_inputs_changed_while_it_was_built_is_refused(tmp_path: Pat
     for path, content in raw.items():
         path.write_bytes(content)
     assert state.build("prepare", "a", right)
+
+
+def test_a_job_of_other_settings_that_ends_late_does_not_undo_a_part(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    state = State(params(), tmp_path)
+    state.sync()
+    marker = state.marker("train", next(iter(state.parts("train"))))
+    marker.write_text('{"key": "of others", "files": {}}')
+    state.publish("train")
+    assert json.loads(marker.read_text())["key"] != "of others"
 
 
 def test_a_part_that_was_killed_while_it_was_summed_up_goes_on(tmp_path: Path) -> None:

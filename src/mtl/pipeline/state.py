@@ -137,9 +137,12 @@ class State:
         Raises:
             PipelineError: a part is not built.
         """
-        keys = self._keys(milestone)
+        keys, record = self._keys(milestone), _read(self.record(milestone))
         markers = {name: _read(self.marker(milestone, name)) for name in keys}
-        for name, (_, key) in keys.items():
+        for name, (part, key) in keys.items():
+            # A job of other settings, whose workflow was killed, may have ended after ours and marked its own.
+            if markers[name].get("key") != key and self._settle(milestone, part, key, record):
+                markers[name] = _read(self.marker(milestone, name))
             if markers[name].get("key") != key:
                 raise PipelineError(f"{milestone}: part {name!r} is not built for the present settings")
         self.record(milestone).unlink(missing_ok=True)
