@@ -103,11 +103,12 @@ class State:
         Raises:
             PipelineError: there is no such part, a milestone that it reads is not there, or what it reads was changed meanwhile.
         """
-        keys = self._keys(milestone)
+        inputs = self._inputs(milestone)
+        keys = self._keys(milestone, inputs)
         if name not in keys:
             raise PipelineError(f"{milestone} has no part {name!r}; choose from: {', '.join(keys)}")
         part, key = keys[name]
-        reads = self._reads(part, self._inputs(milestone))
+        reads = self._reads(part, inputs)
         with self.store.lock(key):  # a job whose workflow was killed may still be at it: then its result is waited for
             if self._settle(milestone, part, key, _read(self.record(milestone))):
                 return False
@@ -174,13 +175,13 @@ class State:
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
-    def _keys(self, milestone: str) -> dict[str, tuple[Part, str]]:
-        """Each part and its key, by its name.
+    def _keys(self, milestone: str, inputs: Files | None = None) -> dict[str, tuple[Part, str]]:
+        """Each part and its key, by its name; of these ``inputs``, or of those that lie there now.
 
         Raises:
             PipelineError: a milestone that it reads is not there.
         """
-        spec, inputs = MILESTONES[milestone], self._inputs(milestone)
+        spec, inputs = MILESTONES[milestone], self._inputs(milestone) if inputs is None else inputs
         code = sum_of_code(spec.code)
         keys = {}
         for part in spec.parts(self.params):

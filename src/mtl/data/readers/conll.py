@@ -7,6 +7,7 @@ from pathlib import Path
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 from mtl.params import ConllReader
 
+_MARK = re.compile(r"-DOCSTART-(?:[ \t]|$)")
 _SEPARATORS = {"whitespace": re.compile(r"[ \t]+"), "tab": re.compile(r"\t"), "space": re.compile(r" ")}
 
 
@@ -17,9 +18,8 @@ def read(path: Path, settings: ConllReader, encoding: str | None, wanted: Sequen
     """
     check_columns(path, settings.columns, wanted)
     sentence: list[tuple[int, str]] = []
-    split = _SEPARATORS["whitespace"].split
     for number, line in lines(path, encoding):
-        if line.strip(" \t") and split(line, 1)[0] != "-DOCSTART-":
+        if line.strip(" \t") and not _MARK.match(line):
             sentence.append((number, line))
         elif sentence:
             yield _row(sentence, settings)
