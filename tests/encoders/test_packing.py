@@ -53,10 +53,33 @@ def test_packed_is_padded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(packed, padded, rtol=1e-4, atol=1e-5)
 
 
+def asked_of(name: str, mask: Tensor) -> Tensor | None:
+    place, row = torch.arange(mask.shape[1]), torch.arange(len(mask))[:, None]
+    by_name: dict[str, Tensor | None] = {
+        "all": None,
+        "some": mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(2)) < 0.4),
+        "none": torch.zeros_like(mask),
+        "the first of a row": mask & (place == 0),
+        "the last of a row": place == mask.sum(1, keepdim=True) - 1,
+        "as many as rows": (place < len(mask)) & (row == 0),
+        "the first of a row, all of others, none of some": mask & ((place == 0) | (row % 3 == 1)) & (row % 3 != 2),
+        "the first of some rows": mask & (place == 0) & (row % 2 == 0),
+    }
+    return by_name[name]
+
+
+ASKED = (
+    "all", "some", "none", "the first of a row", "the last of a row", "as many as rows", "the first of a row, all of others, none of some",
+    "the first of some rows",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKED[1:])
 @pytest.mark.parametrize("kind", sorted(PACKING))
-def test_what_is_asked_does_not_change(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_does_not_change(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
-    asked = mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(2)) < 0.4)
+    asked = asked_of(name, mask)
+    assert asked is not None
     found = {}
     for name, positions in (("some", asked), ("all", None)):
         encoder.zero_grad()
@@ -82,6 +105,29 @@ def test_the_last_layer_computes_what_is_asked(kind: str) -> None:
     encoder(pieces, mask, shapes)
     assert computed[2:] == [sum(LENGTHS)] * 2
     assert not encoder(pieces, mask, shapes, torch.zeros_like(mask)).any()
+
+
+@pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
+def test_for_one_position_a_row_the_last_layer_makes_neither_keys_nor_values(kind: str) -> None:
+    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    asked = asked_of("the first of a row, all of others, none of some", mask)
+    several = sum(length for row, length in enumerate(LENGTHS) if row % 3 == 1 and length > 1)
+    attention: Any = encoder._stack()[-1].attention
+    computed: dict[str, list[int]] = {"query": [], "key": [], "value": []}
+    for name, made in computed.items():
+        getattr(attention.self, name).register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
+    encoder(pieces, mask, shapes, asked)
+    assert computed == {"query": [3, several], "key": [several], "value": [several]}
+    attention.self.dropout.p = 0.5
+    encoder(pieces, mask, shapes, asked)
+    assert computed["key"][1:] == [sum(LENGTHS)]
+
+
+def test_a_row_without_pieces_is_passed_over() -> None:
+    encoder, (pieces, mask, shapes) = encoder_of("bert"), inputs()
+    mask = mask & (torch.arange(len(mask)) != 3)[:, None]
+    hidden = encoder(pieces, mask, shapes, asked_of("the first of a row", mask))
+    assert hidden.any(-1).any(-1).tolist() == [length > 1 for length in LENGTHS]
 
 
 def test_threads_ask_for_positions_of_their_own() -> None:
@@ -111,21 +157,8 @@ def test_no_text_sees_another(kind: str) -> None:
 needs_fused = pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
 
 
-def asked_of(name: str, mask: Tensor) -> Tensor | None:
-    place, row = torch.arange(mask.shape[1]), torch.arange(len(mask))[:, None]
-    by_name = {
-        "all": None,
-        "some": mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(2)) < 0.4),
-        "none": torch.zeros_like(mask),
-        "the first of a row": mask & (place == 0),
-        "the last of a row": place == mask.sum(1, keepdim=True) - 1,
-        "as many as rows": (place < len(mask)) & (row == 0),
-    }
-    return by_name[name]
-
-
 @needs_fused
-@pytest.mark.parametrize("name", ["all", "some", "none", "the first of a row", "the last of a row", "as many as rows"])
+@pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_fused_is_the_same(kind: str, name: str) -> None:
     encoder, (pieces, mask, shapes) = encoder_of(kind).eval(), inputs()

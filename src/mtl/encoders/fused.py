@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from mtl.encoders.packing import PLACES, Packed, packed_attention
+from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
 
 ROWS = 2048
 """The number of packed positions that weights are laid out for; any other number is computed as well."""
@@ -53,7 +53,7 @@ class FusedLayer(nn.Module):
         self.heads, self.width, self.scaling = attention.num_attention_heads, attention.attention_head_size, attention.scaling
         self.projections = [FusedLinear(part) for part in (attention.query, attention.key, attention.value)]
         if last:
-            self.key, self.value = (part.weight.detach().view(self.heads, self.width, -1) for part in (attention.key, attention.value))
+            self.key, self.value = attention.key.weight.detach(), attention.value.weight.detach()
         self.attended, self.norm = FusedLinear(layer.attention.output.dense), layer.attention.output.LayerNorm
         activation = layer.intermediate.intermediate_act_fn
         gelu = getattr(activation, "act", None) is nn.functional.gelu
@@ -64,13 +64,10 @@ class FusedLayer(nn.Module):
         """Hidden states ``[1, packed, width]``, in the last layer only those at ``PLACES``."""
         states = hidden_states.squeeze(0)
         places = PLACES.get() if self.last else None
-        if places is not None and packed.one_a_row(places):
-            attended, states = self._attend_once(states, places, packed), states[places]
+        if places is None:
+            attended = self._attend(states, packed)
         else:
-            query, key, value = (part(states).view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
-            attended = packed_attention(self, query, key, value, None, packed=packed, scaling=self.scaling)[0].view_as(states)
-            if places is not None:
-                attended, states = attended[places], states[places]
+            attended, states = attend_at(places, states, packed, self._attend, self._attend_once), states[places]
         states = self.norm(self.attended.plus(attended, states))
         found: Tensor = self.down_norm(self.down.plus(self.act(self.up(states)), states))
         return found[None]
@@ -84,18 +81,10 @@ class FusedLayer(nn.Module):
     def _save_to_state_dict(self, *_: Any, **__: Any) -> None:
         raise TypeError("an encoder that was made ready for prediction cannot be saved")
 
-    def _attend_once(self, states: Tensor, places: Tensor, packed: Packed) -> Tensor:
-        """What one position of each row attends to, ``[rows, width]``, without the keys and values of the others.
+    def _attend(self, states: Tensor, packed: Packed) -> Tensor:
+        query, key, value = (part(states).view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
+        return packed_attention(self, query, key, value, None, packed=packed, scaling=self.scaling)[0].view_as(states)
 
-        A score q·(Wx + b) is (Wᵀq)·x and a constant that softmax takes away; a mean of Wx + b is W times the mean of x, and b.
-        """
-        query = self.projections[0](states[places]).view(-1, self.heads, self.width).transpose(0, 1)
-        sought = torch.bmm(query, self.key).transpose(0, 1).contiguous()  # [rows, heads, hidden]
-        means, row, start = [], 0, 0
-        for length, rows in packed.runs:
-            run = states[start : start + length * rows].view(rows, length, -1)
-            scores = torch.bmm(sought[row : row + rows], run.transpose(1, 2)) * self.scaling
-            means.append(torch.bmm(scores.softmax(-1), run))
-            row, start = row + rows, start + length * rows
-        values = torch.bmm(torch.cat(means).transpose(0, 1), self.value.transpose(1, 2))  # [heads, rows, width]
-        return values.transpose(0, 1).flatten(1) + self.projections[2].bias
+    def _attend_once(self, states: Tensor, places: Tensor, runs: Runs) -> Tensor:
+        query = self.projections[0](states[places]).view(-1, self.heads, self.width)
+        return attend_once(query, self.key, self.value, states, runs, self.scaling) + self.projections[2].bias

@@ -17,7 +17,7 @@ from mtl import params
 from mtl.encoders import fused
 from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.dropout import use_cheap_dropout
-from mtl.encoders.packing import PLACES, Packed, packed_attention
+from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
 from mtl.encoders.tokenizer import PieceTokenizer
 from mtl.errors import EncoderError
 
@@ -49,6 +49,7 @@ class TransformerEncoder(Encoder):
         # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
         attention: Any = getattr(self._stack()[-1], "attention", None)
         if narrows := model.config.model_type in PACKING and attention is not None:
+            attention.self.__class__ = _narrowed(type(attention.self))
             attention.output.register_forward_pre_hook(_narrow)
         self._narrows = narrows
 
@@ -153,10 +154,39 @@ class TransformerEncoder(Encoder):
         return [group for group in [bottom, *groups, top] if group]
 
 
-def _narrow(module: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Of the states that come to what follows the last layer's attention, those at ``PLACES``."""
+def _narrowed(kind: Any) -> Any:
+    """A class of attention that attends for ``PLACES`` alone."""
+
+    class Narrowed(kind):  # type: ignore[misc]
+        def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
+            places = PLACES.get()
+            if places is None:
+                found: tuple[Tensor, None] = super().forward(hidden_states, *args, **kwargs)
+                return found
+            attend, packed = super().forward, kwargs["packed"]
+
+            def fully(states: Tensor, packed: Packed) -> Tensor:
+                attended: Tensor = attend(states[None], **{**kwargs, "packed": packed})[0]
+                return attended[0]
+
+            def once(states: Tensor, places: Tensor, runs: Runs) -> Tensor:
+                query = self.query(states.index_select(0, places)).unflatten(-1, (self.num_attention_heads, self.attention_head_size))
+                # Softmax takes away what the bias of keys adds: its gradient is 0, but not missing.
+                bias: Tensor = self.value.bias + 0 * self.key.bias
+                return attend_once(query, self.key.weight, self.value.weight, states, runs, self.scaling) + bias
+
+            if self.training and self.dropout.p:
+                return fully(hidden_states[0], packed).index_select(0, places)[None], None
+            return attend_at(places, hidden_states[0], packed, fully, once)[None], None
+
+    return Narrowed
+
+
+def _narrow(module: nn.Module, states: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Of the states that go around the last layer's attention, those at ``PLACES``."""
+    attended, around = states
     places = PLACES.get()
-    return states if places is None else tuple(part.index_select(1, places) for part in states)
+    return (attended, around if places is None else around.index_select(1, places))
 
 
 def _parameter_count(module: nn.Module) -> int:
