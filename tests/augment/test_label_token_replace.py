@@ -29,6 +29,8 @@ def replaced(train: pa.Table, rows: pa.Table, rate: float = 1.0, copies: int = 1
         ("New York rocks", "B-x I-x O", "San Juan !"),
         ("New Juan York", "B-x I-x I-x", "San York Juan"),
         ("the !", "O O", "the rocks"),  # words of grammar stay
+        ("do n't !", "O O O", "do n't rocks"),  # and so do clitics
+        ("Noone mustnt !", "O O O", "Noone mustnt rocks"),  # and what denies
         ("Ann", "B-y", None),
         ("", "", None),
     ],
@@ -41,7 +43,9 @@ def test_what_is_replaced(words: str, tags: str, expected: str | None):
 
 
 def test_tokens_are_drawn_by_how_often_they_carry_the_tag():
-    train = tagged(*[(["bread"], ["O"])] * 3, (["rice", "here", ""], ["O", "O", "O"]), (["of"], ["O"]), (["person"], ["B-x"]))
+    train = tagged(
+        *[(["bread"], ["O"])] * 3, (["rice", "here", ""], ["O", "O", "O"]), (["of", "n't", "'s", "dont"], ["O"] * 4), (["person"], ["B-x"])
+    )
     found = Counter(row["tokens"][0] for row in replaced(train, tagged(*[(["new"], ["O"])] * 10), copies=100))
     assert set(found) == {"bread", "rice"}
     assert abs(found["bread"] / 1000 - 0.75) < 0.05

@@ -17,7 +17,15 @@ def test_other_words(word: str):
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("No biscuit!", 1), ("Any biscuit!", 0), ("I don't, do n't and dont", 3), ("I can’t not go", 2), ("nobody never", 2), ("a note", 0)],
+    [
+        ("No biscuit!", 1),
+        ("Any biscuit!", 0),
+        ("I don't, do n't and dont", 3),
+        ("I can’t not go", 2),
+        ("nobody never", 2),
+        ("Noone, no-one: nope", 3),
+        ("a note", 0),
+    ],
 )
 def test_negations(text: str, count: int):
     assert lexicon.negations(text) == count
@@ -29,7 +37,7 @@ def test_plain_words(token: str):
 
 
 @pytest.mark.parametrize(
-    "token", ["never", "DON'T", "don’t", "cannot", "word.", "#tag", "@name", "http://a.b", "5", "2nd", "'s", ":)", "", "a b"]
+    "token", ["never", "No-one", "DON'T", "don’t", "cannot", "word.", "#tag", "@name", "http://a.b", "5", "2nd", "'s", ":)", "", "a b"]
 )
 def test_what_is_no_plain_word(token: str):
     assert not lexicon.is_plain(token)
@@ -37,4 +45,4 @@ def test_what_is_no_plain_word(token: str):
 
 def test_clitics_and_words_of_grammar():
     assert [token for token in ("'s", "n't", "N’T", "'ll", "s", "don't", "") if lexicon.is_clitic(token)] == ["'s", "n't", "N’T", "'ll"]
-    assert [token for token in ("The", "of", "film", "") if lexicon.is_grammar(token)] == ["The", "of"]
+    assert [token for token in ("The", "of", "film", "N't", "nope", "") if lexicon.is_grammar(token)] == ["The", "of", "N't", "nope"]

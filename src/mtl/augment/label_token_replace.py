@@ -2,7 +2,8 @@
 
 Dai & Adel (2020), "An Analysis of Simple Data Augmentation for Named Entity Recognition": chance decides for each token by itself,
 and the new one is drawn in proportion to how often it carries that tag. As in the authors' program words of grammar are neither
-replaced nor drawn; here the token in place is not drawn either. Of rows with several labels all tags must agree.
+replaced nor drawn; here clitics (n't, 's) and words that deny count as such, and the token in place is not drawn either. Of rows with
+several labels all tags must agree.
 """
 
 from collections import Counter, defaultdict

@@ -21,8 +21,8 @@ _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 _CLITIC = re.compile(r"(?i)(n't|'(?:s|m|d|re|ve|ll))$")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _DENYING_WORDS = """
-no not never none nobody nothing nowhere neither nor cannot without
-dont doesnt didnt cant couldnt wont wouldnt isnt arent wasnt werent havent hasnt hadnt aint shouldnt
+no not never none nobody no-one noone nope nothing nowhere neither nor cannot without
+dont doesnt didnt cant couldnt wont wouldnt isnt arent wasnt werent havent hasnt hadnt aint shouldnt mustnt neednt
 """
 _NEGATIONS = frozenset(_DENYING_WORDS.split())
 _PLAIN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -68,5 +68,5 @@ def is_clitic(token: str) -> bool:
 
 
 def is_grammar(token: str) -> bool:
-    """Whether a token is a word whose work is grammar, such as articles, pronouns and prepositions."""
-    return token.lower() in _GRAMMAR
+    """Whether a token is a word whose work is grammar, such as articles, pronouns, prepositions, clitics and words that deny."""
+    return token.lower() in _GRAMMAR or is_clitic(token) or denies(token)
