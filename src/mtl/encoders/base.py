@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mtl.encoders.dropout import Dropout
+from mtl.encoders.cheap import Dropout
 from mtl.encoders.tokenizer import SHAPES, PieceTokenizer
 from mtl.params import BaseEncoder, SmallEncoder
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.encoders.base import FromScratch
-from mtl.encoders.dropout import Dropout
+from mtl.encoders.cheap import Dropout
 
 
 class Block(nn.Module):

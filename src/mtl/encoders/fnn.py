@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl.encoders.base import FromScratch
-from mtl.encoders.dropout import Dropout
+from mtl.encoders.cheap import Dropout
 
 
 class FeedForwardEncoder(FromScratch):

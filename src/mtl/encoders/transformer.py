@@ -16,7 +16,7 @@ from transformers.utils import logging
 from mtl import params
 from mtl.encoders import fused
 from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
-from mtl.encoders.dropout import use_cheap_dropout
+from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
 from mtl.encoders.tokenizer import PieceTokenizer
 from mtl.errors import EncoderError
@@ -40,7 +40,7 @@ class TransformerEncoder(Encoder):
         # Text heads pool by themselves; an unused pooler would only be carried, decayed and saved.
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None
-        use_cheap_dropout(model)
+        make_cheap(model)
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
         self.pooling = pooling

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mtl import encoders
 from mtl.encoders import Encoder, PieceTokenizer
-from mtl.encoders.dropout import use_cheap_dropout
+from mtl.encoders.cheap import make_cheap
 from mtl.errors import ModelError
 from mtl.tasks import TASKS, TaskType
 from mtl.training.batching import Rows, micro_batches, seed_of
@@ -45,7 +45,7 @@ class Model(nn.Module):
             for name, task in self.tasks.items():
                 torch.manual_seed(seed_of("head", seed, name))
                 self.heads[name] = task.head(encoder.width, dropout)
-        use_cheap_dropout(self.heads)
+        make_cheap(self.heads)
 
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
         """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""

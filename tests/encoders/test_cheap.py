@@ -1,4 +1,4 @@
-"""Cheap dropout is dropout."""
+"""Cheap dropout is dropout, a cheap linear layer a linear layer."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl.encoders.dropout import Dropout, use_cheap_dropout
+from mtl.encoders.cheap import Dropout, Linear, make_cheap
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.997])
@@ -47,5 +47,33 @@ def test_nothing_is_dropped(rate: float, training: bool) -> None:
 
 def test_all_of_a_model_s_are_replaced() -> None:
     model = nn.Sequential(nn.Dropout(0.2), nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.3)))
-    use_cheap_dropout(model)
-    assert [(type(m), m.p) for m in model.modules() if isinstance(m, nn.Dropout)] == [(Dropout, 0.2), (Dropout, 0.3)]
+    make_cheap(model)
+    assert [type(module) for module in model.modules()] == [nn.Sequential, Dropout, nn.Sequential, Linear, Dropout]
+    assert [module.p for module in model.modules() if isinstance(module, Dropout)] == [0.2, 0.3]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(7, 5), (1, 7, 5), (5,), (0, 5)])
+def test_a_linear_layer_is_the_same(shape: tuple[int, ...], bias: bool) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        layer, states = nn.Linear(5, 3, bias=bias), torch.randn(shape, requires_grad=True)
+        direction = torch.randn(*shape[:-1], 3)
+    found = []
+    for _ in range(2):
+        result = layer(states)
+        found.append([result, *torch.autograd.grad(result, [states, *layer.parameters()], direction)])
+        make_cheap(layer)
+    assert type(layer) is Linear
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_linear_layer_is_of_autocast_s_kind() -> None:
+    layer = nn.Linear(5, 3)
+    make_cheap(layer)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = layer(torch.ones(2, 5))
+    assert result.dtype == torch.bfloat16
+    result.float().sum().backward()
+    assert layer.bias.grad.tolist() == [2, 2, 2]  # type: ignore[union-attr]
