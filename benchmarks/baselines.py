@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl import params
+from mtl.encoders.cheap import CHEAP
 from mtl.tasks import TaskType
 from mtl.training import run as runs
 from mtl.training.corpus import Batch, Corpus, labelled_batch
@@ -67,13 +68,11 @@ def widened(loop: Loop) -> Loop:
 
 
 def padded(model: Model) -> Model:
-    """A copy that computes padding and draws dropout as models of transformers do."""
-    same = copy.deepcopy(model)
+    """A copy that computes padding, and has linear layers and dropout as models of transformers do."""
+    same, plain = copy.deepcopy(model), {cheap: usual for usual, cheap in CHEAP.items()}
     same.encoder.packs = lambda device: False  # type: ignore[method-assign]
     for module in same.modules():
-        for name, child in module.named_children():
-            if isinstance(child, nn.Dropout):
-                setattr(module, name, nn.Dropout(child.p))
+        module.__class__ = plain.get(type(module), type(module))
     return same
 
 
@@ -104,6 +103,7 @@ def inputs_of(corpus: Corpus, rows: Iterable[int], tasks: Mapping[str, TaskType]
     more = 0 if width is None else width - batch.mask.shape[1]
     pad = nn.functional.pad
     targets = {f"target_{task}": pad(t, (0, more), value=-100) if t.ndim > 1 else t for task, t in batch.targets.items()}
+    targets |= {f"rows_{task}": rows for task, rows in batch.rows.items()}
     return {
         "input_ids": pad(batch.pieces, (0, more)),
         "attention_mask": pad(batch.mask, (0, more)),
@@ -113,9 +113,11 @@ def inputs_of(corpus: Corpus, rows: Iterable[int], tasks: Mapping[str, TaskType]
 
 
 def batch_of(inputs: Mapping[str, Tensor]) -> Batch:
-    targets = {name.removeprefix("target_"): value for name, value in inputs.items() if name.startswith("target_")}
+    targets, rows = (
+        {name.removeprefix(kind): value for name, value in inputs.items() if name.startswith(kind)} for kind in ("target_", "rows_")
+    )
     mask = inputs["attention_mask"].bool()
-    return Batch(inputs["input_ids"], mask, inputs["shapes"], np.zeros((0, 0), np.int32), targets, dict.fromkeys(targets, 1))
+    return Batch(inputs["input_ids"], mask, inputs["shapes"], np.zeros((0, 0), np.int32), targets, dict.fromkeys(targets, 1), rows)
 
 
 def device_name(device: torch.device) -> str:

@@ -453,6 +453,8 @@ class TransformerEncoder(BaseEncoder):
     """Adds a learned embedding of each word's shape (case, digits), zero at the start; helps uncased encoders with entities."""
     pooling: Literal["mean", "first"] = "mean"
     """What a text-level head sees of a text: the mean of its hidden states, or that of its first piece ([CLS])."""
+    task_layers: Annotated[int, Field(ge=0)] = 0
+    """How many of the topmost layers each task has a copy of its own of; the tasks share what is below."""
 
 
 class SmallEncoder(BaseEncoder):

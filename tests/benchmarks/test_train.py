@@ -79,10 +79,10 @@ def test_the_products_are_those_of_the_encoder(train: ModuleType, make: Callable
     loop.model.encoder.pooling = "first"  # type: ignore[assignment]
     batch = loop._batches()[0]
     found = train.products(loop, batch)
-    width, inner, asked = 32, 64, int(loop.model._asked(batch, list(batch.targets)).sum())
-    attention = [(batch.real, width, width)] * 3
-    layers = [[*attention, (rows, width, width), (rows, width, inner), (rows, inner, width)] for rows in (batch.real, asked)]
-    assert [tuple(product) for product in found] == layers[0] + layers[1]
+    width, inner, asked = 32, 64, int(loop.model._asked(batch, "mood").sum())
+    layers = [[(rows, width, width), (rows, width, inner), (rows, inner, width)] for rows in (batch.real, asked)]
+    # The last layer looks once into each text: with a query, without keys and values.
+    assert [tuple(product) for product in found] == [(batch.real, width, width)] * 3 + layers[0] + [(asked, width, width)] + layers[1]
     assert asked < batch.real
     assert not any(module._forward_hooks for module in loop.model.modules())
 

@@ -47,9 +47,9 @@ def folder(project: Path, make_settings: Callable[..., Params], tmp_path_factory
     return out
 
 
-def transformer(folder: Path, pooling: str) -> tuple[encoders.Encoder, encoders.PieceTokenizer]:
+def transformer(folder: Path, pooling: str, task_layers: int = 0) -> tuple[encoders.Encoder, encoders.PieceTokenizer]:
     source = {"url": "file:///nowhere"}
-    settings = {"type": "transformer", "source": source, "max_length": 32, "dropout": 0, "pooling": pooling}
+    settings = {"type": "transformer", "source": source, "max_length": 32, "dropout": 0, "pooling": pooling, "task_layers": task_layers}
     return encoders.build(TransformerEncoder.model_validate(settings), folder, [])
 
 
@@ -124,20 +124,38 @@ def test_saved_again_it_is_the_same_file(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
 @pytest.mark.parametrize("tasks", [["rating", "names"], ["rating"]])
+@pytest.mark.parametrize("task_layers", [0, 1])
 @pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_a_predictor_fuses_and_answers_the_same(tiny_bert: Path, pooling: str, tasks: list[str]) -> None:
-    encoder, tokenizer = transformer(tiny_bert, pooling)
+def test_a_predictor_fuses_and_answers_the_same(tiny_bert: Path, pooling: str, task_layers: int, tasks: list[str]) -> None:
+    encoder, tokenizer = transformer(tiny_bert, pooling, task_layers)
     heads = {"rating": Regression({"mean": 0.0, "std": 1.0}), "names": TokenClassification(TokenClassification.fit([["B-city"]]))}
     model = Model(encoder, tokenizer, heads, max_length=32, dropout=0.0).eval()
     rows = [["the", "friend"], ["large", "cities"], ["over"] * 40, [], ["over", "the", "quick"]]
     encoded = encode_windows(tokenizer, rows, 32)
     expected = predictors.answers(model, encoded, [len(row) for row in rows], tasks)
     found = Predictor(model, "cpu").predict(rows, tasks)
-    assert all(isinstance(layer, fused.FusedLayer) for layer in model.encoder.model.encoder.layer)  # type: ignore[operator, union-attr]
+    assert sum(isinstance(module, fused.FusedLayer) for module in model.modules()) == 2 + task_layers
     assert found.keys() == expected.keys() == set(tasks)
     for task, own in found.items():
         for answer, other in zip(own, expected[task], strict=True):
             assert answer.value == (pytest.approx(other.value, rel=1e-4, abs=1e-5) if task == "rating" else other.value)
+
+
+def test_layers_of_the_tasks_own_are_learnt_saved_and_loaded(
+    project: Path, make_settings: Callable[..., Params], tiny_bert: Path, tmp_path: Path
+) -> None:
+    settings = {"encoder": {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32, "task_layers": 1}}
+    params = Params.model_validate(make_settings(epochs=1).model_dump(exclude={"encoder"}) | settings)
+    train(params, params.runs()["joint-plain-1"], project / "examples", project / "shards", tiny_bert, tmp_path)
+    model, shared = models.load(tmp_path), 0
+    own = [model.encoder.own(task) for task in model.tasks]
+    assert [len(part) for part in own] == [16] * 3
+    for one, other, another in zip(*own, strict=True):
+        shared += torch.equal(one, other) or torch.equal(other, another) or torch.equal(one, another)
+    assert shared <= 1  # the bias of keys, whose gradient is 0
+    (tmp_path / "again").mkdir()
+    models.save(model, tmp_path / "again", {})
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
@@ -158,9 +176,10 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
     pooled = batch.mask if pooling == "mean" else batch.mask & (torch.arange(batch.mask.shape[1]) == 0)
     tagged = {(1, 0), (1, 1), (2, 0), (2, 2)}
     named = torch.tensor([[(row, word) in tagged for word in words] for row, words in enumerate(batch.word.tolist())])
-    assert torch.equal(model._asked(batch, list(tasks)), named | (pooled & torch.tensor([True, False, True])[:, None]))
-    assert torch.equal(model._asked(unlabelled, ["mood"]), pooled)
-    assert torch.equal(model._asked(unlabelled, ["names"]), torch.from_numpy(batch.word >= 0))
+    assert torch.equal(model._asked(batch, "mood"), pooled & torch.tensor([True, False, True])[:, None])
+    assert torch.equal(model._asked(batch, "names"), named)
+    assert torch.equal(model._asked(unlabelled, "mood"), pooled)
+    assert torch.equal(model._asked(unlabelled, "names"), torch.from_numpy(batch.word >= 0))
 
     def losses_and_gradients() -> list[torch.Tensor]:
         model.zero_grad()
@@ -170,7 +189,7 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
         return [torch.stack(losses).detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
 
     some = losses_and_gradients()
-    monkeypatch.setattr(Model, "_asked", lambda self, batch, tasks: None)
+    monkeypatch.setattr(Model, "_asked", lambda self, batch, task: batch.mask)
     for one, other in zip(some, losses_and_gradients(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 

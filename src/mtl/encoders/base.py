@@ -49,6 +49,26 @@ class Encoder(nn.Module, ABC):
             asked: bool ``[rows, positions]``, true where a hidden state is made use of, all if not given; others may be anything finite.
         """
 
+    def by_task(
+        self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Hidden states for each task, ``[rows, positions, width]``.
+
+        Args:
+            pieces, mask, shapes: see ``forward``.
+            asked: by task, bool ``[rows, positions]``; see ``forward``.
+            rows: by task, the only rows that it makes use of, int64 ``[n]``; all if it is not there.
+        """
+        union = torch.stack(list(asked.values())).any(0) if self.packs(mask.device) else None
+        return dict.fromkeys(asked, self(pieces, mask, shapes, union))
+
+    def branch(self, tasks: Iterable[str]) -> None:
+        """Give each task the layers of its own that the settings ask for: once, and before weights are loaded."""
+
+    def own(self, task: str) -> list[nn.Parameter]:
+        """The parameters of layers that only one task has."""
+        return []
+
     def packs(self, device: torch.device) -> bool:
         """Whether padding costs nothing on that device, because it is not computed."""
         return False

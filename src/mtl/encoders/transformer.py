@@ -1,10 +1,12 @@
 """Any Hugging Face encoder: a folder with ``config.json``, safetensors weights and a tokenizer."""
 
+import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from tokenizers import Tokenizer
@@ -29,13 +31,18 @@ they are given on to attention: all that ``packing`` needs. Tests hold each of t
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
 """Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
 
+PARTS: ContextVar[tuple[Mapping[str, Tensor], dict[str, Tensor]]] = ContextVar("parts")
+"""By task, what its own layers are to compute in the present thread's forward pass, packed positions or, where padding is computed, rows;
+and what they found."""
+T = TypeVar("T")
+
 AttentionInterface.register("packed", packed_attention)
 
 
 class TransformerEncoder(Encoder):
     """A pretrained transformer without its pooler, with an optional word-shape embedding added to the word embeddings."""
 
-    def __init__(self, model: Any, *, word_shape: bool, pooling: str = "mean") -> None:
+    def __init__(self, model: Any, *, word_shape: bool, pooling: str = "mean", task_layers: int = 0) -> None:
         super().__init__()
         # Text heads pool by themselves; an unused pooler would only be carried, decayed and saved.
         if isinstance(getattr(model, "pooler", None), nn.Module):
@@ -43,7 +50,8 @@ class TransformerEncoder(Encoder):
         make_cheap(model)
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
-        self.pooling = pooling
+        self.pooling, self.task_layers = pooling, task_layers
+        self._branches: tuple[Branches, ...] = ()  # what a module has in a tuple is not a part of it anew
         self.attention: str = model.config._attn_implementation
         self.shapes = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
         # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
@@ -67,7 +75,9 @@ class TransformerEncoder(Encoder):
         tokenizer = _read_tokenizer(source)
         model = _read_model(source, config)
         _check(source, model, tokenizer, settings.max_length)
-        return cls(model, word_shape=settings.word_shape, pooling=settings.pooling), tokenizer
+        encoder = cls(model, word_shape=settings.word_shape, pooling=settings.pooling, task_layers=settings.task_layers)
+        encoder._check_task_layers(source)
+        return encoder, tokenizer
 
     @classmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
@@ -76,22 +86,55 @@ class TransformerEncoder(Encoder):
         model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
         auto: Any = AutoModel  # transformers leaves this method untyped
         model = auto.from_config(model_config, attn_implementation=_attention(model_config), dtype=torch.float32)
-        return cls(model, word_shape=config["word_shape"], pooling=config.get("pooling", "mean"))
+        more = {"pooling": config.get("pooling", "mean"), "task_layers": config.get("task_layers", 0)}
+        return cls(model, word_shape=config["word_shape"], **more)
 
     def config(self) -> dict[str, Any]:
-        """The Hugging Face configuration, whether there is a word-shape embedding, and how texts are pooled."""
+        """The Hugging Face configuration, whether there is a word-shape embedding, how texts are pooled, and the layers that tasks own."""
         config: Any = self.model.config
         model = json.loads(config.to_json_string(use_diff=False))
-        return {"type": "transformer", "model": model, "word_shape": self.shapes is not None, "pooling": self.pooling}
+        more = {"word_shape": self.shapes is not None, "pooling": self.pooling, "task_layers": self.task_layers}
+        return {"type": "transformer", "model": model, **more}
 
     def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
+        if not self.packs(mask.device):
+            return self._padded(pieces, mask, shapes)
+        packed = Packed.of(mask)
+        places = packed.pack(asked).nonzero().squeeze(1) if asked is not None and self._narrows else None
+        return packed.unpack(self._packed(pieces, shapes, packed, places), places)
+
+    def by_task(
+        self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """See ``Encoder.by_task``."""
+        if not self._branches:
+            return super().by_task(pieces, mask, shapes, asked, rows)
+        found: dict[str, Tensor] = {}
         if self.packs(mask.device):
-            return self._packed(pieces, mask, shapes, asked)
-        model: Any = self.model
-        model.config._attn_implementation = self.attention
-        hidden: Tensor = model(inputs_embeds=self._embed(pieces, shapes), attention_mask=mask.long()).last_hidden_state
-        return hidden
+            packed = Packed.of(mask)
+            places = {task: packed.pack(positions).nonzero().squeeze(1) for task, positions in asked.items()}
+            with _set(PARTS, (places, found)):
+                self._packed(pieces, shapes, packed, None)
+            return {task: packed.unpack(states[0], places[task]) for task, states in found.items()}
+        every = torch.arange(len(mask), device=mask.device)
+        parts = {task: rows.get(task, every) for task in asked}
+        with _set(PARTS, (parts, found)):
+            self._padded(pieces, mask, shapes)
+        return {task: states.new_zeros(*mask.shape, self.width).index_copy(0, parts[task], states) for task, states in found.items()}
+
+    def branch(self, tasks: Iterable[str]) -> None:
+        """See ``Encoder.branch``."""
+        if self.task_layers:
+            stack = self._stack()
+            branches = Branches(stack[-self.task_layers :], tasks, self.model.config)
+            del stack[-self.task_layers :]
+            stack.append(branches)
+            self._branches = (branches,)
+
+    def own(self, task: str) -> list[nn.Parameter]:
+        """See ``Encoder.own``."""
+        return [parameter for branches in self._branches for parameter in branches.of(task).parameters()]
 
     def packs(self, device: torch.device) -> bool:
         """On a CPU, where a call costs little, models that allow it are spared the padding."""
@@ -100,24 +143,28 @@ class TransformerEncoder(Encoder):
 
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""
-        stack = self._stack()
-        if self._narrows and fused.available() and not isinstance(stack[-1], fused.FusedLayer):
-            for place, layer in enumerate(stack):
-                stack[place] = fused.FusedLayer(layer, last=place == len(stack) - 1)
+        if not self._narrows or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
+            return
+        for layers in (self._stack(), *(branches.of(task) for branches in self._branches for task in branches.copies)):
+            for place, layer in enumerate(layers):
+                if not isinstance(layer, Branches):
+                    layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
 
-    def _packed(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None) -> Tensor:
-        """The same without a computation on padding, nor in the last layer on positions not asked: their hidden states are 0."""
+    def _padded(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+        """Hidden states ``[rows, positions, width]``."""
+        model: Any = self.model
+        model.config._attn_implementation = self.attention
+        hidden: Tensor = model(inputs_embeds=self._embed(pieces, shapes), attention_mask=mask.long()).last_hidden_state
+        return hidden
+
+    def _packed(self, pieces: Tensor, shapes: Tensor, packed: Packed, places: Tensor | None) -> Tensor:
+        """The same ``[packed, width]`` without a computation on padding, nor in the last layer on others than some places, if given."""
         model: Any = self.model
         model.config._attn_implementation = "packed"
-        packed = Packed.of(mask)
         embedded, positions = self._embed(packed.pack(pieces), packed.pack(shapes)), packed.positions + _first_position(model)
-        places = packed.pack(asked).nonzero().squeeze(1) if asked is not None and self._narrows else None
-        token = PLACES.set(places)
-        try:
-            hidden = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
-        finally:
-            PLACES.reset(token)
-        return packed.unpack(hidden[0], places)
+        with _set(PLACES, places):
+            hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
+        return hidden[0]
 
     def _embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
         """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not promise."""
@@ -139,19 +186,72 @@ class TransformerEncoder(Encoder):
         """See ``Encoder.pooled``."""
         return mask if self.pooling == "mean" else mask & (torch.arange(mask.shape[1], device=mask.device) == 0)
 
+    def _check_task_layers(self, source: Path) -> None:
+        """Layers of the tasks' own must be there, and of a kind that can be had more than once."""
+        if not self.task_layers:
+            return
+        model: Any = self.model
+        if not self._narrows:
+            kinds = ", ".join(sorted(PACKING - {"albert"}))
+            raise EncoderError(
+                f"{source}: encoder.task_layers is {self.task_layers}, which a model of type {model.config.model_type} cannot "
+                f"have; choose 0, or a model of type {kinds}"
+            )
+        if self.task_layers > (count := len(self._stack())):
+            raise EncoderError(f"{source}: encoder.task_layers is {self.task_layers}, but the model has {count} layers")
+
     def _stack(self) -> nn.ModuleList:
         """The model's layers, from bottom to top."""
         return max((m for m in self.model.modules() if isinstance(m, nn.ModuleList)), key=_parameter_count)
 
     def layers(self) -> Layers:
-        """Embeddings, then each layer of the largest stack, then what follows it, if anything."""
-        groups = [list(layer.parameters()) for layer in self._stack()]
+        """Embeddings, then each layer of the largest stack, with all its copies, then what follows it, if anything."""
+        groups = [list(layer.parameters()) for layer in self._stack() if not isinstance(layer, Branches)]
+        for branches in self._branches:
+            groups += [[p for layer in level for p in layer.parameters()] for level in zip(*map(branches.of, branches.copies), strict=True)]
         held = {id(parameter) for group in groups for parameter in group}
         every = list(self.model.parameters())
         start = next(i for i, parameter in enumerate(every) if id(parameter) in held)
         bottom = every[:start] + ([] if self.shapes is None else list(self.shapes.parameters()))
         top = [parameter for parameter in every[start:] if id(parameter) not in held]
         return [group for group in [bottom, *groups, top] if group]
+
+
+class Branches(nn.Module):
+    """Takes the place of a stack's topmost layers: a copy of them for each task, on the same states."""
+
+    def __init__(self, layers: nn.Module, tasks: Iterable[str], config: Any) -> None:
+        """Copies of layers that read the model's own configuration: it says how to attend, and changes."""
+        super().__init__()
+        self.copies = nn.ModuleDict({task: copy.deepcopy(layers, {id(config): config}) for task in tasks})
+
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
+        packed, (parts, found) = "packed" in kwargs, PARTS.get()
+        for task, part in parts.items():
+            states, mask = hidden, attention_mask
+            if not packed:
+                states, mask = states.index_select(0, part), None if mask is None else mask.index_select(0, part)
+            with _set(PLACES, part if packed else None):
+                for layer in self.of(task):
+                    states = layer(states, mask, *args, **kwargs)
+            found[task] = states
+        return hidden
+
+    def of(self, task: str) -> nn.ModuleList:
+        """A task's own."""
+        found: Any = self.copies[task]
+        layers: nn.ModuleList = found
+        return layers
+
+
+@contextmanager
+def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 def _narrowed(kind: Any) -> Any:

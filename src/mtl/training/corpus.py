@@ -1,7 +1,7 @@
 """Tokenised rows with their labels, and the batches cut from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -43,6 +43,8 @@ class Batch:
     """Only of the tasks that have a label here."""
     counts: dict[str, int]
     """Labelled items by task, never 0."""
+    rows: dict[str, Tensor] = field(default_factory=dict)
+    """Of the tasks in ``targets``, the rows that have a label, ``[n]``: known here, a device need not be waited for."""
 
     @property
     def real(self) -> int:
@@ -59,8 +61,10 @@ class Batch:
         if device.type == "cpu":
             return self
         move = {name: getattr(self, name).pin_memory().to(device, non_blocking=True) for name in ("pieces", "mask", "shapes")}
-        targets = {task: target.pin_memory().to(device, non_blocking=True) for task, target in self.targets.items()}
-        return Batch(**move, word=self.word, targets=targets, counts=self.counts)
+        targets, rows = (
+            {task: part.pin_memory().to(device, non_blocking=True) for task, part in parts.items()} for parts in (self.targets, self.rows)
+        )
+        return Batch(**move, word=self.word, targets=targets, counts=self.counts, rows=rows)
 
 
 def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
@@ -102,4 +106,5 @@ def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType
         if count := int(task.count(targets)):
             batch.targets[name] = targets
             batch.counts[name] = count
+            batch.rows[name] = torch.tensor([row for row, label in enumerate(labels) if label is not None])
     return batch

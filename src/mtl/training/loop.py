@@ -148,7 +148,8 @@ class Loop:
         self.balancer = balancing.build(settings.balancing, weights, _sources(data, model.tasks))
         optimizers.freeze(model.encoder, settings.freeze_layers)
         self.optimizer = optimizers.build(model, settings, self.device)
-        self.shared = [p for p in model.encoder.parameters() if p.requires_grad]
+        own = {id(p) for task in model.tasks for p in model.own(task)}
+        self.shared = [p for p in model.encoder.parameters() if p.requires_grad and id(p) not in own]
         if not self.shared:
             # Of a frozen encoder there is nothing to balance, and static leaves heads their plain gradient.
             self.balancer = balancing.Static(settings.balancing, weights, {})
@@ -374,7 +375,7 @@ class Loop:
         if broken := {task for task, value in losses.items() if not math.isfinite(value)}:
             return broken
         if apart:
-            reached = {task: [*self.shared, *self.model.heads[task].parameters()] for task in losses}
+            reached = {task: [*self.shared, *self.model.own(task)] for task in losses}
             self._combine(self.processes.add_up_separate(separate, reached))
         else:
             self.processes.add_up_gradients(self.model.parameters())
@@ -422,7 +423,7 @@ class Loop:
     def _backward_apart(self, losses: Mapping[str, Tensor], separate: dict[str, list[Tensor]]) -> None:
         """A backward pass for each task, so that its gradient on the encoder can be measured; added up over the micro-batches."""
         for i, (task, loss) in enumerate(losses.items()):
-            heads = list(self.model.heads[task].parameters())
+            heads = self.model.own(task)
             more = i + 1 < len(losses)
             # A parameter that a task does not reach (the pieces of the other tasks' rows, say) has a gradient of 0 from it.
             found = torch.autograd.grad(
@@ -446,13 +447,13 @@ class Loop:
         factors = self.balancer.factors(separate)
         for task, grads in separate.items():
             torch._foreach_mul_(grads[:n], factors[task])
-            for parameter, grad in zip([*self.shared, *self.model.heads[task].parameters()], grads, strict=True):
+            for parameter, grad in zip([*self.shared, *self.model.own(task)], grads, strict=True):
                 parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
 
     def _undo(self, factors: Mapping[str, float], tasks: set[str]) -> None:
         """Give the heads the plain gradient of their own loss back."""
         for task in tasks:
-            for parameter in self.model.heads[task].parameters():
+            for parameter in self.model.own(task):
                 if parameter.grad is not None:
                     parameter.grad.div_(factors[task])
 

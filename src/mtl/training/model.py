@@ -1,7 +1,7 @@
 """One encoder with a head for each task, and its folder on disk: safetensors and JSON, nothing that runs code when loaded."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,25 +46,30 @@ class Model(nn.Module):
                 torch.manual_seed(seed_of("head", seed, name))
                 self.heads[name] = task.head(encoder.width, dropout)
         make_cheap(self.heads)
+        encoder.branch(self.tasks)
 
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
         """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""
-        wanted = list(tasks)
-        asked = self._asked(batch, wanted) if self.encoder.packs(batch.mask.device) else None
-        hidden = self.encoder(batch.pieces, batch.mask, batch.shapes, asked)
-        pooled = self.encoder.pool(hidden, batch.mask) if any(self.tasks[name].level == "text" for name in wanted) else hidden
-        return {name: self.heads[name](pooled if self.tasks[name].level == "text" else hidden) for name in wanted}
+        asked = {name: self._asked(batch, name) for name in tasks}
+        hidden = self.encoder.by_task(batch.pieces, batch.mask, batch.shapes, asked, batch.rows)
+        # Tasks that share all layers share their hidden states too, to be pooled once.
+        texts = {id(hidden[name]): hidden[name] for name in asked if self.tasks[name].level == "text"}
+        pooled = {key: self.encoder.pool(states, batch.mask) for key, states in texts.items()}
+        return {
+            name: self.heads[name](pooled[id(states)] if self.tasks[name].level == "text" else states) for name, states in hidden.items()
+        }
 
-    def _asked(self, batch: Batch, tasks: Sequence[str]) -> Tensor:
-        """The positions that heads look at, bool ``[rows, positions]``; of a batch with targets, only for items that have one."""
-        asked = torch.zeros_like(batch.mask)
-        for name in tasks:
-            looked = self.encoder.pooled(batch.mask) if self.tasks[name].level == "text" else batch.first
-            if name in batch.targets:
-                known = self.tasks[name].labelled(batch.targets[name])
-                looked = looked & known.unsqueeze(1) if known.ndim == 1 else known
-            asked |= looked
-        return asked
+    def _asked(self, batch: Batch, task: str) -> Tensor:
+        """The positions that a head looks at, bool ``[rows, positions]``; of a batch with targets, only for items that have one."""
+        asked = self.encoder.pooled(batch.mask) if self.tasks[task].level == "text" else batch.first
+        if task not in batch.targets:
+            return asked
+        known = self.tasks[task].labelled(batch.targets[task])
+        return asked & known.unsqueeze(1) if known.ndim == 1 else known
+
+    def own(self, task: str) -> list[nn.Parameter]:
+        """What is learnt for one task alone: its head, and what the encoder has for it."""
+        return [p for p in (*self.heads[task].parameters(), *self.encoder.own(task)) if p.requires_grad]
 
     @property
     def device(self) -> torch.device:
