@@ -79,6 +79,32 @@ def test_the_encoder_gets_balanced_and_heads_get_plain_gradients(make_loop: Call
     assert loop.balancer.norms() == pytest.approx(norms, rel=1e-4)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_layers_of_a_task_s_own_get_its_plain_gradient(
+    project: Path, make_settings: Callable[..., Params], tiny_bert: Path, measured: bool
+) -> None:
+    encoder = {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32, "dropout": 0.0, "task_layers": 1}
+    params = Params.model_validate(make_settings().model_dump(exclude={"encoder"}) | {"encoder": encoder})
+    run = params.runs()["joint-plain-1"]
+    rows = runs._read(params, run, project / "examples", project / "shards")
+    loop = runs._prepare(params, run, rows, tiny_bert, Precision("fp32", torch.device("cpu")))[0]
+    tasks, names = list(loop.model.tasks), {id(parameter): name for name, parameter in loop.model.named_parameters()}
+    own = {task: {names[id(parameter)] for parameter in loop.model.own(task)} for task in tasks}
+    shared = {names[id(parameter)] for parameter in loop.shared}
+    assert sorted([*shared, *(name for task in tasks for name in own[task])]) == sorted(names.values())
+    alone = {task: of_task(loop, task) for task in tasks}
+    assert all(alone[task].keys() <= shared | own[task] for task in tasks)
+    norms = {task: math.sqrt(sum(float(grad.square().sum()) for name, grad in alone[task].items() if name in shared)) for task in tasks}
+    mean = sum(norms.values()) / 3
+    if not measured:
+        loop.balancer.observe(tasks, np.diag([norms[task] ** 2 for task in tasks]))
+        loop.balancer.measures = lambda step, tasks: False  # type: ignore[method-assign]
+    found = gradients(loop, limit=60)
+    for name, grad in found.items():
+        expected = sum(alone[task][name] * (mean / norms[task] if name in shared else 1) for task in tasks if name in alone[task])
+        torch.testing.assert_close(grad, expected, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("balancing", "limit"), [*((kind, 30) for kind in BALANCING_TYPES), *(("gradient_norm", limit) for limit in (1, 100))]
 )
