@@ -88,6 +88,21 @@ def test_a_task_s_own_layers_learn_from_it_alone_and_cost_no_more() -> None:
     assert encoder.own("names")[0].shape == encoder.own("mood")[0].shape
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_only_rows_that_a_task_asks_for_go_through_its_layers(count: int) -> None:
+    encoder, (pieces, mask, shapes) = branched("bert", count), inputs()
+    rows, computed = torch.arange(len(mask)) % 3 == 1, dict[str, list[int]](names=[], mood=[])
+    for task, made in computed.items():
+        layer: Any = encoder._branches[0].of(task)[0]
+        layer.attention.self.key.register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
+    asked = {"names": mask & rows[:, None], "mood": torch.zeros_like(mask)}
+    found = encoder.by_task(pieces, mask, shapes, asked, {})
+    assert computed == {"names": [int(mask[rows].sum())], "mood": []}
+    assert torch.equal(found["names"].any(-1), asked["names"])
+    assert not found["mood"].any()
+    assert all(not states.any() for states in encoder.by_task(pieces, mask & False, shapes, asked, {}).values())
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_every_parameter_is_in_one_group_and_copies_are_in_that_of_their_layer(count: int) -> None:
     encoder = branched("bert", count)

@@ -30,7 +30,7 @@ class Leak(NamedTuple):
 
 
 NORMALISED = 0.99
-"""Similarity stated for texts that differ in case, digits, signs or spaces alone."""
+"""Similarity stated for texts that differ in case, digits, signs or spaces alone; not within a word: *dont* and *don't* are two texts."""
 
 
 def normalised(text: str) -> str:

@@ -50,10 +50,11 @@ class Packed:
         """``[packed]``, the row of each position."""
         return self.index // self.shape[1]
 
-    def only(self, rows: Tensor) -> "Packed":
-        """Some rows, bool ``[rows]``, packed by themselves."""
-        lengths = torch.bincount(self.rows, minlength=self.shape[0])[rows]
-        return Packed.of(torch.arange(self.shape[1], device=lengths.device) < lengths[:, None])
+    def only(self, kept: Tensor, places: Tensor) -> "tuple[Packed, Tensor, Tensor]":
+        """Some rows, bool ``[rows]``, by themselves; their positions; and those of ``places`` that they have, counted there."""
+        lengths, here = torch.bincount(self.rows, minlength=self.shape[0])[kept], kept[self.rows]
+        part = Packed.of(torch.arange(self.shape[1], device=lengths.device) < lengths[:, None])
+        return part, here.nonzero().squeeze(1), (here.cumsum(0) - 1)[places[here[places]]]
 
     def pack(self, padded: Tensor) -> Tensor:
         """``[rows, positions, …]`` to ``[packed, …]``."""
@@ -172,18 +173,17 @@ def attend_at(
         fully: attention of all positions of rows, ``[packed, width]``, from their states.
         once: attention of one position of each row, ``[rows, width]``, from states, positions and runs.
     """
-    rows = packed.rows
-    counts = torch.bincount(rows[places], minlength=packed.shape[0])
+    rows = packed.rows[places]
+    counts = torch.bincount(rows, minlength=packed.shape[0])
     single, several = counts == 1, counts > 1
-    if single.all():
-        return once(states, places, packed.runs)
     if not single.any():
         return fully(states, packed).index_select(0, places)
+    if single.all():
+        return once(states, places, packed.runs)
     found, order = [], []
     for kept in (single, several) if several.any() else (single,):
-        here, part = kept[rows], packed.only(kept)
-        own = here[places].nonzero().squeeze(1)
-        inner, asked = states.index_select(0, here.nonzero().squeeze(1)), (here.cumsum(0) - 1)[places[own]]
+        part, positions, asked = packed.only(kept, places)
+        inner = states.index_select(0, positions)
         found.append(once(inner, asked, part.runs) if kept is single else fully(inner, part).index_select(0, asked))
-        order.append(own)
+        order.append(kept[rows].nonzero().squeeze(1))
     return torch.cat(found).index_select(0, torch.cat(order).argsort())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 from tokenizers import Tokenizer
@@ -31,9 +31,20 @@ they are given on to attention: all that ``packing`` needs. Tests hold each of t
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
 """Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
 
-PARTS: ContextVar[tuple[Mapping[str, Tensor], dict[str, Tensor]]] = ContextVar("parts")
-"""By task, what its own layers are to compute in the present thread's forward pass, packed positions or, where padding is computed, rows;
-and what they found."""
+
+class Part(NamedTuple):
+    """What a task's own layers compute of a batch."""
+
+    chosen: Tensor
+    """The rows, or the packed positions."""
+    packed: Packed | None = None
+    """The latter's rows."""
+    places: Tensor | None = None
+    """Of these positions, what the last layer computes."""
+
+
+PARTS: ContextVar[tuple[Mapping[str, Part], dict[str, Tensor]]] = ContextVar("parts")
+"""By task, what its own layers are to compute in the present thread's forward pass, and what they found."""
 T = TypeVar("T")
 
 AttentionInterface.register("packed", packed_attention)
@@ -114,14 +125,17 @@ class TransformerEncoder(Encoder):
         if self.packs(mask.device):
             packed = Packed.of(mask)
             places = {task: packed.pack(positions).nonzero().squeeze(1) for task, positions in asked.items()}
-            with _set(PARTS, (places, found)):
-                self._packed(pieces, shapes, packed, None)
-            return {task: packed.unpack(states[0], places[task]) for task, states in found.items()}
+            parts = {task: _part(packed, own) for task, own in places.items() if len(own)}
+            if parts:
+                with _set(PARTS, (parts, found)):
+                    self._packed(pieces, shapes, packed, None)
+            nothing = torch.zeros(*mask.shape, self.width)
+            return {task: packed.unpack(found[task][0], places[task]) if task in found else nothing for task in asked}
         every = torch.arange(len(mask), device=mask.device)
-        parts = {task: rows.get(task, every) for task in asked}
+        parts = {task: Part(rows.get(task, every)) for task in asked}
         with _set(PARTS, (parts, found)):
             self._padded(pieces, mask, shapes)
-        return {task: states.new_zeros(*mask.shape, self.width).index_copy(0, parts[task], states) for task, states in found.items()}
+        return {task: states.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].chosen, states) for task, states in found.items()}
 
     def branch(self, tasks: Iterable[str]) -> None:
         """See ``Encoder.branch``."""
@@ -227,12 +241,16 @@ class Branches(nn.Module):
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
-        packed, (parts, found) = "packed" in kwargs, PARTS.get()
+        parts, found = PARTS.get()
         for task, part in parts.items():
-            states, mask = hidden, attention_mask
-            if not packed:
-                states, mask = states.index_select(0, part), None if mask is None else mask.index_select(0, part)
-            with _set(PLACES, part if packed else None):
+            if part.packed is None:
+                states, mask = (
+                    hidden.index_select(0, part.chosen),
+                    None if attention_mask is None else attention_mask.index_select(0, part.chosen),
+                )
+            else:
+                states, mask, kwargs = hidden.index_select(1, part.chosen), None, {**kwargs, "packed": part.packed}
+            with _set(PLACES, part.places):
                 for layer in self.of(task):
                     states = layer(states, mask, *args, **kwargs)
             found[task] = states
@@ -243,6 +261,13 @@ class Branches(nn.Module):
         found: Any = self.copies[task]
         layers: nn.ModuleList = found
         return layers
+
+
+def _part(packed: Packed, places: Tensor) -> Part:
+    """The rows that have one of some packed positions."""
+    kept = torch.bincount(packed.rows[places], minlength=packed.shape[0]) > 0
+    part, chosen, inner = packed.only(kept, places)
+    return Part(chosen, part, inner)
 
 
 @contextmanager
