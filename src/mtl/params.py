@@ -672,6 +672,8 @@ class Train(Section):
     """Validations without a better score before training stops."""
     score: str = "mean"
     """What early stopping watches: ``mean`` of all tasks' main metrics, or one task's name."""
+    score_window: Count = 1
+    """What decides is the mean score of so many validations, the last ones: one by itself is luck in part where there are few rows."""
     stop: Literal["together", "each"] = "together"
     """together: training stops when ``score`` has not risen for ``patience`` validations. each: a task whose own main metric has not risen
     for so long is left out from there on, and training stops with the last of them."""

@@ -553,6 +553,21 @@ def test_together_no_task_is_left_out(make_loop: Callable[..., Loop]) -> None:
     assert (loop.progress.stopped_tasks, loop.progress.stopped, loop.progress.step) == ({}, "early", 10)
 
 
+@pytest.mark.parametrize(("window", "best", "end"), [(1, 4, 10), (2, 10, 16), (3, 12, 18)])
+def test_a_lucky_score_is_one_of_a_window(make_loop: Callable[..., Loop], window: int, best: int, end: int) -> None:
+    loop = make_loop(epochs=50, patience=3, eval_every=2, score_window=window)
+    script(loop, {"mood": [0.1, 0.8, 0.3, 0.6, 0.7, 0.6, 0.4]})
+    quiet(loop)
+    assert (loop.progress.best_step, loop.progress.step) == (best, end)
+
+
+def test_each_task_stops_by_its_window(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop(epochs=50, patience=2, eval_every=2, stop="each", score_window=2)
+    script(loop, {"mood": [0.1, 0.8, 0.3, 0.6, 0.6, 0.6], "rating": [0.5, 0.6, 0.4]})
+    quiet(loop)
+    assert loop.progress.stopped_tasks == {"rating": 8, "mood": 14}
+
+
 def test_a_task_without_a_score_does_not_keep_the_others_going(make_loop: Callable[..., Loop]) -> None:
     loop = make_loop(epochs=50, patience=1, eval_every=2, stop="each")
     script(loop, {"mood": [0.5], "rating": [0.5]})
