@@ -301,9 +301,10 @@ def without_packing(make: Callable[..., Loop]) -> Loop:
 
 
 def without_narrowing(make: Callable[..., Loop]) -> Loop:
-    """The last layer computes every position."""
+    """The last layer computes every position of the rows that have a label."""
     loop = make(balancing="static")
-    loop.model._asked = lambda batch, task: batch.mask  # type: ignore[method-assign]
+    asked = loop.model._asked
+    loop.model._asked = lambda batch, task: batch.mask & asked(batch, task).any(1, keepdim=True)  # type: ignore[method-assign]
     return loop
 
 

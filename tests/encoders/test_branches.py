@@ -48,7 +48,7 @@ def test_each_task_gets_what_a_model_with_its_layers_gives(kind: str, count: int
     for task in TASKS:
         whole = encoder_of(kind)
         stack: Any = whole._stack()
-        for place, layer in enumerate(encoder._branches[0].of(task)):
+        for place, layer in enumerate(encoder._branches[0].copies[task]):
             stack[len(stack) - count + place].load_state_dict(layer.state_dict())
         asked = asked_of("some" if task == "names" else "the first of some rows", mask)
         torch.testing.assert_close(found[task], whole(pieces, mask, shapes)[asked], rtol=1e-4, atol=1e-5)
@@ -77,7 +77,7 @@ def test_a_task_s_own_layers_learn_from_it_alone_and_cost_no_more() -> None:
     encoder = branched("bert", 1)
     computed: list[int] = []
     for task in TASKS:
-        layer: Any = encoder._branches[0].of(task)[-1]
+        layer: Any = encoder._branches[0].copies[task][-1]
         layer.intermediate.register_forward_hook(lambda module, states, result: computed.append(result.shape[1]))
     found = by_task(encoder)
     assert computed == [len(states) for states in found.values()]
@@ -93,7 +93,7 @@ def test_only_rows_that_a_task_asks_for_go_through_its_layers(count: int) -> Non
     encoder, (pieces, mask, shapes) = branched("bert", count), inputs()
     rows, computed = torch.arange(len(mask)) % 3 == 1, dict[str, list[int]](names=[], mood=[])
     for task, made in computed.items():
-        layer: Any = encoder._branches[0].of(task)[0]
+        layer: Any = encoder._branches[0].copies[task][0]
         layer.attention.self.key.register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
     asked = {"names": mask & rows[:, None], "mood": torch.zeros_like(mask)}
     found = encoder.by_task(pieces, mask, shapes, asked, {})

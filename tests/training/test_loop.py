@@ -561,6 +561,22 @@ def test_a_lucky_score_is_one_of_a_window(make_loop: Callable[..., Loop], window
     assert (loop.progress.best_step, loop.progress.step) == (best, end)
 
 
+def test_a_lucky_start_is_not_judged_by_itself(make_loop: Callable[..., Loop]) -> None:
+    loop = make_loop(epochs=50, patience=3, eval_every=2, score_window=3)
+    script(loop, {"mood": [0.8, 0.7, 0.75, 0.76, 0.77, 0.78, 0.5]})
+    quiet(loop)
+    assert (loop.progress.best_step, loop.progress.step) == (12, 18)
+    assert loop.progress.best_score == pytest.approx((0.76 + 0.77 + 0.78) / 3)
+
+
+@pytest.mark.parametrize("stop", ["together", "each"])
+def test_a_run_shorter_than_its_window_keeps_its_last_weights(make_loop: Callable[..., Loop], stop: str) -> None:
+    loop = make_loop(epochs=50, patience=1, eval_every=100, score_window=9, stop=stop)
+    script(loop, {"mood": [0.8, 0.7, 0.6]})
+    quiet(loop)
+    assert loop.progress.best_step == loop.progress.step == loop.steps
+
+
 def test_each_task_stops_by_its_window(make_loop: Callable[..., Loop]) -> None:
     loop = make_loop(epochs=50, patience=2, eval_every=2, stop="each", score_window=2)
     script(loop, {"mood": [0.1, 0.8, 0.3, 0.6, 0.6, 0.6], "rating": [0.5, 0.6, 0.4]})

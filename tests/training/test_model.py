@@ -141,6 +141,18 @@ def test_a_predictor_fuses_and_answers_the_same(tiny_bert: Path, pooling: str, t
             assert answer.value == (pytest.approx(other.value, rel=1e-4, abs=1e-5) if task == "rating" else other.value)
 
 
+@pytest.mark.parametrize("task_layers", [0, 1])
+def test_a_task_may_have_any_name_and_none_need_be_asked(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
+    encoder, tokenizer = transformer(tiny_bert, "first", task_layers)
+    names = ["type", "keys", "training", "forward", "T"]
+    tasks: dict[str, TaskType] = {name: Regression({"mean": 0.0, "std": 1.0}) for name in names}
+    model = Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0).eval()
+    models.save(model, tmp_path, {})
+    found = Predictor(models.load(tmp_path), "cpu").predict([["the", "friend"]])
+    assert list(found) == names
+    assert Predictor(model, "cpu").predict([["the", "friend"]], []) == {}
+
+
 def test_layers_of_the_tasks_own_are_learnt_saved_and_loaded(
     project: Path, make_settings: Callable[..., Params], tiny_bert: Path, tmp_path: Path
 ) -> None:

@@ -125,7 +125,21 @@ def test_a_name_alone_takes_the_defaults_of_torch(make_model: Callable[[str], Mo
     else:
         assert built.defaults["momentum"] == 0.9
         assert (type(built) is optimizers.SGDW) == (name == "sgdw")
-    assert bool(built.defaults.get("fused")) == (name != "sgdw")
+    assert bool(built.defaults.get("fused")) == name.startswith("adam")
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "sgdw"])
+def test_a_head_may_meet_its_first_label_late(make_model: Callable[[str], Model], name: str) -> None:
+    model = make_model("fnn")
+    built = optimizers.build(model, settings(optimizer=name), torch.device("cpu"))
+    own = list(model.heads["mood"].parameters())
+    for late in (False, True):
+        backward(model)
+        for parameter in own:
+            parameter.grad = torch.ones_like(parameter) if late else None
+        before = [parameter.detach().clone() for parameter in own]
+        built.step()
+        assert all(torch.equal(one, other) != late for one, other in zip(before, own, strict=True))
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "sgdw"])

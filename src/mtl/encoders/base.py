@@ -1,7 +1,7 @@
 """The interface of all encoders, and what the small ones share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -59,6 +59,8 @@ class Encoder(nn.Module, ABC):
             asked: by task, bool ``[rows, positions]``; see ``forward``.
             rows: by task, the only rows that it makes use of, int64 ``[n]``; all if it is not there.
         """
+        if not asked:
+            return {}
         union = torch.stack(list(asked.values())).any(0) if self.packs(mask.device) else None
         return dict.fromkeys(asked, self(pieces, mask, shapes, union))
 
@@ -134,6 +136,27 @@ def shape_embedding(width: int) -> nn.Embedding:
     embedding = nn.Embedding(SHAPES, width)
     nn.init.zeros_(embedding.weight)
     return embedding
+
+
+class ByTask(nn.Module):
+    """A module for each task, whatever its name: in an ``nn.ModuleDict`` it must not be that of an attribute, such as *type*."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._modules.update(modules)
+
+    def __getitem__(self, task: str) -> Any:
+        return self._modules[task]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def train(self, mode: bool = True) -> Self:
+        """See ``nn.Module.train``, which for a task of the name *training* would put its flag in the module's place."""
+        object.__setattr__(self, "training", mode)
+        for module in self.children():
+            module.train(mode)
+        return self
 
 
 class FromScratch(Encoder):

@@ -28,8 +28,8 @@ Runs = tuple[tuple[int, int], ...]
 class Packed:
     """Where the real positions of padded rows are."""
 
-    shape: torch.Size
-    """``[rows, positions]`` of the padded form."""
+    mask: Tensor
+    """Bool ``[rows, positions]``, true on the real positions of the padded form."""
     index: Tensor
     """``[packed]``, the place of each real position in the flattened padded form."""
     runs: Runs
@@ -37,24 +37,23 @@ class Packed:
     @classmethod
     def of(cls, mask: Tensor) -> "Packed":
         """From a mask ``[rows, positions]``, true on real pieces, which come first in each row."""
-        runs = tuple((length, len(list(rows))) for length, rows in groupby(mask.sum(1).tolist()) if length)
-        return cls(mask.shape, mask.flatten().nonzero().squeeze(1), runs)
+        runs = tuple((length, len(list(rows))) for length, rows in groupby(filter(None, mask.sum(1).tolist())))
+        return cls(mask, mask.flatten().nonzero().squeeze(1), runs)
 
     @property
     def positions(self) -> Tensor:
         """``[packed]``, the place of each position in its own row."""
-        return self.index % self.shape[1]
+        return self.index % self.mask.shape[1]
 
     @property
     def rows(self) -> Tensor:
         """``[packed]``, the row of each position."""
-        return self.index // self.shape[1]
+        return self.index // self.mask.shape[1]
 
     def only(self, kept: Tensor, places: Tensor) -> "tuple[Packed, Tensor, Tensor]":
         """Some rows, bool ``[rows]``, by themselves; their positions; and those of ``places`` that they have, counted there."""
-        lengths, here = torch.bincount(self.rows, minlength=self.shape[0])[kept], kept[self.rows]
-        part = Packed.of(torch.arange(self.shape[1], device=lengths.device) < lengths[:, None])
-        return part, here.nonzero().squeeze(1), (here.cumsum(0) - 1)[places[here[places]]]
+        here = kept[self.rows]
+        return Packed.of(self.mask & kept[:, None]), here.nonzero().squeeze(1), (here.cumsum(0) - 1)[places[here[places]]]
 
     def pack(self, padded: Tensor) -> Tensor:
         """``[rows, positions, …]`` to ``[packed, …]``."""
@@ -63,8 +62,8 @@ class Packed:
     def unpack(self, packed: Tensor, places: Tensor | None = None) -> Tensor:
         """``[packed, …]``, or only some ``places`` of it, to ``[rows, positions, …]``, 0 elsewhere."""
         index = self.index if places is None else self.index[places]
-        whole = packed.new_zeros(self.shape.numel(), *packed.shape[1:])
-        return whole.index_copy(0, index, packed).view(*self.shape, *packed.shape[1:])
+        whole = packed.new_zeros(self.mask.numel(), *packed.shape[1:])
+        return whole.index_copy(0, index, packed).view(*self.mask.shape, *packed.shape[1:])
 
 
 def packed_attention(
@@ -174,7 +173,7 @@ def attend_at(
         once: attention of one position of each row, ``[rows, width]``, from states, positions and runs.
     """
     rows = packed.rows[places]
-    counts = torch.bincount(rows, minlength=packed.shape[0])
+    counts = torch.bincount(rows, minlength=len(packed.mask))
     single, several = counts == 1, counts > 1
     if not single.any():
         return fully(states, packed).index_select(0, places)

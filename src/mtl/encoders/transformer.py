@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from mtl import params
 from mtl.encoders import fused
-from mtl.encoders.base import Encoder, Layers, mean_pool, shape_embedding
+from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
 from mtl.encoders.tokenizer import PieceTokenizer
@@ -148,7 +148,7 @@ class TransformerEncoder(Encoder):
 
     def own(self, task: str) -> list[nn.Parameter]:
         """See ``Encoder.own``."""
-        return [parameter for branches in self._branches for parameter in branches.of(task).parameters()]
+        return [parameter for branches in self._branches for parameter in branches.copies[task].parameters()]
 
     def packs(self, device: torch.device) -> bool:
         """On a CPU, where a call costs little, models that allow it are spared the padding."""
@@ -159,7 +159,7 @@ class TransformerEncoder(Encoder):
         """See ``Encoder.fuse``."""
         if not self._narrows or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
             return
-        for layers in (self._stack(), *(branches.of(task) for branches in self._branches for task in branches.copies)):
+        for layers in (self._stack(), *(branches.copies[task] for branches in self._branches for task in branches.copies)):
             for place, layer in enumerate(layers):
                 if not isinstance(layer, Branches):
                     layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
@@ -222,7 +222,10 @@ class TransformerEncoder(Encoder):
         """Embeddings, then each layer of the largest stack, with all its copies, then what follows it, if anything."""
         groups = [list(layer.parameters()) for layer in self._stack() if not isinstance(layer, Branches)]
         for branches in self._branches:
-            groups += [[p for layer in level for p in layer.parameters()] for level in zip(*map(branches.of, branches.copies), strict=True)]
+            groups += [
+                [p for layer in level for p in layer.parameters()]
+                for level in zip(*map(branches.copies.__getitem__, branches.copies), strict=True)
+            ]
         held = {id(parameter) for group in groups for parameter in group}
         every = list(self.model.parameters())
         start = next(i for i, parameter in enumerate(every) if id(parameter) in held)
@@ -237,7 +240,7 @@ class Branches(nn.Module):
     def __init__(self, layers: nn.Module, tasks: Iterable[str], config: Any) -> None:
         """Copies of layers that read the model's own configuration: it says how to attend, and changes."""
         super().__init__()
-        self.copies = nn.ModuleDict({task: copy.deepcopy(layers, {id(config): config}) for task in tasks})
+        self.copies = ByTask({task: copy.deepcopy(layers, {id(config): config}) for task in tasks})
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
@@ -251,21 +254,15 @@ class Branches(nn.Module):
             else:
                 states, mask, kwargs = hidden.index_select(1, part.chosen), None, {**kwargs, "packed": part.packed}
             with _set(PLACES, part.places):
-                for layer in self.of(task):
+                for layer in self.copies[task]:
                     states = layer(states, mask, *args, **kwargs)
             found[task] = states
         return hidden
 
-    def of(self, task: str) -> nn.ModuleList:
-        """A task's own."""
-        found: Any = self.copies[task]
-        layers: nn.ModuleList = found
-        return layers
-
 
 def _part(packed: Packed, places: Tensor) -> Part:
     """The rows that have one of some packed positions."""
-    kept = torch.bincount(packed.rows[places], minlength=packed.shape[0]) > 0
+    kept = torch.bincount(packed.rows[places], minlength=len(packed.mask)) > 0
     part, chosen, inner = packed.only(kept, places)
     return Part(chosen, part, inner)
 

@@ -149,6 +149,8 @@ def _summary(params: Params, run: Run) -> str:
     told = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
     if isinstance(params.encoder, TransformerEncoder):
         told += f" The encoder was pretrained: {_code(params.encoder.source.url)}."
+        if len(run.tasks) > 1 and params.encoder.task_layers:
+            told += f" Each task has its topmost layers, {params.encoder.task_layers} of them, for itself."
     return told
 
 

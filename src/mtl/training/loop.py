@@ -589,8 +589,9 @@ class Loop:
         # A run of one task alone is judged by that task, whatever the joint run is judged by.
         score = _mean(watched or [metrics[task][self.model.tasks[task].main_metric] for task in metrics])
         now.history.append({"step": now.step, "kind": "validation", "score": score, "metrics": metrics})
-        judged = _mean([record["score"] for record in self._window()])
-        if judged > now.best_score or not metrics:
+        window, filled = self._window()
+        judged = _mean([record["score"] for record in window])
+        if judged > now.best_score or not metrics or not filled:
             now.best_step, now.best_score, now.waited, now.warnings = now.step, judged, 0, warnings
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
         else:
@@ -600,17 +601,18 @@ class Loop:
         if now.step == self.steps:
             now.stopped = "end"
 
-    def _window(self) -> list[dict[str, Any]]:
-        """The records of the validations that decide together."""
-        return [record for record in self.progress.history if record["kind"] == "validation"][-self.settings.score_window :]
+    def _window(self) -> tuple[list[dict[str, Any]], bool]:
+        """The records of the validations that decide together, and whether they are to beat a whole window before them."""
+        records, size = [record for record in self.progress.history if record["kind"] == "validation"], self.settings.score_window
+        return records[-size:], len(records) > size
 
     def _each_stopped(self, metrics: Mapping[str, Mapping[str, float]]) -> bool:
         """Leave out the tasks that have stopped improving from here on; whether these are all that can be scored."""
-        now = self.progress
+        now, (window, filled) = self.progress, self._window()
         for name in [name for name in metrics if name not in now.stopped_tasks]:
-            score = _mean([record["metrics"][name][self.model.tasks[name].main_metric] for record in self._window()])
-            now.waits[name] = 0 if score > now.bests.get(name, -math.inf) else now.waits[name] + 1
-            now.bests[name] = max(score, now.bests.get(name, score))
+            score = _mean([record["metrics"][name][self.model.tasks[name].main_metric] for record in window])
+            rises = not filled or score > now.bests[name]
+            now.waits[name], now.bests[name] = (0, score) if rises else (now.waits[name] + 1, now.bests[name])
             if now.waits[name] >= self.settings.patience:
                 now.stopped_tasks[name] = now.step
         self._leave_out()

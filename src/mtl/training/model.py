@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mtl import encoders
 from mtl.encoders import Encoder, PieceTokenizer
+from mtl.encoders.base import ByTask
 from mtl.encoders.cheap import make_cheap
 from mtl.errors import ModelError
 from mtl.tasks import TASKS, TaskType
@@ -40,11 +41,12 @@ class Model(nn.Module):
         self.tasks = dict(tasks)
         self.max_length = max_length
         self.dropout = dropout
-        self.heads = nn.ModuleDict()
+        heads = {}
         with torch.random.fork_rng(devices=[]):
             for name, task in self.tasks.items():
                 torch.manual_seed(seed_of("head", seed, name))
-                self.heads[name] = task.head(encoder.width, dropout)
+                heads[name] = task.head(encoder.width, dropout)
+        self.heads = ByTask(heads)
         make_cheap(self.heads)
         encoder.branch(self.tasks)
 

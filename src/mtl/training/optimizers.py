@@ -53,7 +53,8 @@ def build(model: Model, settings: Train, device: torch.device) -> Optimizer:
     # Fused: one kernel over all parameters instead of several passes over the memory of each, a third of the step's cost on a CPU.
     return OPTIMIZERS[settings.optimizer.type](
         [{"params": chosen, "lr": rate, "initial_lr": rate, "weight_decay": decay} for (rate, decay), chosen in groups.items()],
-        fused=device.type in ("cpu", "cuda"),
+        # Torch's fused SGD cannot start the momentum of some parameters later, as that of a head which meets its first label late.
+        fused=device.type in ("cpu", "cuda") and "momentum" not in options,
         **options,
     )
 
