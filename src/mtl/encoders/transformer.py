@@ -246,13 +246,11 @@ class Branches(nn.Module):
         """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
         parts, found = PARTS.get()
         for task, part in parts.items():
-            if part.packed is None:
-                states, mask = (
-                    hidden.index_select(0, part.chosen),
-                    None if attention_mask is None else attention_mask.index_select(0, part.chosen),
-                )
-            else:
-                states, mask, kwargs = hidden.index_select(1, part.chosen), None, {**kwargs, "packed": part.packed}
+            states, mask = hidden.index_select(0 if part.packed is None else 1, part.chosen), attention_mask
+            if part.packed is not None:
+                kwargs = {**kwargs, "packed": part.packed}
+            elif mask is not None:
+                mask = mask.index_select(0, part.chosen)
             with _set(PLACES, part.places):
                 for layer in self.copies[task]:
                     states = layer(states, mask, *args, **kwargs)
