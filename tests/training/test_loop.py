@@ -59,6 +59,14 @@ def encoder_norm(found: Gradients) -> float:
     return math.sqrt(sum(float(grad.square().sum()) for name, grad in found.items() if name.startswith("encoder")))
 
 
+def balanced(loop: Loop, norms: dict[str, float], measured: bool) -> Gradients:
+    """The gradients of a step in which the tasks' norms are measured, or have been."""
+    if not measured:
+        loop.balancer.observe(list(norms), np.diag([norm**2 for norm in norms.values()]))
+        loop.balancer.measures = lambda step, tasks: False  # type: ignore[method-assign]
+    return gradients(loop, limit=60)
+
+
 @pytest.mark.parametrize("measured", [True, False])
 def test_the_encoder_gets_balanced_and_heads_get_plain_gradients(make_loop: Callable[..., Loop], measured: bool) -> None:
     loop = make_loop()
@@ -66,11 +74,7 @@ def test_the_encoder_gets_balanced_and_heads_get_plain_gradients(make_loop: Call
     alone = {task: of_task(loop, task) for task in tasks}
     norms = {task: encoder_norm(alone[task]) for task in tasks}
     mean = sum(norms.values()) / 3
-    if not measured:
-        loop.balancer.observe(tasks, np.diag([norms[task] ** 2 for task in tasks]))
-        loop.balancer.measures = lambda step, tasks: False  # type: ignore[method-assign]
-    found = gradients(loop, limit=60)
-    for name, grad in found.items():
+    for name, grad in balanced(loop, norms, measured).items():
         if name.startswith("encoder"):
             expected = sum(alone[task][name] * mean / norms[task] for task in tasks if name in alone[task])
         else:
@@ -96,11 +100,7 @@ def test_layers_of_a_task_s_own_get_its_plain_gradient(
     assert all(alone[task].keys() <= shared | own[task] for task in tasks)
     norms = {task: math.sqrt(sum(float(grad.square().sum()) for name, grad in alone[task].items() if name in shared)) for task in tasks}
     mean = sum(norms.values()) / 3
-    if not measured:
-        loop.balancer.observe(tasks, np.diag([norms[task] ** 2 for task in tasks]))
-        loop.balancer.measures = lambda step, tasks: False  # type: ignore[method-assign]
-    found = gradients(loop, limit=60)
-    for name, grad in found.items():
+    for name, grad in balanced(loop, norms, measured).items():
         expected = sum(alone[task][name] * (mean / norms[task] if name in shared else 1) for task in tasks if name in alone[task])
         torch.testing.assert_close(grad, expected, rtol=1e-3, atol=1e-5)
 
