@@ -15,7 +15,7 @@ from mtl.encoders.transformer import PACKING, TransformerEncoder
 from mtl.errors import EncoderError
 from mtl.params import TransformerEncoder as Settings
 
-from .test_packing import asked_of, encoder_of, inputs
+from .test_packing import asked_of, encoder_of, inputs, needs_fused
 
 TASKS = ("names", "mood")
 Pass = Callable[[TransformerEncoder], dict[str, Tensor]]
@@ -111,7 +111,7 @@ def test_every_parameter_is_in_one_group_and_copies_are_in_that_of_their_layer(c
     assert [len(group) for group in groups[1:]] == [16 * (1 if place < 2 - count else 2) for place in range(2)]
 
 
-@pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
+@needs_fused
 @pytest.mark.parametrize("count", [1, 2])
 def test_fused_is_the_same(count: int) -> None:
     encoder = branched("bert", count).eval()

@@ -129,8 +129,10 @@ class TransformerEncoder(Encoder):
             if parts:
                 with _set(PARTS, (parts, found)):
                     self._packed(pieces, shapes, packed, None)
-            nothing = torch.zeros(*mask.shape, self.width)
-            return {task: packed.unpack(found[task][0], places[task]) if task in found else nothing for task in asked}
+            return {
+                task: packed.unpack(found[task][0], own) if task in found else torch.zeros(*mask.shape, self.width)
+                for task, own in places.items()
+            }
         every = torch.arange(len(mask), device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in asked}
         with _set(PARTS, (parts, found)):

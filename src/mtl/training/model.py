@@ -52,7 +52,8 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
         """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""
-        asked = {name: self._asked(batch, name) for name in tasks}
+        packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whoever asks
+        asked = {name: self._asked(batch, name) if packs else batch.mask for name in tasks}
         hidden = self.encoder.by_task(batch.pieces, batch.mask, batch.shapes, asked, batch.rows)
         # Tasks that share all layers share their hidden states too, to be pooled once.
         texts = {id(hidden[name]): hidden[name] for name in asked if self.tasks[name].level == "text"}
