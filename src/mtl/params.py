@@ -657,6 +657,7 @@ class Train(Section):
     warmup: Share = 0.1
     """Share of all steps in which the learning rate rises."""
     clip_norm: Positive = 1.0
+    """The greatest norm of the gradient on what the tasks share, and for each task of that on its own head and layers."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU. tf32 is fp32 whose matrix products
     are rounded to 10 bits on a GPU."""

@@ -41,7 +41,8 @@ def gradients(loop: Loop, limit: int = 10_000) -> Gradients:
     torch.manual_seed(3)
     batches = loop._batches()
     assert loop._gradients(batches, set(loop.model.tasks)) == set()
-    return {name: p.grad.clone() for name, p in loop.model.named_parameters() if p.grad is not None}
+    grown = {id(p): loop.grown.get(task, 1.0) for task in loop.model.tasks for p in loop.model.own(task)}
+    return {name: p.grad / grown.get(id(p), 1.0) for name, p in loop.model.named_parameters() if p.grad is not None}
 
 
 def of_task(loop: Loop, task: str) -> Gradients:

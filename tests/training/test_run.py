@@ -24,6 +24,7 @@ from mtl.errors import DataError, TrainingError
 from mtl.params import Encoder, Params, Run
 from mtl.tasks import Answer
 from mtl.tasks.regression import Regression
+from mtl.training import optimizers
 from mtl.training import run as runs
 from mtl.training.device import Precision
 from mtl.training.loop import _one_answer
@@ -364,7 +365,7 @@ def test_memory_that_runs_out_beside_a_step_is_an_error(
     def full(optimizer: Any, closure: Any = None) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.\nMore lines.")
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    monkeypatch.setattr(optimizers.AdamW, "step", full)
     with pytest.raises(
         TrainingError, match=r"the memory of cpu does not suffice for model.*allocate 1\.00 GiB\.; choose a smaller encoder"
     ):

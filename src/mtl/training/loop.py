@@ -170,6 +170,8 @@ class Loop:
         self._epoch: tuple[int, Sequence[Shown]] = (-1, [])
         self._wanted = data.wanted
         self._last: tuple[str, float] = ("", 0.0)
+        self.grown: Mapping[str, float] = {}
+        """By task, what the present gradients of its own part are multiplied by; its gradient is to be the plain one of its loss."""
         self.labelled: dict[str, int] = {}
         """Labelled items of the present step, by task; in all processes together."""
 
@@ -357,7 +359,9 @@ class Loop:
     # --- gradients --------------------------------------------------------------------------------------------------
 
     def _gradients(self, batches: Sequence[Batch], tasks: set[str]) -> set[str]:
-        """Leave the step's balanced gradients in the parameters; or return the tasks whose loss is not finite."""
+        """Leave the step's balanced gradients in the parameters, those of heads to be divided by ``grown``; or return the tasks whose loss
+        is not finite.
+        """
         began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         apart = self._measures(tasks)
@@ -379,7 +383,7 @@ class Loop:
             self._combine(self.processes.add_up_separate(separate, reached))
         else:
             self.processes.add_up_gradients(self.model.parameters())
-            self._undo(factors, tasks)
+        self.grown = {} if apart else factors
         self.balancer.learn(losses)
         self._count(losses, int(tokens), int(padded), int(rows))
         self._last = ("separate" if apart else "plain", time.perf_counter() - began)
@@ -408,7 +412,7 @@ class Loop:
             if factors is None:
                 self._backward_apart(losses, separate)
             else:
-                # Tasks share one backward pass. Heads thereby see their loss times the factor, which is undone afterwards.
+                # Tasks share one backward pass. Heads thereby see their loss times the factor, which the update divides by.
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
         # Here the host waits for the device, as it does once more for the norm at the update; nowhere else in a step, but where
         # gradients are measured.
@@ -449,13 +453,6 @@ class Loop:
             torch._foreach_mul_(grads[:n], factors[task])
             for parameter, grad in zip([*self.shared, *self.model.own(task)], grads, strict=True):
                 parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
-
-    def _undo(self, factors: Mapping[str, float], tasks: set[str]) -> None:
-        """Give the heads the plain gradient of their own loss back."""
-        for task in tasks:
-            for parameter in self.model.own(task):
-                if parameter.grad is not None:
-                    parameter.grad.div_(factors[task])
 
     def _measures(self, tasks: Iterable[str]) -> bool:
         """Whether this step has a backward pass for each task; in a frozen encoder there is nothing to measure."""
@@ -512,7 +509,7 @@ class Loop:
         """Clip and step; the schedule goes on only if the optimiser did."""
         # The order is fixed: all backward passes, then unscale once, then clip (a norm of scaled gradients means nothing), then step.
         self.scaler.unscale_(self.optimizer)
-        norm = optimizers.clip(self.optimizer, self.settings.clip_norm, scaled=self.scaler.is_enabled())
+        norm = optimizers.clip(self.optimizer, self.settings.clip_norm, self.grown, scaled=self.scaler.is_enabled())
         factor = rate_factor(self.settings.schedule, self.progress.updates, self.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor

@@ -1,11 +1,13 @@
 """Optimisers, and which parameters learn at which rate."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Optimizer
+from torch.optim import Adam as TorchAdam
 
 from mtl.encoders import Encoder
 from mtl.errors import UnfitError
@@ -13,6 +15,29 @@ from mtl.params import Train
 from mtl.training.model import Model
 
 Group = dict[str, Any]
+
+SHARED = ""
+"""The part of a model that all its tasks share; the others go by the name of their task."""
+
+
+class Adam(TorchAdam):
+    """Adam (Kingma & Ba 2015) whose fused step divides gradients as it reads them, each group's by a number of its own."""
+
+    divisors: Mapping[str, Tensor] = MappingProxyType({})
+    """Scalars, by ``part`` of a group."""
+
+    def _init_group(self, group: Group, *lists: Any) -> bool:
+        """Called for each group before its step, which divides by ``grad_scale``: it is there for what loss scalers multiply by."""
+        self.grad_scale = self.divisors.get(group["part"])
+        found: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
+        return found
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): weights shrink by learning rate × decay, whatever their gradient."""
+
+    def __init__(self, groups: Iterable[Group], **options: Any) -> None:
+        super().__init__(groups, decoupled_weight_decay=True, **options)
 
 
 class SGDW(SGD):
@@ -41,40 +66,55 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW,
 def build(model: Model, settings: Train, device: torch.device) -> Optimizer:
     """The optimiser of a model's parameters, those of frozen layers apart.
 
-    Groups run from the top of the encoder to its bottom, then come the heads; ``initial_lr`` is what a schedule's factor multiplies.
+    Groups run from the top of the encoder to its bottom, then come the heads; ``initial_lr`` is what a schedule's factor multiplies, and
+    ``part`` is a task or ``SHARED``.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    parts = {id(parameter): task for task in model.tasks for parameter in model.own(task)}
+    groups: dict[tuple[str, float, float], list[nn.Parameter]] = {}
     for parameters, rate in _rates(model, settings):
         for parameter in parameters:
             if parameter.requires_grad:
                 # Biases, norms and other vectors do not decay.
-                groups.setdefault((rate, settings.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+                decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+                groups.setdefault((parts.get(id(parameter), SHARED), rate, decay), []).append(parameter)
     options = settings.optimizer.model_dump(exclude={"type"})
     # Fused: one kernel over all parameters instead of several passes over the memory of each, a third of the step's cost on a CPU.
     return OPTIMIZERS[settings.optimizer.type](
-        [{"params": chosen, "lr": rate, "initial_lr": rate, "weight_decay": decay} for (rate, decay), chosen in groups.items()],
+        [
+            {"params": chosen, "part": part, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+            for (part, rate, decay), chosen in groups.items()
+        ],
         # Torch's fused SGD cannot start the momentum of some parameters later, as that of a head which meets its first label late.
         fused=device.type in ("cpu", "cuda") and "momentum" not in options,
         **options,
     )
 
 
-def clip(optimizer: Optimizer, limit: float, *, scaled: bool) -> Tensor:
-    """Let the next step see a gradient of at most this norm (Pascanu, Mikolov & Bengio 2013); returns the norm as it was, a scalar.
+def clip(optimizer: Optimizer, limit: float, grown: Mapping[str, float], *, scaled: bool) -> Tensor:
+    """Let the next step see gradients of at most this norm (Pascanu, Mikolov & Bengio 2013): that of what the tasks share, and for each
+    task that of what it has for itself. With one norm for all, a leap of one task's gradient would shorten the steps of all others.
 
     Args:
         optimizer: has the gradients.
         limit: the greatest norm.
+        grown: by task, what the gradients of its own part are too large by; where none is given they are not.
         scaled: whether a loss scaler makes the step.
+
+    Returns:
+        The sum of the norms as they were, a scalar.
     """
-    learnt = [parameter for group in optimizer.param_groups for parameter in group["params"] if parameter.grad is not None]
-    norm: Tensor = nn.utils.get_total_norm([parameter.grad for parameter in learnt])
-    if norm.device.type == "cpu" and optimizer.defaults["fused"] and not scaled:
-        # A fused step divides the gradient as it reads it, by what a loss scaler would leave here: one pass over all of it less.
-        optimizer.grad_scale = (norm / limit).clamp(min=1)  # type: ignore[attr-defined]
+    parts: dict[str, list[Tensor]] = {}
+    for group in optimizer.param_groups:
+        parts.setdefault(group["part"], []).extend(parameter.grad for parameter in group["params"] if parameter.grad is not None)
+    norms = {part: nn.utils.get_total_norm(gradients) / grown.get(part, 1.0) for part, gradients in parts.items() if gradients}
+    divisors = {part: (norm / limit).clamp(min=1) * grown.get(part, 1.0) for part, norm in norms.items()}
+    total = torch.stack(list(norms.values())).sum()
+    if isinstance(optimizer, Adam) and total.device.type == "cpu" and not scaled:
+        optimizer.divisors = divisors  # of its fused step, which spares a pass over all gradients
     else:
-        nn.utils.clip_grads_with_norm_(learnt, limit, norm)
-    return norm
+        for part, divisor in divisors.items():
+            torch._foreach_div_(parts[part], divisor)
+    return total
 
 
 def _rates(model: Model, settings: Train) -> Iterable[tuple[Iterable[nn.Parameter], float]]:
