@@ -1,7 +1,7 @@
 """A search on the small project of the tests of training."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from training.conftest import _one_thread, project, settings
 __all__ = ["_one_thread", "project"]
 
 
-def searched(**tune: Any) -> Params:
+def searched(train: Mapping[str, Any] | None = None, **tune: Any) -> Params:
     """Settings of one short epoch with a section ``tune``."""
     space = {"train.learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}, "augment.share": {"low": 0.0, "high": 1.0}}
-    content = settings(epochs=1, eval_every=4).model_dump(mode="json")
+    content = settings(**{"epochs": 1, "eval_every": 4, **(train or {})}).model_dump(mode="json")
     return Params.model_validate(content | {"tune": {"method": "random", "trials": 4, "space": space} | tune})
 
 

@@ -1,6 +1,7 @@
 """Trials on a small real project: what they leave, what they see, and how they go on."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from mtl.errors import UnfitError
 from mtl.params import Params
 from mtl.pipeline.search import Search
 from mtl.training.loop import Loop
+from mtl.tuning import trial as trials
+from mtl.tuning.objective import main_metrics, validations
 from mtl.tuning.study import Study
 from mtl.tuning.summary import write_summary
 from mtl.tuning.trial import run_trial, told
@@ -59,6 +62,29 @@ def test_a_search_to_its_end(small: Params, make_search: MakeSearch) -> None:
     assert page.count("<polyline") == 1 + 4
     assert page.count("<circle") == 4
     assert (search.out / "trials.csv").read_text().startswith("number,state,score,names,mood,rating,train.learning_rate,augment.share,")
+
+
+def test_a_trial_is_judged_by_the_validations_that_choose_its_weights(
+    make_search: MakeSearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    params, seen = searched(train={"score_window": 2, "eval_every": 2}), tmp_path / "seen"
+
+    def watched(*args: Any, **options: Any) -> bool:
+        found = train(*args, **options)
+        shutil.copytree(args[5], seen)
+        return found
+
+    train = trials.train
+    monkeypatch.setattr(trials, "train", watched)
+    (trial,) = searched_through(params, make_search(params), [0])
+    best = json.loads((seen / "run.json").read_text())["best_step"]
+    records = validations([json.loads(line) for line in (seen / "history.jsonl").read_text().splitlines()])
+    kept = next(i for i, record in enumerate(records) if record["step"] == best)
+    assert kept >= 1
+    for task, metric in main_metrics(params).items():
+        assert trial["tasks"][task] == pytest.approx(sum(record["metrics"][task][metric] for record in records[kept - 1 : kept + 1]) / 2)
+    assert [step for step, _ in trial["validations"]] == [record["step"] for record in records]
+    assert trial["validations"][kept][1] == trial["score"] == 1
 
 
 def test_order_and_company_do_not_change_trials(small: Params, make_search: MakeSearch) -> None:

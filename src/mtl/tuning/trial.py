@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -154,34 +155,40 @@ class _Recorder:
         """
         if self._reference is None or not (records := validations(history)):
             return  # the first trial is measured by itself, once it is over
-        score = self._score(records[-1])
+        score = self._score(records)
         self._report(score, done)
         if self._trial.should_prune():
             raise Pruned(f"{score:.4f} after {done:.0%} of the run is worse than others were by then")
 
     def finish(self, out: Path) -> float:
-        """Record the validations of a trained run; returns the score of the weights that it kept.
+        """Record the validations of a trained run; returns the score by which it kept its weights.
 
         Raises:
             UnfitError: the score is no number.
         """
         facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
         records = validations([json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()])
-        kept = next(record for record in records if record["step"] == facts["best_step"])
-        found = scores(self._params, kept["metrics"])
+        kept = next(i for i, record in enumerate(records, 1) if record["step"] == facts["best_step"])
+        found = self._means(records[:kept])
         self._reference = self._reference or found
-        for record in records:
-            self._report(self._score(record), record["step"] / facts["budget"])
-        if not math.isfinite(score := self._score(kept)):
+        made = [self._score(records[:i]) for i in range(1, len(records) + 1)]
+        for record, score in zip(records, made, strict=True):
+            self._report(score, record["step"] / facts["budget"])
+        if not math.isfinite(score := made[kept - 1]):
             raise UnfitError(f"the validation score is no number: {found}")
         self._trial.set_user_attr("tasks", found)
         self._trial.set_user_attr("score", score)
-        self._trial.set_user_attr("validations", [[record["step"], self._score(record)] for record in records])
+        self._trial.set_user_attr("validations", [[record["step"], score] for record, score in zip(records, made, strict=True)])
         return score
 
-    def _score(self, record: Mapping[str, Any]) -> float:
+    def _means(self, records: Sequence[Mapping[str, Any]]) -> Scores:
+        """Mean scores of the last of these validations, as many as a run chooses its weights by."""
+        window = [scores(self._params, record["metrics"]) for record in records[-self._params.train.score_window :]]
+        return {task: fmean(found[task] for found in window) for task in window[-1]}
+
+    def _score(self, records: Sequence[Mapping[str, Any]]) -> float:
         assert self._reference is not None
-        return relative(scores(self._params, record["metrics"]), self._reference)
+        return relative(self._means(records), self._reference)
 
     def _report(self, score: float, done: float) -> None:
         part = math.floor(done * REPORTS + 0.05)  # the end of a run is its last part, however its steps are rounded
