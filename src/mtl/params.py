@@ -41,6 +41,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Layers = Annotated[int, Field(ge=1, le=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
 
@@ -81,11 +82,21 @@ def _source_form(value: Any) -> str:
 # --- datasets -------------------------------------------------------------------------------------------------------
 
 
+def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, if none but those of skipped columns stands there twice."""
+    if twice := sorted(name for name, times in Counter(columns).items() if times > 1 and name != "_"):
+        raise ValueError(f"column {twice[0]!r} is named twice")
+    return columns
+
+
+Columns = Annotated[tuple[str, ...], AfterValidator(_names)]
+
+
 class ConllReader(Section):
     """One token a line, columns split by white space, a blank line between sentences; ``-DOCSTART-`` is dropped."""
 
     format: Literal["conll"]
-    columns: tuple[str, ...] = ("token", "tags")
+    columns: Columns = ("token", "tags")
     """Names of the columns, in order; ``token`` is the token itself. ``_`` skips a column."""
     separator: Literal["whitespace", "tab", "space"] = "whitespace"
 
@@ -94,7 +105,7 @@ class DelimitedReader(Section):
     """Comma- or tab-separated values."""
 
     format: Literal["csv", "tsv"]
-    columns: tuple[str, ...] | None = None
+    columns: Columns | None = None
     """Names of the columns where the file has no header line; without it the first line is the header.
     ``_`` skips a column, ``_*`` at the end any number. With delimiter ``" "`` and quoting none the last one takes the rest of the line."""
     quoting: Literal["minimal", "none"] = "minimal"
@@ -190,7 +201,7 @@ def _text_encoding(name: str) -> str:
 class Fractions(Section):
     """How rows are dealt out where the source does not say: by a hash of the text, so that equal texts stay together."""
 
-    train: Share
+    train: Rate
     validation: Share = 0.0
     test: Share = 0.0
 
@@ -469,7 +480,7 @@ class FeedForwardEncoder(SmallEncoder):
 
     type: Literal["fnn"]
     window: Annotated[int, Field(ge=0, le=8)] = 2
-    layers: Count = 2
+    layers: Layers = 2
 
 
 class ConvolutionalEncoder(SmallEncoder):
@@ -477,7 +488,7 @@ class ConvolutionalEncoder(SmallEncoder):
 
     type: Literal["cnn"]
     kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=15)], ...], Field(min_length=1)] = (3, 5)
-    layers: Count = 2
+    layers: Layers = 2
 
 
 class RecurrentEncoder(SmallEncoder):
@@ -485,7 +496,7 @@ class RecurrentEncoder(SmallEncoder):
 
     type: Literal["rnn"]
     cell: Literal["lstm", "gru"] = "lstm"
-    layers: Count = 1
+    layers: Layers = 1
 
 
 Encoder = Annotated[TransformerEncoder | FeedForwardEncoder | ConvolutionalEncoder | RecurrentEncoder, Field(discriminator="type")]
