@@ -272,6 +272,8 @@ def test_a_name_is_short_for_a_type(content: dict[str, Any], section: str) -> No
 @pytest.mark.parametrize("balancing", sorted(mtl.params.UNWEIGHTED))
 def test_balancing_without_a_place_for_weights_says_so(content: dict[str, Any], balancing: str) -> None:
     content["train"]["balancing"] = balancing
+    for task in content["tasks"].values():
+        task.pop("weight", None)
     mtl.params.parse(content)
     content["tasks"]["sentiment"]["weight"] = 2
     assert f"train.balancing {balancing} has no place for weights" in faults(content)["tasks.sentiment.weight"]

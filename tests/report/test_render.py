@@ -360,7 +360,7 @@ def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
     tmp_path: Path, make_project: Callable[..., Any], page: Element
 ) -> None:
     experiment = {"seeds": [1, 2], "sizes": [20, "all"], "joint": ["augmented", "plain"], "alone": ["augmented"]}
-    made = make_project(tmp_path / "made", experiment=experiment)
+    made = make_project(tmp_path / "made", experiment=experiment, train={"score_window": 4})
     render(made.params, made.data, made.data)
     shown = Page((made.data / "report.html").read_text()).root
     comparisons = json.loads((made.data / "results" / "comparisons.json").read_text())
@@ -375,6 +375,7 @@ def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
     few = next(item for item in comparisons["groups"] if (item["task"], item["model"], item["size"]) == ("sentiment", "alone", 20))
     assert any(f"{few['mean']:.3f}" in row and f"{few['sd']:.3f}" in row for row in rows)
     assert "budget of 300 updates, whatever its number of train rows" in evidence.text
+    assert "the weights with the best mean of the last 4 validation scores are kept" in evidence.text
     assert len(shown.by_class("claim")) == len(page.by_class("claim"))
     assert "all 12 comparisons" in shown.text
     assert "joint against alone, augmented data, 20 rows" in shown.text

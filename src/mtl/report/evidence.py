@@ -15,15 +15,17 @@ def of_whole(comparisons: Json) -> Json:
     return {**comparisons, **kept, "runs": runs}
 
 
-def budget(inputs: Inputs) -> str:
-    """How many updates a run may make, in words."""
+def budget(params: Params, inputs: Inputs) -> str:
+    """How many updates a run may make, and which weights are kept, in words."""
     budgets = sorted({run["budget"] for run in inputs.runs.values() if "budget" in run})
     if not budgets:
         return "The budget of updates was not recorded."
     told = f"Every run, joint or alone, augmented or plain, had a budget of {listed([whole(steps) for steps in budgets])} updates"
     several = len(inputs.comparisons["sizes"]) > 1
     more = ", whatever its number of train rows: the fewer these are, the more often each is gone over" if several else ""
-    return f"{told}{more}. Of these the weights with the best validation score are kept."
+    window = params.train.score_window
+    best = "validation score" if window == 1 else f"mean of the last {window} validation scores"
+    return f"{told}{more}. Of these the weights with the best {best} are kept."
 
 
 def settings_table(comparisons: Json) -> list[Json]:

@@ -80,7 +80,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "overall": findings.overall(comparisons),
         "cards": findings.cards(comparisons),
         "claims": findings.all_claims(everything.comparisons),
-        "budget": evidence.budget(everything),
+        "budget": evidence.budget(params, everything),
         "settings_table": evidence.settings_table(everything.comparisons),
         "learning_curves": evidence.learning_curves(params, everything),
         "legend": findings.legend(comparisons),
