@@ -53,6 +53,7 @@ def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
         ("datasets.tweets_entities.split.train", [0.5, 0.7], "cannot be searched; choose params of augment, encoder, train"),
         ("report.samples", [1, 2], "cannot be searched"),
         ("train.score", ["mean", "entities"], "cannot be searched"),
+        ("train.score_window", [1, 3], "cannot be searched"),
         ("tasks.entities.datasets", [["tweets_entities"], ["tweets_sentiment"]], "cannot be searched"),
     ],
 )

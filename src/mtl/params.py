@@ -84,7 +84,7 @@ def _source_form(value: Any) -> str:
 
 def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
     """The names, if none but those of skipped columns stands there twice."""
-    if twice := sorted(name for name, times in Counter(columns).items() if times > 1 and name != "_"):
+    if twice := sorted(name for name, times in Counter(columns).items() if times > 1 and not name.startswith("_")):
         raise ValueError(f"column {twice[0]!r} is named twice")
     return columns
 

@@ -14,7 +14,7 @@ from mtl.errors import Fault, ParamsError
 from mtl.params import Params, Range, Tune
 
 SEARCHED = ("augment.*", "encoder", "encoder.*", "tasks.*.*", "train.*")
-NOT_SEARCHED = ("tasks.*.type", "tasks.*.label", "tasks.*.datasets", "train.score")
+NOT_SEARCHED = ("tasks.*.type", "tasks.*.label", "tasks.*.datasets", "train.score", "train.score_window")
 """Params of the above that decide what is learnt or what a score means, and not how well it is learnt."""
 TRIALS = 20
 MAX_TRIALS = 10_000

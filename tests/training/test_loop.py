@@ -150,6 +150,22 @@ def test_aggregated_gradients_are_combined_as_their_products_say(make_loop: Call
         torch.testing.assert_close(grad, expected, rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_an_update_moves_heads_by_their_plain_gradient(make_loop: Callable[..., Loop], measured: bool) -> None:
+    options: dict[str, Any] = {"optimizer": "sgd", "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "clip_norm": 1e6}
+    loop = make_loop(balancing="static", head_learning_rate=0.1, **options)
+    loop.progress.step = 0 if measured else 1
+    loop.balancer.weights = {"names": 5.0, "mood": 2.0, "rating": 0.5}
+    alone = {task: of_task(loop, task) for task in loop.model.tasks}
+    before = {name: p.detach().clone() for name, p in loop.model.named_parameters()}
+    loop._step()
+    for name, p in loop.model.heads.named_parameters(prefix="heads"):
+        torch.testing.assert_close(p.detach(), before[name] - 0.1 * alone[name.split(".")[1]][name], rtol=1e-4, atol=1e-6)
+    for name, p in loop.model.encoder.named_parameters(prefix="encoder"):
+        pull = sum(weight * alone[task][name] for task, weight in loop.balancer.weights.items() if name in alone[task])
+        torch.testing.assert_close(p.detach(), before[name] - loop.settings.learning_rate * pull, rtol=1e-4, atol=1e-6)
+
+
 def test_the_order_of_the_batches_does_not_matter(make_loop: Callable[..., Loop]) -> None:
     factors = []
     for turn in (1, -1):

@@ -359,8 +359,8 @@ class Loop:
     # --- gradients --------------------------------------------------------------------------------------------------
 
     def _gradients(self, batches: Sequence[Batch], tasks: set[str]) -> set[str]:
-        """Leave the step's balanced gradients in the parameters, those of heads to be divided by ``grown``; or return the tasks whose loss
-        is not finite.
+        """Leave the step's balanced gradients in the parameters, those of the tasks' own parts to be divided by ``grown``; or return the
+        tasks whose loss is not finite.
         """
         began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
@@ -412,7 +412,7 @@ class Loop:
             if factors is None:
                 self._backward_apart(losses, separate)
             else:
-                # Tasks share one backward pass. Heads thereby see their loss times the factor, which the update divides by.
+                # Tasks share one backward pass. Their own parts thereby see their loss times the factor, which the update divides by.
                 self.scaler.scale(torch.stack([factors[task] * losses[task] for task in present]).sum()).backward()  # type: ignore[no-untyped-call]
         # Here the host waits for the device, as it does once more for the norm at the update; nowhere else in a step, but where
         # gradients are measured.

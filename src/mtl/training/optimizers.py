@@ -28,7 +28,8 @@ class Adam(TorchAdam):
 
     def _init_group(self, group: Group, *lists: Any) -> bool:
         """Called for each group before its step, which divides by ``grad_scale``: it is there for what loss scalers multiply by."""
-        self.grad_scale = self.divisors.get(group["part"])
+        if self.divisors:
+            self.grad_scale = self.divisors.get(group["part"])
         found: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
         return found
 
@@ -108,7 +109,7 @@ def clip(optimizer: Optimizer, limit: float, grown: Mapping[str, float], *, scal
         parts.setdefault(group["part"], []).extend(parameter.grad for parameter in group["params"] if parameter.grad is not None)
     norms = {part: nn.utils.get_total_norm(gradients) / grown.get(part, 1.0) for part, gradients in parts.items() if gradients}
     divisors = {part: (norm / limit).clamp(min=1) * grown.get(part, 1.0) for part, norm in norms.items()}
-    total = torch.stack(list(norms.values())).sum()
+    total = sum(norms.values(), torch.zeros(()))
     if isinstance(optimizer, Adam) and total.device.type == "cpu" and not scaled:
         optimizer.divisors = divisors  # of its fused step, which spares a pass over all gradients
     else:

@@ -1,6 +1,6 @@
 """How much each task weighs on the shared encoder.
 
-Losses of unlike tasks have gradients of unlike size. Summed as they are, the largest one takes the step: the global clip and the
+Losses of unlike tasks have gradients of unlike size. Summed as they are, the largest one takes the step: the clip of what is shared and the
 optimiser's shared second moments leave next to nothing of the others, and nothing says so. Heads are no matter of balance: each
 gets the plain gradient of its own loss.
 """
