@@ -1,6 +1,7 @@
 """Training beside the usual ways: real pieces per second of CPU time (on a GPU: of wall time), padding not counted.
 
     python benchmarks/train.py --data data --encoder data/raw/model.encoder [--turns 5] [--quick] [--json] [--ablation]
+    python benchmarks/train.py --encoder data/raw/model.encoder --random 768x12 --batch-tokens 16384 --json  # a GPU's: BERT-base's size
 
 All sides train the same model on rows of the same data with the same dropout, number format and rows per update, and take turns of as many
 updates in one process, so that what else the machine does bears on all. Figures are medians of the ratios of turns. Before anything is
@@ -22,6 +23,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +38,7 @@ import pyarrow as pa
 import torch
 from baselines import Clock, Padded, batch_of, device_name, inputs_of, make_loop, padded, ratio, show
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoConfig, AutoModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mtl.data import schema
@@ -429,11 +431,27 @@ def memory(many: int, few: int = 50_000) -> dict[str, Any]:
     return {"rows": many, "peak_mib": round(peaks[1]), f"peak_mib_of_{few}": round(peaks[0]), "growth_mib": round(peaks[1] - peaks[0])}
 
 
+def resized(encoder: Path, width: int, layers: int, folder: Path) -> Path:
+    """An encoder of another size with random weights, in the folder: speed does not depend on them, and ``encoder`` need have none."""
+    shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": max(1, width // 64), "intermediate_size": 4 * width}
+    AutoModel.from_config(AutoConfig.from_pretrained(encoder, **shape)).save_pretrained(folder)
+    shutil.copy(encoder / "tokenizer.json", folder)
+    return folder
+
+
+def size(text: str) -> tuple[int, int]:
+    """``768x12``: width and number of layers."""
+    width, layers = map(int, text.split("x"))
+    return width, layers
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--encoder", type=Path, default=Path("data/raw/model.encoder"))
+    parser.add_argument("--random", type=size, metavar="WIDTHxLAYERS", help="an encoder of this size with random weights instead")
+    parser.add_argument("--batch-tokens", type=int, help="instead of that of the params: small batches keep a GPU waiting")
     parser.add_argument("--turns", type=int, default=5, help="of each side (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="one turn: shows that it works, its figures say little")
     parser.add_argument("--ablation", action="store_true", help="what each way brings, instead of the comparison")
@@ -442,18 +460,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
 
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = resized(options.encoder, *options.random, Path(folder)) if options.random else options.encoder
+        show(measure(options, encoder), options.json)
+
+
+def measure(options: argparse.Namespace, encoder: Path) -> dict[str, Any]:
+    """What the options ask for."""
+    train = {} if options.batch_tokens is None else {"batch_tokens": options.batch_tokens}
+
     def make(**more: Any) -> Loop:
-        return make_loop(options.params, options.data, options.encoder, **more)
+        return make_loop(options.params, options.data, encoder, **train, **more)
 
     turns = 1 if options.quick else options.turns
     if options.memory:
-        results: dict[str, Any] = memory(options.memory)
-    elif options.ablation:
-        results = ablate(make, turns, 1 if options.quick else 4)
-    else:
-        results = compare(make, turns, 1 if options.quick else 4)
-        results["balance_cost"] = round(balance_cost(make, 1 if options.quick else 3), 3)
-    show(results, options.json)
+        return memory(options.memory)
+    if options.ablation:
+        return ablate(make, turns, 1 if options.quick else 4)
+    results = compare(make, turns, 1 if options.quick else 4)
+    return results | {"balance_cost": round(balance_cost(make, 1 if options.quick else 3), 3)}
 
 
 if __name__ == "__main__":

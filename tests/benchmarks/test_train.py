@@ -48,6 +48,20 @@ def test_the_last_line_has_all_figures(run: Run) -> None:
     assert found["device"].startswith("cpu")
 
 
+def test_an_encoder_of_another_size_and_larger_steps(run: Run, train: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int, int]] = []
+
+    def compare(make: Callable[..., Loop], *_: int) -> dict[str, float]:
+        loop = make(balancing="static")
+        encoder = loop.model.encoder
+        seen.append((encoder.width, len(encoder.layers()) - 1, loop.settings.batch_tokens))
+        return {"vs_tutorial": train.steps(loop, 1)}
+
+    monkeypatch.setattr(train, "compare", compare)
+    assert json.loads(run("--random", "128x3", "--batch-tokens", "512")[-1])["vs_tutorial"] > 0
+    assert seen == [(128, 3, 512)]
+
+
 def test_other_losses_end_the_comparison(train: ModuleType, make: Callable[..., Loop]) -> None:
     ours, others = make(balancing="static"), train.Others(make(balancing="static", whole=True))
     assert train.check_equal(ours, others) < 1e-4
