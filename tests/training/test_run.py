@@ -359,6 +359,17 @@ def test_empty_texts_and_classes_never_seen_do_no_harm(project: Path, make_setti
     assert all(tensor.isfinite().all() for tensor in load_file(out / "model.safetensors").values())
 
 
+def test_a_checkpoint_of_another_optimizer_s_groups_is_not_the_run_s_own(project: Path, make_settings: Settings) -> None:
+    """As one of an earlier version of the code: its state could not be loaded."""
+    params = make_settings()
+    made = params.runs()["joint-plain-1"]
+    rows, precision = runs._read(params, made, project / "examples", project / "shards"), Precision("fp32", torch.device("cpu"))
+    loop = runs._prepare(params, made, rows, None, precision)[0]
+    identity = runs._identity(params, made, loop, precision)
+    loop.optimizer.param_groups[0]["params"].pop()
+    assert runs._identity(params, made, loop, precision) != identity
+
+
 def test_memory_that_runs_out_beside_a_step_is_an_error(
     project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -308,6 +308,7 @@ def _identity(params: Params, run: Run, loop: Loop, precision: Precision) -> str
         "train": params.train.model_dump(),
         "share": params.augment.share,
         "precision": [precision.name, precision.device.type],
+        "optimizer": [[group["part"], len(group["params"])] for group in loop.optimizer.param_groups],
         "ids": ids.hexdigest(),
         # The plan goes by the labels of all tasks, also of those that are not the run's.
         "plan": [loop.steps, loop.epoch_steps, hashlib.sha256(loop.groups.tobytes()).hexdigest()],
