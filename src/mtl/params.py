@@ -683,7 +683,7 @@ class Train(Section):
     patience: Count = 5
     """Validations without a better score before training stops."""
     score: str = "mean"
-    """What early stopping watches: ``mean`` of all tasks' main metrics, or one task's name."""
+    """What early stopping watches: the geometric ``mean`` of all tasks' main metrics, or one task's name."""
     score_window: Count = 1
     """What decides is the mean score of so many validations, the last ones: one by itself is luck in part where there are few rows."""
     stop: Literal["together", "each"] = "together"

@@ -1,6 +1,7 @@
 """One step: gradients are what the formulas say, however the step is cut, and a loss that is not finite does no harm."""
 
 import io
+import itertools
 import logging
 import math
 from collections.abc import Callable
@@ -559,8 +560,22 @@ def test_each_task_stops_by_itself_and_its_rows_are_spared(make_loop: Callable[.
     assert loop.progress.stopped_tasks == {"mood": 6, "rating": 8, "names": 16}
     assert (loop.progress.stopped, loop.progress.step) == ("early", 16)
     assert [rows[step] for step in (5, 6, 8, 15)] == [{"names", "mood", "rating"}, {"names", "rating"}, {"names"}, {"names"}]
-    means = [sum(found[min(turn, len(found) - 1)] for found in SCORES.values()) / 3 for turn in range(8)]
+    means = [math.prod(found[min(turn, len(found) - 1)] for found in SCORES.values()) ** (1 / 3) for turn in range(8)]
     assert loop.progress.best_score == pytest.approx(max(means))
+
+
+def test_the_score_of_several_tasks_is_a_mean_of_relative_ones() -> None:
+    overall = loops._overall
+    assert overall([0.5, 0.9, 0.8]) == pytest.approx((0.5 * 0.9 * 0.8) ** (1 / 3))
+    assert (
+        overall([0.5 * 1.02, 0.9, 0.8])
+        == pytest.approx(overall([0.5, 0.9, 0.8 * 1.02]))
+        == pytest.approx(overall([0.5, 0.9, 0.8]) * 1.02 ** (1 / 3))
+    )
+    rising = [overall([score, 0.8]) for score in (-1.0, -0.1, 0.0, 0.05, 0.1 - 1e-6, 0.1, 0.1 + 1e-6, 0.2, 1.0)]
+    assert all(lower < higher for lower, higher in itertools.pairwise(rising))
+    assert overall([0.11, 0.6]) > overall([0.0, 0.8])  # a task that learns nothing is not made up for by another one
+    assert [overall([score]) for score in (-0.2, 0.05, 0.7)] == [-0.2, 0.05, 0.7]  # that of one task is its own
 
 
 def test_together_no_task_is_left_out(make_loop: Callable[..., Loop]) -> None:

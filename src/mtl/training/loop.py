@@ -42,6 +42,9 @@ TRIALS = range(1, 4)
 MAX_LOST = 0.05
 """Share of a run's steps that may be lost to losses or gradients that are not finite."""
 
+FLOOR = 0.1
+"""Score of a task below which a gain counts by what it adds, not by what it multiplies."""
+
 LOG = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
 
@@ -584,7 +587,7 @@ class Loop:
         metrics, warnings = self.processes.from_first(self._metrics)
         watched = [metrics[task][self.model.tasks[task].main_metric] for task in metrics if self.settings.score in (task, "mean")]
         # A run of one task alone is judged by that task, whatever the joint run is judged by.
-        score = _mean(watched or [metrics[task][self.model.tasks[task].main_metric] for task in metrics])
+        score = _overall(watched or [metrics[task][self.model.tasks[task].main_metric] for task in metrics])
         now.history.append({"step": now.step, "kind": "validation", "score": score, "metrics": metrics})
         window, filled = self._window()
         judged = _mean([record["score"] for record in window])
@@ -692,6 +695,16 @@ def _labelled(data: Data, task: str) -> Mask:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
+
+
+def _overall(scores: Sequence[float]) -> float:
+    """One score for several tasks: their geometric mean, which rises by as much whichever of them gets 1 % better.
+
+    Below ``FLOOR`` the logarithm goes on as its tangent: of a score near 0 any gain is endless times what it was.
+    """
+    if len(scores) < 2:
+        return _mean(scores)
+    return math.exp(_mean([math.log(score) if score > FLOOR else math.log(FLOOR) + score / FLOOR - 1 for score in scores]))
 
 
 def _one_answer(task: str, found: Sequence[Answer], gold: Sequence[str]) -> str | None:
