@@ -168,17 +168,16 @@ class _Recorder:
         """
         facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
         records = validations([json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()])
-        kept = next(i for i, record in enumerate(records, 1) if record["step"] == facts["best_step"])
-        found = self._means(records[:kept])
+        found = self._means([record for record in records if record["step"] <= facts["best_step"]])
         self._reference = self._reference or found
-        made = [self._score(records[:i]) for i in range(1, len(records) + 1)]
-        for record, score in zip(records, made, strict=True):
-            self._report(score, record["step"] / facts["budget"])
-        if not math.isfinite(score := made[kept - 1]):
+        made = {record["step"]: self._score(records[:i]) for i, record in enumerate(records, 1)}
+        for step, score in made.items():
+            self._report(score, step / facts["budget"])
+        if not math.isfinite(score := made[facts["best_step"]]):
             raise UnfitError(f"the validation score is no number: {found}")
         self._trial.set_user_attr("tasks", found)
         self._trial.set_user_attr("score", score)
-        self._trial.set_user_attr("validations", [[record["step"], score] for record, score in zip(records, made, strict=True)])
+        self._trial.set_user_attr("validations", [list(item) for item in made.items()])
         return score
 
     def _means(self, records: Sequence[Mapping[str, Any]]) -> Scores:
