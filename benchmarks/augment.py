@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from inputs import NotInstalledError, long_table, marian, nltk_data, settings, table, texts
 
-from mtl import params
+from mtl import config
 from mtl.augment import apertium
 from mtl.augment.shards import augment_shard, file_name
 from mtl.data.schema import write
@@ -40,7 +40,7 @@ from pathlib import Path
 from mtl import cli, jobs, params
 cli._slim_arrow()
 folder = Path(sys.argv[1])
-jobs.augment_shard(params.load(folder / "params.json"), sys.argv[2], folder, folder)
+jobs.augment_shard(config.load(folder / "params.json"), sys.argv[2], folder, folder)
 """
 """The job of a shard as the workflow starts it, but for the look into the store."""
 REPORT = """
@@ -99,7 +99,7 @@ def versus(ours: Side, theirs: Side, pairs: int, note: str = "") -> Row:
 
 
 def shard_job(folder: Path, rows: int, method: dict[str, Any], *, tagged: bool = False) -> Side:
-    """The whole job of the only shard of a data set, warmed up on a few rows."""
+    """The whole job of the only shard of a dataset, warmed up on a few rows."""
     made = settings(method, tagged=tagged)
     for name, count in (("warm", 100), ("full", rows)):
         write(table(count, tagged=tagged), folder / name / "bench.parquet")
@@ -113,7 +113,7 @@ def shard_job(folder: Path, rows: int, method: dict[str, Any], *, tagged: bool =
 
 def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row]:
     """Both sides on the same rows. nlpaug remembers the words that it has looked up, so it is warmed on other texts and goes through
-    these once, a part in each turn, as one does who augments a data set."""
+    these once, a part in each turn, as one does who augments a dataset."""
     nltk_data(folder / "nltk")
     from nlpaug.augmenter.word import SynonymAug
 
@@ -139,18 +139,18 @@ def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
     augmenter = BackTranslationAug(model, model, max_length=longest)
     augmenter.augment(content[:4])
     theirs = Side(len(content), partial(augmenter.augment, content))
-    note = f"nlpaug: a model of opus-mt's size, random weights, 4 beams, answers of {longest} pieces, the mean of the texts"
+    note = f"nlpaug: a model of opus-mt's size, random weights, 4 beams, predictions of {longest} subwords, the mean of the texts"
     return {"apertium_vs_nlpaug": versus(ours, theirs, 1 if quick else 3, note)}
 
 
 def engines(folder: Path, quick: bool) -> dict[str, Row]:
-    """Random weights never end an answer, so each is cut at the length of the longest text of its batch, on both sides."""
+    """Random weights never end an prediction, so each is cut at the length of the longest text of its batch, on both sides."""
     from mtl.augment.ctranslate import CTranslate2Model
     from mtl.augment.neural import TransformersModel
 
     model, content, found = marian(folder), texts(16 if quick else 96), {}
     for beams in (2, 1):
-        ours, theirs = (engine(model, beams, lambda pieces: pieces) for engine in (CTranslate2Model, TransformersModel))
+        ours, theirs = (engine(model, beams, lambda subwords: subwords) for engine in (CTranslate2Model, TransformersModel))
         plain = partial(generate, theirs._tokenizer, theirs._model, beams)
         sides = []
         for translate in (partial(ours, seed=None), plain, partial(theirs, seed=None)):
@@ -166,19 +166,19 @@ def generate(tokenizer: Any, model: Any, beams: int, content: list[str]) -> list
     """The plain way of transformers."""
     import torch
 
-    answers = []
+    predictions = []
     with torch.inference_mode():
         for start in range(0, len(content), 32):
             batch = tokenizer(content[start : start + 32], padding=True, return_tensors="pt")
-            pieces = model.generate(**batch, do_sample=False, num_beams=beams, max_new_tokens=batch["input_ids"].shape[1])
-            answers += tokenizer.batch_decode(pieces, skip_special_tokens=True)
-    return answers
+            subwords = model.generate(**batch, do_sample=False, num_beams=beams, max_new_tokens=batch["input_ids"].shape[1])
+            predictions += tokenizer.batch_decode(subwords, skip_special_tokens=True)
+    return predictions
 
 
 def prepared(folder: Path, rows: int, copies: int, shards: int) -> Path:
     """What the worker reads."""
     write(table(rows, tagged=False), folder / "examples" / "bench.parquet")
-    (folder / "params.json").write_text(params.dump(settings({"type": "synonym", "copies": copies}, shards=shards)))
+    (folder / "params.json").write_text(config.dump(settings({"type": "synonym", "copies": copies}, shards=shards)))
     return folder
 
 
@@ -201,7 +201,10 @@ def worker(folder: Path, quick: bool) -> dict[str, Row]:
         ours, theirs = ([side[place] for side in column] for column in zip(*pairs, strict=True))
         ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
         found[key] = Row(
-            f"{median(ours):.3g} {unit}", f"{median(theirs):.3g} {unit}", ratio, "one tiny shard against importing nlpaug.augmenter.word"
+            f"{median(ours):.3g} {unit}",
+            f"{median(theirs):.3g} {unit}",
+            ratio,
+            "one tiny shard against importing nlpaug.augmenter.word",
         )
     return found
 

@@ -29,12 +29,12 @@ import ledger
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import mtl.params
+import mtl.config
 from mtl.augment.shards import augment_shard, file_name, read_counts
+from mtl.config import Augment, AugmentMethod, Experiment, Params
 from mtl.data import schema
-from mtl.params import Augment, AugmentMethod, Experiment, Params
 from mtl.progress import progress_bar
-from mtl.training.batching import seed_of
+from mtl.seeds import seed_of
 
 METHODS: dict[str, dict[str, Any]] = {
     "synonym": {"type": "synonym", "rate": 0.3, "copies": 2},
@@ -129,13 +129,13 @@ def _mix(params: Params, task: str) -> dict[str, AugmentMethod]:
 
 
 def _dataset(params: Params, task: str) -> str:
-    """The one data set of a task."""
+    """The one dataset of a task."""
     (dataset,) = params.datasets_of(task)
     return dataset
 
 
 def narrowed(params: Params, job: Job) -> Params:
-    """The settings of one run: nothing but the task, its data set and the setting's methods."""
+    """The settings of one run: nothing but the task, its dataset and the setting's methods."""
     dataset, methods = _dataset(params, job.task), settings(params, job.task)[job.setting]
     return params.model_copy(
         update={
@@ -144,7 +144,7 @@ def narrowed(params: Params, job: Job) -> Params:
             "tasks": {job.task: params.tasks[job.task].model_copy(update={"methods": None})},
             "augment": params.augment.model_copy(update={"shards": 1, "methods": methods}),
             "train": params.train.model_copy(update={**TRAIN, "epochs": epochs(job.size)}),
-            "experiment": Experiment(seeds=(job.seed,), joint=("augmented" if methods else "plain",), alone=()),
+            "experiment": Experiment(seeds=(job.seed,), joint=("augmented" if methods else "plain",), single_task=()),
         }
     )
 
@@ -198,14 +198,14 @@ def train(params: Params, examples: Path, shards: Path, encoder: Path | None, mo
 def test(params: Params, task: str, model: Path, examples: Path, predictions: Path) -> float:
     """The main metric of the only run on the test split."""
     from mtl.evaluation.predictions import predict_run
-    from mtl.evaluation.results import read_answers
+    from mtl.evaluation.results import read_predictions
     from mtl.tasks import TASKS
 
     (spec,) = params.runs().values()
     predict_run(params, spec, model, examples, predictions)
-    answers = read_answers(predictions / f"{spec.name}.parquet", spec)[task]
+    predictions = read_predictions(predictions / f"{spec.name}.parquet", spec)[task]
     kind = TASKS[params.tasks[task].type]
-    return kind.metrics(answers.gold, answers.prediction)[kind.main_metric]
+    return kind.metrics(predictions.gold, predictions.prediction)[kind.main_metric]
 
 
 # --- all runs ---------------------------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     failed = 0
     if not options.table:
-        params = mtl.params.load(options.params)
+        params = mtl.config.load(options.params)
         jobs = [
             Job(seed, size, task, setting)
             for seed in options.seeds

@@ -3,7 +3,7 @@
     snakemake --cores all prepare
     python benchmarks/augment_samples.py --data data
 
-Each method makes one copy of all train rows of a data set; of those that are kept, the same are drawn for the same seed. The tables
+Each method makes one copy of all train rows of a dataset; of those that are kept, the same are drawn for the same seed. The tables
 have an empty last column for the judgement.
 """
 
@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 
 from augment_gain import METHODS
 
-import mtl.params
+import mtl.config
 from mtl.augment.shards import augment_shard, file_name
+from mtl.config import AugmentMethod, Params
 from mtl.data import schema
-from mtl.params import AugmentMethod, Params
-from mtl.training.batching import seed_of
+from mtl.seeds import seed_of
 
 PIVOTS = ("eo", "es")
 Pair = tuple[str, str]
@@ -32,11 +32,11 @@ def methods() -> dict[str, AugmentMethod]:
     found = {name: {**spec, "copies": 1} for name, spec in METHODS.items()}
     mixed = found.pop("back_translate")
     found |= {f"back_translate_{pivot}": {**mixed, "pivots": [pivot]} for pivot in PIVOTS}
-    return dict(mtl.params.Augment.model_validate({"methods": found}).methods)
+    return dict(mtl.config.Augment.model_validate({"methods": found}).methods)
 
 
 def pairs(params: Params, dataset: str, name: str, method: AugmentMethod, examples: Path) -> dict[str, Pair]:
-    """All variants that a method makes of a data set and that are kept, by their ids."""
+    """All variants that a method makes of a dataset and that are kept, by their ids."""
     alone = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 1, "methods": {name: method}})})
     with TemporaryDirectory(prefix="augment_samples-") as folder:
         augment_shard(alone, dataset, 0, examples, Path(folder))
@@ -81,12 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="a project's data folder, prepared")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--rows", type=int, default=30, help="of each method, the same number from each data set")
+    parser.add_argument("--rows", type=int, default=30, help="of each method, the same number from each dataset")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=known, default=list(known))
     options = parser.parse_args()
-    params = mtl.params.load(options.params)
-    tagged = [name for name, spec in params.datasets.items() if any(label.kind == "tags" for label in spec.labels.values())]
+    params = mtl.config.load(options.params)
+    tagged = [name for name, spec in params.datasets.items() if any(label.type == "tags" for label in spec.labels.values())]
     for name in options.only:
         method = known[name]
         print(f"\n### `{name}`\n\n| # | row | fine |\n|---|---|---|")

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl import params
+from mtl import config
 from mtl.encoders.cheap import CHEAP
+from mtl.model.batch import Batch
+from mtl.model.device import choose_device, choose_precision
+from mtl.model.model import Model
 from mtl.tasks import TaskType
 from mtl.training import run as runs
-from mtl.training.corpus import Batch, Corpus, labelled_batch
-from mtl.training.device import choose_device, choose_precision
+from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.loop import Loop
-from mtl.training.model import Model
 
 
 class Clock:
@@ -46,8 +47,8 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
         whole: keep the whole vocabulary in the embedding.
         **train: what to change in the section ``train``.
     """
-    loaded = params.load(settings)
-    loaded = loaded.model_copy(update={"train": params.Train.model_validate(loaded.train.model_dump() | train)})
+    loaded = config.load(settings)
+    loaded = loaded.model_copy(update={"train": config.Train.model_validate(loaded.train.model_dump() | train)})
     run = next(run for run in loaded.runs().values() if run.model == "joint")
     run = run.model_copy(update={"data": "plain"})
     device = choose_device()
@@ -60,7 +61,7 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
 
 def widened(loop: Loop) -> Loop:
     """The loop with the whole vocabulary, before its first step."""
-    loop.model.encoder.widen()
+    loop.model.encoder.restore_vocabulary()
     corpora = (loop.data.train, loop.data.validation)
     train, validation = (replace(corpus, encoded=replace(corpus.encoded, numbers=None)) for corpus in corpora)
     data = replace(loop.data, train=train, validation=validation)
@@ -77,7 +78,7 @@ def padded(model: Model) -> Model:
 
 
 class Padded(nn.Module):
-    """The model as Trainer wants it: tensors in, the sum of the tasks' mean losses out. Counts the pieces that it was given."""
+    """The model as Trainer wants it: tensors in, the sum of the tasks' mean losses out. Counts the subwords that it was given."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -105,9 +106,9 @@ def inputs_of(corpus: Corpus, rows: Iterable[int], tasks: Mapping[str, TaskType]
     targets = {f"target_{task}": pad(t, (0, more), value=-100) if t.ndim > 1 else t for task, t in batch.targets.items()}
     targets |= {f"rows_{task}": rows for task, rows in batch.rows.items()}
     return {
-        "input_ids": pad(batch.pieces, (0, more)),
+        "input_ids": pad(batch.subwords, (0, more)),
         "attention_mask": pad(batch.mask, (0, more)),
-        "shapes": pad(batch.shapes, (0, more)),
+        "word_shape_ids": pad(batch.word_shape_ids, (0, more)),
         **targets,
     }
 
@@ -117,7 +118,7 @@ def batch_of(inputs: Mapping[str, Tensor]) -> Batch:
         {name.removeprefix(kind): value for name, value in inputs.items() if name.startswith(kind)} for kind in ("target_", "rows_")
     )
     mask = inputs["attention_mask"].bool()
-    return Batch(inputs["input_ids"], mask, inputs["shapes"], np.zeros((0, 0), np.int32), targets, dict.fromkeys(targets, 1), rows)
+    return Batch(inputs["input_ids"], mask, inputs["word_shape_ids"], np.zeros((0, 0), np.int32), targets, dict.fromkeys(targets, 1), rows)
 
 
 def device_name(device: torch.device) -> str:

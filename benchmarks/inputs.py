@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl import params
+from mtl import config
 from mtl.augment.lexicon import is_grammar
 from mtl.data.schema import ROW_GROUP, Writer, schema
 
@@ -82,13 +82,13 @@ def texts(rows: int) -> list[str]:
     return [" ".join(tokens) for tokens, _ in sentences(rows)]
 
 
-def settings(method: dict[str, Any], *, tagged: bool = False, shards: int = 1) -> params.Params:
-    label = {"kind": "tags" if tagged else "class", "column": "label"}
+def settings(method: dict[str, Any], *, tagged: bool = False, shards: int = 1) -> config.Params:
+    label = {"type": "tags" if tagged else "class", "column": "label"}
     dataset = {"source": {"url": "x"}, "reader": {"format": "parquet"}, "labels": {"label": label}, "split": {"train": 0.9, "test": 0.1}}
     task = {"type": "token_classification" if tagged else "classification", "label": "label"}
     rest: dict[str, Any] = {"seed": 1, "encoder": {"type": "cnn"}, "train": {}, "experiment": {}, "evaluate": {}, "report": {}}
     augment = {"shards": shards, "methods": {"method": method}}
-    return params.parse({**rest, "datasets": {"bench": dataset}, "tasks": {"task": task}, "augment": augment})
+    return config.parse({**rest, "datasets": {"bench": dataset}, "tasks": {"task": task}, "augment": augment})
 
 
 def nltk_data(folder: Path) -> None:
@@ -119,7 +119,7 @@ def nltk_data(folder: Path) -> None:
 
 
 def marian(folder: Path) -> Path:
-    """A model as large as opus-mt's, with random weights that never end an answer before the limit; a piece is a word."""
+    """A model as large as opus-mt's, with random weights that never end an prediction before the limit; a subword is a word."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast

@@ -27,9 +27,9 @@ import numpy as np
 import pyarrow as pa
 from ledger import append
 
-import mtl.params
+import mtl.config
+from mtl.config import Params
 from mtl.data import schema
-from mtl.params import Params
 
 PAIRS = ("related", "unrelated")
 SIZES = {"few": {"train": 60, "validation": 60, "test": 400}, "many": {"train": 600, "validation": 60, "test": 400}}
@@ -79,7 +79,7 @@ def texts(draw: np.random.Generator, first: int, names: Sequence[str], sizes: di
 
 
 def write(pair: str, replication: int, folder: Path) -> None:
-    """The canonical tables of both data sets."""
+    """The canonical tables of both datasets."""
     draw = np.random.default_rng([replication, PAIRS.index(pair)])
     other = 0 if pair == "related" else WORDS
     for name, first, labels in (("few", 0, ("x", "y", "z")), ("many", other, ("p", "q", "r"))):
@@ -89,9 +89,9 @@ def write(pair: str, replication: int, folder: Path) -> None:
 
 def settings(seeds: Sequence[int]) -> Params:
     """A small network, and each task joint and alone."""
-    dataset = {"source": {"url": "made"}, "reader": {"format": "jsonl"}, "labels": {"label": {"kind": "class", "column": "label"}}}
+    dataset = {"source": {"url": "made"}, "reader": {"format": "jsonl"}, "labels": {"label": {"type": "class", "column": "label"}}}
     split = {"train": 0.5, "validation": 0.25, "test": 0.25}
-    return mtl.params.parse(
+    return mtl.config.parse(
         {
             "seed": 1,
             "datasets": {name: {**dataset, "split": split} for name in SIZES},
@@ -99,7 +99,7 @@ def settings(seeds: Sequence[int]) -> Params:
             "augment": {},
             "encoder": {"type": "fnn", "width": 32, "window": 0, "layers": 1, "vocabulary": 2_000, "max_length": 32},
             "train": {"epochs": 6, "batch_tokens": 1024, "learning_rate": 0.01, "head_learning_rate": 0.01, "patience": 100},
-            "experiment": {"seeds": list(seeds), "joint": ["plain"], "alone": ["plain"]},
+            "experiment": {"seeds": list(seeds), "joint": ["plain"], "single_task": ["plain"]},
             "evaluate": {"resamples": 1000},
             "report": {},
         }
@@ -170,7 +170,7 @@ def table(results: Iterable[Result]) -> str:
     for pair, seeds, task in dict.fromkeys((result.pair, result.seeds, result.task) for result in sorted(results, key=_place)):
         found = [result for result in results if (result.pair, result.seeds, result.task) == (pair, seeds, task)]
         verdicts = Counter(result.verdict for result in found)
-        means = (np.mean([getattr(result, key) for result in found]) for key in ("alone", "difference"))
+        means = (np.mean([getattr(result, key) for result in found]) for key in ("single", "difference"))
         counts = (sum(verdicts[word] for word in words) for words in (("gained", "ahead"), ("lost", "behind"), ("no difference shown",)))
         cells = [pair, seeds, task, len(found), *(f"{mean:.3f}" for mean in means), *counts]
         lines.append(f"| {' | '.join(map(str, cells))} |")

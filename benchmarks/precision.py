@@ -17,8 +17,8 @@ from statistics import fmean, median, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import mtl.params
-from mtl.params import Params
+import mtl.config
+from mtl.config import Params
 
 FORMATS = ["fp32", "tf32", "bf16", "fp16"]
 Facts = dict[str, Any]
@@ -31,7 +31,7 @@ def run(params: Params, data: Path, encoder: Path | None, precision: str, seed: 
 
     import mtl.training.run
 
-    spec = mtl.params.Run(tasks=tuple(params.tasks), model="joint", data="plain", seed=seed)
+    spec = mtl.config.Run(tasks=tuple(params.tasks), model="joint", data="plain", seed=seed)
     used = params.model_copy(update={"train": params.train.model_copy(update={"precision": precision})})
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -58,7 +58,7 @@ def table(found: dict[str, list[Facts]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all formats and print the table."""
     options = _parser().parse_args(arguments)
-    params = mtl.params.load(options.params)
+    params = mtl.config.load(options.params)
     changes = {"batch_tokens": options.batch_tokens, "epochs": options.epochs}
     changed = params.train.model_copy(update={key: value for key, value in changes.items() if value is not None})
     params = params.model_copy(update={"train": changed})

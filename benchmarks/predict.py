@@ -1,12 +1,12 @@
-"""Prediction beside the usual loop: real pieces per second of CPU time (on a GPU: of wall time), from tokens to answers.
+"""Prediction beside the usual loop: real subwords per second of CPU time (on a GPU: of wall time), from tokens to predictions.
 
     python benchmarks/predict.py --model data/models/joint-augmented-1 --data data [--turns 5] [--quick] [--json]
 
-The usual loop pads each text to 128 pieces and takes 16 at a time as they come. All sides tokenise, compute and decode the test texts of
-all data sets with one model, take turns in one process, and must give identical answers: equal classes and tags, and numbers equal to
+The usual loop pads each text to 128 subwords and takes 16 at a time as they come. All sides tokenise, compute and decode the test texts of
+all datasets with one model, take turns in one process, and must give identical predictions: equal classes and tags, and numbers equal to
 rounding.
 
-vs_tutorial            each text is asked for the tasks of its own data set, as the workflow does before it evaluates
+vs_tutorial            each text is asked for the tasks of its own dataset, as the workflow does before it evaluates
 vs_tutorial_all_tasks  each text is asked for all tasks, as `mtl predict` does
 vs_unfused, ...        beside the same without ``Encoder.fuse``: no fused products, and where one position of a text is asked,
                        keys and values in the last layer
@@ -30,11 +30,11 @@ from torch import nn
 
 from mtl.data import schema
 from mtl.encoders.transformer import TransformerEncoder
-from mtl.tasks import Answer
-from mtl.training import model as models
-from mtl.training.corpus import Batch, collate
-from mtl.training.model import Model
-from mtl.training.predictor import Predictor
+from mtl.model import folder as models
+from mtl.model.batch import Batch, collate
+from mtl.model.model import Model
+from mtl.model.prediction import Predictor
+from mtl.tasks import Prediction
 
 WIDTH, ROWS = 128, 16
 
@@ -46,34 +46,34 @@ class Asked(NamedTuple):
     tasks: list[str]
 
 
-Answers = list[dict[str, list[Answer]]]
+Predictions = list[dict[str, list[Prediction]]]
 """Of each ``Asked``, by task."""
 
 
-def usual(model: Model, asked: Iterable[Asked]) -> Answers:
-    """Answers of the tutorial's loop."""
-    answers: Answers = []
+def usual(model: Model, asked: Iterable[Asked]) -> Predictions:
+    """Predictions of the tutorial's loop."""
+    predictions: Predictions = []
     with torch.inference_mode():
         for rows, tasks in asked:
-            found: dict[str, list[Answer]] = {task: [] for task in tasks}
+            found: dict[str, list[Prediction]] = {task: [] for task in tasks}
             for start in range(0, len(rows), ROWS):
                 part = rows[start : start + ROWS]
                 encoded = model.tokenizer.encode(part, model.max_length)
                 batch = widened(collate(encoded, np.arange(len(part)))).to(model.device)
                 for task, logits in model(batch, tasks).items():
-                    found[task] += model.tasks[task].decode(logits.float().cpu(), batch.word, [len(row) for row in part])
-            answers.append(found)
-    return answers
+                    found[task] += model.tasks[task].decode(logits.float().cpu(), batch.word_ids, [len(row) for row in part])
+            predictions.append(found)
+    return predictions
 
 
 def widened(batch: Batch) -> Batch:
     """The batch padded to ``WIDTH``."""
     more = (0, WIDTH - batch.mask.shape[1])
-    tensors = (nn.functional.pad(tensor, more) for tensor in (batch.pieces, batch.mask, batch.shapes))
-    return Batch(*tensors, np.pad(batch.word, ((0, 0), more), constant_values=-1), {}, {})
+    tensors = (nn.functional.pad(tensor, more) for tensor in (batch.subwords, batch.mask, batch.word_shape_ids))
+    return Batch(*tensors, np.pad(batch.word_ids, ((0, 0), more), constant_values=-1), {}, {})
 
 
-def difference(ours: Answers, theirs: Answers) -> float:
+def difference(ours: Predictions, theirs: Predictions) -> float:
     """The largest difference of two numbers.
 
     Raises:
@@ -81,8 +81,8 @@ def difference(ours: Answers, theirs: Answers) -> float:
     """
     worst = 0.0
     for own, other in zip(ours, theirs, strict=True):
-        for task, answers in own.items():
-            for row, (a, b) in enumerate(zip(answers, other[task], strict=True)):
+        for task, predictions in own.items():
+            for row, (a, b) in enumerate(zip(predictions, other[task], strict=True)):
                 if isinstance(a.value, float) and isinstance(b.value, float):
                     worst = max(worst, abs(a.value - b.value))
                 elif a.value != b.value:
@@ -97,38 +97,38 @@ def compare(folder: Path, own: list[Asked], turns: int) -> dict[str, Any]:
 
     Args:
         folder: of the model.
-        own: the texts of each data set, asked for its own tasks.
+        own: the texts of each dataset, asked for its own tasks.
         turns: of each side.
     """
     predictor = Predictor.load(folder)
     with mock.patch.object(TransformerEncoder, "fuse"):
         unfused = Predictor.load(folder)
     model, other = predictor.model, padded(unfused.model).eval()
-    sides: dict[str, Callable[[Iterable[Asked]], Answers]] = {
+    sides: dict[str, Callable[[Iterable[Asked]], Predictions]] = {
         "": lambda asked: [predictor.predict(*part) for part in asked],
         "tutorial_": lambda asked: usual(other, asked),
         "unfused_": lambda asked: [unfused.predict(*part) for part in asked],
     }
     every = [Asked([row for asked in own for row in asked.rows], list(model.tasks))]
-    clock, pieces = Clock(model.device), int(model.tokenizer.encode(every[0].rows, model.max_length).lengths.sum())
+    clock, subwords = Clock(model.device), int(model.tokenizer.encode(every[0].rows, model.max_length).lengths.sum())
     rates: dict[str, list[float]] = {}
     worst = 0.0
     for _ in range(turns):
         for name, asked in (("", own), ("_all_tasks", every)):
             found = {}
-            for side, answer in sides.items():
+            for side, prediction in sides.items():
                 start = clock()
-                found[side] = answer(asked)
-                rates.setdefault(f"{side}pieces_per_second{name}", []).append(pieces / (clock() - start))
+                found[side] = prediction(asked)
+                rates.setdefault(f"{side}subwords_per_second{name}", []).append(subwords / (clock() - start))
             worst = max(worst, *(difference(found[""], found[side]) for side in ("tutorial_", "unfused_")))
     return {
         **{
-            f"vs_{side}{name}": round(ratio(rates[f"pieces_per_second{name}"], rates[f"{side}_pieces_per_second{name}"]), 3)
+            f"vs_{side}{name}": round(ratio(rates[f"subwords_per_second{name}"], rates[f"{side}_subwords_per_second{name}"]), 3)
             for side in ("tutorial", "unfused")
             for name in ("", "_all_tasks")
         },
         **{name: round(median(found)) for name, found in rates.items()},
-        "padding_share_of_tutorial": round(1 - pieces / (WIDTH * len(every[0].rows)), 3),
+        "padding_share_of_tutorial": round(1 - subwords / (WIDTH * len(every[0].rows)), 3),
         "identical": True,
         "difference": worst,
         "rows": len(every[0].rows),

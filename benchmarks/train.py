@@ -1,4 +1,4 @@
-"""Training beside the usual ways: real pieces per second of CPU time (on a GPU: of wall time), padding not counted.
+"""Training beside the usual ways: real subwords per second of CPU time (on a GPU: of wall time), padding not counted.
 
     python benchmarks/train.py --data data --encoder data/raw/model.encoder [--turns 5] [--quick] [--json] [--ablation]
     python benchmarks/train.py --encoder data/raw/model.encoder --random 768x12 --batch-tokens 16384 --json  # a GPU's: BERT-base's size
@@ -8,7 +8,7 @@ updates in one process, so that what else the machine does bears on all. Figures
 timed, the losses and gradients of all sides are compared on one step's rows, with dropout off.
 
 ours            static weights, that is the plain sum of losses, as all others have it
-tutorial        a data loader for each task, every row padded to 128 pieces, 16 rows a pass, torch's AdamW not fused, as many passes an
+tutorial        a data loader for each task, every row padded to 128 subwords, 16 rows a pass, torch's AdamW not fused, as many passes an
                 update as it takes for the rows of ours; a text that several tasks learn from is computed for each, but counted once
 tutorial_one_pass  the same with one pass for all tasks
 hf_default      Hugging Face's Trainer with its defaults, padded to the longest row of the batch; a batch is the rows of an update
@@ -43,16 +43,16 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mtl.data import schema
 from mtl.encoders.cheap import Dropout
-from mtl.training.corpus import Batch
+from mtl.model.batch import Batch
 from mtl.training.loop import Loop
 
 WIDTH, TUTORIAL_ROWS, TRAINER_ROWS = 128, 16, 8
 Turn = Callable[[], float]
-"""Trains a little and returns real pieces per second."""
+"""Trains a little and returns real subwords per second."""
 
 
 def steps(loop: Loop, count: int) -> float:
-    """Real pieces per second over some steps of our loop."""
+    """Real subwords per second over some steps of our loop."""
     clock, before = Clock(loop.device), loop.progress.tokens
     start = clock()
     for _ in range(count):
@@ -79,7 +79,7 @@ class Others:
         return inputs_of(self.loop.data.train, rows, self.loop.model.tasks, width)
 
     def tutorial(self, updates: int, *, one_pass: bool) -> float:
-        labels, tasks, pieces, seconds = self.loop.data.train.labels, self.loop.model.tasks, 0, 0.0
+        labels, tasks, subwords, seconds = self.loop.data.train.labels, self.loop.model.tasks, 0, 0.0
         self.module.train()
         for _ in range(updates):
             rows = self.draw.permutation(self.rows)[: self.rows_per_update]
@@ -101,9 +101,9 @@ class Others:
             self.optimizer.step()
             self.optimizer.zero_grad()
             seconds += self.clock() - start
-            pieces += int(self.loop.lengths[rows].sum())
+            subwords += int(self.loop.lengths[rows].sum())
         self.updates["tutorial_one_pass" if one_pass else "tutorial"] += updates
-        return pieces / seconds
+        return subwords / seconds
 
     def trainer(self, updates: int, *, rows: int, grouped: bool) -> float:
         """Some updates of Trainer after one that does not count."""
@@ -139,7 +139,7 @@ class Others:
 
 
 class Watch(TrainerCallback):
-    """Time and pieces from the end of the first update to that of the last."""
+    """Time and subwords from the end of the first update to that of the last."""
 
     def __init__(self, module: Padded, clock: Clock) -> None:
         self.module, self.clock = module, clock
@@ -182,7 +182,7 @@ def check_equal(ours: Loop, others: Others) -> float:
 
 
 class Peak:
-    """The rate of the model's matrix products, forward and backward, at its own shapes and our micro-batches, and nothing else."""
+    """The rate of the model's matrix products, forward and backward, at its own word_shape_ids and our micro-batches, and nothing else."""
 
     def __init__(self, loop: Loop) -> None:
         batch = max(loop._batches(), key=lambda batch: batch.real)
@@ -194,16 +194,16 @@ class Peak:
             product: (make(product.rows, product.ins), make(product.outs, product.ins), make(product.rows, product.outs))
             for product in set(self.order)
         }
-        self.pieces, self.flops = batch.real, 6 * sum(math.prod(product) for product in self.order)
+        self.subwords, self.flops = batch.real, 6 * sum(math.prod(product) for product in self.order)
         """Operations of a micro-batch: 2 a weight and row, forward and twice backward."""
 
     def __call__(self) -> float:
-        """Pieces per second, were there nothing else to do."""
+        """Subwords per second, were there nothing else to do."""
         start = self.clock()
         for product in self.order:
             inputs, weight, gradient = self.work[product]
             nn.functional.linear(inputs, weight), gradient @ weight, gradient.t() @ inputs
-        return self.pieces / (self.clock() - start)
+        return self.subwords / (self.clock() - start)
 
 
 class Product(NamedTuple):
@@ -264,17 +264,17 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
     for _ in range(turns):
         for name, turn in sides.items():
             rates[name].append(turn())
-            print(f"{name:18}{rates[name][-1]:10.0f} pieces/s", flush=True)
+            print(f"{name:18}{rates[name][-1]:10.0f} subwords/s", flush=True)
     for name, found in rates.items():
-        print(f"{name:18}{median(found):10.0f} pieces/s   ({min(found):.0f} to {max(found):.0f})", flush=True)
+        print(f"{name:18}{median(found):10.0f} subwords/s   ({min(found):.0f} to {max(found):.0f})", flush=True)
     made = {"ours": ours.progress.updates - before, **others.updates}
     if set(made.values()) != {turns * updates}:
         raise SystemExit(f"the sides did not make the same updates: {made}")
     return {
         **{f"vs_{name}": round(ratio(rates["ours"], rates[name]), 3) for name in sides if name not in ("ours", "peak")},
         "gemm_share": round(ratio(rates["ours"], rates["peak"]), 3),
-        "peak_gflops": round(median(rates["peak"]) / peak.pieces * peak.flops / 1e9, 1),
-        "pieces_per_second": round(median(rates["ours"])),
+        "peak_gflops": round(median(rates["peak"]) / peak.subwords * peak.flops / 1e9, 1),
+        "subwords_per_second": round(median(rates["ours"])),
         "padding_share": round(1 - ours.progress.tokens / ours.progress.padded, 4),
         "padding_share_of_others": {name: round(value, 3) for name, value in others.padding.items()},
         "rows_per_update": rows,
@@ -317,7 +317,7 @@ def without_sorting(make: Callable[..., Loop]) -> Loop:
 
 
 def without_mixing(make: Callable[..., Loop]) -> Loop:
-    """A micro-batch for the rows of each data set."""
+    """A micro-batch for the rows of each dataset."""
     loop = make(balancing="static")
     batches = loop._batches
     loop._batches = lambda apart=None: batches(apart=True)  # type: ignore[method-assign]
@@ -348,7 +348,7 @@ def with_plain_adamw(make: Callable[..., Loop]) -> Loop:
 ABLATIONS: dict[str, Callable[[Callable[..., Loop]], Loop]] = {
     "without packing: padded micro-batches of like length": without_packing,
     "nor sorting by length": without_sorting,
-    "a micro-batch for each data set": without_mixing,
+    "a micro-batch for each dataset": without_mixing,
     "the last layer computed for all positions": without_narrowing,
     "embeddings of the whole vocabulary": lambda make: make(balancing="static", whole=True),
     "torch's dropout": with_plain_dropout,
@@ -363,14 +363,14 @@ SETTINGS = {
         "many": {
             "source": {"url": "made-here"},
             "reader": {"format": "parquet"},
-            "labels": {"kind": {"kind": "class", "column": "kind"}, "names": {"kind": "tags", "column": "names"}},
+            "labels": {"kind": {"type": "class", "column": "kind"}, "names": {"type": "tags", "column": "names"}},
             "split": {"train": 0.9, "test": 0.1},
         }
     },
     "tasks": {"kind": {"type": "classification", "label": "kind"}, "names": {"type": "token_classification", "label": "names"}},
     "augment": {},
     "encoder": {"type": "fnn"},
-    "experiment": {"joint": ["plain"], "alone": []},
+    "experiment": {"joint": ["plain"], "single_task": []},
     "evaluate": {},
     "report": {},
 }
@@ -378,11 +378,11 @@ CHILD = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from mtl import params
+from mtl import config
 from mtl.training.run import train
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
-settings = params.parse(json.loads(sys.argv[2]))
+settings = config.parse(json.loads(sys.argv[2]))
 train(settings, settings.runs()["joint-plain-1"], folder, folder, None, folder / "out")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

@@ -29,9 +29,9 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("tiny_bert")
-    pieces = write_wordpiece(folder / "tokenizer.json")
+    subwords = write_wordpiece(folder / "tokenizer.json")
     config = BertConfig(
-        vocab_size=pieces,
+        vocab_size=subwords,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -50,13 +50,13 @@ def write_wordpiece(path: Path) -> int:
 
     letters = sorted({c for sentence in SENTENCES for c in sentence.lower() if c != " "})
     words = sorted({word for sentence in SENTENCES for word in sentence.lower().split() if len(word) > 1})
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), *words]
-    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.add_special_tokens(pieces[:5])
+    subwords = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), *words]
+    tokenizer = Tokenizer(models.WordPiece({subword: i for i, subword in enumerate(subwords)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(subwords[:5])
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     tokenizer.enable_padding(length=16)
     tokenizer.enable_truncation(16)
     tokenizer.save(str(path))
-    return len(pieces)
+    return len(subwords)

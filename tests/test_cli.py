@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-import mtl.params
+import mtl.config
 from mtl.cli import main
-from mtl.data.sources import sum_of
+from mtl.data.sources import fingerprint
 
 CONTENT: dict[str, Any] = {
     "seed": 1,
@@ -17,7 +17,7 @@ CONTENT: dict[str, Any] = {
         "mood": {
             "source": {"url": "mood.csv"},
             "reader": {"format": "csv"},
-            "labels": {"mood": {"kind": "class", "column": "mood"}},
+            "labels": {"mood": {"type": "class", "column": "mood"}},
             "split": {"train": 0.8, "test": 0.2},
         }
     },
@@ -46,11 +46,11 @@ def write(content: dict[str, Any]) -> None:
 def test_check_prints_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     plan = capsys.readouterr().out
-    for words in ("mood: mood (class); not prepared yet", "joint-augmented-1: mood", "2 shard(s) a data set, 2 job(s)", "Runs: 2"):
+    for words in ("mood: mood (class); not prepared yet", "joint-augmented-1: mood", "2 shard(s) a dataset, 2 job(s)", "Runs: 2"):
         assert words in plan
 
 
-def test_check_tells_every_fault_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_tells_every_issue_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     content = copy.deepcopy(CONTENT)
     content["train"] = {"lr": 1}
     content["tasks"]["mood"]["weight"] = 0
@@ -58,7 +58,7 @@ def test_check_tells_every_fault_at_once(capsys: pytest.CaptureFixture[str]) -> 
     write(content)
     assert main(["check"]) == 2
     told = capsys.readouterr().err
-    for key in ("params.yaml: 3 fault(s)", "train.lr", "tasks.mood.weight", "datasets.mood.split"):
+    for key in ("params.yaml: 3 issue(s)", "train.lr", "tasks.mood.weight", "datasets.mood.split"):
         assert key in told
 
 
@@ -78,7 +78,7 @@ def test_checksums_are_written_and_comments_kept(capsys: pytest.CaptureFixture[s
     assert main(["checksums", "--write"]) == 0
     assert "stated: None" in capsys.readouterr().out
     assert Path("params.yaml").read_text().startswith("# mine\n")
-    assert mtl.params.load(Path("params.yaml")).datasets["mood"].sources["all"].sha256 == sum_of(Path("mood.csv"))
+    assert mtl.config.load(Path("params.yaml")).datasets["mood"].sources["all"].sha256 == fingerprint(Path("mood.csv"))
     assert main(["checksums"]) == 0
     assert "as stated" in capsys.readouterr().out
 
@@ -86,12 +86,12 @@ def test_checksums_are_written_and_comments_kept(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "none.yaml"], "none.yaml: 1 fault"),
+        (["check", "none.yaml"], "none.yaml: 1 issue"),
         (["predict", "--model", "nowhere", "mood.csv"], "nowhere"),
         (["predict", "--model", "nowhere", "none.txt"], "none.txt: cannot be read"),
         (["synonyms", "build", "--encoder", "nowhere"], "nowhere: no such folder"),
         (["publish", "train", "--settings", "params.yaml"], "train reads download, which is not there"),
-        (["download_source", "--settings", "params.yaml", "--part", "x"], "download has no part 'x'; choose from: mood"),
+        (["download_source", "--settings", "params.yaml", "--job", "x"], "download has no job 'x'; choose from: mood"),
     ],
 )
 def test_mistakes_end_with_status_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +100,7 @@ def test_mistakes_end_with_status_2(arguments: list[str], message: str, capsys: 
 
 
 def test_a_missing_sum_ends_the_download_with_the_one_found(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["download_source", "--settings", "params.yaml", "--part", "mood"]) == 2
+    assert main(["download_source", "--settings", "params.yaml", "--job", "mood"]) == 2
     told = capsys.readouterr().err
     assert "datasets.mood.source" in told
-    assert sum_of(Path("mood.csv")) in told
+    assert fingerprint(Path("mood.csv")) in told

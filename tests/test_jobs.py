@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-import mtl.params
+import mtl.config
+from mtl.config import Params
 from mtl.data.schema import schema, write
 from mtl.jobs import augment_shard
-from mtl.params import Params
 
 APERTIUM = """#!/bin/sh
 [ "$1" = -l ] && for mode in $MODES; do echo "  $mode"; done
@@ -17,14 +17,14 @@ APERTIUM = """#!/bin/sh
 
 @pytest.fixture
 def settings() -> Params:
-    return mtl.params.parse(
+    return mtl.config.parse(
         {
             "seed": 1,
             "datasets": {
                 "d": {
                     "source": {"url": "d.csv"},
                     "reader": {"format": "csv"},
-                    "labels": {"mood": {"kind": "class", "column": "mood"}},
+                    "labels": {"mood": {"type": "class", "column": "mood"}},
                     "split": {"train": 1},
                 }
             },
@@ -56,7 +56,7 @@ def test_a_shard_names_what_it_had_to_do_without(
     row = {"id": "r1", "split": "train", "tokens": ["a", "movie"], "space_after": [True, False], "mood": "good"}
     write(pa.Table.from_pylist([row], schema=schema({"mood": "class"})), tmp_path / "examples/d.parquet")
     (tmp_path / "out").mkdir()
-    part = "d-00000-of-00001"
-    augment_shard(settings, part, tmp_path, tmp_path / "out")
-    marks = [f"{part}.missing-apertium.{mode}" for mode in missing]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*marks, f"{part}.parquet"]
+    job = "d-00000-of-00001"
+    augment_shard(settings, job, tmp_path, tmp_path / "out")
+    marks = [f"{job}.missing-apertium.{mode}" for mode in missing]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*marks, f"{job}.parquet"]

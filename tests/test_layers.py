@@ -10,11 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
 LAYERS = [
     {"errors"},
-    {"params", "progress"},
-    {"space"},
+    {"files", "seeds", "progress"},
+    {"config"},
     {"pipeline"},
     {"data"},
     {"augment", "encoders", "tasks"},
+    {"model"},
     {"training"},
     {"evaluation"},
     {"report"},
@@ -48,7 +49,7 @@ def test_imports_flow_one_way(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["mtl.params", "mtl.pipeline.flow", "mtl.data.prepare", "mtl.augment.shards", "mtl.augment.synonym", "mtl.cli", "mtl.jobs"]
+    "module", ["mtl.config", "mtl.pipeline.flow", "mtl.data.prepare", "mtl.augment.shards", "mtl.augment.synonym", "mtl.cli", "mtl.jobs"]
 )
 def test_light_modules_stay_light(module: str) -> None:
     heavy = ["torch", "transformers", "nlpaug", "matplotlib", "dvc"]
@@ -67,7 +68,7 @@ def test_the_job_of_a_shard_has_an_allocator_that_gives_memory_back(monkeypatch:
     assert (done.stdout.strip(), done.stderr) == ("jemalloc", "")
 
 
-def test_pyarrow_leaves_pandas_alone_in_the_job_of_a_shard() -> None:
+def test_pyarrow_leaves_pandas_single_in_the_job_of_a_shard() -> None:
     code = "import sys, pyarrow, mtl.cli; mtl.cli._slim_arrow(); pyarrow.array(['a']); print('pandas' in sys.modules)"
     code += "; import pandas; pandas.Series([1])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-import mtl.params
-import mtl.space
-from mtl.errors import DataError, EncoderError, Fault, MtlError, ParamsError
+import mtl.config
+import mtl.config.space
+from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
-from mtl.pipeline.milestones import ENCODER, MILESTONES, key_of, sources
 from mtl.pipeline.search import Search
+from mtl.pipeline.stages import ENCODER, STAGES, key_of, sources
 from mtl.pipeline.state import State
 from mtl.plan import plan
 
@@ -45,19 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
     check.add_argument("--offline", action="store_true", help="do not look whether remote sources exist")
     check.set_defaults(run=_check)
-    sums = commands.add_parser("checksums", help="print the sum of every source; --write puts them into the file")
-    sums.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
-    sums.add_argument("--write", action="store_true")
-    sums.set_defaults(run=_checksums)
+    checksums = commands.add_parser("checksums", help="print the sum of every source; --write puts them into the file")
+    checksums.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
+    checksums.add_argument("--write", action="store_true")
+    checksums.set_defaults(run=_checksums)
     schema = commands.add_parser("schema", help="print the JSON schema of params.yaml")
-    schema.set_defaults(run=lambda _: print(json.dumps(mtl.params.json_schema(), indent=1)))
+    schema.set_defaults(run=lambda _: print(json.dumps(mtl.config.json_schema(), indent=1)))
     predict = commands.add_parser("predict", help="predict new texts with a trained model")
     predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     predict.add_argument("--task", action="append", help="only this task; may be given again")
     predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: by the first line")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
-    prune = commands.add_parser("prune", help="delete built parts that the present settings do not use")
+    prune = commands.add_parser("prune", help="delete built jobs that the present settings do not use")
     prune.set_defaults(run=_prune)
     synonyms = commands.add_parser("synonyms", help="build: make the synonym table anew from WordNet's files (Debian: wordnet-base)")
     synonyms.add_argument("action", choices=("build",))
@@ -65,10 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     synonyms.add_argument("--encoder", type=Path, default=Path("data/raw") / ENCODER, help="folder of the encoder that judges likeness")
     synonyms.add_argument("--out", type=Path, help="file to write; the package's own table if not given")
     synonyms.set_defaults(run=_synonyms)
-    publish = commands.add_parser("publish", help="(workflow) put the built parts of a milestone into data/")
-    publish.add_argument("milestone", choices=tuple(MILESTONES))
+    publish = commands.add_parser("publish", help="(workflow) put the built jobs of a stage into data/")
+    publish.add_argument("stage", choices=tuple(STAGES))
     publish.add_argument("--settings", type=Path, required=True)
-    publish.set_defaults(run=lambda options: State(mtl.params.load(options.settings)).publish(options.milestone))
+    publish.set_defaults(run=lambda options: State(mtl.config.load(options.settings)).publish(options.stage))
     trial = commands.add_parser("tune_trial", help="(workflow) make one trial of the search")
     trial.add_argument("--settings", type=Path, required=True)
     trial.add_argument("--number", type=int, required=True)
@@ -77,42 +77,42 @@ def _parser() -> argparse.ArgumentParser:
     tune = commands.add_parser("tune", help="(workflow) write what the search found")
     tune.add_argument("--settings", type=Path, required=True)
     tune.set_defaults(run=_tune)
-    for milestone, spec in MILESTONES.items():
-        job = commands.add_parser(spec.job, help=f"(workflow) build one part of {milestone}")
+    for stage, spec in STAGES.items():
+        job = commands.add_parser(spec.rule, help=f"(workflow) build one job of {stage}")
         job.add_argument("--settings", type=Path, required=True)
-        job.add_argument("--part", required=True)
-        job.set_defaults(run=_job, milestone=milestone)
+        job.add_argument("--job", required=True)
+        job.set_defaults(run=_job, stage=stage)
     return parser
 
 
 def _job(options: argparse.Namespace) -> None:
-    if options.milestone == "augment":
+    if options.stage == "augment":
         _slim_arrow()
-    params = mtl.params.load(options.settings)
+    params = mtl.config.load(options.settings)
     state = State(params)
-    job = MILESTONES[options.milestone].job
+    job = STAGES[options.stage].rule
     processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
-    if rank:  # the first of several processes builds the part; this one only helps it to train, and writes nothing
-        JOBS[job](params, options.part, state.data, Path())
+    if rank:  # the first of several processes builds the job; this one only helps it to train, and writes nothing
+        JOBS[job](params, options.job, state.data, Path())
         return
 
     def produce(out: Path) -> None:
-        JOBS[job](params, options.part, state.data, out)
+        JOBS[job](params, options.job, state.data, out)
 
     start = time.monotonic()
-    if state.build(options.milestone, options.part, produce, resume=job in RESUMABLE):
-        print(f"built {options.milestone} {options.part} in {time.monotonic() - start:.1f} s")
+    if state.build(options.stage, options.job, produce, resume=job in RESUMABLE):
+        print(f"built {options.stage} {options.job} in {time.monotonic() - start:.1f} s")
         return
     if processes > 1:
         dismiss()
-    print(f"kept {options.milestone} {options.part}: inputs, settings and code are as when it was built")
+    print(f"kept {options.stage} {options.job}: inputs, settings and code are as when it was built")
 
 
 def _tune_trial(options: argparse.Namespace) -> None:
     from mtl.tuning.study import Study
     from mtl.tuning.trial import run_trial, told
 
-    params = mtl.params.load(options.settings)
+    params = mtl.config.load(options.settings)
     search = Search(params)
     fresh = run_trial(params, options.number, search)
     line = told(Study(params, search.study), options.number, options.workers)
@@ -122,7 +122,7 @@ def _tune_trial(options: argparse.Namespace) -> None:
 def _tune(options: argparse.Namespace) -> None:
     from mtl.tuning.summary import write_summary
 
-    params = mtl.params.load(options.settings)
+    params = mtl.config.load(options.settings)
     print(write_summary(params, Search(params)))
 
 
@@ -145,19 +145,19 @@ def _slim_arrow() -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Print the plan; with every fault of the settings and every source that cannot be found, if there are any."""
+    """Print the plan; with every issue of the settings and every source that cannot be found, if there are any."""
     from mtl.data.sources import exists, is_local
 
-    params = mtl.params.load(options.file)
-    faults = mtl.params.scoring_faults(params) + mtl.space.faults(params)
-    faults += [
-        Fault(key_of(name, part), reason)
-        for name, parts in sources(params).items()
-        for part, source in parts.items()
+    params = mtl.config.load(options.file)
+    issues = mtl.config.scoring_issues(params) + mtl.config.space.issues(params)
+    issues += [
+        Issue(key_of(name, job), reason)
+        for name, jobs in sources(params).items()
+        for job, source in jobs.items()
         if (options.offline is False or is_local(source.url)) and (reason := exists(source))
     ]
-    if faults:
-        raise ParamsError(str(options.file), faults)
+    if issues:
+        raise ParamsError(str(options.file), issues)
     print(plan(params))
 
 
@@ -167,13 +167,13 @@ def _checksums(options: argparse.Namespace) -> None:
 
     from mtl.data.sources import checksum
 
-    params = mtl.params.load(options.file)
+    params = mtl.config.load(options.file)
     yaml = YAML()
     yaml.width = 1_000_000
     content = yaml.load(options.file.read_text(encoding="utf-8"))
-    for name, parts in sources(params).items():
-        for part, source in parts.items():
-            key = key_of(name, part)
+    for name, jobs in sources(params).items():
+        for job, source in jobs.items():
+            key = key_of(name, job)
             found = checksum(source)
             node = content
             for step in key.split("."):
@@ -188,7 +188,7 @@ def _checksums(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    """Read texts and print one JSON object a line with every task's answer."""
+    """Read texts and print one JSON object a line with every task's prediction."""
     from mtl.predict import decoded, predict_lines
 
     # Python has None for a stream that was closed before it started.
@@ -200,8 +200,8 @@ def _predict(options: argparse.Namespace) -> None:
         sys.stdout.reconfigure(encoding="utf-8")
     try:
         with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as lines:
-            for answer in predict_lines(options.model, decoded(lines, options.file), tasks=options.task, form=options.format):
-                print(json.dumps(answer, ensure_ascii=False))
+            for prediction in predict_lines(options.model, decoded(lines, options.file), tasks=options.task, form=options.format):
+                print(json.dumps(prediction, ensure_ascii=False))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None
 
@@ -217,7 +217,7 @@ def _synonyms(options: argparse.Namespace) -> None:
 
 
 def _prune(options: argparse.Namespace) -> None:
-    state = State(mtl.params.load(Path("params.yaml")))
+    state = State(mtl.config.load(Path("params.yaml")))
     with workflow_lock():
         deleted = state.prune()
-    print(f"{deleted} part(s) deleted from {state.store.folder}")
+    print(f"{deleted} job(s) deleted from {state.store.folder}")

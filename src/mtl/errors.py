@@ -1,10 +1,10 @@
 """Every error that a user of the workflow can cause or mend.
 
 MtlError                 caught once, at the edge of the command line: message on stderr, exit status 2
-├── ParamsError          params.yaml is wrong; lists every fault
+├── ParamsError          params.yaml is wrong; lists every issue
 ├── SourceError          a source cannot be fetched, or its sum differs
 ├── DataError            a file's content is wrong; names file and line
-├── AugmentError         an augmenter broke a promise, or its engine is missing
+├── AugmentError         an augmenter broke a invariant, or its engine is missing
 ├── EncoderError         an encoder cannot be found or loaded
 ├── TrainingError        training cannot go on (a full disk, ...)
 │   └── UnfitError       ... with these settings: no other try would end better (a NaN loss, ...)
@@ -20,7 +20,7 @@ class MtlError(Exception):
     """Base of all errors that are reported without a traceback."""
 
 
-class Fault(NamedTuple):
+class Issue(NamedTuple):
     """One thing that is wrong in a settings file."""
 
     key: str  # dotted path, such as "train.learning_rate"
@@ -28,13 +28,13 @@ class Fault(NamedTuple):
 
 
 class ParamsError(MtlError):
-    """The settings are wrong; ``faults`` holds all of them."""
+    """The settings are wrong; ``issues`` holds all of them."""
 
-    def __init__(self, source: str, faults: Iterable[Fault]) -> None:
+    def __init__(self, source: str, issues: Iterable[Issue]) -> None:
         self.source = source
-        self.faults = list(faults)
-        lines = [f"{source}: {len(self.faults)} fault(s)"]
-        lines += [f"  {fault.key}: {fault.message}" for fault in self.faults]
+        self.issues = list(issues)
+        lines = [f"{source}: {len(self.issues)} issue(s)"]
+        lines += [f"  {issue.key}: {issue.message}" for issue in self.issues]
         super().__init__("\n".join(lines))
 
 
@@ -47,7 +47,7 @@ class DataError(MtlError):
 
 
 class AugmentError(MtlError):
-    """An augmenter broke its promise, or the engine it needs is not installed."""
+    """An augmenter broke its invariant, or the engine it needs is not installed."""
 
 
 class EncoderError(MtlError):

@@ -1,4 +1,4 @@
-"""The jobs of the workflow: rule name to the function that builds one part of a milestone.
+"""The jobs of the workflow: rule name to the function that builds one job of a stage.
 
 Heavy packages are imported by the job that needs them, so that the others start at once.
 """
@@ -6,39 +6,39 @@ Heavy packages are imported by the job that needs them, so that the others start
 from collections.abc import Callable
 from pathlib import Path
 
-from mtl.params import AugmentMethod, BackTranslate, Params
+from mtl.config import AugmentMethod, BackTranslate, Params
 from mtl.pipeline import programs
-from mtl.pipeline.milestones import ENCODER, key_of, sources
+from mtl.pipeline.stages import ENCODER, key_of, sources
 from mtl.pipeline.state import MISSING
 
 
-def download_source(params: Params, part: str, data: Path, out: Path) -> None:
-    """Fetch the sources of a data set or model and check their sums."""
+def download_source(params: Params, job: str, data: Path, out: Path) -> None:
+    """Fetch the sources of a dataset or model and check their checksums."""
     from mtl.data.sources import fetch
 
-    for name, source in sources(params)[part].items():
+    for name, source in sources(params)[job].items():
         (out / name).mkdir(parents=True, exist_ok=True)
-        fetch(source, out / name, progress=True, key=key_of(part, name))
+        fetch(source, out / name, progress=True, key=key_of(job, name))
 
 
-def prepare_dataset(params: Params, part: str, data: Path, out: Path) -> None:
-    """Read, check and split one data set."""
+def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
+    """Read, check and split one dataset."""
     from mtl.data.prepare import prepare
 
-    prepare(params, part, data / "raw" / part, out)
+    prepare(params, job, data / "raw" / job, out)
 
 
-def augment_shard(params: Params, part: str, data: Path, out: Path) -> None:
-    """Augment one shard of one data set; a file beside it for each program that it had to do without."""
+def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
+    """Augment one shard of one dataset; a file beside it for each program that it had to do without."""
     from mtl.augment.shards import augment_shard, read_counts
 
-    dataset, index, _, _ = part.rsplit("-", 3)
+    dataset, index, _, _ = job.rsplit("-", 3)
     augment_shard(params, dataset, int(index), data / "examples", out, data / "raw")
-    methods = read_counts(out / f"{part}.parquet")["methods"]
+    methods = read_counts(out / f"{job}.parquet")["methods"]
     without = [params.augment.methods[name] for name, counts in methods.items() if "engine missing" in counts["dropped"]]
     for program in {program for method in without for program in _programs(method)}:
         if not programs.found(program):
-            (out / f"{part}{MISSING}{program}").touch()
+            (out / f"{job}{MISSING}{program}").touch()
 
 
 def _programs(method: AugmentMethod) -> list[str]:
@@ -50,12 +50,12 @@ def _programs(method: AugmentMethod) -> list[str]:
     return [f"apertium.{mode}" for pivot in method.pivots for mode in PIVOTS[pivot]]
 
 
-def train_run(params: Params, part: str, data: Path, out: Path) -> None:
+def train_run(params: Params, job: str, data: Path, out: Path) -> None:
     """Train one run of the experiment, and write its card."""
-    from mtl.report.card import write_card
+    from mtl.model.card import write_card
     from mtl.training.run import train
 
-    run, encoder, live = params.runs()[part], data / "raw" / ENCODER, data.parent / "live" / part
+    run, encoder, live = params.runs()[job], data / "raw" / ENCODER, data.parent / "live" / job
     source = encoder if encoder.exists() else None
     trained = (out / "run.json").exists() and not (out / "checkpoint").exists()  # then only the card was left to do when it was stopped
     if trained:
@@ -71,21 +71,21 @@ def dismiss() -> None:
     dismiss()
 
 
-def predict_run(params: Params, part: str, data: Path, out: Path) -> None:
+def predict_run(params: Params, job: str, data: Path, out: Path) -> None:
     """Predict the test rows with one trained model."""
     from mtl.evaluation.predictions import predict_run
 
-    predict_run(params, params.runs()[part], data / "models" / part, data / "examples", out)
+    predict_run(params, params.runs()[job], data / "models" / job, data / "examples", out)
 
 
-def evaluate_runs(params: Params, part: str, data: Path, out: Path) -> None:
+def evaluate_runs(params: Params, job: str, data: Path, out: Path) -> None:
     """Score and compare all runs."""
     from mtl.evaluation.results import evaluate
 
     evaluate(params, data / "models", data / "predictions", out)
 
 
-def render_report(params: Params, part: str, data: Path, out: Path) -> None:
+def render_report(params: Params, job: str, data: Path, out: Path) -> None:
     """Write the report."""
     from mtl.report.render import render
 

@@ -1,4 +1,4 @@
-"""The plan that ``python -m mtl check`` prints: data sets, tasks, runs, shards and the steps to expect."""
+"""The plan that ``python -m mtl check`` prints: datasets, tasks, runs, shards and the steps to expect."""
 
 import json
 import math
@@ -6,30 +6,29 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mtl import space
-from mtl.params import Params
+from mtl.config import Params, space
 
-_PIECES_PER_TOKEN = 1.5  # word pieces per space-separated token, a usual figure for English; the exact one is known after tokenising
+_SUBWORDS_PER_TOKEN = 1.5  # word subwords per space-separated token, a usual figure for English; the exact one is known after tokenising
 
 
 def plan(params: Params, data: Path = Path("data")) -> str:
     """The plan in words, for people."""
-    lines = ["Data sets"]
+    lines = ["Datasets"]
     for name, dataset in params.datasets.items():
-        labels = ", ".join(f"{label} ({spec.kind})" for label, spec in dataset.labels.items())
+        labels = ", ".join(f"{label} ({spec.type})" for label, spec in dataset.labels.items())
         lines.append(f"  {name}: {labels}; {_rows(data, name)}")
     lines.append("Tasks, all served by one encoder")
     for name, task in params.tasks.items():
         lines.append(f"  {name}: {task.type}, weight {task.weight:g}, from {', '.join(params.datasets_of(name))}")
-    lines.append(f"Encoder\n  {params.encoder.type}, at most {params.encoder.max_length} pieces a text")
+    lines.append(f"Encoder\n  {params.encoder.type}, at most {params.encoder.max_length} subwords a text")
     lines.append("Augmentation")
     for name, method in params.augment.methods.items():
         applied = _listed(dataset for dataset in params.datasets if name in params.methods_of(dataset))
-        lines.append(f"  {name}: {method.type}, {method.copies} variant(s) a row of {applied or 'no data set'}")
+        lines.append(f"  {name}: {method.type}, {method.copies} variant(s) a row of {applied or 'no dataset'}")
     if not params.augment.methods:
         lines.append("  none")
     runs = params.runs()
-    lines.append(f"  {params.augment.shards} shard(s) a data set, {params.augment.shards * len(params.datasets)} job(s)")
+    lines.append(f"  {params.augment.shards} shard(s) a dataset, {params.augment.shards * len(params.datasets)} job(s)")
     lines.append(f"Runs: {len(runs)}")
     lines += [f"  {name}: {_listed(run.tasks)}" for name, run in runs.items()]
     if params.tune:
@@ -56,7 +55,7 @@ def _steps(params: Params, data: Path) -> str:
     cards = [_card(data, name) for name in params.datasets]
     if not all(cards):
         return f"{params.train.epochs:g} epochs; their number is known once the data is prepared (snakemake prepare)"
-    pieces = sum(card["tokens"]["train"] for card in cards) * _PIECES_PER_TOKEN
-    steps = math.ceil(pieces * params.train.epochs / params.train.batch_tokens)
+    subwords = sum(card["tokens"]["train"] for card in cards) * _SUBWORDS_PER_TOKEN
+    steps = math.ceil(subwords * params.train.epochs / params.train.batch_tokens)
     size = ", whatever the size of its part of the train split" if len(params.experiment.sizes) > 1 else ""
-    return f"about {steps} a run: {params.train.epochs:g} epochs at {params.train.batch_tokens} pieces a step{size}"
+    return f"about {steps} a run: {params.train.epochs:g} epochs at {params.train.batch_tokens} subwords a step{size}"

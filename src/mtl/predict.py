@@ -1,4 +1,4 @@
-"""Prediction on new texts: lines in, answers with character offsets out."""
+"""Prediction on new texts: lines in, predictions with character offsets out."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from mtl.data.tokens import tokenize
 from mtl.errors import DataError
-from mtl.tasks import Answer
-from mtl.training.predictor import Predictor
+from mtl.model.prediction import Predictor
+from mtl.tasks import Prediction
 
 CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
@@ -38,13 +38,13 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
 def predict_lines(
     model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
 ) -> Iterator[dict[str, Any]]:
-    """Answer each line, in order.
+    """Prediction each line, in order.
 
     Args:
         model: folder of a trained model.
         lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along,
             but for those named as a task. Blank lines among them are skipped.
-        tasks: names of the tasks to answer; without it, all.
+        tasks: names of the tasks to prediction; without it, all.
         form: ``auto`` takes all lines as JSON if the first one is a JSON object.
 
     Yields:
@@ -67,11 +67,11 @@ def predict_lines(
             chunk = [(number, line) for number, line in chunk if line.strip()]
         rows = [_row(line.rstrip("\r\n"), number, form) for number, line in chunk]
         asked = [row for row in rows if row.tokens]
-        answers = predictor.predict([row.tokens for row in asked], names)
-        by_row = iter(zip(*(answers[name] for name in names), strict=True))
+        predictions = predictor.predict([row.tokens for row in asked], names)
+        by_row = iter(zip(*(predictions[name] for name in names), strict=True))
         for row in rows:
             found = next(by_row) if row.tokens else (None,) * len(names)
-            yield {**row.given, **{name: answer and _shown(answer, row) for name, answer in zip(names, found, strict=True)}}
+            yield {**row.given, **{name: prediction and _shown(prediction, row) for name, prediction in zip(names, found, strict=True)}}
 
 
 def _is_object(line: str) -> bool:
@@ -101,13 +101,13 @@ def _row(line: str, number: int, form: Format) -> _Row:
     return _Row({"text": " ".join(words), **given}, " ".join(words), words, starts)
 
 
-def _shown(answer: Answer, row: _Row) -> dict[str, Any]:
-    if isinstance(answer.value, str):
-        return {"label": answer.value, "probability": answer.confidence}
-    if isinstance(answer.value, float):
-        return {"value": answer.value}
+def _shown(prediction: Prediction, row: _Row) -> dict[str, Any]:
+    if isinstance(prediction.value, str):
+        return {"label": prediction.value, "probability": prediction.confidence}
+    if isinstance(prediction.value, float):
+        return {"value": prediction.value}
     entities = []
-    for span in answer.spans:
+    for span in prediction.spans:
         start, end = row.starts[span.start], row.starts[span.end - 1] + len(row.tokens[span.end - 1])
         entities.append({"type": span.type, "text": row.text[start:end], "start": start, "end": end, "confidence": span.confidence})
     return {"entities": entities}

@@ -1,18 +1,18 @@
-"""The proof refuses every row that breaks its method's promise, and no other."""
+"""The proof refuses every row that breaks its method's invariant, and no other."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.augment.alignment import entities, prove
-from mtl.augment.variants import Promise
+from mtl.augment.variants import Invariant
 from mtl.errors import AugmentError
 
 from .rows import tagged, tagged_rows
 
 PARENT = (["Ann", "saw", "New", "York"], ["B-person", "O", "B-place", "I-place"])
-CASES: dict[str, tuple[list[str], list[str] | None, set[Promise]]] = {
-    # variant tokens, variant tags, the promises that it keeps
+CASES: dict[str, tuple[list[str], list[str] | None, set[Invariant]]] = {
+    # variant tokens, variant tags, the invariants that it keeps
     "the same": (*PARENT, {"entities", "types", "tags"}),
     "another word": (["Ann", "left", "New", "York"], PARENT[1], {"entities", "types", "tags"}),
     "moved": (["New", "York", "saw", "Ann"], ["B-place", "I-place", "O", "B-person"], {"entities", "types"}),
@@ -27,17 +27,17 @@ CASES: dict[str, tuple[list[str], list[str] | None, set[Promise]]] = {
 }
 
 
-@pytest.mark.parametrize("promise", ["entities", "types", "tags"])
+@pytest.mark.parametrize("invariant", ["entities", "types", "tags"])
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_promise_allows(case: str, promise: Promise):
+def test_what_a_invariant_allows(case: str, invariant: Invariant):
     tokens, tags, kept = CASES[case]
     beside = (["Bob", "ran"], ["B-person", "O"])  # rows on both sides must not hide or cause a breach
     variants, parents = tagged(beside, (tokens, tags), beside), tagged(beside, PARENT, beside)
-    if promise in kept:
-        prove(variants, parents, promise)
+    if invariant in kept:
+        prove(variants, parents, invariant)
     else:
         with pytest.raises(AugmentError, match=r"^1: (the (entities|types) of )?entities"):
-            prove(variants, parents, promise)
+            prove(variants, parents, invariant)
 
 
 def test_rows_without_tags_have_nothing_to_keep():

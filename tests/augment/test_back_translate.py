@@ -12,8 +12,8 @@ from mtl.augment.alignment import entities
 from mtl.augment.back_translate import BackTranslateAugmenter, Row, _judged, _row
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Variant
+from mtl.config import BackTranslate
 from mtl.data.schema import legal_iob2
-from mtl.params import BackTranslate
 
 from .rows import HOSTILE, tagged, tagged_rows, texts, tokens
 

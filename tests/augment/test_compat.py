@@ -6,8 +6,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from mtl.augment.compat import TextAugmenter
+from mtl.config import AugmentMethod
 from mtl.errors import AugmentError
-from mtl.params import AugmentMethod
 
 TEXT = "I really think that this new movie is amazing and funny"
 SPEC: TypeAdapter[Any] = TypeAdapter(AugmentMethod)

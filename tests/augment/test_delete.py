@@ -7,7 +7,7 @@ import pytest
 
 from mtl.augment.delete import DeleteAugmenter
 from mtl.augment.randomness import Stream
-from mtl.params import Delete
+from mtl.config import Delete
 
 from .rows import tagged, texts
 

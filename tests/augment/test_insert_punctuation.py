@@ -8,7 +8,7 @@ import pytest
 
 from mtl.augment.insert_punctuation import MARKS, InsertPunctuationAugmenter
 from mtl.augment.randomness import Stream
-from mtl.params import InsertPunctuation
+from mtl.config import InsertPunctuation
 
 from .rows import tagged, texts
 

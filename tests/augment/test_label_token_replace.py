@@ -8,7 +8,7 @@ import pytest
 
 from mtl.augment.label_token_replace import LabelTokenReplaceAugmenter
 from mtl.augment.randomness import Stream
-from mtl.params import LabelTokenReplace
+from mtl.config import LabelTokenReplace
 
 from .rows import tagged
 from .test_mention_replace import two_labels

@@ -8,8 +8,8 @@ import pytest
 
 from mtl.augment.mention_replace import MentionReplaceAugmenter
 from mtl.augment.randomness import Stream
+from mtl.config import MentionReplace
 from mtl.data.schema import schema
-from mtl.params import MentionReplace
 
 from .rows import tagged, tokens
 

@@ -14,19 +14,19 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 
-from mtl import params
+from mtl import config
 from mtl.augment.back_translate import ENGINES, BackTranslateAugmenter
 from mtl.augment.compat import TextAugmenter
 from mtl.augment.ctranslate import CTranslate2Model
 from mtl.augment.neural import RoundTrip, TransformersModel, in_batches
 from mtl.augment.randomness import Stream
+from mtl.config import BackTranslate, Source
 from mtl.data import sources
 from mtl.data.schema import write
 from mtl.errors import AugmentError, SourceError
 from mtl.jobs import augment_shard
-from mtl.params import BackTranslate, Source
-from mtl.pipeline.milestones import MILESTONES
-from mtl.pipeline.milestones import sources as downloads_of
+from mtl.pipeline.stages import STAGES
+from mtl.pipeline.stages import sources as downloads_of
 
 from .rows import texts
 from .test_shards import settings_of
@@ -97,7 +97,7 @@ def test_answers_are_reproducible_and_later_copies_are_sampled(engine: str, mode
 def test_another_process_gives_the_same_answers(engine: str, model: Source):
     code = (
         "import json, sys; from mtl.augment.back_translate import ENGINES; from mtl.augment.neural import RoundTrip;"
-        "from mtl.augment.randomness import Stream; from mtl.params import Source; source = Source(**json.loads(sys.argv[2]));"
+        "from mtl.augment.randomness import Stream; from mtl.config import Source; source = Source(**json.loads(sys.argv[2]));"
         "trip = RoundTrip(ENGINES[sys.argv[1]], {'forward': source, 'backward': source}, Stream(1, 'bt'));"
         "print(json.dumps([trip(json.loads(sys.argv[3]), copy) for copy in (1, 0)]))"
     )
@@ -108,7 +108,7 @@ def test_another_process_gives_the_same_answers(engine: str, model: Source):
 
 
 def test_both_engines_answer_alike(tmp_path: Path):
-    """With weights of 32 bits they are equal, with 8 most words are; transformers counts the end of the text among the pieces."""
+    """With weights of 32 bits they are equal, with 8 most words are; transformers counts the end of the text among the subwords."""
     random = Random(0)
     content = [" ".join(random.choices(WORDS[2:-1], k=random.randint(1, 8))) for _ in range(100)]
     make_model(tmp_path, 1.0)
@@ -162,7 +162,7 @@ def test_a_wrong_sum_or_a_folder_without_a_model_is_an_error(engine: str, model:
 
 
 @pytest.fixture
-def downloaded(model: Source, tmp_path: Path) -> Callable[[str], params.Params]:
+def downloaded(model: Source, tmp_path: Path) -> Callable[[str], config.Params]:
     """A data folder as the workflow leaves it for the shard job, and settings whose sources are gone since."""
     for name in ("forward", "backward"):
         make_model(tmp_path / "data" / "raw" / "model.bt" / name)
@@ -172,10 +172,10 @@ def downloaded(model: Source, tmp_path: Path) -> Callable[[str], params.Params]:
 
 
 @engines
-def test_the_workflow_uses_the_models_that_it_downloaded(engine: str, downloaded: Callable[[str], params.Params], tmp_path: Path):
+def test_the_workflow_uses_the_models_that_it_downloaded(engine: str, downloaded: Callable[[str], config.Params], tmp_path: Path):
     settings = downloaded(engine)
     assert downloads_of(settings)["model.bt"].keys() == {"forward", "backward"}
-    (part,) = MILESTONES["augment"].parts(settings)
+    (part,) = STAGES["augment"].jobs(settings)
     assert "raw/model.bt/*" in part.reads
     (tmp_path / "out").mkdir()
     augment_shard(settings, part.name, tmp_path / "data", tmp_path / "out")

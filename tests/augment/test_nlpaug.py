@@ -12,8 +12,8 @@ import pytest
 from mtl.augment.compat import TextAugmenter, for_nlpaug
 from mtl.augment.nlpaug import NlpaugAugmenter
 from mtl.augment.randomness import Stream
+from mtl.config import Nlpaug, Synonym
 from mtl.errors import AugmentError
-from mtl.params import Nlpaug, Synonym
 
 from .rows import tagged, texts
 

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from mtl.augment import AUGMENTERS
 from mtl.augment.randomness import Stream
 from mtl.augment.rows import Pool, Row, RowAugmenter, rows_of
+from mtl.config import AugmentMethod
 from mtl.data.schema import legal_iob2
-from mtl.params import AugmentMethod
 
 from .rows import tagged, tagged_rows, texts
 
@@ -36,14 +36,14 @@ def entities(tokens: list[str], tags: list[str]) -> list[tuple[str, tuple[str, .
     return sorted((tags[start][2:], tuple(tokens[start:end])) for start, end in zip(starts, ends, strict=True))
 
 
-def kept_promise(promise: str, parent: Row, variant: dict[str, Any]) -> bool:
+def kept_invariant(invariant: str, parent: Row, variant: dict[str, Any]) -> bool:
     before, after = parent.tags["entities"], variant["entities"]
     if before is None or after is None:
         return before is after
-    if promise == "tags":
+    if invariant == "tags":
         return bool(before == after)
     old, new = entities(parent.tokens, before), entities(variant["tokens"], after)
-    return old == new if promise == "entities" else [kind for kind, _ in old] == [kind for kind, _ in new]
+    return old == new if invariant == "entities" else [kind for kind, _ in old] == [kind for kind, _ in new]
 
 
 TABLES = st.lists(tagged_rows() | tagged_rows().map(lambda row: (row[0], None)), max_size=4).map(lambda rows: tagged(*rows))
@@ -64,7 +64,7 @@ def test_any_rows(method: str, table: pa.Table, rate: float):
             assert any(row["tokens"])
             assert len(row["tokens"]) == len(row["space_after"]) == len(row["entities"] or row["tokens"])
             assert legal_iob2(row["entities"] or ())
-            assert kept_promise(augmenter.promise, parent, row)
+            assert kept_invariant(augmenter.invariant, parent, row)
         else:
             assert row["reason"] == "unchanged"
     in_parts = fitted(method, [table.slice(place, 1) for place in reversed(range(len(table)))], rate=rate, copies=2)

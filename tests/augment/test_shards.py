@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtl import params
+from mtl import config
 from mtl.augment import AUGMENTERS, shards, synonym
 from mtl.augment.alignment import entities
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
 from mtl.augment.synonym import SynonymAugmenter
 from mtl.augment.variants import REASONS, Variant, table_of
+from mtl.config import Params
 from mtl.data.schema import Writer, check, read, schema, write
 from mtl.errors import AugmentError, DataError
-from mtl.params import Params
 
 from .rows import tagged_rows, tokens
 
@@ -30,11 +30,11 @@ KEYBOARD = {"typo": {"type": "nlpaug", "augmenter": "KeyboardAug"}}
 def settings_of(methods: dict[str, Any], shards: int = 1, seed: int = 1) -> Params:
     source = {"url": "a", "sha256": "0" * 64}
     labels = {
-        "tags": {"kind": "tags", "column": "tags"},
-        "topic": {"kind": "class", "column": "c"},
-        "grade": {"kind": "number", "column": "n"},
+        "tags": {"type": "tags", "column": "tags"},
+        "topic": {"type": "class", "column": "c"},
+        "grade": {"type": "number", "column": "n"},
     }
-    return params.parse(
+    return config.parse(
         {
             "seed": seed,
             "datasets": {"d": {"source": source, "reader": {"format": "parquet"}, "labels": labels, "split": {"train": 0.9, "test": 0.1}}},
@@ -42,7 +42,7 @@ def settings_of(methods: dict[str, Any], shards: int = 1, seed: int = 1) -> Para
             "augment": {"shards": shards, "methods": methods},
             "encoder": {"type": "cnn"},
             **{section: {} for section in ("train", "evaluate", "report")},
-            "experiment": {"joint": ["plain"], "alone": []},
+            "experiment": {"joint": ["plain"], "single_task": []},
         }
     )
 
@@ -159,7 +159,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_promise_is_an_error(change: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_invariant_is_an_error(change: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class Broken(SynonymAugmenter):
         def augment(self, rows: pa.Table) -> pa.Table:
             right: dict[str, Any] = {"tokens": ["Bob", "new"], "space_after": [True, False], "tags": ["B-person", "O"]} | change

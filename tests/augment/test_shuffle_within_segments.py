@@ -8,7 +8,7 @@ import pytest
 
 from mtl.augment.randomness import Stream
 from mtl.augment.shuffle_within_segments import ShuffleWithinSegmentsAugmenter
-from mtl.params import ShuffleWithinSegments
+from mtl.config import ShuffleWithinSegments
 
 from .rows import tagged
 from .test_mention_replace import two_labels

@@ -11,13 +11,13 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from mtl import params
+from mtl import config
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
 from mtl.augment.similarity import embeddings, similarities
+from mtl.config import Params
 from mtl.data.schema import text_of, write
 from mtl.errors import AugmentError, ParamsError
-from mtl.params import Params
-from mtl.pipeline.milestones import MILESTONES
+from mtl.pipeline.stages import STAGES
 
 from .rows import texts
 from .test_shards import SYNONYM, settings_of
@@ -51,9 +51,9 @@ def test_embeddings_are_those_of_one_text_alone(raw: Path):
     model = BertModel.from_pretrained(raw / "model.encoder").eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(raw / "model.encoder")
     for text, vector in zip(TEXTS, together, strict=True):
-        pieces = tokenizer(text, return_tensors="pt", truncation=True, max_length=126)["input_ids"]
+        subwords = tokenizer(text, return_tensors="pt", truncation=True, max_length=126)["input_ids"]
         with torch.inference_mode():
-            mean = model(pieces).last_hidden_state[0].mean(0).numpy()
+            mean = model(subwords).last_hidden_state[0].mean(0).numpy()
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-4)
 
 
@@ -62,7 +62,7 @@ def test_similarities(raw: Path):
     threads = torch.get_num_threads()
     found = similarities(raw / "model.encoder", TEXTS, variants)
     assert found[1] == pytest.approx(1, abs=1e-5)
-    assert found[4] == pytest.approx(1, abs=1e-5)  # of both, the same first pieces count
+    assert found[4] == pytest.approx(1, abs=1e-5)  # of both, the same first subwords count
     assert found[[0, 2, 3]].max() < 0.99
     assert (similarities(raw / "model.encoder", TEXTS, variants) == found).all()
     assert similarities(raw / "model.encoder", [], []).shape == (0,)
@@ -72,7 +72,7 @@ def test_similarities(raw: Path):
 def similar(least: float | None, **changes: Any) -> Params:
     content = settings_of(SYNONYM).model_dump(mode="json") | changes
     content["augment"]["min_similarity"] = least
-    return params.parse(content)
+    return config.parse(content)
 
 
 TRANSFORMER = {"encoder": {"type": "transformer", "source": {"url": "x", "sha256": "0" * 64}}}
@@ -99,7 +99,7 @@ def test_variants_far_from_their_originals_are_dropped(raw: Path, tmp_path: Path
 
 
 def test_the_filter_is_in_the_fingerprint_only_when_it_is_on():
-    (off,), (on,) = (list(MILESTONES["augment"].parts(similar(least, **TRANSFORMER))) for least in (None, 0.5))
+    (off,), (on,) = (list(STAGES["augment"].jobs(similar(least, **TRANSFORMER))) for least in (None, 0.5))
     assert "min_similarity" not in off.settings
     assert on.settings["min_similarity"] == 0.5
     assert "raw/model.encoder/*" in on.reads
@@ -119,11 +119,11 @@ def test_it_needs_a_pretrained_encoder(tmp_path: Path):
 
 def test_without_it_a_shard_does_not_import_torch(tmp_path: Path):
     write(texts("a really big movie"), tmp_path / "d.parquet")
-    (tmp_path / "params.json").write_text(params.dump(similar(None)))
+    (tmp_path / "params.json").write_text(config.dump(similar(None)))
     code = (
-        "import sys; from pathlib import Path; from mtl import params; from mtl.augment.shards import augment_shard;"
+        "import sys; from pathlib import Path; from mtl import config; from mtl.augment.shards import augment_shard;"
         "folder = Path(sys.argv[1]);"
-        "augment_shard(params.load(folder / 'params.json'), 'd', 0, folder, folder, folder); print('torch' in sys.modules)"
+        "augment_shard(config.load(folder / 'params.json'), 'd', 0, folder, folder, folder); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

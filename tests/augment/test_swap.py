@@ -7,7 +7,7 @@ import pytest
 
 from mtl.augment.randomness import Stream
 from mtl.augment.swap import SwapAugmenter
-from mtl.params import Swap
+from mtl.config import Swap
 
 from .rows import tagged, texts
 

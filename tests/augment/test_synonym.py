@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mtl.augment.alignment import entities
 from mtl.augment.randomness import Stream
 from mtl.augment.synonym import SynonymAugmenter
-from mtl.params import Synonym
+from mtl.config import Synonym
 
 from .rows import tagged, tagged_rows, texts
 
@@ -64,7 +64,7 @@ def test_the_rate_is_the_share_of_swapped_words():
     assert {row["reason"] for row in augmented(texts("one movie"), 0.01)} == {None}  # at least one
 
 
-def test_a_row_alone_gives_the_same_as_among_others():
+def test_a_row_single_gives_the_same_as_among_others():
     rows = texts(*("a movie that is really amazing I think " + str(i) for i in range(40)))
     together = augmented(rows, 0.5, 3)
     for place in (0, 7, 39):

@@ -7,7 +7,7 @@ import pytest
 
 from mtl.augment.randomness import Stream
 from mtl.augment.typo import TypoAugmenter
-from mtl.params import Typo
+from mtl.config import Typo
 
 from .rows import tagged, texts
 

@@ -21,17 +21,17 @@ def table(labels: dict[str, str], random: Random) -> pa.Table:
     for i in range(240):
         split = "train" if i < 200 else "validation" if i < 208 else "test"
         tokens = [*random.choices(WORDS, k=random.randint(2, 14)), random.choice(["great", "terrible"]), random.choice(["Paris", "film"])]
-        answers = {"mood": tokens[-2], "names": ["B-city" if token == "Paris" else "O" for token in tokens]}
+        predictions = {"mood": tokens[-2], "names": ["B-city" if token == "Paris" else "O" for token in tokens]}
         row = {"id": str(i), "split": split, "tokens": tokens, "space_after": [True] * len(tokens), "parent_id": None, "augmenter": None}
-        found.append(row | {label: answers[label] for label in labels})
+        found.append(row | {label: predictions[label] for label in labels})
     return pa.Table.from_pylist(found, schema=schema.schema(labels))
 
 
 @pytest.fixture
 def joint_project(tmp_path: Path) -> Path:
-    """``params.json`` of two data sets with a task each, and ``examples``."""
+    """``params.json`` of two datasets with a task each, and ``examples``."""
     source = {"source": {"url": "file:///nowhere"}, "reader": {"format": "jsonl"}, "split": {"train": 0.8, "test": 0.2}}
-    labels = {name: {label: {"kind": kind, "column": label} for label, kind in own.items()} for name, own in LABELS.items()}
+    labels = {name: {label: {"type": kind, "column": label} for label, kind in own.items()} for name, own in LABELS.items()}
     settings = {
         "seed": 1,
         "datasets": {name: source | {"labels": own} for name, own in labels.items()},
@@ -39,7 +39,7 @@ def joint_project(tmp_path: Path) -> Path:
         "augment": {},
         "encoder": {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32, "word_shape": True},
         "train": {"batch_tokens": 256, "epochs": 1},
-        "experiment": {"joint": ["plain"], "alone": []},
+        "experiment": {"joint": ["plain"], "single_task": []},
         "evaluate": {},
         "report": {},
     }

@@ -32,8 +32,8 @@ def settings() -> dict[str, Any]:
     return {
         "seed": 1,
         "datasets": {
-            "reviews": {**source, "labels": {"mood": {"kind": "class", "column": "mood"}}},
-            "places": {**source, "labels": {"names": {"kind": "tags", "column": "names"}}},
+            "reviews": {**source, "labels": {"mood": {"type": "class", "column": "mood"}}},
+            "places": {**source, "labels": {"names": {"type": "tags", "column": "names"}}},
         },
         "tasks": {
             "mood": {"type": "classification", "label": "mood", "methods": {"words": 1}},
@@ -106,14 +106,14 @@ def test_parts_are_nested_and_leave_the_other_splits_alone(gain: ModuleType) -> 
 
 
 def test_each_setting_makes_its_own_methods_and_mix_what_the_task_learns_from(gain: ModuleType) -> None:
-    params = gain.mtl.params.parse(settings())
+    params = gain.mtl.config.parse(settings())
     assert not {"mention_replace", "label_token_replace", "shuffle_within_segments"} & set(gain.settings(params, "mood"))
     assert set(gain.settings(params, "names")) == set(gain.SETTINGS)
     assert {name: spec.copies for name, spec in gain.settings(params, "mood")["mix"].items()} == {"words": 1}
     assert {name: spec.copies for name, spec in gain.settings(params, "names")["mix"].items()} == {"words": 3, "mentions": 1, "others": 1}
     for setting in gain.settings(params, "names"):
         narrowed = gain.narrowed(params, gain.Job(2, 50, "names", setting))
-        assert gain.mtl.params.parse(json.loads(gain.mtl.params.dump(narrowed))) == narrowed
+        assert gain.mtl.config.parse(json.loads(gain.mtl.config.dump(narrowed))) == narrowed
         (run,) = narrowed.runs().values()
         assert (run.tasks, run.data, run.seed) == (("names",), "plain" if setting == "none" else "augmented", 2)
 

@@ -1,4 +1,4 @@
-"""One replication of the benchmark with a known answer; the benchmark itself makes twenty, of more seeds."""
+"""One replication of the benchmark with a known prediction; the benchmark itself makes twenty, of more seeds."""
 
 from pathlib import Path
 from types import ModuleType

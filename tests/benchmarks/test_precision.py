@@ -27,12 +27,12 @@ def project(tmp_path: Path) -> Path:
     source = {"source": {"url": "file:///nowhere"}, "reader": {"format": "jsonl"}, "split": {"train": 0.8, "test": 0.2}}
     settings = {
         "seed": 1,
-        "datasets": {"reviews": {**source, "labels": {"mood": {"kind": "class", "column": "mood"}}}},
+        "datasets": {"reviews": {**source, "labels": {"mood": {"type": "class", "column": "mood"}}}},
         "tasks": {"mood": {"type": "classification", "label": "mood"}},
         "augment": {},
         "encoder": {"type": "fnn", "width": 8, "vocabulary": 300, "layers": 1, "max_length": 16},
         "train": {"learning_rate": 0.01},
-        "experiment": {"joint": ["plain"], "alone": []},
+        "experiment": {"joint": ["plain"], "single_task": []},
         "evaluate": {},
         "report": {},
     }

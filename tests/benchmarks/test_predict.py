@@ -1,4 +1,4 @@
-"""The benchmark of prediction runs on a small project, and does not compare unlike answers."""
+"""The benchmark of prediction runs on a small project, and does not compare unlike predictions."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from mtl.tasks import Answer
-from mtl.training import model as models
+from mtl.model import folder as models
+from mtl.tasks import Prediction
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -39,12 +39,12 @@ def test_the_last_line_has_all_figures(
     assert found["device"].startswith("cpu")
 
 
-def test_other_answers_end_the_comparison(predict: ModuleType) -> None:
-    def answers(kind: str, number: float) -> list[dict[str, list[Answer]]]:
-        return [{"kind": [Answer(kind, 0.5)], "number": [Answer(number, 0.5)]}]
+def test_other_predictions_end_the_comparison(predict: ModuleType) -> None:
+    def predictions(kind: str, number: float) -> list[dict[str, list[Prediction]]]:
+        return [{"kind": [Prediction(kind, 0.5)], "number": [Prediction(number, 0.5)]}]
 
-    assert predict.difference(answers("a", 1.0), answers("a", 1.0005)) == pytest.approx(0.0005)
+    assert predict.difference(predictions("a", 1.0), predictions("a", 1.0005)) == pytest.approx(0.0005)
     with pytest.raises(SystemExit, match="kind is 'a' on our side and 'b' on the other"):
-        predict.difference(answers("a", 1.0), answers("b", 1.0))
+        predict.difference(predictions("a", 1.0), predictions("b", 1.0))
     with pytest.raises(SystemExit, match="numbers differ"):
-        predict.difference(answers("a", 1.0), answers("a", 1.1))
+        predict.difference(predictions("a", 1.0), predictions("a", 1.1))

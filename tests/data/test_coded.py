@@ -9,7 +9,7 @@ import pytest
 
 from mtl.data import coded as codes_of
 from mtl.data import schema as schemas
-from mtl.data.coded import Lists, coded, look_up, pieces, plain, pruned, same, take
+from mtl.data.coded import Lists, coded, look_up, plain, pruned, same, slices, take
 from mtl.data.schema import Writer, read, read_parts, schema, write
 from mtl.errors import DataError
 
@@ -141,9 +141,9 @@ def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):
     assert read(tmp_path / "e.parquet").schema.equals(read(path).schema, check_metadata=True)
 
 
-def test_pieces_are_not_kept_once_they_were_given():
+def test_subwords_are_not_kept_once_they_were_given():
     before = pa.total_allocated_bytes()
-    found = pieces(pa.table({"a": [1] * 10}), 4)
+    found = slices(pa.table({"a": [1] * 10}), 4)
     assert [len(next(found)) for _ in range(3)] == [4, 4, 2]
     assert pa.total_allocated_bytes() == before
     assert not list(found)

@@ -7,19 +7,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mtl.config import Params, parse
 from mtl.data import schema
 from mtl.data.prepare import prepare
 from mtl.errors import DataError
-from mtl.params import Params, parse
 
-CLASS = {"kind": "class", "column": "label"}
+CLASS = {"type": "class", "column": "label"}
 TSV = {"format": "tsv", "quoting": "none"}
 ALL_TRAIN = {"train": 1.0}
 
 
 def settings(dataset: dict[str, Any], seed: int = 1) -> Params:
     label, spec = next(iter(dataset["labels"].items()))
-    kind = {"class": "classification", "number": "regression", "tags": "token_classification"}[spec["kind"]]
+    kind = {"class": "classification", "number": "regression", "tags": "token_classification"}[spec["type"]]
     return parse(
         {
             "seed": seed,
@@ -27,13 +27,13 @@ def settings(dataset: dict[str, Any], seed: int = 1) -> Params:
             "tasks": {"t": {"type": kind, "label": label}},
             "encoder": {"type": "cnn"},
             **{section: {} for section in ("augment", "train", "evaluate", "report")},
-            "experiment": {"joint": ["plain"], "alone": []},
+            "experiment": {"joint": ["plain"], "single_task": []},
         }
     )
 
 
 def run(tmp_path: Path, dataset: dict[str, Any], seed: int = 1, **raw: bytes) -> tuple[pa.Table, dict[str, Any]]:
-    """Prepare a data set whose sources hold one file each; returns the table and the card."""
+    """Prepare a dataset whose sources hold one file each; returns the table and the card."""
     for name, content in raw.items():
         (tmp_path / "raw" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "raw" / name / "file").write_bytes(content)
@@ -45,8 +45,8 @@ def run(tmp_path: Path, dataset: dict[str, Any], seed: int = 1, **raw: bytes) ->
 
 def test_two_labels_of_one_column_and_white_space(tmp_path: Path) -> None:
     labels = {
-        "mood": {"kind": "class", "column": "r", "bins": {"bad": [-4, 0], "good": [0, 4]}},
-        "score": {"kind": "number", "column": "r"},
+        "mood": {"type": "class", "column": "r", "bins": {"bad": [-4, 0], "good": [0, 4]}},
+        "score": {"type": "number", "column": "r"},
     }
     dataset = {"reader": {**TSV, "columns": ["r", "text"]}, "labels": labels, "split": ALL_TRAIN, "unescape_html": True}
     table, card = run(tmp_path, dataset, all="-4\t a  &amp;\u00a0b \n0\t&lt;3\n4\tc\n9\td\n\te\n".encode())
@@ -65,7 +65,7 @@ def test_two_labels_of_one_column_and_white_space(tmp_path: Path) -> None:
 
 def test_conll_in_bioes_with_given_splits(tmp_path: Path) -> None:
     source = {"train": {"url": "x"}, "test": {"url": "y"}}
-    labels = {"e": {"kind": "tags", "column": "tags", "scheme": "bioes"}}
+    labels = {"e": {"type": "tags", "column": "tags", "scheme": "bioes"}}
     train = b"-DOCSTART- O\n\nA B-P\nB E-P\nc O\n\nD S-Q\n"
     table, card = run(tmp_path, {"source": source, "reader": {"format": "conll"}, "labels": labels}, train=train, test=b"A S-P\nc O")
     assert table["e"].to_pylist() == [["B-P", "I-P", "O"], ["B-Q"], ["B-P", "O"]]
@@ -83,7 +83,7 @@ def test_parallel_and_lists_of_tokens(tmp_path: Path) -> None:
     (raw / "out").write_text("O B-x\nO\n")
     (raw / "label").write_text("A\nB\n")
     reader = {"format": "parallel", "files": {"text": "in", "tags": "out", "label": "label"}}
-    table, _ = run(tmp_path, {"reader": reader, "labels": {"i": CLASS, "s": {"kind": "tags", "column": "tags"}}, "split": ALL_TRAIN})
+    table, _ = run(tmp_path, {"reader": reader, "labels": {"i": CLASS, "s": {"type": "tags", "column": "tags"}}, "split": ALL_TRAIN})
     assert table.select(["tokens", "i", "s"]).to_pylist() == [
         {"tokens": ["play", "it"], "i": "A", "s": ["O", "B-x"]},
         {"tokens": ["stop"], "i": "B", "s": ["O"]},
@@ -106,17 +106,17 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     ({"c": CLASS}, b'{"text": "x", "label": [1]}', "a list is no class"),
     ({"c": CLASS}, b'{"text": " ", "label": "a"}', "the text is empty"),
     ({"c": CLASS}, b'{"text": 5, "label": "a"}', "the text is no text: '5'"),
-    ({"c": CLASS}, b'{"text": ["x"], "label": "a"}', "set the data set's key tokens to true"),
+    ({"c": CLASS}, b'{"text": ["x"], "label": "a"}', "set the dataset's key tokens to true"),
     ({"c": CLASS}, b'{"text": "\\ud800", "label": "a"}', "surrogate"),
-    ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": "3,5"}', "'3,5' is no number"),
-    ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": true}', "'True' is no number"),
-    ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": "inf"}', "not finite"),
-    ({"n": {"kind": "number", "column": "label"}}, b'{"text": "x", "label": -1e200}', "label: -1e+200 is too large"),
-    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x y", "label": "O"}', "1 tags for 2 tokens"),
-    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
-    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),
-    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "surrogate"),
-    ({"t": {"kind": "tags", "column": "label"}}, b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}', "a token is empty"),
+    ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": "3,5"}', "'3,5' is no number"),
+    ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": true}', "'True' is no number"),
+    ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": "inf"}', "not finite"),
+    ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": -1e200}', "label: -1e+200 is too large"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": "O"}', "1 tags for 2 tokens"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "surrogate"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}', "a token is empty"),
 ]
 
 
@@ -149,7 +149,7 @@ def many(count: int) -> bytes:
     return "".join(f"{i % 2}\tq{letters[i % 20]} w{letters[i // 20 % 20]} e{letters[i // 400]}\n" for i in range(count)).encode()
 
 
-def test_fractions_deal_out_train_alone_and_the_same_bytes_come_out(tmp_path: Path) -> None:
+def test_fractions_deal_out_train_single_and_the_same_bytes_come_out(tmp_path: Path) -> None:
     dataset = {
         "source": {"train": {"url": "x"}, "test": {"url": "y"}},
         "reader": {**TSV, "columns": ["label", "text"]},
@@ -199,6 +199,6 @@ def test_a_split_without_rows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no row of train carries the label 'c'"):
         run(
             tmp_path,
-            {**dataset, "split": ALL_TRAIN, "labels": {"c": CLASS, "n": {"kind": "number", "column": "text"}}},
+            {**dataset, "split": ALL_TRAIN, "labels": {"c": CLASS, "n": {"type": "number", "column": "text"}}},
             all=b"\t5\n",
         )

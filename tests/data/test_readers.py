@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from mtl.config import Reader
 from mtl.data.readers import Malformed, Row, read
 from mtl.errors import DataError
-from mtl.params import Reader
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(Reader)
 
@@ -64,7 +64,7 @@ TABLE: list[tuple[str, dict[str, Any], bytes, list[tuple[int, Any]]]] = [
         {"format": "csv", **AB},
         b'1,"open\n2,fine\n3,"closed"\n4\n5,6,7\n6,"never\n7,ok\n',
         [
-            (1, "unmatched quote or other fault: ',' expected after '\"'"),
+            (1, "unmatched quote or other issue: ',' expected after '\"'"),
             (2, {"a": "2", "b": "fine"}),
             (3, {"a": "3", "b": "closed"}),
             (4, "1 columns, not 2 (a, b)"),
@@ -127,8 +127,8 @@ def test_a_cell_may_be_as_long_as_a_book(tmp_path: Path, cell: str) -> None:
 def test_two_stray_quotes_do_not_swallow_the_rows_between_them(tmp_path: Path) -> None:
     content = 'a\tb\n0\t"open\n' + "".join(f"{i}\ttext\n" for i in range(1, 40)) + '40\tshut"\n41\t"two\nlines"\n'
     found = rows(tmp_path, content.encode(), format="tsv", wanted=("a", "b"))
-    (fault,) = [row for row in found if not isinstance(row, Row) and "with whole records between" in row.reason]
-    assert fault.line == 2
+    (issue,) = [row for row in found if not isinstance(row, Row) and "with whole records between" in row.reason]
+    assert issue.line == 2
     assert [row.values["a"] for row in found if isinstance(row, Row)] == [*(str(i) for i in range(1, 41)), "41"]
 
 

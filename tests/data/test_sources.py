@@ -14,12 +14,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
-import mtl.params
+import mtl.config
+from mtl.config import Source
 from mtl.data import downloads
 from mtl.data.packages import DEFAULT_INDEX, pip_settings
-from mtl.data.sources import checksum, exists, fetch, sum_of
+from mtl.data.sources import checksum, exists, fetch, fingerprint
 from mtl.errors import SourceError
-from mtl.params import Source
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 
@@ -34,10 +34,10 @@ class Web(ThreadingHTTPServer):
     body = BODY
     etag = '"1"'
     ranges = True
-    break_after: int | None = None  # bytes after which the next answer breaks off
+    break_after: int | None = None  # bytes after which the next prediction breaks off
     turn = ""  # where all requests are sent on to
     most: int | None = None  # bytes of a part that it sends, though it says that all follow
-    failures: list[int]  # statuses of the next answers
+    failures: list[int]  # statuses of the next predictions
     requests: list[str]  # the Range header of each request, "" without
 
     @property
@@ -140,19 +140,19 @@ def test_a_missing_or_wrong_sum_names_the_key_and_the_sum_found(tmp_path: Path) 
 
 
 def test_a_download_is_kept_and_fetched_once(tmp_path: Path, web: Web) -> None:
-    sums = []
+    checksums = []
 
     def job(number: int) -> None:
         (tmp_path / str(number)).mkdir()
         fetch(Source(url=web.url, sha256=sha(BODY)), tmp_path / str(number), cache=tmp_path / "cache")
-        sums.append(sum_of(tmp_path / str(number) / "file.bin"))
+        checksums.append(fingerprint(tmp_path / str(number) / "file.bin"))
 
     threads = [threading.Thread(target=job, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sums == [sha(BODY)] * 3
+    assert checksums == [sha(BODY)] * 3
     assert web.requests == [""]
 
 
@@ -191,12 +191,12 @@ def test_what_a_killed_job_left_is_resumed_unless_the_file_changed(tmp_path: Pat
     assert web.requests == ["bytes=1000-", "bytes=15-"]
 
 
-def test_passing_faults_are_tried_again_and_lasting_ones_told(tmp_path: Path, web: Web) -> None:
+def test_passing_issues_are_tried_again_and_lasting_ones_told(tmp_path: Path, web: Web) -> None:
     web.failures = [503]
     assert names(get(tmp_path, web.url, sha(BODY))) == ["file.bin"]
     assert len(web.requests) == 2
     web.failures = [404]
-    with pytest.raises(SourceError, match="the server answers 404"):
+    with pytest.raises(SourceError, match="the server predictions 404"):
         get(tmp_path, web.url + "2", sha(BODY))
     assert len(web.requests) == 3
     web.failures = [403]
@@ -212,7 +212,7 @@ def test_retries_end(web: Web) -> None:
         raise ConnectionResetError("reset")
 
     with pytest.raises(SourceError, match=r"http://\*\*\*@host/x: cannot be fetched \(4 attempts\): reset"):
-        downloads.retried(fail, "http://user:secret@host/x", faults=(ConnectionResetError,), pause=0.001)
+        downloads.retried(fail, "http://user:secret@host/x", issues=(ConnectionResetError,), pause=0.001)
     assert len(calls) == 4
 
 
@@ -333,9 +333,9 @@ def test_pip_settings_by_precedence(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_the_default_sources(tmp_path: Path) -> None:
-    params = mtl.params.load(Path(__file__).parents[2] / "params.yaml")
+    params = mtl.config.load(Path(__file__).parents[2] / "params.yaml")
     sources = [source for dataset in params.datasets.values() for source in dataset.sources.values()]
-    sources += [params.encoder.source] if isinstance(params.encoder, mtl.params.TransformerEncoder) else []
+    sources += [params.encoder.source] if isinstance(params.encoder, mtl.config.TransformerEncoder) else []
     for number, source in enumerate(sources):
         out = tmp_path / str(number)
         out.mkdir()

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.data.splits import NEAR, NEAR_WORDS, NORMALISED, deal, leaks, normalised, repeats
-from mtl.params import Fractions
+from mtl.config import Fractions
+from mtl.data.splits import NEAR, NEAR_WORDS, NORMALISED, assign, leaks, normalised, repeats
 
 EIGHTY = Fractions(train=0.8, validation=0.1, test=0.1)
 SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=1, max_size=9).map(" ".join)
@@ -16,33 +16,33 @@ SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_s
 
 @given(st.text(max_size=30), st.integers(0, 3))
 def test_texts_that_differ_in_case_or_signs_stay_together(text: str, seed: int) -> None:
-    split = deal(text, EIGHTY, seed)
-    assert deal(f"  {text} ", EIGHTY, seed) == split
-    assert deal(text.casefold(), EIGHTY, seed) == split
+    split = assign(text, EIGHTY, seed)
+    assert assign(f"  {text} ", EIGHTY, seed) == split
+    assert assign(text.casefold(), EIGHTY, seed) == split
     if any(character.isalpha() for character in normalised(text)):
-        assert deal(f"{text} !! 7", EIGHTY, seed) == split
+        assert assign(f"{text} !! 7", EIGHTY, seed) == split
 
 
 def test_shares_are_met_and_depend_on_the_seed() -> None:
     letters = ["".join(chosen) for chosen in itertools.product("abcdefgh", repeat=5)][:20_000]
-    dealt = [deal(text, EIGHTY, 1) for text in letters]
-    counts = Counter(dealt)
+    assigned = [assign(text, EIGHTY, 1) for text in letters]
+    counts = Counter(assigned)
     assert abs(counts["train"] - 16_000) < 250
     assert abs(counts["validation"] - 2_000) < 200
-    other = [deal(text, EIGHTY, 2) for text in letters]
-    assert 0.6 < sum(a == b for a, b in zip(dealt, other, strict=True)) / len(dealt) < 0.72  # 0.8² + 2 × 0.1² = 0.66
+    other = [assign(text, EIGHTY, 2) for text in letters]
+    assert 0.6 < sum(a == b for a, b in zip(assigned, other, strict=True)) / len(assigned) < 0.72  # 0.8² + 2 × 0.1² = 0.66
 
 
 def test_a_share_of_zero_gets_nothing() -> None:
     texts = [f"{'x' * n}" for n in range(1, 400)]
-    assert {deal(text, Fractions(train=0.5, test=0.5), 1) for text in texts} == {"train", "test"}
-    assert {deal(text, Fractions(train=0.7, validation=0.3), 1) for text in texts} == {"train", "validation"}
-    assert {deal(text, Fractions(train=1.0), 1) for text in texts} == {"train"}
+    assert {assign(text, Fractions(train=0.5, test=0.5), 1) for text in texts} == {"train", "test"}
+    assert {assign(text, Fractions(train=0.7, validation=0.3), 1) for text in texts} == {"train", "validation"}
+    assert {assign(text, Fractions(train=1.0), 1) for text in texts} == {"train"}
 
 
 def test_rows_do_not_move_when_others_come() -> None:
-    """The split is a function of text and seed alone; these values must never change, or every data set is dealt anew."""
-    assert [deal(text, EIGHTY, 1) for text in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")] == EXPECTED
+    """The split is a function of text and seed alone; these values must never change, or every dataset is assigned anew."""
+    assert [assign(text, EIGHTY, 1) for text in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")] == EXPECTED
 
 
 EXPECTED = ["train", "train", "train", "train", "train", "validation", "train", "train", "train", "test"]

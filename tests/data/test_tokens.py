@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from mtl.data.schema import text_of
 from mtl.data.tokens import tokenize
 
-PIECES = st.sampled_from(
+SUBWORDS = st.sampled_from(
     ["it's", "DON'T", "http://a.b/c?d=1", "@me", "#tag", ":)", "…", "5:30pm", "é", "日本", "👨‍👩‍👧", "\u200d", "\x00", "’", "can't", ".."]
 )
-TEXTS = st.lists(st.one_of(PIECES, st.text(max_size=8), st.sampled_from([" ", "\n", "\t\t", "\u00a0", "\x1f"])), max_size=12).map("".join)
+TEXTS = st.lists(st.one_of(SUBWORDS, st.text(max_size=8), st.sampled_from([" ", "\n", "\t\t", "\u00a0", "\x1f"])), max_size=12).map("".join)
 
 
 @given(TEXTS)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mtl import encoders
+from mtl.config import TransformerEncoder as Settings
 from mtl.encoders import fused
 from mtl.encoders.transformer import PACKING, TransformerEncoder
 from mtl.errors import EncoderError
-from mtl.params import TransformerEncoder as Settings
 
 from .test_packing import asked_of, encoder_of, inputs, needs_fused
 
@@ -33,17 +33,17 @@ def branched(kind: str, count: int) -> TransformerEncoder:
 
 
 def by_task(encoder: TransformerEncoder, rows: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    pieces, mask, shapes = inputs()
+    subwords, mask, word_shape_ids = inputs()
     asked = {"names": asked_of("some", mask), "mood": asked_of("the first of some rows", mask)}
     assert all(positions is not None for positions in asked.values())
-    found = encoder.by_task(pieces, mask, shapes, asked, rows or {})  # type: ignore[arg-type]
+    found = encoder.by_task(subwords, mask, word_shape_ids, asked, rows or {})  # type: ignore[arg-type]
     return {task: found[task][asked[task]] for task in TASKS}  # type: ignore[index]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_each_task_gets_what_a_model_with_its_layers_gives(kind: str, count: int) -> None:
-    encoder, (pieces, mask, shapes) = branched(kind, count), inputs()
+    encoder, (subwords, mask, word_shape_ids) = branched(kind, count), inputs()
     found = by_task(encoder)
     for task in TASKS:
         whole = encoder_of(kind)
@@ -51,7 +51,7 @@ def test_each_task_gets_what_a_model_with_its_layers_gives(kind: str, count: int
         for place, layer in enumerate(encoder._branches[0].copies[task]):
             stack[len(stack) - count + place].load_state_dict(layer.state_dict())
         asked = asked_of("some" if task == "names" else "the first of some rows", mask)
-        torch.testing.assert_close(found[task], whole(pieces, mask, shapes)[asked], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[task], whole(subwords, mask, word_shape_ids)[asked], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -73,7 +73,7 @@ def test_packed_is_padded_and_so_are_some_rows(kind: str, count: int, monkeypatc
         torch.testing.assert_close(part, padded, rtol=1e-4, atol=1e-5)
 
 
-def test_a_task_s_own_layers_learn_from_it_alone_and_cost_no_more() -> None:
+def test_a_task_s_own_layers_learn_from_it_single_and_cost_no_more() -> None:
     encoder = branched("bert", 1)
     computed: list[int] = []
     for task in TASKS:
@@ -90,17 +90,17 @@ def test_a_task_s_own_layers_learn_from_it_alone_and_cost_no_more() -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_only_rows_that_a_task_asks_for_go_through_its_layers(count: int) -> None:
-    encoder, (pieces, mask, shapes) = branched("bert", count), inputs()
+    encoder, (subwords, mask, word_shape_ids) = branched("bert", count), inputs()
     rows, computed = torch.arange(len(mask)) % 3 == 1, dict[str, list[int]](names=[], mood=[])
     for task, made in computed.items():
         layer: Any = encoder._branches[0].copies[task][0]
         layer.attention.self.key.register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
     asked = {"names": mask & rows[:, None], "mood": torch.zeros_like(mask)}
-    found = encoder.by_task(pieces, mask, shapes, asked, {})
+    found = encoder.by_task(subwords, mask, word_shape_ids, asked, {})
     assert computed == {"names": [int(mask[rows].sum())], "mood": []}
     assert torch.equal(found["names"].any(-1), asked["names"])
     assert not found["mood"].any()
-    assert all(not states.any() for states in encoder.by_task(pieces, mask & False, shapes, asked, {}).values())
+    assert all(not states.any() for states in encoder.by_task(subwords, mask & False, word_shape_ids, asked, {}).values())
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -1,4 +1,4 @@
-"""All encoders keep the promises of the interface; a folder that is no encoder is named."""
+"""All encoders keep the invariants of the interface; a folder that is no encoder is named."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, GPT2Config, GPT2Model, RobertaConfig, RobertaModel
 
-from mtl import params
-from mtl.encoders import ENCODERS, Encoder, PieceTokenizer, build, restore
+from mtl import config
+from mtl.encoders import ENCODERS, Encoder, SubwordTokenizer, build, restore
 from mtl.errors import EncoderError
 
 ROWS = [
@@ -33,11 +33,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "lstm": {"type": "rnn", "width": 15, "cell": "lstm", "layers": 2, "vocabulary": 300},
     "gru": {"type": "rnn", "width": 16, "cell": "gru", "layers": 1, "vocabulary": 300},
 }
-Built = tuple[Encoder, PieceTokenizer]
+Built = tuple[Encoder, SubwordTokenizer]
 
 
 def settings_of(**values: Any) -> Any:
-    return TypeAdapter(params.Encoder).validate_python({"max_length": 32, **values})
+    return TypeAdapter(config.Encoder).validate_python({"max_length": 32, **values})
 
 
 @pytest.fixture(params=SETTINGS, scope="module")
@@ -46,26 +46,26 @@ def built(request: pytest.FixtureRequest, tiny_bert: Path) -> Built:
         torch.manual_seed(0)
         encoder, tokenizer = build(settings_of(**SETTINGS[request.param]), tiny_bert, ROWS)
         for name, parameter in encoder.named_parameters():
-            if name.startswith("shapes"):  # zero at the start; what is tested below should depend on them
+            if name.startswith("word_shape_ids"):  # zero at the start; what is tested below should depend on them
                 nn.init.normal_(parameter)
     return encoder.eval(), tokenizer
 
 
-def batch(tokenizer: PieceTokenizer, rows: list[list[str]]) -> tuple[Tensor, Tensor, Tensor]:
+def batch(tokenizer: SubwordTokenizer, rows: list[list[str]]) -> tuple[Tensor, Tensor, Tensor]:
     encoded = tokenizer.encode(rows, 32)
     cuts = encoded.lengths.tolist()
-    pieces = pad_sequence(torch.from_numpy(encoded.pieces).long().split(cuts), batch_first=True)
-    shapes = pad_sequence(torch.from_numpy(encoded.shapes).long().split(cuts), batch_first=True)
-    return pieces, torch.arange(pieces.shape[1]) < torch.tensor(cuts)[:, None], shapes
+    subwords = pad_sequence(torch.from_numpy(encoded.subwords).long().split(cuts), batch_first=True)
+    word_shape_ids = pad_sequence(torch.from_numpy(encoded.word_shape_ids).long().split(cuts), batch_first=True)
+    return subwords, torch.arange(subwords.shape[1]) < torch.tensor(cuts)[:, None], word_shape_ids
 
 
 def test_padding_does_not_change_a_row(built: Built) -> None:
     encoder, tokenizer = built
-    pieces, mask, shapes = batch(tokenizer, ROWS)
+    subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
     with torch.no_grad():
-        hidden = encoder(pieces, mask, shapes)
+        hidden = encoder(subwords, mask, word_shape_ids)
         pooled = encoder.pool(hidden, mask)
-        assert hidden.shape == (*pieces.shape, encoder.width)
+        assert hidden.shape == (*subwords.shape, encoder.width)
         assert pooled.shape == (len(ROWS), encoder.width)
         for i, row in enumerate(ROWS):
             alone = batch(tokenizer, [row])
@@ -76,25 +76,25 @@ def test_padding_does_not_change_a_row(built: Built) -> None:
 
 def test_what_stands_in_the_padding_does_not_matter(built: Built) -> None:
     encoder, tokenizer = built
-    pieces, mask, shapes = batch(tokenizer, ROWS)
+    subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
     with torch.no_grad():
-        expected = encoder(pieces, mask, shapes)
-        found = encoder(pieces.masked_fill(~mask, 7), mask, shapes.masked_fill(~mask, 3))
+        expected = encoder(subwords, mask, word_shape_ids)
+        found = encoder(subwords.masked_fill(~mask, 7), mask, word_shape_ids.masked_fill(~mask, 3))
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-5, rtol=0)
 
 
 def test_narrowed_it_is_the_same_and_widened_it_is_whole(built: Built) -> None:
     encoder, tokenizer = built
-    pieces, mask, shapes = batch(tokenizer, ROWS)
-    used = np.unique(pieces.numpy())
+    subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
+    used = np.unique(subwords.numpy())
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     with torch.no_grad():
-        expected = encoder(pieces, mask, shapes)
-        encoder.narrow(used)
+        expected = encoder(subwords, mask, word_shape_ids)
+        encoder.prune_vocabulary(used)
         assert encoder.embedding.weight.shape[0] == encoder.embedding.num_embeddings == len(used) < len(next(iter(before.values())))
-        found = encoder(torch.from_numpy(np.searchsorted(used, pieces.numpy())), mask, shapes)
+        found = encoder(torch.from_numpy(np.searchsorted(used, subwords.numpy())), mask, word_shape_ids)
         encoder.embedding.weight += 1
-        encoder.widen()
+        encoder.restore_vocabulary()
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-6, rtol=0)
     changed = [name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])]
     assert len(changed) == 1
@@ -124,8 +124,8 @@ def test_layers_hold_every_parameter_once(built: Built) -> None:
 
 def test_every_parameter_gets_a_gradient(built: Built) -> None:
     encoder, tokenizer = built
-    pieces, mask, shapes = batch(tokenizer, ROWS)
-    hidden = encoder(pieces, mask, shapes)
+    subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
+    hidden = encoder(subwords, mask, word_shape_ids)
     weights = torch.randn(encoder.width, generator=torch.Generator().manual_seed(0))
     ((hidden + encoder.pool(hidden, mask)[:, None])[mask] @ weights).sum().backward()
     without = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
@@ -170,11 +170,11 @@ def test_small_encoders_learn(name: str) -> None:
 
 def test_the_transformer_is_the_published_one(tiny_bert: Path) -> None:
     encoder, tokenizer = build(settings_of(**SETTINGS["transformer"], dropout=0.3), tiny_bert, [])
-    pieces, mask, shapes = batch(tokenizer, ROWS)
+    subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
     reference = AutoModel.from_pretrained(tiny_bert).eval()
     with torch.no_grad():
-        expected = reference(input_ids=pieces, attention_mask=mask.long()).last_hidden_state
-        found = encoder.eval()(pieces, mask, shapes)  # the shape embedding is zero at the start
+        expected = reference(input_ids=subwords, attention_mask=mask.long()).last_hidden_state
+        found = encoder.eval()(subwords, mask, word_shape_ids)  # the shape embedding is zero at the start
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-6, rtol=0)
     rates = {name: module.p for name, module in encoder.named_modules() if isinstance(module, nn.Dropout)}
     assert rates
@@ -184,7 +184,7 @@ def test_the_transformer_is_the_published_one(tiny_bert: Path) -> None:
 
 def test_without_word_shapes_there_is_no_embedding_of_them(tiny_bert: Path) -> None:
     encoder, _ = build(settings_of(**SETTINGS["transformer"], word_shape=False), tiny_bert, [])
-    assert not any(name.startswith("shapes") for name in encoder.state_dict())
+    assert not any(name.startswith("word_shape_ids") for name in encoder.state_dict())
     assert restore(encoder.config(), tiny_bert / "tokenizer.json")[0].config() == encoder.config()
 
 
@@ -219,14 +219,14 @@ def test_a_folder_with_a_vocabulary_only(tiny_bert: Path, tmp_path: Path) -> Non
     folder = shutil.copytree(tiny_bert, tmp_path / "bert")
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     (folder / "tokenizer.json").unlink()
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in sorted(vocabulary, key=vocabulary.get)))
+    (folder / "vocab.txt").write_text("".join(f"{subword}\n" for subword in sorted(vocabulary, key=vocabulary.get)))
     _, found = build(settings_of(**SETTINGS["transformer"]), folder, [])
-    expected = PieceTokenizer.load(tiny_bert / "tokenizer.json")
-    assert found.encode(ROWS, 32).pieces.tolist() == expected.encode(ROWS, 32).pieces.tolist()
+    expected = SubwordTokenizer.load(tiny_bert / "tokenizer.json")
+    assert found.encode(ROWS, 32).subwords.tolist() == expected.encode(ROWS, 32).subwords.tolist()
 
 
 def roberta(folder: Path) -> None:
-    PieceTokenizer.train(ROWS, 300).save(folder / "tokenizer.json")
+    SubwordTokenizer.train(ROWS, 300).save(folder / "tokenizer.json")
     config = RobertaConfig(
         vocab_size=300, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=34
     )
@@ -239,9 +239,9 @@ def test_roberta_keeps_two_positions_to_itself(tmp_path: Path) -> None:
     inputs = batch(tokenizer, [["fox"] * 60, ["a"]])
     assert inputs[0].shape == (2, 32)
     reference = AutoModel.from_pretrained(tmp_path).eval()
-    pieces = inputs[0].masked_fill(~inputs[1], reference.config.pad_token_id)
+    subwords = inputs[0].masked_fill(~inputs[1], reference.config.pad_token_id)
     with torch.no_grad():
-        expected = reference(input_ids=pieces, attention_mask=inputs[1].long()).last_hidden_state
+        expected = reference(input_ids=subwords, attention_mask=inputs[1].long()).last_hidden_state
         torch.testing.assert_close(encoder.eval()(*inputs)[inputs[1]], expected[inputs[1]], atol=1e-6, rtol=0)
     with pytest.raises(EncoderError, match="max_length is 33, but the model has 32 positions"):
         build(settings_of(**{**SETTINGS["transformer"], "max_length": 33}), tmp_path, [])
@@ -282,7 +282,7 @@ def no_tokenizer(folder: Path) -> None:
 
 
 def too_large_tokenizer(folder: Path) -> None:
-    PieceTokenizer.train([], 300).save(folder / "tokenizer.json")
+    SubwordTokenizer.train([], 300).save(folder / "tokenizer.json")
 
 
 def decoder(folder: Path) -> None:
@@ -300,7 +300,7 @@ def decoder(folder: Path) -> None:
         (missing_weights, r"16 weight\(s\) missing, such as encoder\.layer\.2"),
         (wrong_sizes, "weights cannot be read"),
         (no_tokenizer, "neither tokenizer.json nor any of vocab.txt"),
-        (too_large_tokenizer, "pieces, but the model embeds"),
+        (too_large_tokenizer, "subwords, but the model embeds"),
         (decoder, "model_type 'gpt2' is no encoder"),
     ],
 )

@@ -25,7 +25,7 @@ def encoder_of(kind: str, **more: Any) -> TransformerEncoder:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         encoder = TransformerEncoder(auto.from_config(config, attn_implementation="sdpa"), word_shape=True)
-        torch.nn.init.normal_(encoder.shapes.weight)  # type: ignore[union-attr]
+        torch.nn.init.normal_(encoder.word_shape_ids.weight)  # type: ignore[union-attr]
         for name, parameter in encoder.named_parameters():
             if name.endswith("bias"):  # a new model's are 0
                 torch.nn.init.normal_(parameter)
@@ -40,12 +40,12 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("kind", sorted(PACKING))
 def test_packed_is_padded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
     found = {}
     for packs in (True, False):
         monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device, packs=packs: packs)
         encoder.zero_grad()
-        hidden = encoder(pieces, mask, shapes)
+        hidden = encoder(subwords, mask, word_shape_ids)
         assert encoder.model.config._attn_implementation == ("packed" if packs else "sdpa")
         (hidden[mask].square() * torch.linspace(0, 1, 16)).sum().backward()
         found[packs] = [hidden[mask].detach(), *(parameter.grad for parameter in encoder.parameters())]
@@ -77,66 +77,66 @@ ASKED = (
 @pytest.mark.parametrize("name", ASKED[1:])
 @pytest.mark.parametrize("kind", sorted(PACKING))
 def test_what_is_asked_does_not_change(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
     asked = asked_of(name, mask)
     assert asked is not None
     found = {}
     for name, positions in (("some", asked), ("all", None)):
         encoder.zero_grad()
-        hidden = encoder(pieces, mask, shapes, positions)
+        hidden = encoder(subwords, mask, word_shape_ids, positions)
         (hidden[asked].square() * torch.linspace(0, 1, 16)).sum().backward()
         found[name] = [hidden[asked].detach(), *(parameter.grad for parameter in encoder.parameters())]
     for some, every in zip(found["some"], found["all"], strict=True):
         torch.testing.assert_close(some, every, rtol=1e-4, atol=1e-6)
     monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device: False)
-    torch.testing.assert_close(encoder(pieces, mask, shapes, asked)[asked], found["some"][0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoder(subwords, mask, word_shape_ids, asked)[asked], found["some"][0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_the_last_layer_computes_what_is_asked(kind: str) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
     asked = mask & (torch.arange(mask.shape[1]) < 2)
     computed: list[int] = []
     for layer in encoder._stack():
         layer.intermediate.register_forward_hook(lambda module, states, result: computed.append(result.shape[1]))  # type: ignore[operator, union-attr]
-    hidden = encoder(pieces, mask, shapes, asked)
+    hidden = encoder(subwords, mask, word_shape_ids, asked)
     assert computed == [sum(LENGTHS), int(asked.sum())]
     assert torch.equal(hidden.any(-1), asked)
-    encoder(pieces, mask, shapes)
+    encoder(subwords, mask, word_shape_ids)
     assert computed[2:] == [sum(LENGTHS)] * 2
-    assert not encoder(pieces, mask, shapes, torch.zeros_like(mask)).any()
+    assert not encoder(subwords, mask, word_shape_ids, torch.zeros_like(mask)).any()
 
 
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_for_one_position_a_row_the_last_layer_makes_neither_keys_nor_values(kind: str) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of(kind), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
     asked = asked_of("the first of a row, all of others, none of some", mask)
     several = sum(length for row, length in enumerate(LENGTHS) if row % 3 == 1 and length > 1)
     attention: Any = encoder._stack()[-1].attention
     computed: dict[str, list[int]] = {"query": [], "key": [], "value": []}
     for name, made in computed.items():
         getattr(attention.self, name).register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
-    encoder(pieces, mask, shapes, asked)
+    encoder(subwords, mask, word_shape_ids, asked)
     assert computed == {"query": [3, several], "key": [several], "value": [several]}
     attention.self.dropout.p = 0.5
-    encoder(pieces, mask, shapes, asked)
+    encoder(subwords, mask, word_shape_ids, asked)
     assert computed["key"][1:] == [sum(LENGTHS)]
 
 
-def test_a_row_without_pieces_is_passed_over() -> None:
-    encoder, (pieces, mask, shapes) = encoder_of("bert"), inputs()
+def test_a_row_without_subwords_is_passed_over() -> None:
+    encoder, (subwords, mask, word_shape_ids) = encoder_of("bert"), inputs()
     mask = mask & (torch.arange(len(mask)) != 3)[:, None]
-    hidden = encoder(pieces, mask, shapes, asked_of("the first of a row", mask))
+    hidden = encoder(subwords, mask, word_shape_ids, asked_of("the first of a row", mask))
     assert hidden.any(-1).any(-1).tolist() == [length > 1 for length in LENGTHS]
 
 
 def test_threads_ask_for_positions_of_their_own() -> None:
-    encoder, (pieces, mask, shapes) = encoder_of("bert").eval(), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of("bert").eval(), inputs()
     positions = [mask & (torch.arange(mask.shape[1]) < count) for count in range(1, 9)] * 10
 
     def nonzero(asked: Tensor) -> Tensor:
         with torch.inference_mode():
-            return encoder(pieces, mask, shapes, asked).any(-1)
+            return encoder(subwords, mask, word_shape_ids, asked).any(-1)
 
     with ThreadPoolExecutor(4) as pool:
         for asked, found in zip(positions, pool.map(nonzero, positions), strict=True):
@@ -145,11 +145,11 @@ def test_threads_ask_for_positions_of_their_own() -> None:
 
 @pytest.mark.parametrize("kind", sorted(PACKING))
 def test_no_text_sees_another(kind: str) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of(kind).eval(), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of(kind).eval(), inputs()
     assert encoder.packs(mask.device)
-    before = encoder(pieces, mask, shapes)
-    pieces[2] = (pieces[2] + 1).clamp(max=49)
-    after = encoder(pieces, mask, shapes)
+    before = encoder(subwords, mask, word_shape_ids)
+    subwords[2] = (subwords[2] + 1).clamp(max=49)
+    after = encoder(subwords, mask, word_shape_ids)
     changed = (before != after).any(-1).any(-1)
     assert changed.tolist() == [False, False, True, False, False, False, False]
 
@@ -161,12 +161,12 @@ needs_fused = pytest.mark.skipif(not fused.available(), reason="this machine's t
 @pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_fused_is_the_same(kind: str, name: str) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of(kind).eval(), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of(kind).eval(), inputs()
     same, asked = copy.deepcopy(encoder), asked_of(name, mask)
     same.fuse()
     assert all(isinstance(layer, fused.FusedLayer) for layer in same._stack())
     with torch.inference_mode():
-        expected, found = encoder(pieces, mask, shapes, asked), same(pieces, mask, shapes, asked)
+        expected, found = encoder(subwords, mask, word_shape_ids, asked), same(subwords, mask, word_shape_ids, asked)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -194,17 +194,17 @@ def test_fused_is_for_good() -> None:
 @needs_fused
 @pytest.mark.parametrize("activation", ["gelu", "relu", "gelu_new"])
 def test_fused_has_the_activation_of_the_model(activation: str) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of("bert", hidden_act=activation).eval(), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of("bert", hidden_act=activation).eval(), inputs()
     same = copy.deepcopy(encoder)
     same.fuse()
     assert {layer.up.activation for layer in same._stack()} == {"gelu" if activation == "gelu" else "none"}  # type: ignore[union-attr]
     with torch.inference_mode():
-        torch.testing.assert_close(same(pieces, mask, shapes), encoder(pieces, mask, shapes), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(same(subwords, mask, word_shape_ids), encoder(subwords, mask, word_shape_ids), rtol=1e-4, atol=1e-5)
 
 
 @needs_fused
 def test_of_one_position_a_row_fused_makes_no_keys_in_the_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder, (pieces, mask, shapes) = encoder_of("bert").eval(), inputs()
+    encoder, (subwords, mask, word_shape_ids) = encoder_of("bert").eval(), inputs()
     encoder.fuse()
     computed: list[int] = []
     product = fused.FusedLinear.__call__
@@ -215,7 +215,7 @@ def test_of_one_position_a_row_fused_makes_no_keys_in_the_last_layer(monkeypatch
 
     monkeypatch.setattr(fused.FusedLinear, "__call__", counted)
     with torch.inference_mode():
-        encoder(pieces, mask, shapes, asked_of("the first of a row", mask))
+        encoder(subwords, mask, word_shape_ids, asked_of("the first of a row", mask))
     assert computed == [sum(LENGTHS)] * 4 + [len(LENGTHS)] * 2
 
 
@@ -225,8 +225,8 @@ def test_a_model_of_another_kind_is_padded() -> None:
 
 
 def test_padding_is_zero_and_order_is_kept() -> None:
-    _, mask, shapes = inputs()
+    _, mask, word_shape_ids = inputs()
     packed = Packed.of(mask)
     assert packed.runs == ((7, 1), (3, 2), (1, 1), (12, 2), (7, 1))
-    assert torch.equal(packed.unpack(packed.pack(shapes)), shapes * mask)
+    assert torch.equal(packed.unpack(packed.pack(word_shape_ids)), word_shape_ids * mask)
     assert packed.positions.tolist() == [place for length in LENGTHS for place in range(length)]

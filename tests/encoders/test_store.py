@@ -6,16 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mtl.encoders import Encoded, PieceTokenizer
+from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.store import encode_stored
 
 ROWS = [["one", "row"], [], ["another", "unfathomable", "ROW", "3"], ["last"], ["x"] * 40]
-FIELDS = ("pieces", "offsets", "shapes", "lost", "word")
+FIELDS = ("subwords", "offsets", "word_shape_ids", "lost", "word_ids")
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> PieceTokenizer:
-    return PieceTokenizer.train(ROWS, 300)
+def tokenizer() -> SubwordTokenizer:
+    return SubwordTokenizer.train(ROWS, 300)
 
 
 def parts(*cuts: int) -> list[pa.Array]:
@@ -30,7 +30,9 @@ def same(one: Encoded, other: Encoded) -> None:
 
 @pytest.mark.parametrize("cuts", [(), (2,), (0, 1, 2, 3, 4)])
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [4, 0, 4, 1], [2], [1], []])
-def test_rows_are_read_back_as_they_were_encoded(tokenizer: PieceTokenizer, tmp_path: Path, cuts: tuple[int, ...], rows: list[int]) -> None:
+def test_rows_are_read_back_as_they_were_encoded(
+    tokenizer: SubwordTokenizer, tmp_path: Path, cuts: tuple[int, ...], rows: list[int]
+) -> None:
     stored, chosen = encode_stored(tokenizer, parts(*cuts), 16, tmp_path), np.array(rows, dtype=np.int64)
     found = stored.take(chosen)
     same(found, tokenizer.encode([ROWS[row] for row in rows], 16))
@@ -39,16 +41,16 @@ def test_rows_are_read_back_as_they_were_encoded(tokenizer: PieceTokenizer, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_known_of_all_rows(tokenizer: PieceTokenizer) -> None:
+def test_what_is_known_of_all_rows(tokenizer: SubwordTokenizer) -> None:
     stored, encoded = encode_stored(tokenizer, parts(3), 16), tokenizer.encode(ROWS, 16)
-    assert stored.used.tolist() == sorted(set(encoded.pieces.tolist()))
+    assert stored.used.tolist() == sorted(set(encoded.subwords.tolist()))
     assert stored.lost.tolist() == encoded.lost.tolist()
     assert stored.lost[4] > 0
     other = encode_stored(tokenizer, parts(3)[:1], 16)
     assert stored.digest() == encode_stored(tokenizer, parts(3), 16).digest() != other.digest()
 
 
-def test_no_rows(tokenizer: PieceTokenizer) -> None:
+def test_no_rows(tokenizer: SubwordTokenizer) -> None:
     stored = encode_stored(tokenizer, [], 16)
     assert len(stored.lengths) == len(stored.used) == 0
-    assert len(stored.take(np.array([], dtype=np.int64)).pieces) == 0
+    assert len(stored.take(np.array([], dtype=np.int64)).subwords) == 0

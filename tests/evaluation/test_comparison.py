@@ -13,14 +13,14 @@ SAME = ("no difference shown",) * 2
 GOLD = ["a", "b"] * (ROWS // 2)
 
 
-def answers(accuracy: float, seed: int) -> list[str]:
+def predictions(accuracy: float, seed: int) -> list[str]:
     right = np.random.default_rng(seed).random(ROWS) < accuracy
     return [label if ok else "ab".replace(label, "") for label, ok in zip(GOLD, right, strict=True)]
 
 
 def scores(*accuracies: float, seed: int = 0) -> Scores:
-    drawn = [draws("classification", GOLD, answers(p, seed + i), BLOCKS)["accuracy"] for i, p in enumerate(accuracies)]
-    values = [float(np.mean([a == b for a, b in zip(GOLD, answers(p, seed + i), strict=True)])) for i, p in enumerate(accuracies)]
+    drawn = [draws("classification", GOLD, predictions(p, seed + i), BLOCKS)["accuracy"] for i, p in enumerate(accuracies)]
+    values = [float(np.mean([a == b for a, b in zip(GOLD, predictions(p, seed + i), strict=True)])) for i, p in enumerate(accuracies)]
     return Scores(tuple(range(1, len(accuracies) + 1)), np.array(values), np.stack(drawn))
 
 
@@ -34,9 +34,9 @@ def grid(**named: Scores) -> dict[Key, Scores]:
 
 
 def test_a_large_difference_is_a_gain_and_its_mirror_a_loss() -> None:
-    found = compare(grid(t_joint_plain=scores(0.9, 0.9, 0.9), t_alone_plain=scores(0.7, 0.7, 0.7, seed=9)), 0.95)
+    found = compare(grid(t_joint_plain=scores(0.9, 0.9, 0.9), t_single_plain=scores(0.7, 0.7, 0.7, seed=9)), 0.95)
     assert [(item["kind"], item["within"], item["verdict"]) for item in found] == [("joint", "plain", "gained")]
-    found = compare(grid(t_joint_plain=scores(0.7, 0.7, 0.7), t_alone_plain=scores(0.9, 0.9, 0.9, seed=9)), 0.95)
+    found = compare(grid(t_joint_plain=scores(0.7, 0.7, 0.7), t_single_plain=scores(0.9, 0.9, 0.9, seed=9)), 0.95)
     assert found[0]["verdict"] == "lost"
     assert found[0]["difference"] == pytest.approx(found[0]["first"] - found[0]["second"])
 
@@ -53,9 +53,9 @@ def test_chance_is_seldom_called_a_difference() -> None:
     for seed in range(20):
         runs = grid(
             t_joint_plain=scores(0.8, seed=100 * seed),
-            t_alone_plain=scores(0.8, seed=100 * seed + 50),
+            t_single_plain=scores(0.8, seed=100 * seed + 50),
             u_joint_plain=scores(0.7, seed=100 * seed + 7),
-            u_alone_plain=scores(0.7, seed=100 * seed + 57),
+            u_single_plain=scores(0.7, seed=100 * seed + 57),
         )
         false += any(item["verdict"] != "no difference shown" for item in compare(runs, 0.95))
     assert false <= 1
@@ -64,10 +64,10 @@ def test_chance_is_seldom_called_a_difference() -> None:
 def test_the_correction_widens_intervals_with_the_number_of_comparisons() -> None:
     assert corrected_confidence(0.95, 1) == pytest.approx(0.95)
     assert corrected_confidence(0.95, 5) == pytest.approx(0.99)
-    alone = grid(t_joint_plain=scores(0.8), t_alone_plain=scores(0.75, seed=3))
+    alone = grid(t_joint_plain=scores(0.8), t_single_plain=scores(0.75, seed=3))
     crowd = {
         **alone,
-        **grid(u_joint_plain=scores(0.8), u_alone_plain=scores(0.8, seed=4), v_joint_plain=scores(0.8), v_alone_plain=scores(0.8)),
+        **grid(u_joint_plain=scores(0.8), u_single_plain=scores(0.8, seed=4), v_joint_plain=scores(0.8), v_single_plain=scores(0.8)),
     }
     one, three = compare(alone, 0.95)[0], compare(crowd, 0.95)[0]
     assert (one["low"], one["corrected_low"]) == (three["low"], one["low"])
@@ -78,7 +78,7 @@ def test_the_correction_widens_intervals_with_the_number_of_comparisons() -> Non
 def test_seeds_are_paired() -> None:
     first, second = shared(constant(0.5, 0.6, 0.7), Scores((3, 2), np.array([0.4, 0.5]), np.zeros((2, 50))))
     assert (first.seeds, first.values.tolist(), second.values.tolist()) == ((2, 3), [0.6, 0.7], [0.5, 0.4])
-    item = compare(grid(t_joint_plain=constant(0.6, 0.4), t_alone_plain=constant(0.4, 0.4)), 0.95)[0]
+    item = compare(grid(t_joint_plain=constant(0.6, 0.4), t_single_plain=constant(0.4, 0.4)), 0.95)[0]
     assert (item["difference"], item["sd"]) == (pytest.approx(0.1), pytest.approx(np.std([0.2, 0.0], ddof=1)))
     assert item["verdict"] == "no difference shown"  # one of two seeds shows nothing
 
@@ -92,7 +92,7 @@ def test_one_seed_gives_no_verdict_on_training(low: float, high: float, words: t
 
 
 def test_delta_m_is_the_mean_relative_gain() -> None:
-    runs = grid(t_joint_plain=constant(0.55), t_alone_plain=constant(0.5), u_joint_plain=constant(0.72), u_alone_plain=constant(0.8))
+    runs = grid(t_joint_plain=constant(0.55), t_single_plain=constant(0.5), u_joint_plain=constant(0.72), u_single_plain=constant(0.8))
     [item] = overall(runs, ["t", "u"], 0.95)
     assert item["tasks"] == pytest.approx({"t": 10, "u": -10})
     assert item["delta_m"] == pytest.approx(0)
@@ -100,7 +100,7 @@ def test_delta_m_is_the_mean_relative_gain() -> None:
 
 
 def test_delta_m_says_when_it_has_no_value() -> None:
-    runs = grid(t_joint_plain=constant(0.5), t_alone_plain=constant(0.0), u_joint_plain=constant(0.7), u_alone_plain=constant(0.8))
+    runs = grid(t_joint_plain=constant(0.5), t_single_plain=constant(0.0), u_joint_plain=constant(0.7), u_single_plain=constant(0.8))
     [item] = overall(runs, ["t", "u"], 0.95)
     assert (item["delta_m"], item["undefined"]) == (None, "t alone scores no more than 0")
     assert overall(grid(t_joint_plain=constant(0.5)), ["t"], 0.95) == []
@@ -108,7 +108,7 @@ def test_delta_m_says_when_it_has_no_value() -> None:
 
 def test_delta_m_of_seeds_is_that_of_their_means_and_a_seed_near_zero_does_not_rule_it() -> None:
     alone, other = constant(0.001, 0.5, 0.499), constant(0.5, 0.5, 0.5)
-    runs = grid(t_joint_plain=constant(0.4, 0.3, 0.5), t_alone_plain=alone, u_joint_plain=other, u_alone_plain=other)
+    runs = grid(t_joint_plain=constant(0.4, 0.3, 0.5), t_single_plain=alone, u_joint_plain=other, u_single_plain=other)
     [item] = overall(runs, ["t", "u"], 0.95)
     assert item["delta_m"] == pytest.approx(100 * (0.4 / (1 / 3) - 1) / 2)
     assert item["low"] + item["high"] == pytest.approx(2 * item["delta_m"])
@@ -121,9 +121,9 @@ def test_sizes_are_compared_each_by_itself_and_corrected_together() -> None:
         Key("t", model, "plain", **size): scores(accuracy, accuracy, seed=seed)
         for model, accuracy, size, seed in (
             ("joint", 0.9, few, 0),
-            ("alone", 0.6, few, 10),
+            ("single", 0.6, few, 10),
             ("joint", 0.8, all_, 20),
-            ("alone", 0.8, all_, 30),
+            ("single", 0.8, all_, 30),
         )
     }
     found = compare(runs, 0.95)

@@ -1,4 +1,5 @@
-"""Intervals over few seeds: they hold as often as they say, whatever the luck of training weighs beside that of the test rows."""
+"""Intervals over few seeds: they hold as often as they say, whatever the variance over training seeds weighs beside that of the test
+rows."""
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ ROWS, RESAMPLES, TIMES = 100, 150, 400
 WEIGHTS = np.random.default_rng(5).multinomial(ROWS, np.full(ROWS, 1 / ROWS), size=RESAMPLES) / ROWS
 
 
-def experiment(draw: np.random.Generator, seeds: int, rows: float, both: float, luck: float) -> tuple[Array, Array]:
+def experiment(draw: np.random.Generator, seeds: int, rows: float, both: float, seed_variance: float) -> tuple[Array, Array]:
     """Values and draws of a difference whose true mean is 0, with these standard deviations of its parts."""
     common, own = draw.normal(0, rows * ROWS**0.5, ROWS), draw.normal(0, both * ROWS**0.5, (seeds, ROWS))
-    by_row = common + own + draw.normal(0, luck, (seeds, 1))
+    by_row = common + own + draw.normal(0, seed_variance, (seeds, 1))
     return by_row.mean(1), by_row @ WEIGHTS.T
 
 
@@ -38,7 +39,7 @@ def test_seeds_that_agree_have_the_interval_of_the_rows() -> None:
     assert shared_variance(draws * np.array([[1], [-1]])) == 0  # a covariance below 0 is no variance
 
 
-def test_seeds_that_agree_by_luck_do_not_hide_the_chance_of_rows() -> None:
+def test_seeds_that_agree_by_seed_variance_do_not_hide_the_chance_of_rows() -> None:
     _, draws = experiment(np.random.default_rng(3), 3, 0, 1, 0)
     assert over_seeds(np.full(3, 0.2), draws, 0.95) == interval(draws.mean(0), 0.95)
 

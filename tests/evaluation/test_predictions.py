@@ -7,18 +7,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mtl.config import Params, parse
 from mtl.data.schema import schema, write
 from mtl.errors import DataError
 from mtl.evaluation.predictions import SCHEMA, gather
-from mtl.params import Params, parse
 
 
 def settings() -> Params:
     source = {"url": "data.csv", "sha256": "0" * 64}
     labels = {
-        "mood": {"kind": "class", "column": "mood"},
-        "rating": {"kind": "number", "column": "rating"},
-        "spans": {"kind": "tags", "column": "tags"},
+        "mood": {"type": "class", "column": "mood"},
+        "rating": {"type": "number", "column": "rating"},
+        "spans": {"type": "tags", "column": "tags"},
     }
     dataset = {"source": source, "reader": {"format": "jsonl"}, "labels": labels, "split": {"train": 0.5, "test": 0.5}}
     tasks = {
@@ -27,7 +27,7 @@ def settings() -> Params:
         "spans": {"type": "token_classification", "label": "spans"},
     }
     sections = {"seed": 1, "augment": {}, "train": {}, "evaluate": {}, "report": {}}
-    experiment = {"joint": ["plain"], "alone": ["plain"]}
+    experiment = {"joint": ["plain"], "single_task": ["plain"]}
     return parse({**sections, "datasets": {"notes": dataset}, "tasks": tasks, "encoder": {"type": "fnn"}, "experiment": experiment})
 
 
@@ -61,18 +61,18 @@ def test_a_task_without_test_rows_is_an_error(tmp_path: Path) -> None:
         gather(settings(), ["mood"], tmp_path)
 
 
-def test_a_trained_run_answers_every_labelled_row(tmp_path: Path) -> None:
+def test_a_trained_run_predictions_every_labelled_row(tmp_path: Path) -> None:
     train = pytest.importorskip("mtl.training.run").train
     from mtl.evaluation.predictions import predict_run
 
     write_examples(tmp_path)
     params = settings()
-    for name in ("joint-plain-1", "alone_spans-plain-1"):
+    for name in ("joint-plain-1", "single_spans-plain-1"):
         model = tmp_path / name
         model.mkdir()
         train(params, params.runs()[name], tmp_path, tmp_path / "shards", None, model)
         predict_run(params, params.runs()[name], model, tmp_path, tmp_path)
-    joint, alone = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("joint-plain-1", "alone_spans-plain-1"))
+    joint, alone = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("joint-plain-1", "single_spans-plain-1"))
     assert joint.schema.equals(SCHEMA)
     rows = joint.to_pylist()
     assert [(row["task"], row["id"], row["gold"]) for row in rows] == [

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mtl.config import Params, parse
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.predictions import SCHEMA
 from mtl.evaluation.results import evaluate, read_history
-from mtl.params import Params, parse
 
 ROWS = 60
 
@@ -22,9 +22,9 @@ ROWS = 60
 def settings(**changes: Any) -> Params:
     source = {"url": "data.csv", "sha256": "0" * 64}
     labels = {
-        "mood": {"kind": "class", "column": "mood"},
-        "rating": {"kind": "number", "column": "rating"},
-        "spans": {"kind": "tags", "column": "tags"},
+        "mood": {"type": "class", "column": "mood"},
+        "rating": {"type": "number", "column": "rating"},
+        "spans": {"type": "tags", "column": "tags"},
     }
     dataset = {"source": source, "reader": {"format": "jsonl"}, "tokens": True, "labels": labels, "split": {"train": 0.5, "test": 0.5}}
     content = {
@@ -46,11 +46,11 @@ def settings(**changes: Any) -> Params:
     return parse(content)
 
 
-ERRORS = {("joint", "augmented"): 0.05, ("joint", "plain"): 0.2, ("alone", "augmented"): 0.5}
-"""Share of wrong answers by model and data: joint training and augmentation both help a lot."""
+ERRORS = {("joint", "augmented"): 0.05, ("joint", "plain"): 0.2, ("single", "augmented"): 0.5}
+"""Share of wrong predictions by model and data: joint training and augmentation both help a lot."""
 
 
-def answer(task: str, row: int, wrong: bool) -> tuple[str, str]:
+def labels_of(task: str, row: int, wrong: bool) -> tuple[str, str]:
     if task == "mood":
         gold = "glad" if row % 3 else "sad"
         return gold, ("sad" if gold == "glad" else "glad") if wrong else gold
@@ -61,12 +61,12 @@ def answer(task: str, row: int, wrong: bool) -> tuple[str, str]:
 
 def write_run(params: Params, name: str, models: Path, predictions: Path) -> None:
     run = params.runs()[name]
-    share = ERRORS["joint" if run.model == "joint" else "alone", run.data]
+    share = ERRORS["joint" if run.model == "joint" else "single", run.data]
     rows = []
     for task in sorted(run.tasks):
         wrong = np.random.default_rng([run.seed, len(name), len(task)]).random(ROWS) < share
         for row in range(ROWS):
-            gold, prediction = answer(task, row, bool(wrong[row]))
+            gold, prediction = labels_of(task, row, bool(wrong[row]))
             rows.append(
                 {
                     "task": task,
@@ -145,7 +145,7 @@ def test_metrics_are_few_and_well_named(finished: Finished) -> None:
     assert {task: figures[task] for task in params.tasks} == pytest.approx(means, abs=1e-4)
 
 
-def test_plots_hold_the_curves_and_every_answer(finished: Finished) -> None:
+def test_plots_hold_the_curves_and_every_prediction(finished: Finished) -> None:
     params = settings()
     models, predictions, out = finished(params)
     evaluate(params, models, predictions, out)
@@ -213,7 +213,7 @@ def test_sizes_have_groups_and_comparisons_of_their_own_and_the_headline_is_of_a
 
 
 def test_an_experiment_of_one_run_has_no_comparison(finished: Finished) -> None:
-    params = settings(experiment={"joint": ["plain"], "alone": []})
+    params = settings(experiment={"joint": ["plain"], "single_task": []})
     models, predictions, out = finished(params)
     evaluate(params, models, predictions, out)
     assert read(out / "comparisons.json")["comparisons"] == []
@@ -237,7 +237,7 @@ def test_runs_with_other_rows_are_not_compared(finished: Finished) -> None:
     models, predictions, out = finished(params)
     path = predictions / "joint-plain-1.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
-    with pytest.raises(PipelineError, match="task mood: runs joint-augmented-1 and joint-plain-1 answer different test rows"):
+    with pytest.raises(PipelineError, match="task mood: runs joint-augmented-1 and joint-plain-1 prediction different test rows"):
         evaluate(params, models, predictions, out)
     pq.write_table(pq.read_table(path).slice(0, 3), path)
     with pytest.raises(DataError, match="no test row for task"):

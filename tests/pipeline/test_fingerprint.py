@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.pipeline.fingerprint import FileSums, significant, sum_of_code
+from mtl.pipeline.fingerprint import FileChecksums, fingerprint_code, significant
 
 BASE = '''
 """Docstring."""
@@ -49,18 +49,18 @@ def test_indentation_counts() -> None:
 
 
 def test_code_of_other_packages_does_not_count() -> None:
-    assert sum_of_code(["errors.py"]) != sum_of_code(["params.py"])
-    assert sum_of_code(["pipeline"]) == sum_of_code(["pipeline"])
+    assert fingerprint_code(["errors.py"]) != fingerprint_code(["seeds.py"])
+    assert fingerprint_code(["pipeline"]) == fingerprint_code(["pipeline"])
 
 
-def test_file_sums_notice_a_change_and_survive_a_damaged_memory(tmp_path: Path) -> None:
-    file, memory = tmp_path / "a", tmp_path / "sums.json"
+def test_file_checksums_notice_a_change_and_survive_a_damaged_memory(tmp_path: Path) -> None:
+    file, memory = tmp_path / "a", tmp_path / "checksums.json"
     file.write_text("one")
-    sums = FileSums(memory)
-    first = sums.of(file)
-    sums.save()
+    checksums = FileChecksums(memory)
+    first = checksums.of(file)
+    checksums.save()
     assert json.loads(memory.read_text())[str(file)][3] == first
     file.write_text("two")
-    assert FileSums(memory).of(file) != first
+    assert FileChecksums(memory).of(file) != first
     memory.write_text("{")
-    assert FileSums(memory).of(tmp_path / "missing") is None
+    assert FileChecksums(memory).of(tmp_path / "missing") is None

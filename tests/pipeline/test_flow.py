@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtl.pipeline.flow import Flow
-from mtl.pipeline.milestones import MILESTONES
+from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 from pipeline.test_state import CONTENT, build_all, params
 
@@ -18,7 +18,7 @@ def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, 
     Path(".dvc").mkdir()
     build_all(Path(), params())
     first = Flow(params(), overridden=False, main=True)
-    Path("work/handed_over.json").write_text(first._stamp(list(MILESTONES)))  # as after ``dvc commit``
+    Path("work/handed_over.json").write_text(first._stamp(list(STAGES)))  # as after ``dvc commit``
     assert first._lock is not None
     first._lock.release()
 
@@ -29,4 +29,4 @@ def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, 
     assert flow.settle() == ""
     assert looks == [None]
     Path("params.yaml").write_text(json.dumps(CONTENT) + "\n")
-    assert flow._stamp(list(MILESTONES)) != Path("work/handed_over.json").read_text()
+    assert flow._stamp(list(STAGES)) != Path("work/handed_over.json").read_text()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-import mtl.params
+import mtl.config
+from mtl.config import Params
 from mtl.errors import PipelineError
-from mtl.params import Params
-from mtl.pipeline.milestones import MILESTONES
+from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 
 CONTENT: dict[str, Any] = {
@@ -21,7 +21,7 @@ CONTENT: dict[str, Any] = {
         name: {
             "source": {"url": f"{name}.csv", "sha256": "0" * 64},
             "reader": {"format": "csv"},
-            "labels": {"mood": {"kind": "class", "column": "mood"}},
+            "labels": {"mood": {"type": "class", "column": "mood"}},
             "split": {"train": 0.8, "test": 0.2},
         }
         for name in ("a", "b")
@@ -44,7 +44,7 @@ def params(**changes: Any) -> Params:
         for section in sections:
             node = node[section]
         node[key] = value
-    return mtl.params.parse(content)
+    return mtl.config.parse(content)
 
 
 def build_all(root: Path, settings: Params, content: Callable[[str, str], str] = lambda m, p: f"{m} {p}") -> list[str]:
@@ -52,25 +52,25 @@ def build_all(root: Path, settings: Params, content: Callable[[str, str], str] =
     state = State(settings, root)
     state.sync()
     built = []
-    for milestone in MILESTONES:
-        if state.marker(milestone).exists():
+    for stage in STAGES:
+        if state.marker(stage).exists():
             continue
-        for part in state.parts(milestone):
-            names = {"download": "all/file", "prepare": f"{part}.parquet", "train": "model.safetensors"}
+        for job in state.jobs(stage):
+            names = {"download": "all/file", "prepare": f"{job}.parquet", "train": "model.safetensors"}
 
-            def produce(out: Path, milestone: str = milestone, part: str = part, name: str = names.get(milestone, part)) -> None:
+            def produce(out: Path, stage: str = stage, job: str = job, name: str = names.get(stage, job)) -> None:
                 (out / name).parent.mkdir(exist_ok=True)
-                (out / name).write_text(content(milestone, part))
+                (out / name).write_text(content(stage, job))
 
-            if not state.marker(milestone, part).exists() and state.build(milestone, part, produce):
-                built.append(f"{milestone} {part}")
-        state.publish(milestone)
+            if not state.marker(stage, job).exists() and state.build(stage, job, produce):
+                built.append(f"{stage} {job}")
+        state.publish(stage)
     return built
 
 
 def everything(settings: Params, root: Path) -> list[str]:
     state = State(settings, root)
-    return [f"{milestone} {part}" for milestone in MILESTONES for part in state.parts(milestone)]
+    return [f"{stage} {job}" for stage in STAGES for job in state.jobs(stage)]
 
 
 def test_a_second_build_does_nothing(tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_an_edit_builds_what_it_touches_and_a_revert_builds_nothing(tmp_path: Pa
     assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text() == "train joint-plain-1"
 
 
-def test_a_job_knows_the_parts_that_the_snakefile_knows(tmp_path: Path) -> None:
-    """Settings go to jobs through a file, which must not change the order of tasks and data sets."""
+def test_a_job_knows_the_jobs_that_the_snakefile_knows(tmp_path: Path) -> None:
+    """Settings go to jobs through a file, which must not change the order of tasks and datasets."""
     task = {"type": "classification", "label": "mood"}
     settings = params(tasks={"second": task, "first": task})
     build_all(tmp_path, settings)
-    (tmp_path / "settings.json").write_text(mtl.params.dump(settings))
-    assert all(State(mtl.params.load(tmp_path / "settings.json"), tmp_path).sync().values())
+    (tmp_path / "settings.json").write_text(mtl.config.dump(settings))
+    assert all(State(mtl.config.load(tmp_path / "settings.json"), tmp_path).sync().values())
 
 
 def test_a_search_is_taken_up_by_the_report(tmp_path: Path) -> None:
@@ -183,11 +183,11 @@ def test_a_killed_build_leaves_nothing_that_counts(tmp_path: Path) -> None:
 
 def test_errors_name_the_choices(tmp_path: Path) -> None:
     state = State(params(), tmp_path)
-    with pytest.raises(PipelineError, match=r"no part 'c'; choose from: a, b"):
+    with pytest.raises(PipelineError, match=r"no job 'c'; choose from: a, b"):
         state.build("download", "c", lambda out: None)
     with pytest.raises(PipelineError, match="prepare reads download, which is not there"):
         state.build("prepare", "a", lambda out: None)
-    with pytest.raises(PipelineError, match="part 'a' is not built"):
+    with pytest.raises(PipelineError, match="job 'a' is not built"):
         state.publish("download")
 
 
@@ -210,7 +210,7 @@ def test_prune_does_away_with_what_a_kill_left_and_nothing_else(tmp_path: Path) 
     assert sorted(path.name for path in state.store.folder.iterdir()) == kept
 
 
-def test_a_part_whose_inputs_changed_while_it_was_built_is_refused(tmp_path: Path) -> None:
+def test_a_job_whose_inputs_changed_while_it_was_built_is_refused(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     state = State(params(report__title="New", seed=7), tmp_path)
     state.sync()
@@ -234,17 +234,17 @@ def test_a_part_whose_inputs_changed_while_it_was_built_is_refused(tmp_path: Pat
     assert state.build("prepare", "a", right)
 
 
-def test_a_job_of_other_settings_that_ends_late_does_not_undo_a_part(tmp_path: Path) -> None:
+def test_a_job_of_other_settings_that_ends_late_does_not_undo_a_job(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     state = State(params(), tmp_path)
     state.sync()
-    marker = state.marker("train", next(iter(state.parts("train"))))
+    marker = state.marker("train", next(iter(state.jobs("train"))))
     marker.write_text('{"key": "of others", "files": {}}')
     state.publish("train")
     assert json.loads(marker.read_text())["key"] != "of others"
 
 
-def test_a_part_that_was_killed_while_it_was_summed_up_goes_on(tmp_path: Path) -> None:
+def test_a_job_that_was_killed_while_it_was_summed_up_goes_on(tmp_path: Path) -> None:
     store = State(params(), tmp_path).store
     (store.begin("key", resume=True) / "model").write_text("whole")
     store.finish("key")
@@ -268,7 +268,7 @@ def install(script: Path, content: str = "") -> None:
     ],
     ids=["a program", "a program with a mode", "a mode of a program"],
 )
-def test_a_part_made_without_a_program_is_made_again_once_it_is_there(
+def test_a_job_made_without_a_program_is_made_again_once_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, lacking: tuple[str, str] | None, installed: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

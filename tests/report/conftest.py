@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mtl.config import Params, Run, parse
 from mtl.data.schema import schema, text_of, write
 from mtl.evaluation.predictions import SCHEMA
 from mtl.evaluation.results import evaluate
-from mtl.params import Params, Run, parse
 from mtl.tasks import to_text
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>&amp;\x00\x1b[31m\u202egnp'
 WORDS = ["the", "a", "quiet", "storm", "rolled", "over", "lovely", "awful", "hills", "and", "we", "saw", "nothing", "but", "grey", "rain"]
 NAMES = {"person": ["Ada", "Grace Hopper", "Linus"], "place": ["Oslo", "New York", "Lake Como"], "band": ["Blur", "The Cure"]}
 SIZES = {"train": 120, "validation": 20, "test": 80}
-ERRORS = {("joint", "augmented"): 0.18, ("joint", "plain"): 0.24, ("alone", "augmented"): 0.2, ("alone", "plain"): 0.3}
+ERRORS = {("joint", "augmented"): 0.18, ("joint", "plain"): 0.24, ("single", "augmented"): 0.2, ("single", "plain"): 0.3}
 
 
 class Project(NamedTuple):
@@ -31,9 +31,9 @@ class Project(NamedTuple):
 def settings(**changes: Any) -> Params:
     source = {"url": "https://example.org/notes.tsv", "sha256": "ab" * 32}
     split = {"train": 0.6, "validation": 0.1, "test": 0.3}
-    feelings = {"sentiment": {"kind": "class", "column": "mood"}, "intensity": {"kind": "number", "column": "rating"}}
+    feelings = {"sentiment": {"type": "class", "column": "mood"}, "intensity": {"type": "number", "column": "rating"}}
     tweets = {"source": source, "reader": {"format": "tsv"}, "labels": feelings, "split": split}
-    spans = {"source": source, "reader": {"format": "conll"}, "labels": {"entities": {"kind": "tags", "column": "tags"}}, "split": split}
+    spans = {"source": source, "reader": {"format": "conll"}, "labels": {"entities": {"type": "tags", "column": "tags"}}, "split": split}
     content = {
         "seed": 1,
         "datasets": {"notes_sentiment": tweets, "notes_entities": spans},
@@ -45,7 +45,7 @@ def settings(**changes: Any) -> Params:
         "augment": {"shards": 2, "methods": {"synonym": {"type": "synonym"}, "back_translate": {"type": "back_translate", "copies": 2}}},
         "encoder": {"type": "fnn"},
         "train": {},
-        "experiment": {"seeds": [1], "joint": ["augmented", "plain"], "alone": ["augmented"]},
+        "experiment": {"seeds": [1], "joint": ["augmented", "plain"], "single_task": ["augmented"]},
         "evaluate": {"resamples": 400},
         "report": {"title": "Notes <b>& more</b>", "samples": 3},
         **changes,
@@ -93,17 +93,17 @@ def _card(dataset: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     labels: dict[str, Any] = {
         "notes_sentiment": {
             "sentiment": {
-                "kind": "class",
+                "type": "class",
                 **{split: {"rows": n, "classes": {"negative": n // 3, "positive": n - n // 3}} for split, n in SIZES.items()},
             },
             "intensity": {
-                "kind": "number",
+                "type": "number",
                 **{split: {"rows": n, "mean": 0.5, "std": 1.5, "min": -3.9, "max": 3.1} for split, n in SIZES.items()},
             },
         },
         "notes_entities": {
             "entities": {
-                "kind": "tags",
+                "type": "tags",
                 **{split: {"rows": n, "entities": {"band": n // 4, "person": n // 2, "place": n // 4}} for split, n in SIZES.items()},
             }
         },
@@ -187,7 +187,7 @@ def write_run(params: Params, data: Path, run: Run) -> None:
     content |= {"best_score": 0.7, "stopped": "end", "epochs": {}, "rows": {}, "seconds": 42.0 * len(run.tasks), "tokens": 300_000}
     content |= {"padding_share": 0.04, "tokens_per_second": 7100.0, "precision": "fp32", "device": "cpu", "threads": 2}
     content |= {"peak_memory_bytes": 900 * 2**20, "parameters": 22_713_216, "versions": {"torch": "2.13.0", "python": "3.11.9"}}
-    content["warnings"] = [f"{HOSTILE} 3 rows were cut at 64 pieces"] if run.model == "joint" else []
+    content["warnings"] = [f"{HOSTILE} 3 rows were cut at 64 subwords"] if run.model == "joint" else []
     (folder / "run.json").write_text(json.dumps(content))
     (folder / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in _history(params, run)))
 
@@ -220,13 +220,13 @@ METRIC = {"classification": "macro_f1", "regression": "pearson", "token_classifi
 
 
 def write_predictions(params: Params, data: Path, run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
-    share = ERRORS["joint" if run.model == "joint" else "alone", run.data]
+    share = ERRORS["joint" if run.model == "joint" else "single", run.data]
     draw = np.random.default_rng([run.seed, len(run.name), 7])
     rows = []
     for task in sorted(run.tasks):
         for dataset in params.datasets_of(task):
             for row in sorted((row for row in examples[dataset] if row["split"] == "test"), key=lambda row: str(row["id"])):
-                gold, prediction = _answer(task, row, bool(draw.random() < share), draw)
+                gold, prediction = _prediction(task, row, bool(draw.random() < share), draw)
                 tagged = params.tasks[task].type == "token_classification"
                 text = to_text(row["tokens"]) if tagged else text_of(row["tokens"], row["space_after"])
                 rows.append(
@@ -244,7 +244,7 @@ def write_predictions(params: Params, data: Path, run: Run, examples: dict[str, 
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), data / "predictions" / f"{run.name}.parquet")
 
 
-def _answer(task: str, row: dict[str, Any], wrong: bool, draw: np.random.Generator) -> tuple[str, str]:
+def _prediction(task: str, row: dict[str, Any], wrong: bool, draw: np.random.Generator) -> tuple[str, str]:
     gold = row[task]
     if task == "sentiment":
         return gold, ("negative" if gold == "positive" else "positive") if wrong else gold

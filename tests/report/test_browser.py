@@ -70,7 +70,7 @@ def test_the_address_chooses_what_is_listed(browser: Chromium, url: str, finishe
 def test_the_keyboard_filters_by_task_and_class(browser: Chromium, url: str, finished: Any) -> None:
     browser.open(url)
     assert {row["task"] for row in browser.value(SHOWN)} == {"entities"}
-    browser.value("document.querySelector('#answers a, #answers .scroll').focus()")
+    browser.value("document.querySelector('#predictions a, #predictions .scroll').focus()")
     reach(browser, "by-task")
     assert browser.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     browser.press("ArrowDown")
@@ -95,7 +95,7 @@ def test_a_text_is_found_and_reset_brings_all_back(browser: Chromium, url: str) 
     assert all("oslo" in row["text"].lower() and ["place", "no entity"] in row["pairs"] for row in found)
     reach(browser, "")
     browser.press("Enter")
-    browser.value("new Promise(done => setTimeout(done, 20))")
+    browser.value("new Invariant(done => setTimeout(done, 20))")
     assert len(browser.value(SHOWN)) > len(found)
 
 
@@ -113,7 +113,7 @@ def test_a_cell_of_the_confusion_matrix_leads_to_its_rows(browser: Chromium, url
     count = int(browser.value("document.querySelector('.heat td.wrong a').innerText"))
     browser.value("document.querySelector('.heat td.wrong a').focus()")
     browser.press("Enter")
-    browser.value("new Promise(done => setTimeout(done, 50))")
+    browser.value("new Invariant(done => setTimeout(done, 50))")
     shown = browser.value(SHOWN)
     assert len(shown) == count > 0
     assert len({json.dumps(row["pairs"]) for row in shown}) == 1
@@ -125,7 +125,7 @@ def test_foreign_text_is_not_run(browser: Chromium, url: str) -> None:
     assert "alert(" in browser.value("document.body.innerText")
     assert browser.value("window.harmed") is None
     browser.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')")
-    browser.value("new Promise(done => setTimeout(done, 50))")
+    browser.value("new Invariant(done => setTimeout(done, 50))")
     assert browser.value("window.harmed") is None  # nor would it be, were it not escaped
 
 

@@ -51,7 +51,7 @@ def test_what_became_of_entities(name: str) -> None:
     assert found.pairs == pairs
     assert [mark.told for mark in found.marks if mark.kind] == told
     assert " ".join(mark.text for mark in found.marks) == " ".join(TOKENS)
-    assert (found.fault == 0) == (not pairs)
+    assert (found.severity == 0) == (not pairs)
 
 
 @given(st.lists(st.sampled_from(["O", "B-a", "I-a", "B-b", "I-b"]), min_size=7, max_size=7), st.data())
@@ -59,7 +59,7 @@ def test_no_word_is_lost_and_wrong_entities_are_told_apart(gold: list[str], data
     predicted = data.draw(st.lists(st.sampled_from(["O", "B-a", "I-a", "B-b"]), min_size=7, max_size=7))
     found = judge_tags(row(gold, predicted))
     assert " ".join(mark.text for mark in found.marks) == " ".join(TOKENS)
-    assert (found.fault == 0) == (errors.entities(gold) == errors.entities(predicted))
+    assert (found.severity == 0) == (errors.entities(gold) == errors.entities(predicted))
 
 
 def test_entities_that_touch_through_a_third_are_one_mistake() -> None:
@@ -76,27 +76,27 @@ def test_of_a_long_row_the_surroundings_of_mistakes_are_shown() -> None:
 
 def test_numbers_are_as_wrong_as_they_are_far_off() -> None:
     found = judge_number(row("1.0", "-0.5", "text"), bands([-4.0, 4.0]))
-    assert (found.fault, found.certainty, found.pairs) == (1.5, "off by −1.50", [("0 to 2", "too low")])
+    assert (found.severity, found.certainty, found.pairs) == (1.5, "off by −1.50", [("0 to 2", "too low")])
     assert [bands([-4.0, 4.0])(value) for value in (-5, 4)] == ["below −4", "from 4"]
-    assert judge_class(row("glad", "glad", "text")).fault == 0
+    assert judge_class(row("glad", "glad", "text")).severity == 0
 
 
 def test_the_most_confident_come_first_and_their_number_is_said(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "SHOWN", 3)
     found = browser(finished.params, load(finished.params, finished.data))
     groups = {(group["task"], group["model"]): group for group in found["groups"]}
-    assert set(groups) == {(task, model) for task in finished.params.tasks for model in ("joint", "alone")}
+    assert set(groups) == {(task, model) for task in finished.params.tasks for model in ("joint", "single")}
     confidences = [row["order"] for row in groups["sentiment", "joint"]["rows"]]
     assert confidences == sorted(confidences, reverse=True)
     assert re.fullmatch(r"\d+ of 80 rows wrong; here the 3 most confident", groups["sentiment", "joint"]["told"])
-    assert groups["intensity", "alone"]["told"] == "the 3 of 80 rows that are furthest off"
+    assert groups["intensity", "single"]["told"] == "the 3 of 80 rows that are furthest off"
 
 
 def test_a_task_with_mistakes_comes_into_view_first(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = list(finished.params.tasks)
     assert browser(finished.params, load(finished.params, finished.data))["first"] == tasks[0]
     judge = errors.judge_of
-    right = lambda kind, *args: lambda row: judge(kind, *args)(row)._replace(fault=0)  # noqa: E731
+    right = lambda kind, *args: lambda row: judge(kind, *args)(row)._replace(severity=0)  # noqa: E731
     kind = finished.params.tasks[tasks[0]].type
     monkeypatch.setattr(errors, "judge_of", lambda found, *args: (right if found == kind else judge)(found, *args))
     found = browser(finished.params, load(finished.params, finished.data))

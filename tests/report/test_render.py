@@ -18,7 +18,7 @@ from mtl.report import figures, findings
 from mtl.report import inputs as readers
 from mtl.report.render import render
 
-CAUTION = " From one seed, so the luck of training is not ruled out."
+CAUTION = " From one seed, so the variance over training seeds is not ruled out."
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 OPEN_ENDED = {"th", "td"}  # may be left unclosed
 
@@ -140,16 +140,16 @@ def test_the_lead_says_the_verdicts(project: Any, verdicts: tuple[str, ...], sen
     assert lead.text == sentence
 
 
-def test_a_drowned_task_is_called_so(project: Any) -> None:
+def test_a_dominated_task_is_called_so(project: Any) -> None:
     path = project.data / "results" / "comparisons.json"
     content = json.loads(path.read_text())
     next(item for item in content["comparisons"] if item["kind"] == "joint" and item["task"] == "entities")["first"] = 0.0
     path.write_text(json.dumps(content))
     render(project.params, project.data, project.data)
-    assert "Drowned by joint training: entities (0 %)" in (project.data / "report.html").read_text()
+    assert "Dominated by joint training: entities (0 %)" in (project.data / "report.html").read_text()
 
 
-def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_alone_saw_only_those(project: Any) -> None:
+def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_single_saw_only_those(project: Any) -> None:
     path = project.data / "results" / "comparisons.json"
     content = json.loads(path.read_text())
     for item in content["comparisons"]:
@@ -164,11 +164,11 @@ def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_
 
 
 @pytest.mark.parametrize(
-    ("alone", "sentence"),
+    ("single", "sentence"),
     [
         (
             {"entities": 0.0, "sentiment": 0.75, "intensity": 0.6},
-            "No task is drowned: every other one keeps at least 99 % of its score alone (sentiment keeps least). "
+            "No task is dominated: every other one keeps at least 99 % of its score alone (sentiment keeps least). "
             "Alone, entities scored nothing that joint training could take.",
         ),
         (
@@ -177,15 +177,15 @@ def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_
         ),
         (
             {"entities": 0.75, "sentiment": 0.6, "intensity": 1.493},
-            "Drowned by joint training: intensity (49 %) of the score alone.",
+            "Dominated by joint training: intensity (49 %) of the score alone.",
         ),
     ],
 )
-def test_what_is_kept_of_a_score_alone_is_not_rounded_up(alone: dict[str, float], sentence: str) -> None:
+def test_what_is_kept_of_a_score_single_is_not_rounded_up(single: dict[str, float], sentence: str) -> None:
     def item(task: str, second: float) -> dict[str, Any]:
         return {"kind": "joint", "within": "plain", "task": task, "first": 0.7464, "second": second, "verdict": "no difference shown"}
 
-    comparisons = {"headline": "plain", "comparisons": [item(task, score) for task, score in alone.items()]}
+    comparisons = {"headline": "plain", "comparisons": [item(task, score) for task, score in single.items()]}
     assert findings.balance(comparisons)["finding"] == sentence
 
 
@@ -285,7 +285,7 @@ def test_same_input_same_bytes(finished: Any, report: Path, tmp_path: Path) -> N
         "examples/notes_entities.parquet",
         "shards/notes_sentiment-00001-of-00002.parquet",
         "models/joint-plain-1/run.json",
-        "models/alone_entities-augmented-1/history.jsonl",
+        "models/single_entities-augmented-1/history.jsonl",
     ],
 )
 def test_a_missing_file_is_named(project: Any, name: str) -> None:
@@ -336,7 +336,7 @@ def test_a_search_is_shown_where_there_was_one(project: Any) -> None:
     assert "2 best" in section.text
 
 
-def test_sums_are_those_of_the_files(page: Element, finished: Any) -> None:
+def test_checksums_are_those_of_the_files(page: Element, finished: Any) -> None:
     for name in ("examples/notes_entities.parquet", "shards/notes_sentiment-00001-of-00002.parquet", "models/joint-plain-1/run.json"):
         assert hashlib.sha256((finished.data / name).read_bytes()).hexdigest() in page.text
 
@@ -348,7 +348,7 @@ def test_every_kind_of_run_stands_in_the_matrix_with_its_interval(page: Element,
     assert len(matrix.find(lambda element: element.tag == "svg")) == len(comparisons["groups"])
 
 
-def test_without_a_script_all_wrong_answers_are_there(page: Element) -> None:
+def test_without_a_script_all_wrong_predictions_are_there(page: Element) -> None:
     [table] = page.find(lambda element: element.attributes.get("id") == "wrong")
     [form] = page.find(lambda element: element.attributes.get("id") == "filters")
     assert "hidden" in form.attributes
@@ -359,7 +359,7 @@ def test_without_a_script_all_wrong_answers_are_there(page: Element) -> None:
 def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
     tmp_path: Path, make_project: Callable[..., Any], page: Element
 ) -> None:
-    experiment = {"seeds": [1, 2], "sizes": [20, "all"], "joint": ["augmented", "plain"], "alone": ["augmented"]}
+    experiment = {"seeds": [1, 2], "sizes": [20, "all"], "joint": ["augmented", "plain"], "single_task": ["augmented"]}
     made = make_project(tmp_path / "made", experiment=experiment, train={"score_window": 4})
     render(made.params, made.data, made.data)
     shown = Page((made.data / "report.html").read_text()).root
@@ -372,7 +372,7 @@ def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
     assert (len(lines), len(dots)) == (3, 6)
     rows = [row.text for row in evidence.find(lambda element: element.tag == "tr")]
     assert len(rows) == 1 + len(comparisons["groups"]) == 1 + 2 * 9
-    few = next(item for item in comparisons["groups"] if (item["task"], item["model"], item["size"]) == ("sentiment", "alone", 20))
+    few = next(item for item in comparisons["groups"] if (item["task"], item["model"], item["size"]) == ("sentiment", "single", 20))
     assert any(f"{few['mean']:.3f}" in row and f"{few['sd']:.3f}" in row for row in rows)
     assert "budget of 300 updates, whatever its number of train rows" in evidence.text
     assert "the weights with the best mean of the last 4 validation scores are kept" in evidence.text
@@ -383,8 +383,8 @@ def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
 
 def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[..., Any]) -> None:
     for name, experiment in {
-        "one run": {"seeds": [1], "joint": ["plain"], "alone": []},
-        "all runs, two seeds": {"seeds": [1, 2], "joint": ["augmented", "plain"], "alone": ["augmented", "plain"]},
+        "one run": {"seeds": [1], "joint": ["plain"], "single_task": []},
+        "all runs, two seeds": {"seeds": [1, 2], "joint": ["augmented", "plain"], "single_task": ["augmented", "plain"]},
     }.items():
         made = make_project(tmp_path / name, experiment=experiment)
         render(made.params, made.data, made.data)

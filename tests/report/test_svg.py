@@ -34,7 +34,7 @@ FIGURES = {
     "a flat line": line_chart("t", [Series("a", "task0", [(1, 0.0)])], "step", zero=True),
     "lines around zero": line_chart(HOSTILE, [Series("a", "task0", [(1, -0.2), (2, 0.3)])], "step"),
     "whisker": whisker(HOSTILE, ROW, -0.5, 0.5),
-    "dumbbells": dumbbells(HOSTILE, [(HOSTILE, "n = 3", {"joint": 0.3, "alone": 0.9})], {"joint": "a", "alone": "b"}),
+    "dumbbells": dumbbells(HOSTILE, [(HOSTILE, "n = 3", {"joint": 0.3, "single": 0.9})], {"joint": "a", "single": "b"}),
     "scatter": scatter(HOSTILE, [(0, 0.1), (1, 2)], "gold", "prediction"),
 }
 

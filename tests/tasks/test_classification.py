@@ -100,6 +100,6 @@ def test_one_class_only_has_a_finite_scale() -> None:
 
 def test_decoding_names_the_class_and_its_probability() -> None:
     task = Classification(Classification.fit(["x", "y", "z"]))
-    [answer] = task.decode(torch.tensor([[0.0, math.log(2), 0.0]]))
-    assert (answer.value, answer.text) == ("y", "y")
-    assert answer.confidence == pytest.approx(0.5)
+    [prediction] = task.decode(torch.tensor([[0.0, math.log(2), 0.0]]))
+    assert (prediction.value, prediction.text) == ("y", "y")
+    assert prediction.confidence == pytest.approx(0.5)

@@ -66,9 +66,9 @@ def test_masked_rows_neither_count_nor_poison_the_gradient() -> None:
 def test_decoding_undoes_the_standardisation() -> None:
     task = Regression(Regression.fit([1.0, 2.0, 6.0]))
     labels = [1.0, 2.0, 6.0, -3.5]
-    answers = task.decode(task.targets(labels)[:, None])
-    assert [a.value for a in answers] == pytest.approx(labels, abs=1e-6)
-    assert all(a.confidence == 1.0 and math.isfinite(float(a.text)) for a in answers)
+    predictions = task.decode(task.targets(labels)[:, None])
+    assert [a.value for a in predictions] == pytest.approx(labels, abs=1e-6)
+    assert all(a.confidence == 1.0 and math.isfinite(float(a.text)) for a in predictions)
 
 
 @pytest.mark.parametrize("labels", [[], [None], [4.0, 4.0], [1e-200, 2e-200]])

@@ -1,4 +1,4 @@
-"""Tags: entity scores agree with seqeval, decoding is the best legal sequence, targets sit on first pieces."""
+"""Tags: entity scores agree with seqeval, decoding is the best legal sequence, targets sit on first subwords."""
 
 import itertools
 import json
@@ -79,7 +79,7 @@ def task_of(*rows: list[str]) -> TokenClassification:
     return TokenClassification(json.loads(json.dumps(TokenClassification.fit(rows))))
 
 
-def test_targets_sit_on_first_pieces_of_labelled_tokens() -> None:
+def test_targets_sit_on_first_subwords_of_labelled_tokens() -> None:
     task = task_of(["B-LOC", "O"], ["B-PER", "I-PER"])
     assert task.tags == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
     targets = task.targets([["B-PER", "I-PER"], ["O", None, "B-NEW"], None], WORD)
@@ -115,8 +115,8 @@ def test_decoding_is_legal_and_covers_tokens_cut_off() -> None:
 
 def test_a_row_of_which_nothing_was_seen_is_all_o() -> None:
     task = task_of(["B-A"])
-    answers = task.decode(torch.zeros(2, 2, 3), np.full((2, 2), -1), [0, 2])
-    assert [(a.value, a.confidence) for a in answers] == [((), 1.0), (("O", "O"), 1.0)]
+    predictions = task.decode(torch.zeros(2, 2, 3), np.full((2, 2), -1), [0, 2])
+    assert [(a.value, a.confidence) for a in predictions] == [((), 1.0), (("O", "O"), 1.0)]
 
 
 def test_logits_without_a_word_array_are_refused() -> None:

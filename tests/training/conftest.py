@@ -1,4 +1,4 @@
-"""A small project: two data sets, three tasks, variants and settings, made from a seed; training on one thread."""
+"""A small project: two datasets, three tasks, variants and settings, made from a seed; training on one thread."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mtl.config import Params
 from mtl.data import schema
-from mtl.params import Params
 
 LABELS = {"reviews": {"mood": "class", "rating": "number"}, "places": {"names": "tags"}}
 GOOD, BAD, FILLER = (
@@ -28,7 +28,7 @@ def settings(**train: Any) -> Params:
     source = {"url": "file:///nowhere"}
     split = {"train": 0.8, "validation": 0.1, "test": 0.1}
     reader = {"format": "jsonl"}
-    labels = {data: {label: {"kind": kind, "column": label} for label, kind in kinds.items()} for data, kinds in LABELS.items()}
+    labels = {data: {label: {"type": kind, "column": label} for label, kind in kinds.items()} for data, kinds in LABELS.items()}
     return Params.model_validate(
         {
             "datasets": {name: {"source": source, "reader": reader, "labels": labels[name], "split": split} for name in LABELS},

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mtl.params import Params
+from mtl.config import Params
 from mtl.training import checkpoint, run
 from mtl.training.loop import Loop
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mtl.params import Params
-from mtl.training.distributed import ALONE, Processes, _buckets
+from mtl.config import Params
+from mtl.training.distributed import SINGLE_PROCESS, Processes, _buckets
 from mtl.training.run import train
 
 RUN = "joint-augmented-1"
@@ -62,7 +62,7 @@ def test_several_processes_train_what_one_trains(
     name: str, out: Path, project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path]
 ) -> None:
     number, settings = EQUAL[name]
-    alone, params = empty("alone"), make_settings(encoder__dropout=0.0, **settings)
+    alone, params = empty("single"), make_settings(encoder__dropout=0.0, **settings)
     train(params, params.runs()[RUN], project / "examples", project / "shards", None, alone)
     expected, found = history(alone), history(out / name)
     assert len(found) == len(expected) > 10
@@ -92,13 +92,13 @@ def test_a_loss_that_is_not_finite_in_one_process_is_left_out_in_all(out: Path) 
     assert warnings == ["rating was not finite in 1 step(s), which were made without it"]
 
 
-def test_rows_are_dealt_out_evenly() -> None:
+def test_rows_are_assigned_out_evenly() -> None:
     lengths = np.array([5, 1, 9, 1, 7, 3, 2])
     rows = np.arange(100, 107)
     shares = [Processes(rank, 3).share(rows, lengths) for rank in range(3)]
     assert sorted(np.concatenate(shares).tolist()) == rows.tolist()
     assert [len(share) for share in shares] == [3, 2, 2]
-    assert ALONE.share(rows, lengths) is rows
+    assert SINGLE_PROCESS.share(rows, lengths) is rows
     assert len(Processes(2, 3).share(rows[:1], lengths[:1])) == 0
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.params import Params
-from mtl.training.device import Precision
-from mtl.training.predictor import Predictor
+from mtl.config import Params
+from mtl.model.device import Precision
+from mtl.model.prediction import Predictor
 from mtl.training.run import train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -94,13 +94,15 @@ def test_a_step_that_does_not_fit_is_cut_smaller(project: Path, make_settings: C
     assert facts["best_score"] == pytest.approx(score, abs=0.02)
 
 
-def test_a_model_answers_alike_on_both_devices(project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path]) -> None:
+def test_a_model_predictions_alike_on_both_devices(
+    project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path]
+) -> None:
     out = empty("model")
     trained(project, make_settings(precision="fp32"), out)
     rows = [["we", "saw", "Oslo"], ["the", "film", "was", "great"]]
     found = {device: Predictor.load(out, device=device).predict(rows) for device in ("cpu", "cuda")}
-    for task, answers in found["cpu"].items():
-        for cpu, gpu in zip(answers, found["cuda"][task], strict=True):
+    for task, predictions in found["cpu"].items():
+        for cpu, gpu in zip(predictions, found["cuda"][task], strict=True):
             assert gpu.confidence == pytest.approx(cpu.confidence, abs=1e-3)
             assert gpu.value == (pytest.approx(cpu.value, abs=1e-3) if isinstance(cpu.value, float) else cpu.value)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mtl.params import Params
+from mtl.config import Params
 from mtl.training.live import live_metrics
 from mtl.training.loop import Loop
 from mtl.training.run import Preempted, train

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from mtl.config import BALANCING_TYPES, Params
 from mtl.errors import TrainingError
-from mtl.params import BALANCING_TYPES, Params
+from mtl.model.device import Precision
 from mtl.training import loop as loops
 from mtl.training import run as runs
-from mtl.training.device import Precision
 from mtl.training.loop import Loop
 
 Gradients = dict[str, Tensor]
@@ -42,8 +42,8 @@ def gradients(loop: Loop, limit: int = 10_000) -> Gradients:
     torch.manual_seed(3)
     batches = loop._batches()
     assert loop._gradients(batches, set(loop.model.tasks)) == set()
-    grown = {id(p): loop.grown.get(task, 1.0) for task in loop.model.tasks for p in loop.model.own(task)}
-    return {name: p.grad / grown.get(id(p), 1.0) for name, p in loop.model.named_parameters() if p.grad is not None}
+    loss_factors = {id(p): loop.loss_factors.get(task, 1.0) for task in loop.model.tasks for p in loop.model.own(task)}
+    return {name: p.grad / loss_factors.get(id(p), 1.0) for name, p in loop.model.named_parameters() if p.grad is not None}
 
 
 def of_task(loop: Loop, task: str) -> Gradients:
@@ -456,11 +456,11 @@ def shrink_memory(loop: Loop, size: int) -> list[int]:
     encoder, sizes = loop.model.encoder, []
     forward = encoder.forward
 
-    def limited(pieces: Tensor, *rest: Tensor) -> Tensor:
-        hidden: Tensor = forward(pieces, *rest)  # dropout has been drawn by the time that memory runs out
+    def limited(subwords: Tensor, *rest: Tensor) -> Tensor:
+        hidden: Tensor = forward(subwords, *rest)  # dropout has been drawn by the time that memory runs out
         if encoder.training:
-            sizes.append(pieces.numel())
-            if pieces.numel() > size:
+            sizes.append(subwords.numel())
+            if subwords.numel() > size:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
         return hidden
 
@@ -485,7 +485,7 @@ def test_out_of_memory_cuts_the_step_smaller_and_changes_nothing(
     for (name, weight), other in zip(loop.model.named_parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(weight, other, rtol=1e-3, atol=1e-4, msg=name)
     assert (loop.progress.tokens, loop.progress.rows, loop.progress.updates) == (plain.progress.tokens, plain.progress.rows, 3)
-    said = f"the memory of cpu ran out, so micro-batches were cut to {limit} pieces, which changes nothing but dropout masks; train"
+    said = f"the memory of cpu ran out, so micro-batches were cut to {limit} subwords, which changes nothing but dropout masks; train"
     # A measuring step has smaller batches than the plain one after it, in which memory may run out once more.
     assert [record.getMessage().startswith(said) for record in caplog.records] == [False, True]
     assert [warning.startswith(said) for warning in loop.warnings()] == [True]
@@ -518,7 +518,7 @@ def test_a_row_that_does_not_fit_by_itself_is_an_error(make_loop: Callable[..., 
     sizes = shrink_memory(loop, 2)
     with pytest.raises(
         TrainingError,
-        match=r"step 1 of \d+: the memory of cpu does not even suffice for one row at a time \(the longest has \d+ pieces\): "
+        match=r"step 1 of \d+: the memory of cpu does not even suffice for one row at a time \(the longest has \d+ subwords\): "
         r"lower encoder\.max_length \(32\).*\(CUDA out of memory\. Tried to allocate 2\.00 GiB\.\)$",
     ):
         loop._step()
@@ -739,7 +739,7 @@ def test_a_task_that_does_not_learn_from_a_variant_is_shown_the_written_row(proj
     settings["augment"]["share"] = 1.0
     params = Params.model_validate(settings)
     loops = {}
-    for name in ("joint-augmented-1", "joint-plain-1", "alone_rating-augmented-1"):
+    for name in ("joint-augmented-1", "joint-plain-1", "single_rating-augmented-1"):
         run = params.runs()[name]
         rows = runs._read(params, run, project / "examples", project / "shards")
         loops[name] = runs._prepare(params, run, rows, None, Precision("fp32", torch.device("cpu")))[0]

@@ -1,4 +1,4 @@
-"""Training with the embeddings of the pieces that occur alone: the same learning, and the other pieces stay as they were."""
+"""Training with the embeddings of the subwords that occur single_task: the same learning, and the other subwords stay as they were."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from mtl.params import Params
+from mtl.config import Params
+from mtl.model.device import Precision
 from mtl.training import run as runs
-from mtl.training.device import Precision
 from mtl.training.loop import Loop
 
 
@@ -21,7 +21,7 @@ def test_it_learns_the_same(project: Path, make_settings: Callable[..., Params])
         with torch.random.fork_rng():
             loop = runs._prepare(params, run, rows, None, Precision("fp32", torch.device("cpu")))[0]
             if whole:
-                loop.model.encoder.widen()
+                loop.model.encoder.restore_vocabulary()
                 corpora = (loop.data.train, loop.data.validation)
                 train, validation = (replace(corpus, encoded=replace(corpus.encoded, numbers=None)) for corpus in corpora)
                 data = replace(loop.data, train=train, validation=validation)
@@ -32,7 +32,7 @@ def test_it_learns_the_same(project: Path, make_settings: Callable[..., Params])
     narrow = trained(whole=False).model.encoder
     assert narrow.embedding.num_embeddings == len(narrow.kept) < 300
     unused = sorted(set(range(300)) - set(narrow.kept.tolist()))
-    narrow.widen()
+    narrow.restore_vocabulary()
     whole = trained(whole=True).model.encoder
     for (name, found), expected in zip(narrow.named_parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5, msg=name)

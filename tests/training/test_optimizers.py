@@ -9,13 +9,13 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from mtl import encoders, params
+from mtl import config, encoders
+from mtl.config import Train
 from mtl.encoders import Encoder
 from mtl.errors import UnfitError
-from mtl.params import Train
+from mtl.model.model import Model
 from mtl.tasks.classification import Classification
 from mtl.training import optimizers
-from mtl.training.model import Model
 
 ROWS = [["The", "quick", "brown", "fox"], ["Angela", "Merkel", "visited", "Paris"], []]
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -33,7 +33,7 @@ def make_model(tiny_bert: Path) -> Callable[[str], Model]:
     def make(kind: str) -> Model:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            settings: Any = TypeAdapter(params.Encoder).validate_python({"max_length": 32, "dropout": 0.0, **ENCODERS[kind]})
+            settings: Any = TypeAdapter(config.Encoder).validate_python({"max_length": 32, "dropout": 0.0, **ENCODERS[kind]})
             encoder, tokenizer = encoders.build(settings, tiny_bert, ROWS)
         return Model(encoder, tokenizer, {"mood": Classification(Classification.fit(["good", "bad"]))}, max_length=32, dropout=0.0)
 
@@ -43,9 +43,9 @@ def make_model(tiny_bert: Path) -> Callable[[str], Model]:
 def backward(model: Model) -> None:
     """Gradients of something that every parameter has a part in."""
     encoded = model.tokenizer.encode(ROWS[:1], 32)
-    pieces, shapes = (torch.from_numpy(array)[None].long() for array in (encoded.pieces, encoded.shapes))
-    mask = torch.ones_like(pieces, dtype=torch.bool)
-    model.heads["mood"](model.encoder.pool(model.encoder(pieces, mask, shapes), mask)).square().sum().backward()
+    subwords, word_shape_ids = (torch.from_numpy(array)[None].long() for array in (encoded.subwords, encoded.word_shape_ids))
+    mask = torch.ones_like(subwords, dtype=torch.bool)
+    model.heads["mood"](model.encoder.pool(model.encoder(subwords, mask, word_shape_ids), mask)).square().sum().backward()
 
 
 def norm_of(gradients: Iterable[Tensor]) -> float:
@@ -123,7 +123,7 @@ def test_steps_are_those_of_the_formula(
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
-def test_a_name_alone_takes_the_defaults_of_torch(make_model: Callable[[str], Model], name: str) -> None:
+def test_a_name_single_takes_the_defaults_of_torch(make_model: Callable[[str], Model], name: str) -> None:
     built = optimizers.build(make_model("fnn"), settings(optimizer=name), torch.device("cpu"))
     if name.startswith("adam"):
         assert built.defaults["betas"] == (0.9, 0.999)

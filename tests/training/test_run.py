@@ -19,15 +19,16 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
+from mtl.config import Encoder, Params, Run
 from mtl.data import schema
 from mtl.errors import DataError, TrainingError
-from mtl.params import Encoder, Params, Run
-from mtl.tasks import Answer
+from mtl.model import folder as models
+from mtl.model.device import Precision
+from mtl.tasks import Prediction
 from mtl.tasks.regression import Regression
 from mtl.training import optimizers
 from mtl.training import run as runs
-from mtl.training.device import Precision
-from mtl.training.loop import _one_answer
+from mtl.training.loop import _one_prediction
 from mtl.training.run import Preempted, train
 
 Maker = Callable[[str], Path]
@@ -138,7 +139,7 @@ def test_seeds_give_other_weights(finished: Path, project: Path, make_settings: 
 
 
 @pytest.mark.parametrize("sampling", ["proportional", "uniform", "annealed", {"type": "fixed", "shares": {"places": 9, "reviews": 1}}])
-def test_alone_gets_the_same_updates_with_the_same_rows(
+def test_single_gets_the_same_updates_with_the_same_rows(
     project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, sampling: Any
 ) -> None:
     from mtl.training import loop
@@ -154,7 +155,7 @@ def test_alone_gets_the_same_updates_with_the_same_rows(
 
     monkeypatch.setattr(loop.Loop, "_batches", spy)
     params = make_settings(sampling=sampling)
-    facts = [run(params, name, project, empty(name)) for name in ("joint-augmented-1", "joint-plain-1", "alone_rating-augmented-1")]
+    facts = [run(params, name, project, empty(name)) for name in ("joint-augmented-1", "joint-plain-1", "single_rating-augmented-1")]
     assert facts[0]["steps"] == facts[1]["steps"] == facts[2]["steps"]
     assert facts[2]["rows"] == {"reviews": 80}
     joint, alone = seen["names,mood,rating"], seen["rating"]
@@ -200,7 +201,7 @@ def test_a_head_that_says_one_thing_only_reaches_run_json_and_the_log(
     folder = changed(project, empty("reviews"), "reviews", lambda row: row | ({"mood": "good"} if row["split"] == "train" else {}))
     for shown in (True, False):
         facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=shown)
-        (warning,) = (warning for warning in facts["warnings"] if "the head answers" in warning)
+        (warning,) = (warning for warning in facts["warnings"] if "the head predictions" in warning)
         assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == shown
 
 
@@ -278,8 +279,7 @@ def test_a_foreign_checkpoint_is_not_gone_on_from(
 
 
 def test_early_stopping_keeps_the_best_weights(project: Path, make_settings: Settings, empty: Maker) -> None:
-    from mtl.training import model as models
-    from mtl.training.predictor import Predictor
+    from mtl.model.prediction import Predictor
 
     out = empty("early")
     facts = run(make_settings(epochs=30, eval_every=5, patience=2, score="rating"), "joint-plain-1", project, out)
@@ -289,7 +289,7 @@ def test_early_stopping_keeps_the_best_weights(project: Path, make_settings: Set
     assert facts["best_score"] == max(v["metrics"]["rating"]["pearson"] for v in validations)
     rows = [row for row in schema.read(project / "examples" / "reviews.parquet").to_pylist() if row["split"] == "validation"]
     found = Predictor(models.load(out), "cpu").predict([row["tokens"] for row in rows], ["rating"])["rating"]
-    metrics = Regression.metrics([repr(row["rating"]) for row in rows], [answer.text for answer in found])
+    metrics = Regression.metrics([repr(row["rating"]) for row in rows], [prediction.text for prediction in found])
     assert metrics["pearson"] == pytest.approx(facts["best_score"], rel=1e-5)
     assert validations[-1]["metrics"]["rating"]["pearson"] != pytest.approx(facts["best_score"], rel=1e-5)
 
@@ -298,7 +298,7 @@ def test_early_stopping_keeps_the_best_weights(project: Path, make_settings: Set
 
 
 def changed(project: Path, out: Path, dataset: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
-    """A copy of the project with the rows of one data set changed; no shards."""
+    """A copy of the project with the rows of one dataset changed; no shards."""
     (out / "examples").mkdir()
     (out / "shards").mkdir()
     for path in (project / "examples").glob("*.parquet"):
@@ -447,15 +447,15 @@ def test_a_run_whose_tasks_learn_from_no_method_is_as_a_plain_one_and_says_so(pr
     ],
 )
 def test_a_head_that_says_one_thing_only_is_named(given: list[Any], gold: list[str], warns: bool) -> None:
-    warning = _one_answer("task", [Answer(value, 1.0) for value in given], gold)
-    assert (warning is not None and warning.startswith("task: the head answers ")) == warns
+    warning = _one_prediction("task", [Prediction(value, 1.0) for value in given], gold)
+    assert (warning is not None and warning.startswith("task: the head predictions ")) == warns
 
 
 def test_without_validation_rows_the_last_weights_are_kept(project: Path, make_settings: Settings, empty: Maker) -> None:
     folder = empty("unvalidated")
     changed(project, folder, "places", lambda row: row | {"split": "train"})
     params = make_settings(epochs=1)
-    lone = params.runs()["alone_names-augmented-1"].model_copy(update={"data": "plain"})
+    lone = params.runs()["single_names-augmented-1"].model_copy(update={"data": "plain"})
     out = empty("out")
     train(params, lone, folder / "examples", folder / "shards", None, out)
     facts = json.loads((out / "run.json").read_text())
@@ -477,7 +477,7 @@ def test_faulty_input_is_named(project: Path, make_settings: Settings, empty: Ma
 def test_labels_of_other_tasks_are_part_of_what_a_checkpoint_belongs_to(project: Path, make_settings: Settings, empty: Maker) -> None:
     """They decide on the plan, also in a run of one task alone."""
     params = make_settings()
-    run = params.runs()["alone_mood-augmented-1"].model_copy(update={"data": "plain"})
+    run = params.runs()["single_mood-augmented-1"].model_copy(update={"data": "plain"})
 
     def drop(row: dict[str, Any]) -> dict[str, Any]:
         return row | ({"names": None} if row["id"].endswith("1") else {})

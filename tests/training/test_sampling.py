@@ -1,4 +1,4 @@
-"""Shares of the data sets: their closed forms, and that they stay whole numbers of passes where they should."""
+"""Shares of the datasets: their closed forms, and that they stay whole numbers of passes where they should."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from mtl.params import Sampling
+from mtl.config import Sampling
 from mtl.training.sampling import Passes, passes
 
 SIZES = {"small": 100, "large": 900}
@@ -29,7 +29,7 @@ def made(sampling: Any, epoch_steps: int = 10, steps: int = 30) -> dict[str, Pas
 )
 def test_shares_that_stay(sampling: Any, share: float) -> None:
     found = made(sampling)
-    # 1000 pieces an epoch.
+    # 1000 subwords an epoch.
     np.testing.assert_allclose(found["small"], np.arange(31) / 10 * share * 1000 / 100, rtol=1e-12)
     np.testing.assert_allclose(found["large"], np.arange(31) / 10 * (1 - share) * 1000 / 900, rtol=1e-12)
 
@@ -44,7 +44,7 @@ def test_annealed_shares_go_from_proportional_to_the_end(end: float, share: floa
     assert small[12] == pytest.approx(100**power / (100**power + 900**power))
 
 
-def test_every_step_has_as_many_pieces_whatever_the_shares() -> None:
+def test_every_step_has_as_many_subwords_whatever_the_shares() -> None:
     for sampling in ("uniform", "annealed", {"type": "fixed", "shares": {"small": 3, "large": 1}}):
         found = made(sampling)
         np.testing.assert_allclose(sum(np.diff(found[name]) * size for name, size in SIZES.items()), 100)

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mtl.config import MentionReplace, Params, Run, Size
 from mtl.data import schema
 from mtl.errors import TrainingError
-from mtl.params import MentionReplace, Params, Run, Size
 from mtl.training.run import train
 from mtl.training.subsets import subset, variants_within
 from mtl.training.texts import Texts, read_split, read_variants

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mtl.config import Params
 from mtl.data import schema
-from mtl.params import Params
 from mtl.training.texts import augmented_datasets, read_split, read_variants, variants_of
 
 Table = Callable[[str, list[dict[str, Any]]], pa.Table]

@@ -17,8 +17,8 @@ import scipy.stats  # noqa: F401 - this and the next would be imported in every 
 import torch
 import torch._dynamo
 
+from mtl.config import Params
 from mtl.errors import MtlError
-from mtl.params import Params
 from mtl.tasks.regression import Regression
 from mtl.training import run
 from mtl.training.loop import Loop, Preempted

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mtl.params import Params
+from mtl.config import Params
 from mtl.pipeline.search import Search
 from training.conftest import _one_thread, project, settings
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mtl.config import Params
 from mtl.errors import TrainingError
-from mtl.params import Params
 from mtl.tuning.objective import relative, scores
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from mtl import space
-from mtl.params import Params
+from mtl.config import Params, space
 from mtl.tuning.study import Study
 from tuning.conftest import searched
 

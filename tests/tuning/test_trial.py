@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-import mtl.params
+import mtl.config
+from mtl.config import Params
 from mtl.data import schema
 from mtl.errors import UnfitError
-from mtl.params import Params
 from mtl.pipeline.search import Search
 from mtl.training.loop import Loop
 from mtl.tuning import trial as trials
@@ -55,7 +55,7 @@ def test_a_search_to_its_end(small: Params, make_search: MakeSearch) -> None:
     assert [trial | {"seconds": 0} for trial in summary["trials"]] == [trial | {"seconds": 0} for trial in trials]
     assert set(summary["importance"]) == set(small.tune.space)  # type: ignore[union-attr]
     assert ("None of 4" if best["number"] == 0 else f"Trial {best['number']} of 4") in words
-    params = mtl.params.load(search.out / "best.yaml")
+    params = mtl.config.load(search.out / "best.yaml")
     assert {"train.learning_rate": params.train.learning_rate, "augment.share": params.augment.share} == best["params"]
     assert params.tune == small.tune
     page = (search.out / "tune.html").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.pipeline.milestones import MILESTONES
+from mtl.pipeline.stages import STAGES
 from workflow.make_project import Project, only
 
 
@@ -13,8 +13,8 @@ from workflow.make_project import Project, only
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project after its first run, to be copied."""
     project = Project.make(tmp_path_factory.mktemp("finished") / "project")
-    parts = project.snakemake()
-    assert len(only(parts, *MILESTONES)) == 2 + 2 + 2 + 4, parts
+    jobs = project.snakemake()
+    assert len(only(jobs, *STAGES)) == 2 + 2 + 2 + 4, jobs
     project.commit("first run")
     return project
 

@@ -1,4 +1,4 @@
-"""Makes a small real project: two labelled data sets in files of its own, a copy of the workflow and of the package, git and DVC."""
+"""Makes a small real project: two labelled datasets in files of its own, a copy of the workflow and of the package, git and DVC."""
 
 import hashlib
 import os
@@ -55,13 +55,13 @@ datasets:
     source: {{url: input/mood.csv, sha256: {mood}}}
     reader: {{format: csv}}
     labels:
-      mood: {{kind: class, column: rating, bins: {{bad: [-4, 0], good: [0, 4]}}}}
+      mood: {{type: class, column: rating, bins: {{bad: [-4, 0], good: [0, 4]}}}}
     split: {{train: 0.7, validation: 0.15, test: 0.15}}
   names:
     source: {{url: input/names.conll, sha256: {names}}}
     reader: {{format: conll}}
     labels:
-      names: {{kind: tags, column: tags}}
+      names: {{type: tags, column: tags}}
     split: {{train: 0.7, validation: 0.15, test: 0.15}}
 tasks:
   names: {{type: token_classification, label: names}}
@@ -72,7 +72,7 @@ augment:
     synonym: {{type: synonym}}
 encoder: {{type: fnn, width: 16, layers: 1, vocabulary: 300, max_length: 32}}
 train: {{epochs: 2, batch_tokens: 256, learning_rate: 0.005, head_learning_rate: 0.005, eval_every: 5}}
-experiment: {{joint: [augmented], alone: []}}
+experiment: {{joint: [augmented], single_task: []}}
 evaluate: {{resamples: 100}}
 report: {{title: Small project}}
 """
@@ -140,11 +140,11 @@ class Project:
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
     def snakemake(self, *arguments: str) -> list[str]:
-        """Run the workflow; returns the parts that were really built."""
+        """Run the workflow; returns the jobs that were really built."""
         return built(self.run("snakemake", "--cores", "2", *arguments))
 
     def dvc(self, *arguments: str) -> list[str]:
-        """Run DVC; returns the parts that were really built."""
+        """Run DVC; returns the jobs that were really built."""
         return built(self.run("dvc", *arguments))
 
     def clean(self) -> None:
@@ -163,7 +163,7 @@ class Project:
         return scratch.results()
 
     def results(self) -> dict[str, str]:
-        """Sums of all results that do not hold times."""
+        """Checksums of all results that do not hold times."""
         kept = ("examples", "shards", "predictions", "results")
         files = [path for name in kept for path in (self.folder / "data" / name).rglob("*") if path.is_file()]
         files += (self.folder / "data/models").rglob("model.safetensors")
@@ -171,11 +171,11 @@ class Project:
 
 
 def built(output: str) -> list[str]:
-    """The parts that jobs report as built, sorted, such as ``train joint-augmented-1``."""
+    """The jobs that jobs report as built, sorted, such as ``train joint-augmented-1``."""
     # Anywhere in a line: jobs that run side by side share one stream.
     return sorted(re.findall(r"built (\w+ \S+) in [\d.]+ s", output))
 
 
-def only(parts: Sequence[str], *milestones: str) -> list[str]:
-    """The parts of some milestones."""
-    return [part for part in parts if part.split()[0] in milestones]
+def only(jobs: Sequence[str], *stages: str) -> list[str]:
+    """The jobs of some stages."""
+    return [job for job in jobs if job.split()[0] in stages]

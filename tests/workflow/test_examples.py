@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mtl.data.sources import sum_of
+from mtl.data.sources import fingerprint
 from workflow.make_project import ROOT, Project, entities, ratings
 
 pytestmark = pytest.mark.workflow
 
 
 def source(path: Path) -> dict[str, str]:
-    return {"url": str(path), "sha256": sum_of(path)}
+    return {"url": str(path), "sha256": fingerprint(path)}
 
 
 def conll_sst2(folder: Path) -> dict[str, object]:

@@ -23,10 +23,10 @@ def model(finished: Project) -> Path:
 
 
 def test_entities_carry_their_offsets(model: Path) -> None:
-    (answer,) = predict_lines(model, [TEXT + "\n"])
-    assert list(answer) == ["text", "names", "mood"]
-    assert 0 <= answer["mood"]["probability"] <= 1
-    for entity in answer["names"]["entities"]:
+    (prediction,) = predict_lines(model, [TEXT + "\n"])
+    assert list(prediction) == ["text", "names", "mood"]
+    assert 0 <= prediction["mood"]["probability"] <= 1
+    for entity in prediction["names"]["entities"]:
         assert TEXT[entity["start"] : entity["end"]] == entity["text"]
 
 
@@ -36,21 +36,21 @@ def test_forms_agree_and_further_keys_are_carried_along(model: Path) -> None:
     by_text, by_tokens = predict_lines(model, lines, tasks=["names"])
     assert by_text["id"] == 7
     assert by_tokens["text"] == "Bob Lee saw small red cars in New York ."
-    found = [[(e["type"], e["text"]) for e in answer["names"]["entities"]] for answer in (by_text, by_tokens)]
+    found = [[(e["type"], e["text"]) for e in prediction["names"]["entities"]] for prediction in (by_text, by_tokens)]
     assert found[0] == found[1]
 
 
 def test_empty_lines_and_batches_keep_their_place(model: Path) -> None:
     lines = ["the day was sad", "", *["the film was lovely"] * 2000]
-    answers = list(predict_lines(model, lines, tasks=["mood"]))
-    assert [answer["text"] for answer in answers] == lines
-    assert answers[1]["mood"] is None
-    assert len({answer["mood"]["label"] for answer in answers[2:]}) == 1
+    predictions = list(predict_lines(model, lines, tasks=["mood"]))
+    assert [prediction["text"] for prediction in predictions] == lines
+    assert predictions[1]["mood"] is None
+    assert len({prediction["mood"]["label"] for prediction in predictions[2:]}) == 1
 
 
 def test_a_mark_of_byte_order_and_blank_lines_do_not_hide_json(model: Path) -> None:
     lines = ["\ufeff" + json.dumps({"text": "a film"}), "", json.dumps({"text": "a day"})]
-    assert [answer["text"] for answer in predict_lines(model, lines, tasks=["mood"])] == ["a film", "a day"]
+    assert [prediction["text"] for prediction in predict_lines(model, lines, tasks=["mood"])] == ["a film", "a day"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def typed(model: Path, given: bytes, *options: str, redirect: str = "", **enviro
     return subprocess.run(["bash", "-c", command], input=given, capture_output=True, env=os.environ | environment, check=False, timeout=120)
 
 
-def test_a_line_ends_with_a_line_feed_and_answers_are_utf8(model: Path) -> None:
+def test_a_line_ends_with_a_line_feed_and_predictions_are_utf8(model: Path) -> None:
     done = typed(model, "caf\u00e9 \U0001f600\rtwo\r\nthree\n".encode(), "--task", "mood", PYTHONIOENCODING="latin-1")
     assert (done.returncode, done.stderr) == (0, b"")
     assert [json.loads(line)["text"] for line in done.stdout.decode().splitlines()] == ["caf\u00e9 \U0001f600\rtwo", "three"]

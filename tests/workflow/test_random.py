@@ -27,7 +27,7 @@ def swap(project: Project, path: str, first: str, second: str) -> None:
 
 
 def grow(project: Project, random: Random) -> None:
-    """Add a row to a data set, and state its new sum."""
+    """Add a row to a dataset, and state its new sum."""
     old = project.sum("input/mood.csv")
     path = project.folder / "input/mood.csv"
     path.write_text(path.read_text() + f'1.5,"one more lovely day of the year {random.randrange(10**6)}"\n')
@@ -60,7 +60,7 @@ ACTIONS: dict[str, Callable[[Project, Random], object]] = {
     "edit the report's title": lambda project, _: swap(project, "params.yaml", "Small project", "Other title"),
     "edit training code": lambda project, _: swap(project, "src/mtl/training/schedule.py", "return ", "return  0.5 * "),
     "edit a comment": lambda project, random: (project.folder / "src/mtl/data/splits.py").open("a").write(f"# {random.random()}\n"),
-    "grow a data set": grow,
+    "grow a dataset": grow,
     "spoil something": spoil,
     "go back": back,
     "run snakemake": lambda project, _: project.snakemake(),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import mtl.params
+import mtl.config
 from workflow.make_project import ROOT, Project
 
 pytestmark = pytest.mark.workflow
@@ -31,7 +31,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
     (project.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n\nthe day was sad\n")
     path = project.folder / "params.yaml"
-    for mood, intensity in (("      mood: {", "{kind: number, column: rating}"), ("  mood: {type", "{type: regression, label: intensity}")):
+    for mood, intensity in (("      mood: {", "{type: number, column: rating}"), ("  mood: {type", "{type: regression, label: intensity}")):
         project.edit("params.yaml", mood, f"{mood.partition('mood')[0]}intensity: {intensity}\n{mood}")
     path.write_text(path.read_text() + "tune: {trials: 2, space: {train.learning_rate: {low: 0.001, high: 0.01, log: true}}}\n")
     project.commit("ready")
@@ -58,13 +58,13 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert command in (ROOT / "docs/tuning.md").read_text()
     assert "2 of 2 done, best" in outputs["snakemake --cores 8 tune"]
     (command,) = (command for command in COMMANDS if command.startswith("echo"))
-    answer = json.loads(outputs[command].splitlines()[-1])
-    assert answer["mood"]["label"] in {"good", "bad"}
-    assert isinstance(answer["names"]["entities"], list)
+    prediction = json.loads(outputs[command].splitlines()[-1])
+    assert prediction["mood"]["label"] in {"good", "bad"}
+    assert isinstance(prediction["names"]["entities"], list)
     (command,) = (command for command in COMMANDS if command.endswith("texts.txt"))
-    answers = [json.loads(line) for line in outputs[command].splitlines() if line.startswith("{")]
-    assert [set(answer) for answer in answers] == [{"text", "mood"}] * 3
-    assert answers[1]["mood"] is None
+    predictions = [json.loads(line) for line in outputs[command].splitlines() if line.startswith("{")]
+    assert [set(prediction) for prediction in predictions] == [{"text", "mood"}] * 3
+    assert predictions[1]["mood"] is None
 
 
 def test_the_example_of_own_data_runs(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_example_of_own_data_runs(tmp_path: Path) -> None:
     assert "stated: None" in project.run("python", "-m", "mtl", "checksums", "--write")
     assert "3 jobs" not in project.run("python", "-m", "mtl", "check")
     assert "train joint-augmented-1" in project.snakemake()
-    params = mtl.params.load(project.folder / "params.yaml")
+    params = mtl.config.load(project.folder / "params.yaml")
     assert set(json.loads((project.folder / "data/results/metrics.json").read_text())) >= set(params.tasks)
 
 

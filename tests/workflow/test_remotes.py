@@ -69,9 +69,9 @@ def test_a_second_clone_pulls_a_model_and_predicts(remote, project: Project, tmp
     assert (clone.folder / MODEL / "model.safetensors").read_bytes() == (project.folder / MODEL / "model.safetensors").read_bytes()
     assert [path.name for path in (clone.folder / "data").iterdir() if path.is_dir()] == ["models"]
     (clone.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n")
-    answer = json.loads(clone.run("python", "-m", "mtl", "predict", "--model", MODEL, "texts.txt").splitlines()[-1])
-    assert answer["mood"]["label"] in {"good", "bad"}
-    assert {"text", "names", "mood"} == answer.keys()
+    prediction = json.loads(clone.run("python", "-m", "mtl", "predict", "--model", MODEL, "texts.txt").splitlines()[-1])
+    assert prediction["mood"]["label"] in {"good", "bad"}
+    assert {"text", "names", "mood"} == prediction.keys()
 
 
 def test_the_joint_model_is_got_by_its_name_and_version(project: Project, tmp_path: Path) -> None:

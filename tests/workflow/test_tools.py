@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from mtl.pipeline.milestones import MILESTONES
+from mtl.pipeline.stages import STAGES
 from workflow.make_project import ROOT, Project, only
 
 pytestmark = pytest.mark.workflow
@@ -39,10 +39,10 @@ def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project, tmp_path: 
 
 def test_a_seed_or_a_size_more_runs_its_own_runs_and_no_others(project: Project) -> None:
     project.edit("params.yaml", "experiment: {", "experiment: {seeds: [1, 2], ")
-    assert project.snakemake() == [part.replace("-1", "-2") for part in BELOW_TRAIN]
+    assert project.snakemake() == [job.replace("-1", "-2") for job in BELOW_TRAIN]
     project.edit("params.yaml", "experiment: {", "experiment: {sizes: [10, all], ")
     dry = project.run("snakemake", "--cores", "2", "--dry-run", "train")
-    assert sorted(re.findall(r"wildcards: part=(\S+)", dry)) == ["joint-augmented-1-10", "joint-augmented-2-10"]
+    assert sorted(re.findall(r"wildcards: job=(\S+)", dry)) == ["joint-augmented-1-10", "joint-augmented-2-10"]
 
 
 def test_a_revert_runs_nothing(project: Project) -> None:
@@ -56,7 +56,7 @@ def test_a_revert_runs_nothing(project: Project) -> None:
     project.clean()
 
 
-def test_an_edit_to_code_runs_its_milestone_and_equal_results_stop_there(project: Project) -> None:
+def test_an_edit_to_code_runs_its_stage_and_equal_results_stop_there(project: Project) -> None:
     project.edit("src/mtl/data/prepare.py", "import ", "UNUSED = 1\nimport ")
     # The report shows what the data modules say, so it is written anew; nothing is augmented or trained.
     assert project.snakemake() == ["prepare mood", "prepare names", "report all"]
@@ -79,9 +79,9 @@ def test_an_edit_to_a_data_set_is_noticed(project: Project, tmp_path: Path) -> N
     path = project.folder / "input/mood.csv"
     path.write_text(path.read_text() + '1.5,"one more lovely day"\n')
     project.edit("params.yaml", old, project.sum("input/mood.csv"))
-    parts = project.snakemake()
-    assert only(parts, "download", "prepare", "augment") == ["augment mood-00000-of-00001", "download mood", "prepare mood"]
-    assert only(parts, "train") == ["train joint-augmented-1"]
+    jobs = project.snakemake()
+    assert only(jobs, "download", "prepare", "augment") == ["augment mood-00000-of-00001", "download mood", "prepare mood"]
+    assert only(jobs, "train") == ["train joint-augmented-1"]
     project.clean()
     assert project.results() == project.from_scratch(tmp_path / "scratch")
 
@@ -196,7 +196,7 @@ def started(project: Project) -> "subprocess.Popen[str]":
 
 def checkpoints(project: Project) -> list[int]:
     """The steps of the checkpoints that lie there."""
-    return [int(path.stem) for path in project.folder.glob("work/store/*.part/checkpoint/*.pt")]
+    return [int(path.stem) for path in project.folder.glob("work/store/*.job/checkpoint/*.pt")]
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -205,7 +205,7 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.05)
 
 
-def test_faults_in_the_settings_stop_before_any_job(project: Project) -> None:
+def test_issues_in_the_settings_stop_before_any_job(project: Project) -> None:
     project.edit("params.yaml", "train: {", "train: {lr: 1, ")
     output = project.run("snakemake", "--cores", "2", check=False)
     assert "train.lr: unknown key" in output
@@ -218,23 +218,23 @@ def test_cores_do_not_change_results(finished: Project, tmp_path: Path) -> None:
     assert project.results() == finished.results()
 
 
-def test_stages_and_milestones_agree() -> None:
+def test_stages_and_stages_agree() -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-    assert list(stages) == list(MILESTONES)
-    for name, milestone in MILESTONES.items():
+    assert list(stages) == list(STAGES)
+    for name, stage in STAGES.items():
         stage = stages[name]
         assert stage["cmd"].startswith(f"snakemake {name} ")
         assert set(stage["deps"]) == {
-            "src/mtl/params.py",
-            *(f"src/mtl/{code}" for code in milestone.code),
-            *(f"data/{MILESTONES[before].out}" for before in milestone.after),
+            "src/mtl/config",
+            *(f"src/mtl/{code}" for code in stage.code),
+            *(f"data/{STAGES[before].out}" for before in stage.after),
             *(["data/tune"] if name == "report" else []),
         }
-        assert stage["params"] == list(milestone.sections)
-        assert stage["outs"] == [f"data/{milestone.out}", f"data/records/{name}.json"]
+        assert stage["params"] == list(stage.sections)
+        assert stage["outs"] == [f"data/{stage.out}", f"data/records/{name}.json"]
         rules = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
         assert f"rule {name}:" in rules
-        assert f"rule {milestone.job}:" in rules
+        assert f"rule {stage.rule}:" in rules
 
 
 def test_the_workflow_passes_snakemakes_linter() -> None:

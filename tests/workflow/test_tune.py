@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-import mtl.params
+import mtl.config
 from mtl.tuning.study import Study
 from workflow.make_project import Project
 
@@ -38,7 +38,7 @@ def searching(project: Project) -> Project:
 def study(project: Project) -> dict[int, Any]:
     """The trials of the study on disk by number."""
     (journal,) = project.folder.glob("data/tune/study-*.log")
-    return {trial.number: trial for trial in Study(mtl.params.load(project.folder / "params.yaml"), journal).trials()}
+    return {trial.number: trial for trial in Study(mtl.config.load(project.folder / "params.yaml"), journal).trials()}
 
 
 def test_a_search_goes_on_after_a_kill_and_ends_with_a_params_file(searching: Project) -> None:

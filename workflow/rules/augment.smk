@@ -9,21 +9,21 @@ rule augment_shard:
     input:
         flow.after("augment"),
     output:
-        "work/state/augment/{part}.json",
+        "work/state/augment/{job}.json",
     log:
-        "logs/augment_shard/{part}.log",
+        "logs/augment_shard/{job}.log",
     params:
         settings=flow.settings,
     shell:
         "python -m mtl augment_shard"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule augment:
     input:
-        flow.parts("augment"),
+        flow.jobs("augment"),
     output:
         "work/state/augment.json",
     log:

@@ -1,4 +1,4 @@
-"""Fetch the sources of a data set or an encoder and check their sums.
+"""Fetch the sources of a dataset or an encoder and check their checksums.
 
 INPUTS:  the sources named in params.yaml
 OUTPUTS: data/raw
@@ -7,21 +7,21 @@ OUTPUTS: data/raw
 
 rule download_source:
     output:
-        "work/state/download/{part}.json",
+        "work/state/download/{job}.json",
     log:
-        "logs/download_source/{part}.log",
+        "logs/download_source/{job}.log",
     params:
         settings=flow.settings,
     shell:
         "python -m mtl download_source"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule download:
     input:
-        flow.parts("download"),
+        flow.jobs("download"),
     output:
         "work/state/download.json",
     log:

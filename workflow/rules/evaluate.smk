@@ -9,21 +9,21 @@ rule evaluate_runs:
     input:
         flow.after("evaluate"),
     output:
-        "work/state/evaluate/{part}.json",
+        "work/state/evaluate/{job}.json",
     log:
-        "logs/evaluate_runs/{part}.log",
+        "logs/evaluate_runs/{job}.log",
     params:
         settings=flow.settings,
     shell:
         "python -m mtl evaluate_runs"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule evaluate:
     input:
-        flow.parts("evaluate"),
+        flow.jobs("evaluate"),
     output:
         "work/state/evaluate.json",
     log:

@@ -9,9 +9,9 @@ rule predict_run:
     input:
         flow.after("predict"),
     output:
-        "work/state/predict/{part}.json",
+        "work/state/predict/{job}.json",
     log:
-        "logs/predict_run/{part}.log",
+        "logs/predict_run/{job}.log",
     resources:
         gpu=flow.gpus_of_run(),
     params:
@@ -19,13 +19,13 @@ rule predict_run:
     shell:
         "python -m mtl predict_run"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule predict:
     input:
-        flow.parts("predict"),
+        flow.jobs("predict"),
     output:
         "work/state/predict.json",
     log:

@@ -1,4 +1,4 @@
-"""Read, check and split one data set.
+"""Read, check and split one dataset.
 
 INPUTS:  data/raw
 OUTPUTS: data/examples
@@ -9,21 +9,21 @@ rule prepare_dataset:
     input:
         flow.after("prepare"),
     output:
-        "work/state/prepare/{part}.json",
+        "work/state/prepare/{job}.json",
     log:
-        "logs/prepare_dataset/{part}.log",
+        "logs/prepare_dataset/{job}.log",
     params:
         settings=flow.settings,
     shell:
         "python -m mtl prepare_dataset"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule prepare:
     input:
-        flow.parts("prepare"),
+        flow.jobs("prepare"),
     output:
         "work/state/prepare.json",
     log:

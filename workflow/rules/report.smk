@@ -9,21 +9,21 @@ rule render_report:
     input:
         flow.after("report"),
     output:
-        "work/state/report/{part}.json",
+        "work/state/report/{job}.json",
     log:
-        "logs/render_report/{part}.log",
+        "logs/render_report/{job}.log",
     params:
         settings=flow.settings,
     shell:
         "python -m mtl render_report"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule report:
     input:
-        flow.parts("report"),
+        flow.jobs("report"),
     output:
         "work/state/report.json",
     log:

@@ -9,9 +9,9 @@ rule train_run:
     input:
         flow.after("train"),
     output:
-        "work/state/train/{part}.json",
+        "work/state/train/{job}.json",
     log:
-        "logs/train_run/{part}.log",
+        "logs/train_run/{job}.log",
     threads: 1
     resources:
         gpu=flow.gpus_of_run(),
@@ -22,13 +22,13 @@ rule train_run:
     shell:
         "{params.launcher} -m mtl train_run"
         " --settings {params.settings}"
-        " --part {wildcards.part}"
+        " --job {wildcards.job}"
         " 2>&1 | tee {log}"
 
 
 rule train:
     input:
-        flow.parts("train"),
+        flow.jobs("train"),
     output:
         "work/state/train.json",
     log:

@@ -1,4 +1,4 @@
-"""Search for better settings, as the section tune of params.yaml says; no part of `all`.
+"""Search for better settings, as the section tune of params.yaml says; no job of `all`.
 
 INPUTS:  data/raw, data/examples (of which no trial sees the test rows)
 OUTPUTS: data/tune

@@ -1,6 +1,6 @@
 """Augmentation of the train split: variants of rows that keep their labels.
 
-Adding a method means adding a file, a section of settings in ``mtl.params`` and a line here.
+Adding a method means adding a file, a section of settings in ``mtl.config`` and a line here.
 """
 
 from mtl.augment.back_translate import BackTranslateAugmenter

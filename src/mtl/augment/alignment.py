@@ -1,4 +1,4 @@
-"""The proof, for every row that is about to be written, that its tags are aligned and that its method kept its promise.
+"""The proof, for every row that is about to be written, that its tags are aligned and that its method kept its invariant.
 
 Whole columns are compared at once; only entities that did not stay where they were are looked at row by row.
 """
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.augment.variants import Promise, tag_columns
+from mtl.augment.variants import Invariant, tag_columns
 from mtl.data.coded import Lists, look_up, same
 from mtl.data.schema import check
 from mtl.errors import AugmentError, DataError
@@ -20,16 +20,16 @@ Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
 
 
-def prove(variants: pa.Table, parents: pa.Table, promise: Promise) -> None:
+def prove(variants: pa.Table, parents: pa.Table, invariant: Invariant) -> None:
     """Check variants against their parents.
 
     Args:
         variants: canonical rows; legal in themselves (``mtl.data.schema.check``) or an error.
         parents: the row that each was made from, in the same order.
-        promise: what the method keeps of the tags.
+        invariant: what the method keeps of the tags.
 
     Raises:
-        AugmentError: names the row and the promise that it breaks.
+        AugmentError: names the row and the invariant that it breaks.
     """
     try:
         check(variants, "augmented rows")
@@ -38,13 +38,13 @@ def prove(variants: pa.Table, parents: pa.Table, promise: Promise) -> None:
     for column in tag_columns(variants):
         lost = pc.xor(variants[column].is_valid(), parents[column].is_valid()).to_numpy()
         _refuse(variants, lost, f"{column} was gained or lost")
-        moved = _moved(variants, parents, column, words=promise == "entities")
-        if promise == "tags":
+        moved = _moved(variants, parents, column, words=invariant == "entities")
+        if invariant == "tags":
             _refuse(variants, moved, f"{column} is not that of its parent")
         for row in np.flatnonzero(moved).tolist():
             found, wanted = (entities(table["tokens"][row].as_py(), table[column][row].as_py()) for table in (variants, parents))
-            if (found != wanted) if promise == "entities" else (_types(found) != _types(wanted)):
-                raise AugmentError(f"{variants['id'][row].as_py()}: the {promise} of {column} are not those of its parent")
+            if (found != wanted) if invariant == "entities" else (_types(found) != _types(wanted)):
+                raise AugmentError(f"{variants['id'][row].as_py()}: the {invariant} of {column} are not those of its parent")
 
 
 def entities(tokens: Sequence[str], tags: Sequence[str]) -> Counter[tuple[tuple[str, ...], str]]:

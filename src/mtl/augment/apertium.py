@@ -75,7 +75,7 @@ def _chunk(texts: Sequence[str], pivot: str, seconds: float) -> list[str] | None
     # The full stop ends the sentence whatever the text ends with; it is taken off the answer again.
     stream: bytes | None = "".join(f"{text} .[][\n{number}\n]" for number, text in enumerate(texts)).encode()
     for mode in PIVOTS[pivot]:
-        stream = None if stream is None else programs.answer(["apertium", "-u", "-f", "none", mode], stream, seconds)
+        stream = None if stream is None else programs.output_of(["apertium", "-u", "-f", "none", mode], stream, seconds)
     if stream is None:
         return None
     parts = _SENTINEL.split(stream.decode("utf-8", "replace"))

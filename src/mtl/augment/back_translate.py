@@ -21,8 +21,8 @@ from mtl.augment.ctranslate import CTranslate2Model
 from mtl.augment.neural import RoundTrip, TransformersModel, Translate
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
+from mtl.config import BackTranslate
 from mtl.data.tokens import tokenize
-from mtl.params import BackTranslate
 
 ENGINES: dict[str, Callable[[Path], Translate]] = {"transformers": TransformersModel, "ctranslate2": CTranslate2Model}
 """Engines that run a pair of models to what loads one."""
@@ -171,7 +171,7 @@ def _judged(row: Row, place: int, copy: int, answer: str | None) -> Variant:
         return drop("placeholder", answer)
     sent = row.text
     answer = _recased(sent, answer)
-    reason = _fault(sent, answer)
+    reason = _issue(sent, answer)
     if reason:
         return drop(reason, _restored(row, answer))
     if all(tags is None for tags in row.tags.values()):
@@ -190,7 +190,7 @@ def _recased(sent: str, answer: str) -> str:
     return answer
 
 
-def _fault(sent: str, answer: str) -> str | None:
+def _issue(sent: str, answer: str) -> str | None:
     """The first filter that an answer fails."""
     before, after = lexicon.words(sent), lexicon.words(answer)
     if "".join(sent.split()).casefold() == "".join(answer.split()).casefold():

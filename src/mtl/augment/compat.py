@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from mtl.augment import AUGMENTERS
 from mtl.augment.randomness import Stream
+from mtl.config import AugmentMethod
 from mtl.data.schema import schema, text_of
 from mtl.errors import AugmentError
-from mtl.params import AugmentMethod
 
 
 class TextAugmenter:

@@ -39,8 +39,8 @@ class CTranslate2Model:
 
     def _batch(self, translator: Any, texts: list[str], options: Mapping[str, Any]) -> list[str]:
         rows = self._tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
-        pieces = [self._tokenizer.convert_ids_to_tokens(row) for row in rows]
-        found = translator.translate_batch(pieces, max_decoding_length=self._limit(max(map(len, pieces))), **options)
+        subwords = [self._tokenizer.convert_ids_to_tokens(row) for row in rows]
+        found = translator.translate_batch(subwords, max_decoding_length=self._limit(max(map(len, subwords))), **options)
         ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in found]
         answers: list[str] = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return answers

@@ -1,4 +1,4 @@
-"""The rows of a data set as a shard reads them: with codes for strings, a row group at a time, more than once."""
+"""The rows of a dataset as a shard reads them: with codes for strings, a row group at a time, more than once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.data.coded import Lists, coded, pieces, pruned
+from mtl.data.coded import Lists, coded, pruned, slices
 from mtl.data.schema import ROW_GROUP, read_parts
 from mtl.errors import DataError
 
-KEPT = 4 * 2**20  # bytes, as Parquet counts them: a data set that is no larger is read once and kept, a larger one read again each time
+KEPT = 4 * 2**20  # bytes, as Parquet counts them: a dataset that is no larger is read once and kept, a larger one read again each time
 
 
 class Examples:
@@ -47,7 +47,7 @@ class Examples:
             yield Lists.of(part["tokens"])
 
     def train_rows(self, first: int = 0, last: int | None = None) -> Iterator[pa.Table]:
-        """The train rows number ``first`` to ``last`` - 1, by default all: whole blocks, but for the last, and each time in one piece.
+        """The train rows number ``first`` to ``last`` - 1, by default all: whole blocks, but for the last, and each time in one subword.
 
         None are kept once they were given, but those of a block that is not whole; they then have small dictionaries.
         """
@@ -61,7 +61,7 @@ class Examples:
             rows = pa.concat_tables([waiting, rows]).combine_chunks() if waiting else rows
             whole = len(rows) // self._block * self._block
             waiting = pruned(rows.slice(whole)) if whole < len(rows) else None
-            given = pieces(rows.slice(0, whole), max(whole, 1))
+            given = slices(rows.slice(0, whole), max(whole, 1))
             del part, rows
             yield from given
             if place >= last:

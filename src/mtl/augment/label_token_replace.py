@@ -21,7 +21,7 @@ Tags = tuple[str | None, ...]
 class LabelTokenReplaceAugmenter(RowAugmenter):
     """Replaces a share of the tokens, and no tag."""
 
-    promise = "tags"
+    invariant = "tags"
     _pools: Mapping[Tags, Pool[str]] = {}
 
     def fit(self, train: Iterable[pa.Table]) -> None:

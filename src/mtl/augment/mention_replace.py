@@ -39,7 +39,7 @@ class Mention(NamedTuple):
 class MentionReplaceAugmenter(RowAugmenter):
     """Replaces a share of the entities; the new ones may be shorter or longer."""
 
-    promise = "types"
+    invariant = "types"
     _pools: Mapping[tuple[str | None, ...], Pool[Phrase]] = {}
 
     def fit(self, train: Iterable[pa.Table]) -> None:

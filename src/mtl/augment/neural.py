@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from mtl.augment.randomness import Stream
+from mtl.config import Source
 from mtl.errors import AugmentError
-from mtl.params import Source
 
 Translate = Callable[[Sequence[str], int | None], list[str]]
 """A loaded model: texts and a seed to their answers, the likeliest ones without a seed, else sampled ones."""
 
 BEAMS = 4  # of the likeliest answer
-TOP_K = 20  # likeliest pieces that sampling draws from
-LONGEST = 256  # pieces of a text
+TOP_K = 20  # likeliest subwords that sampling draws from
+LONGEST = 256  # subwords of a text
 _BATCH = 32  # texts translated at once
 
 
-def longest(pieces: int) -> int:
-    """The most pieces that an answer to so many may have."""
-    return min(LONGEST, 2 * pieces + 10)
+def longest(subwords: int) -> int:
+    """The most subwords that an answer to so many may have."""
+    return min(LONGEST, 2 * subwords + 10)
 
 
 class RoundTrip:
@@ -77,7 +77,7 @@ class RoundTrip:
 
 
 class TransformersModel:
-    """A model run by transformers. ``limit`` gives the most pieces of the answers to a batch from those of its longest text."""
+    """A model run by transformers. ``limit`` gives the most subwords of the answers to a batch from those of its longest text."""
 
     def __init__(self, folder: Path, beams: int = BEAMS, limit: Callable[[int], int] = longest) -> None:
         import torch
@@ -101,8 +101,8 @@ class TransformersModel:
     def _batch(self, texts: list[str], options: Mapping[str, Any]) -> list[str]:
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt")
         batch.pop("token_type_ids", None)
-        pieces = self._model.generate(**batch, **options, max_new_tokens=self._limit(batch["input_ids"].shape[1]))
-        answers: list[str] = self._tokenizer.batch_decode(pieces, skip_special_tokens=True)
+        subwords = self._model.generate(**batch, **options, max_new_tokens=self._limit(batch["input_ids"].shape[1]))
+        answers: list[str] = self._tokenizer.batch_decode(subwords, skip_special_tokens=True)
         return answers
 
 
@@ -119,7 +119,7 @@ def in_batches(texts: Sequence[str], translate: Callable[[list[str]], list[str]]
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread: sums must not depend on the number of cores."""
+    """Torch on one thread: checksums must not depend on the number of cores."""
     import torch
 
     threads = torch.get_num_threads()

@@ -18,9 +18,9 @@ import pyarrow as pa
 from mtl.augment.confined import confined
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
+from mtl.config import Nlpaug
 from mtl.data.schema import text_of
 from mtl.errors import AugmentError
-from mtl.params import Nlpaug
 
 _MODULES = ("nlpaug.augmenter.word", "nlpaug.augmenter.char")
 _RATE = 0.3  # nlpaug's own default share of words

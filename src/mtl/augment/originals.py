@@ -1,6 +1,6 @@
-"""The texts of a data set as a sorted list of hashes, which tells variants that repeat one of them.
+"""The texts of a dataset as a sorted list of hashes, which tells variants that repeat one of them.
 
-The list lies in a temporary file that is mapped into memory, so that memory does not grow with the data set. Two different texts
+The list lies in a temporary file that is mapped into memory, so that memory does not grow with the dataset. Two different texts
 have the same hash of 64 bits about once in 10¹² comparisons of a variant with ten million originals; a variant is then dropped for nothing.
 """
 
@@ -90,7 +90,7 @@ def _powers(base: int, most: int) -> Words:
 
 
 class Originals:
-    """The texts of all splits of a data set.
+    """The texts of all splits of a dataset.
 
     Args:
         texts: hashes of the texts, in parts.

@@ -1,9 +1,9 @@
-"""One shard: the variants of a stretch of a data set's train rows, checked and counted.
+"""One shard: the variants of a stretch of a dataset's train rows, checked and counted.
 
 The train rows are cut into blocks of ``BLOCK`` rows by their number. A shard is a run of whole blocks, and nothing outside a block
 bears on its variants, but the texts of the originals and what an augmenter learns from the whole train split. So rows are the same for
 any number of shards, and a shard's bytes the same whether it is made alone or beside others. Rows are read, augmented and written
-a row group at a time: of what memory holds, only the lists of row groups that stand at the ends of the two files grow with the data set.
+a row group at a time: of what memory holds, only the lists of row groups that stand at the ends of the two files grow with the dataset.
 
 The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each method made = kept + all dropped, made = rows × copies.
 ``{"rows": n, "methods": {name: {"made": n, "kept": n, "dropped": {reason: n}, "note": text or null}}}``. Samples of dropped variants,
@@ -31,11 +31,11 @@ from mtl.augment.originals import Originals, TextHashes
 from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import schema_of, tag_columns
-from mtl.data.coded import Lists, pieces, plain, pruned, take
+from mtl.config import Params
+from mtl.data.coded import Lists, plain, pruned, slices, take
 from mtl.data.schema import ROW_GROUP, Writer, text_of
 from mtl.errors import AugmentError, DataError
-from mtl.params import Params
-from mtl.pipeline.milestones import ENCODER
+from mtl.pipeline.stages import ENCODER
 
 BLOCK = 512  # rows
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
@@ -116,7 +116,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
         raw: folder of the downloads; without it, the models of methods are fetched.
 
     Raises:
-        AugmentError: there is no such shard, or an augmenter broke a promise.
+        AugmentError: there is no such shard, or an augmenter broke a invariant.
         DataError: the canonical table is missing or damaged.
     """
     shards = params.augment.shards
@@ -135,7 +135,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
 
 
 class _Shard:
-    """The methods at work on one data set, and what was counted of them."""
+    """The methods at work on one dataset, and what was counted of them."""
 
     def __init__(self, params: Params, dataset: str, path: Path, raw: Path | None) -> None:
         self.examples = Examples(path, BLOCK)
@@ -159,7 +159,7 @@ class _Shard:
         """The variants of whole blocks of rows that are kept, as canonical rows sorted by parent, method and copy.
 
         Raises:
-            AugmentError: an augmenter broke a promise.
+            AugmentError: an augmenter broke a invariant.
         """
         self.rows += len(rows)
         for name in self.methods.keys() - self.augmenters.keys():
@@ -174,7 +174,7 @@ class _Shard:
             judged = take(judged, np.flatnonzero(judged["reason"].is_null()))
             of_rows = take(_parents(rows), judged["row"].to_numpy())
             canonical = _canonical(judged, of_rows, name, self.schema)
-            prove(canonical, of_rows, self.augmenters[name].promise)
+            prove(canonical, of_rows, self.augmenters[name].invariant)
             parents.append(judged["row"].to_numpy())
             kept.append(canonical)
         return _sorted(kept, parents) if kept else self.schema.empty_table()
@@ -205,7 +205,7 @@ def _sorted(tables: Sequence[pa.Table], parents: Sequence[npt.NDArray[np.int64]]
 
 def _groups(table: pa.Table) -> Iterator[pa.Table]:
     """A table cut into groups of up to ``ROW_GROUP`` rows."""
-    return map(pruned, pieces(table, ROW_GROUP))
+    return map(pruned, slices(table, ROW_GROUP))
 
 
 def _variants(augmenter: Augmenter, rows: pa.Table) -> pa.Table:

@@ -13,7 +13,7 @@ from mtl.augment.rows import Row, RowAugmenter
 class ShuffleWithinSegmentsAugmenter(RowAugmenter):
     """Shuffles a share of the segments of at least two tokens."""
 
-    promise = "tags"
+    invariant = "tags"
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row:
         """The row with its tokens in another order."""

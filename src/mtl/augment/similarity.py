@@ -16,7 +16,7 @@ from mtl.errors import AugmentError
 Floats = npt.NDArray[np.float32]
 
 _BATCH = 64  # texts embedded at once
-_LONGEST = 256  # pieces of a text
+_LONGEST = 256  # subwords of a text
 _DECIMALS = 5  # of a similarity: texts are embedded in batches, and what else is in one changes it by about 1e-7
 
 
@@ -58,7 +58,7 @@ def embeddings(encoder: Path, texts: Sequence[str]) -> Floats:
 
     Args:
         encoder: folder of an encoder in Hugging Face form, with safetensors weights.
-        texts: of a long text the first 256 pieces count.
+        texts: of a long text the first 256 subwords count.
 
     Raises:
         AugmentError: the encoder cannot be loaded.

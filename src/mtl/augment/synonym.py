@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from mtl.augment import wordnet
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
+from mtl.config import Synonym
 from mtl.data.coded import Lists, look_up, same
-from mtl.params import Synonym
 
 _PLAIN = r"""\A(?P<before>[("'“‘*\[]*)(?P<word>[A-Za-z]{3,})(?P<after>[.,;:!?…"'”’)*\]]*)\z"""
 _AROUND = """("'“‘*[.,;:!?…”’)]"""

@@ -37,14 +37,14 @@ REASONS: dict[str, str] = {
 }
 """Why variants are dropped."""
 
-Promise = Literal["entities", "types", "tags"]
+Invariant = Literal["entities", "types", "tags"]
 """What a variant keeps of its parent's tags: the multiset of (entity tokens, type); that of the types; the very list of tags."""
 
 
 class Augmenter(ABC):
     """One way to make variants of rows. ``spec`` is the method's section of the settings, ``stream`` its randomness."""
 
-    promise: ClassVar[Promise] = "entities"
+    invariant: ClassVar[Invariant] = "entities"
     """What of the tags is kept; checked on every row that is written."""
     together: ClassVar[bool] = False
     """Whether rows that are given together bear on one another; such an augmenter is given one block at a time."""

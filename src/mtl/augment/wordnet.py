@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from mtl.augment.similarity import similarities
 from mtl.errors import AugmentError
+from mtl.files import write_bytes
 
 TABLE = Path(__file__).with_name("synonyms.tsv.gz")
 PARTS = {"noun": "NOUN", "verb": "VERB", "adj": "ADJ", "adv": "ADV"}
@@ -238,9 +239,7 @@ def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:
             form: {word: share for word, share in others.items() if _fits(cosine[form, word], share)} for form, others in found.items()
         }
     lines = "".join(f"{form}\t{','.join(others)}\n" for form, others in found.items() if others)
-    temporary = out.with_name(f".{out.name}.tmp")
-    temporary.write_bytes(gzip.compress(lines.encode(), compresslevel=9, mtime=0))
-    temporary.replace(out)
+    write_bytes(out, gzip.compress(lines.encode(), compresslevel=9, mtime=0))
 
 
 def load(table: Path = TABLE) -> dict[str, tuple[str, ...]]:

@@ -1,15 +1,13 @@
-"""The data card of a data set: what was read, what was left out, how it is split and labelled, and what leaked."""
+"""The data card of a dataset: what was read, what was left out, how it is split and labelled, and what leaked."""
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtl.config import SPLITS, Dataset
 from mtl.data.splits import leaks, repeats
 from mtl.data.tags import entities
-from mtl.params import SPLITS, Dataset
 
 if TYPE_CHECKING:
     from mtl.data.prepare import Counts, Example
@@ -35,19 +33,12 @@ def make(dataset: str, settings: Dataset, examples: Sequence["Example"], counts:
         "tokens": {"total": _token_count(examples), **_by_split(examples, _token_count)},
         "longest": {"id": longest.id, "tokens": len(longest.tokens), "characters": max(map(len, texts))},
         "labels": {
-            name: {"kind": label.kind, **{split: _distribution(examples, name, label.kind, split) for split in used}}
+            name: {"type": label.type, **{split: _distribution(examples, name, label.type, split) for split in used}}
             for name, label in settings.labels.items()
         },
         "duplicates": {"total": repeats(texts)} | {split: repeats(_texts_of(examples, texts, split)) for split in used},
         "leakage": _leakage(examples, texts, [name for name in used if name != "train"]),
     }
-
-
-def write(content: dict[str, Any], path: Path) -> None:
-    """Write a card to a temporary name, then rename it. Same card, same bytes."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _by_split(examples: Sequence["Example"], measure: Callable[[list["Example"]], int]) -> dict[str, int]:

@@ -138,7 +138,7 @@ def _addresses(strings: pa.Array) -> list[int]:
     return [buffer.address for buffer in strings.buffers() if buffer is not None]
 
 
-def pieces(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+def slices(table: pa.Table, rows: int) -> Iterator[pa.Table]:
     """A table cut into some of up to so many rows. None of them is kept once it was given."""
     cuts = [table.slice(start, rows) for start in range(0, len(table), rows)]
     del table

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Artifact(NamedTuple):
-    """A file on the net, with the sums that its publisher states (algorithm to accepted sums)."""
+    """A file on the net, with the checksums that its publisher states (algorithm to accepted checksums)."""
 
     url: str
     filename: str
@@ -53,18 +53,18 @@ def cached(url: str, name: str, cache: Path) -> Path:
     return cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
 
 
-def retried(action: Callable[[], T], what: str, *, faults: tuple[type[Exception], ...] = (HTTPError,), pause: float = 0.5) -> T:
-    """Run an action, again after a passing fault, with pauses that double.
+def retried(action: Callable[[], T], what: str, *, issues: tuple[type[Exception], ...] = (HTTPError,), pause: float = 0.5) -> T:
+    """Run an action, again after a passing issue, with pauses that double.
 
     Raises:
-        SourceError: the fault did not pass.
+        SourceError: the issue did not pass.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
-        except faults as error:
+        except issues as error:
             if isinstance(error, HTTPStatusError) and error.response.status_code not in PASSING_STATUS:
-                raise SourceError(f"{redacted(what)}: the server answers {_status(error.response)}") from None
+                raise SourceError(f"{redacted(what)}: the server predictions {_status(error.response)}") from None
             if attempt == ATTEMPTS:
                 reason = redacted(str(error)) or type(error).__name__
                 raise SourceError(f"{redacted(what)}: cannot be fetched ({ATTEMPTS} attempts): {reason}") from None
@@ -235,13 +235,13 @@ def _file_system(url: str) -> tuple[Any, str]:
 def _fsspec_retried(action: Callable[[], T], url: str) -> T:
     """Stores fail by exceptions of their own, hence the broad net; what cannot pass is not tried again."""
     try:
-        return retried(lambda: _translated(action), url, faults=(_PassingError,))
+        return retried(lambda: _translated(action), url, issues=(_PassingError,))
     except (FileNotFoundError, PermissionError, NotImplementedError, ImportError) as error:
         raise SourceError(f"{redacted(url)}: cannot be fetched: {type(error).__name__}: {redacted(str(error))}") from None
 
 
 class _PassingError(Exception):
-    """A fault of some store that may pass."""
+    """A issue of some store that may pass."""
 
 
 def _translated(action: Callable[[], T]) -> T:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mtl.config import ClassLabel, NumberLabel, TagsLabel
 from mtl.data.tags import to_iob2
-from mtl.params import ClassLabel, NumberLabel, TagsLabel
 
 LabelValue = str | float | list[str] | None
 
@@ -62,7 +62,7 @@ def tags_of(value: Any, label: TagsLabel, tokens: Sequence[str]) -> list[str] | 
 
 
 LABELS: dict[str, Callable[[Any, Any, Sequence[str]], LabelValue]] = {"class": class_of, "number": number_of, "tags": tags_of}
-"""Kind (``mtl.params.Label.kind``) to ``(value, label, tokens) -> label or None``."""
+"""Kind (``mtl.config.Label.kind``) to ``(value, label, tokens) -> label or None``."""
 
 
 def number(value: Any, column: str) -> float:

@@ -119,14 +119,14 @@ def client(settings: PipSettings) -> PyPIClient:
         timeout=settings.timeout,
         follow_redirects=True,
         proxy=settings.proxy,
-        # unearth takes a page that fails for an index without the package; a passing fault must be told from that.
-        event_hooks={"response": [_raise_for_fault, _refuse_turn]},
+        # unearth takes a page that fails for an index without the package; a passing issue must be told from that.
+        event_hooks={"response": [_raise_for_issue, _refuse_turn]},
     )
     session.auth = MultiDomainBasicAuth(prompting=False, index_urls=list(settings.indexes))
     return session
 
 
-def _raise_for_fault(response: Response) -> None:
+def _raise_for_issue(response: Response) -> None:
     if response.status_code in downloads.PASSING_STATUS:
         raise HTTPStatusError(f"status {response.status_code}", request=response.request, response=response)
 
@@ -149,7 +149,7 @@ def find(package: PackageFile, settings: PipSettings, session: PyPIClient) -> li
     """The files of one version of a package: the best wheel, then the source archive.
 
     Raises:
-        SourceError: there is none, or no index answers.
+        SourceError: there is none, or no index predictions.
     """
     find_links = [link for link in settings.find_links if "://" in link or Path(link).exists()]
     if not settings.indexes and not find_links:  # unearth would fall back to the public index, against pip's no-index
@@ -178,7 +178,7 @@ def extract(url: str, target: Path, cache: Path, *, progress: bool = False, fres
     """Put the file or folder that a ``pypi://`` URL names at ``target``.
 
     Raises:
-        SourceError: no such package, version or path; or a passing fault that did not pass.
+        SourceError: no such package, version or path; or a passing issue that did not pass.
     """
     package = parse_url(url)
     misses = []

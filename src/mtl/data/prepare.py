@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params
 from mtl.data import card, schema
 from mtl.data.labels import LABELS, LabelValue
 from mtl.data.readers import Malformed, Row, read
-from mtl.data.splits import deal
+from mtl.data.splits import assign
 from mtl.errors import DataError
-from mtl.params import SPLITS, ConllReader, Dataset, ParallelReader, Params
+from mtl.files import write_json
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 SHOWN = 10
@@ -34,7 +35,7 @@ class Example(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What happened to the rows of a data set."""
+    """What happened to the rows of a dataset."""
 
     read: dict[str, int]  # by source
     malformed: dict[str, int]  # by source
@@ -50,7 +51,7 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
 
     Args:
         params: all settings.
-        dataset: the data set's name.
+        dataset: the dataset's name.
         raw: the folder that holds a folder for each source.
         out: an existing folder.
 
@@ -69,7 +70,7 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
     examples.sort(key=lambda example: SPLITS.index(example.split))  # stable: reading order within a split
     _check_splits(dataset, settings, examples)
     schema.write(_table(settings, examples), out / f"{dataset}.parquet")
-    card.write(card.make(dataset, settings, examples, counts), out / f"{dataset}.json")
+    write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts), sort_keys=False)
 
 
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed: int) -> Iterator[Example | None]:
@@ -92,7 +93,7 @@ def _example(settings: Dataset, source: str, number: int, row: Row | Malformed, 
         return row
     try:
         tokens = _tokens(row.values.get(_text_column(settings)), settings)
-        labels = {name: LABELS[label.kind](row.values.get(label.column), label, tokens) for name, label in settings.labels.items()}
+        labels = {name: LABELS[label.type](row.values.get(label.column), label, tokens) for name, label in settings.labels.items()}
         _check_unicode([*tokens, *(text for value in labels.values() for text in (value if isinstance(value, list) else [value]))])
     except ValueError as error:
         return Malformed(row.line, str(error), str(row.values))
@@ -113,12 +114,12 @@ def _tokens(value: Any, settings: Dataset) -> list[str]:
         given = settings.tokens or isinstance(settings.reader, ParallelReader)
         text = value if given or not settings.unescape_html else html.unescape(value)
         # Tags are for the tokens as they were cut: a no-break space within one must not make two of it.
-        tagged = given or any(label.kind == "tags" for label in settings.labels.values())
+        tagged = given or any(label.type == "tags" for label in settings.labels.values())
         tokens = [token for token in _BLANKS.split(text) if token] if tagged else text.split()
     elif isinstance(value, list) and all(isinstance(token, str) for token in value):
         tokens = value
         if not (settings.tokens or isinstance(settings.reader, ConllReader)):
-            raise ValueError("the text is a list; set the data set's key tokens to true if it holds tokens")
+            raise ValueError("the text is a list; set the dataset's key tokens to true if it holds tokens")
     elif value is None:
         tokens = []
     else:
@@ -140,9 +141,9 @@ def _check_unicode(texts: Iterable[Any]) -> None:
 
 
 def _split(settings: Dataset, source: str, tokens: list[str], seed: int) -> str:
-    """Fractions deal out the single source, or the train source; any other source is its own split."""
+    """Fractions assign out the single source, or the train source; any other source is its own split."""
     if settings.split is not None and source in ("all", "train"):
-        return deal(" ".join(tokens), settings.split, seed)
+        return assign(" ".join(tokens), settings.split, seed)
     return source
 
 
@@ -154,15 +155,15 @@ def _count_malformed(counts: Counts, source: str, row: Malformed) -> None:
 
 
 def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
-    """Refuse a data set of which nothing, or too little, could be read."""
+    """Refuse a dataset of which nothing, or too little, could be read."""
     total, malformed = sum(counts.read.values()), sum(counts.malformed.values())
     for source, number in counts.read.items():
         if not number:
-            raise DataError(f"data set {dataset}: its source {source} holds no row")
+            raise DataError(f"dataset {dataset}: its source {source} holds no row")
     if malformed > settings.max_malformed * total:
         shown = "\n".join(f"  {row['source']}, line {row['line']}: {row['reason']}: {row['excerpt']}" for row in counts.shown)
         raise DataError(
-            f"data set {dataset}: {malformed} of {total} rows are malformed ({malformed / total:.2%}), more than "
+            f"dataset {dataset}: {malformed} of {total} rows are malformed ({malformed / total:.2%}), more than "
             f"datasets.{dataset}.max_malformed = {settings.max_malformed:g} allows; the first:\n{shown}"
         )
 
@@ -175,12 +176,12 @@ def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> N
     for name in SPLITS:
         if name in declared and not any(example.split == name for example in examples):
             raise DataError(
-                f"data set {dataset}: none of its {len(examples)} labelled rows fell to {name}; "
+                f"dataset {dataset}: none of its {len(examples)} labelled rows fell to {name}; "
                 f"raise its share in datasets.{dataset}.split, or give it a source of its own"
             )
     for label in settings.labels:
         if not any(example.split == "train" and example.labels[label] is not None for example in examples):
-            raise DataError(f"data set {dataset}: no row of train carries the label {label!r}")
+            raise DataError(f"dataset {dataset}: no row of train carries the label {label!r}")
 
 
 def _table(settings: Dataset, examples: list[Example]) -> pa.Table:
@@ -193,4 +194,4 @@ def _table(settings: Dataset, examples: list[Example]) -> pa.Table:
         "parent_id": [None] * len(examples),
         "augmenter": [None] * len(examples),
     }
-    return pa.table(columns, schema=schema.schema({name: label.kind for name, label in settings.labels.items()}))
+    return pa.table(columns, schema=schema.schema({name: label.type for name, label in settings.labels.items()}))

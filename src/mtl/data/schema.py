@@ -1,8 +1,8 @@
-"""The canonical table: one Arrow schema that carries a data set through every step after download.
+"""The canonical table: one Arrow schema that carries a dataset through every step after download.
 
 | column | type | meaning |
 |---|---|---|
-| id | string | unique within the data set; an augmented row's id is ``<parent>~<method>~<copy>`` |
+| id | string | unique within the dataset; an augmented row's id is ``<parent>~<method>~<copy>`` |
 | split | string | train, validation or test |
 | tokens | list<string> | the text; of a row without token labels: the text split at single spaces |
 | space_after | list<bool> | whether a space follows each token, so that the text is rebuilt exactly |
@@ -23,12 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.data.coded import NAMES, Lists, list_of, pieces
+from mtl.config import SPLITS
+from mtl.data.coded import NAMES, Lists, list_of, slices
 from mtl.errors import DataError
-from mtl.params import SPLITS
+from mtl.files import replacing
 
 LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "tags": list_of(pa.string())}
-"""Kind of a label (``mtl.params.Label.kind``) to the Arrow type of its column."""
+"""Kind of a label (``mtl.config.Label.kind``) to the Arrow type of its column."""
 
 
 ROW_GROUP = 16_384  # rows: what is read, worked on and written at once
@@ -36,7 +37,7 @@ DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; o
 
 
 def schema(labels: Mapping[str, str]) -> pa.Schema:
-    """The schema of a data set whose labels are ``{name: kind}``."""
+    """The schema of a dataset whose labels are ``{name: kind}``."""
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
@@ -120,14 +121,13 @@ class Writer:
 
     def __init__(self, path: Path, table_schema: pa.Schema) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._replacing = replacing(path)
         # a dictionary, or the least and greatest value, says nothing where each row has a name of its own
         texts = [
             ".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES
         ]
         self._file = pq.ParquetWriter(
-            self._temporary,
+            self._replacing.__enter__(),
             table_schema,
             compression="zstd",
             use_dictionary=texts,
@@ -151,10 +151,7 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.add_key_value_metadata(self._metadata)
         self._file.close()
-        if error is None:
-            self._temporary.replace(self.path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        self._replacing.__exit__(kind, error, trace)
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -187,7 +184,7 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
             for group in range(file.num_row_groups):  # each has dictionaries of its own, and Arrow reads no list of codes across them
-                yield from pieces(_row_group(file, group, columns or file.schema_arrow.names), rows)
+                yield from slices(_row_group(file, group, columns or file.schema_arrow.names), rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
+from mtl.config import Source
 from mtl.data import archives, downloads, packages
 from mtl.data.downloads import CACHE, redacted
 from mtl.errors import SourceError
-from mtl.params import Source
 
 
 class Chain(NamedTuple):
@@ -43,7 +43,7 @@ def fetch(source: Source, out: Path, *, progress: bool = False, key: str = "sour
     for fresh in (False, True):  # a kept download that has another sum than stated may be an old version: it is fetched once again
         with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as folder:
             path = _obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh)
-            found = sum_of(path)
+            found = fingerprint(path)
             if found == source.sha256:
                 return _publish(path, out)
         base = chain_of(source.url).base
@@ -61,7 +61,7 @@ def checksum(source: Source, *, progress: bool = False, cache: Path = CACHE) -> 
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".sum-") as folder:
         fresh = not chain_of(source.url).base.startswith("pypi://")  # a release of a package never changes; all else may
-        return sum_of(_obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh))
+        return fingerprint(_obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh))
 
 
 def exists(source: Source) -> str | None:
@@ -82,7 +82,7 @@ def exists(source: Source) -> str | None:
     return None
 
 
-def sum_of(path: Path) -> str:
+def fingerprint(path: Path) -> str:
     """sha256 of a file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path."""
     if path.is_file():
         return downloads.digest(path)

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from mtl.config import SPLITS, Fractions, Split
 from mtl.data.tokens import MARK
-from mtl.params import SPLITS, Fractions, Split
 
 NEAR = 0.8
 """Jaccard similarity of shingles from which two texts count as near duplicates."""
@@ -42,7 +42,7 @@ def normalised(text: str) -> str:
     return _NO_LETTER.sub(" ", folded).strip() or " ".join(folded.split())
 
 
-def deal(text: str, fractions: Fractions, seed: int) -> Split:
+def assign(text: str, fractions: Fractions, seed: int) -> Split:
     """The split that a text falls to, by a hash of seed and normalised text: texts equal but for case, digits or signs stay together."""
     digest = hashlib.blake2b(normalised(text).encode(), digest_size=8, key=str(seed).encode()).digest()
     point = int.from_bytes(digest) / 2**64

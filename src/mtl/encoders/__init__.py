@@ -1,4 +1,4 @@
-"""Encoders: pieces of text to hidden states, behind one interface; built from settings, restored from a saved ``config()``."""
+"""Encoders: subwords of text to hidden states, behind one interface; built from settings, restored from a saved ``config()``."""
 
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from mtl.config import BaseEncoder
 from mtl.encoders.base import Encoder
-from mtl.encoders.tokenizer import Encoded, PieceTokenizer
+from mtl.encoders.tokenizer import Encoded, SubwordTokenizer
 from mtl.errors import EncoderError
-from mtl.params import BaseEncoder
 
 ENCODERS: dict[str, str] = {
     "transformer": "mtl.encoders.transformer:TransformerEncoder",
@@ -33,7 +33,7 @@ def encoder_class(kind: str) -> type[Encoder]:
     return found
 
 
-def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Encoder, PieceTokenizer]:
+def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Encoder, SubwordTokenizer]:
     """Make the encoder that the settings name, and its tokenizer.
 
     Args:
@@ -49,7 +49,7 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
     return encoder_class(str(getattr(settings, "type", ""))).build(settings, source, rows)
 
 
-def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, PieceTokenizer]:
+def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, SubwordTokenizer]:
     """Rebuild an encoder from its ``config()`` and saved tokenizer; its weights are to be loaded by the caller.
 
     The ambient generator is left as it was.
@@ -59,7 +59,7 @@ def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, PieceT
     """
     kind = encoder_class(str(config.get("type")))
     with torch.random.fork_rng(devices=[]):
-        return kind.restore(config), PieceTokenizer.load(tokenizer)
+        return kind.restore(config), SubwordTokenizer.load(tokenizer)
 
 
-__all__ = ["ENCODERS", "Encoded", "Encoder", "PieceTokenizer", "build", "encoder_class", "restore"]
+__all__ = ["ENCODERS", "Encoded", "Encoder", "SubwordTokenizer", "build", "encoder_class", "restore"]

@@ -10,23 +10,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mtl.config import BaseEncoder, SmallEncoder
 from mtl.encoders.cheap import Dropout
-from mtl.encoders.tokenizer import SHAPES, PieceTokenizer
-from mtl.params import BaseEncoder, SmallEncoder
+from mtl.encoders.tokenizer import SHAPES, SubwordTokenizer
 
 Layers = list[list[nn.Parameter]]
 
 
 class Encoder(nn.Module, ABC):
-    """Pieces to hidden states. Padding and the other rows of a batch do not change a row's hidden states (in eval mode)."""
+    """Subwords to hidden states. Padding and the other rows of a batch do not change a row's hidden states (in eval mode)."""
 
     width: int
     _whole: tuple[Tensor, Tensor, int | None] | None = None
-    """While narrowed: the pieces kept, and the weights and padding index of all."""
+    """While pruned: the subwords kept, and the weights and padding index of all."""
 
     @classmethod
     @abstractmethod
-    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
+    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
         """A new encoder and its tokenizer; see ``mtl.encoders.build``."""
 
     @classmethod
@@ -39,30 +39,30 @@ class Encoder(nn.Module, ABC):
         """All that ``restore`` needs, JSON-able, with the key ``type``."""
 
     @abstractmethod
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states ``[rows, positions, width]``.
 
         Args:
-            pieces: int64 ``[rows, positions]``, padded at the right with anything in the vocabulary.
-            mask: bool ``[rows, positions]``, true on real pieces.
-            shapes: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
+            subwords: int64 ``[rows, positions]``, padded at the right with anything in the vocabulary.
+            mask: bool ``[rows, positions]``, true on real subwords.
+            word_shape_ids: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
             asked: bool ``[rows, positions]``, true where a hidden state is made use of, all if not given; others may be anything finite.
         """
 
     def by_task(
-        self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+        self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Hidden states for each task, ``[rows, positions, width]``.
 
         Args:
-            pieces, mask, shapes: see ``forward``.
+            subwords, mask, word_shape_ids: see ``forward``.
             asked: by task, bool ``[rows, positions]``; see ``forward``.
             rows: by task, the only rows that it makes use of, int64 ``[n]``; all if it is not there.
         """
         if not asked:
             return {}
         union = torch.stack(list(asked.values())).any(0) if self.packs(mask.device) else None
-        return dict.fromkeys(asked, self(pieces, mask, shapes, union))
+        return dict.fromkeys(asked, self(subwords, mask, word_shape_ids, union))
 
     def branch(self, tasks: Iterable[str]) -> None:
         """Give each task the layers of its own that the settings ask for: once, and before weights are loaded."""
@@ -93,29 +93,29 @@ class Encoder(nn.Module, ABC):
     @property
     @abstractmethod
     def embedding(self) -> nn.Embedding:
-        """The embedding of the pieces."""
+        """The embedding of the subwords."""
 
-    def narrow(self, pieces: npt.NDArray[np.integer]) -> None:
-        """Keep only the embeddings of some pieces: for training, whose optimiser would otherwise spend its time and memory on those
-        that never occur. From now on piece ``pieces[i]`` goes by the index i.
+    def prune_vocabulary(self, subwords: npt.NDArray[np.integer]) -> None:
+        """Keep only the embeddings of some subwords: for training, whose optimiser would otherwise spend its time and memory on those
+        that never occur. From now on subword ``subwords[i]`` goes by the index i.
 
         Args:
-            pieces: ``[kept]``, sorted, each once.
+            subwords: ``[kept]``, sorted, each once.
         """
         embedding = self.embedding
-        kept = torch.from_numpy(pieces).long()
+        kept = torch.from_numpy(subwords).long()
         self._whole = (kept, embedding.weight.detach().clone(), embedding.padding_idx)
         embedding.weight = nn.Parameter(embedding.weight.detach()[kept], requires_grad=embedding.weight.requires_grad)
-        padding = np.flatnonzero(pieces == embedding.padding_idx)
-        embedding.num_embeddings, embedding.padding_idx = len(pieces), int(padding[0]) if len(padding) else None
+        padding = np.flatnonzero(subwords == embedding.padding_idx)
+        embedding.num_embeddings, embedding.padding_idx = len(subwords), int(padding[0]) if len(padding) else None
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
-        """While narrowed, the pieces kept, ``[kept]``."""
+        """While pruned, the subwords kept, ``[kept]``."""
         return np.empty(0, dtype=np.int64) if self._whole is None else self._whole[0].numpy()
 
-    def widen(self) -> None:
-        """Undo ``narrow``: the embeddings kept go back to their places, and the others are as they were."""
+    def restore_vocabulary(self) -> None:
+        """Undo ``prune_vocabulary``: the embeddings kept go back to their places, and the others are as they were."""
         if self._whole is None:
             return
         embedding, (kept, whole, embedding_padding) = self.embedding, self._whole
@@ -160,7 +160,7 @@ class ByTask(nn.Module):
 
 
 class FromScratch(Encoder):
-    """Base of the small encoders: piece and shape embeddings, then layers that a subclass adds to ``self.blocks``."""
+    """Base of the small encoders: subword and shape embeddings, then layers that a subclass adds to ``self.blocks``."""
 
     kind: ClassVar[str]
     """Its ``encoder.type``; ``nn.Module.type`` is taken."""
@@ -169,19 +169,19 @@ class FromScratch(Encoder):
         super().__init__()
         self._config = {"vocabulary": vocabulary, "width": width, "dropout": dropout, **settings}
         self.width = width
-        self.pieces = nn.Embedding(vocabulary, width)
-        nn.init.normal_(self.pieces.weight, std=0.1)
-        self.shapes = shape_embedding(width)
+        self.subwords = nn.Embedding(vocabulary, width)
+        nn.init.normal_(self.subwords.weight, std=0.1)
+        self.word_shape_ids = shape_embedding(width)
         self.norm = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList()
 
     @classmethod
-    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
+    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
         """Learn a vocabulary from the rows, then draw weights for it."""
         if not isinstance(settings, SmallEncoder):
             raise TypeError(f"{cls.__name__} cannot be built from {type(settings).__name__}")
-        tokenizer = PieceTokenizer.train(rows, settings.vocabulary)
+        tokenizer = SubwordTokenizer.train(rows, settings.vocabulary)
         own = settings.model_dump(exclude={"type", "max_length", "vocabulary"})
         return cls(vocabulary=tokenizer.size, **own), tokenizer
 
@@ -194,9 +194,9 @@ class FromScratch(Encoder):
         """The arguments of the constructor, and the type."""
         return {"type": self.kind, **self._config}
 
-    def embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
+    def embed(self, subwords: Tensor, word_shape_ids: Tensor) -> Tensor:
         """Normalised embeddings ``[rows, positions, width]``."""
-        embedded: Tensor = self.dropout(self.norm(self.pieces(pieces) + self.shapes(shapes)))
+        embedded: Tensor = self.dropout(self.norm(self.subwords(subwords) + self.word_shape_ids(word_shape_ids)))
         return embedded
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
@@ -206,10 +206,10 @@ class FromScratch(Encoder):
 
     @property
     def embedding(self) -> nn.Embedding:
-        """The embedding of the pieces."""
-        return self.pieces
+        """The embedding of the subwords."""
+        return self.subwords
 
     def layers(self) -> Layers:
         """The embeddings, then each block."""
-        bottom = [*self.pieces.parameters(), *self.shapes.parameters(), *self.norm.parameters()]
+        bottom = [*self.subwords.parameters(), *self.word_shape_ids.parameters(), *self.norm.parameters()]
         return [bottom, *(list(block.parameters()) for block in self.blocks)]

@@ -40,9 +40,9 @@ class ConvolutionalEncoder(FromScratch):
         super().__init__(vocabulary=vocabulary, width=width, dropout=dropout, kernels=list(kernels), layers=layers)
         self.blocks.extend(Block(width, kernels, dropout) for _ in range(layers))
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
-        hidden = self.embed(pieces, shapes)
+        hidden = self.embed(subwords, word_shape_ids)
         for block in self.blocks:
             hidden = block(hidden, mask)
         return hidden

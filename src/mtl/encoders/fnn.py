@@ -8,7 +8,7 @@ from mtl.encoders.cheap import Dropout
 
 
 class FeedForwardEncoder(FromScratch):
-    """``layers`` layers over the embeddings of the ``window`` pieces before and after, and the piece itself."""
+    """``layers`` layers over the embeddings of the ``window`` subwords before and after, and the subword itself."""
 
     kind = "fnn"
 
@@ -19,10 +19,10 @@ class FeedForwardEncoder(FromScratch):
         for size in sizes:
             self.blocks.append(nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.LayerNorm(width), Dropout(dropout)))
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         # Padding is zero, like what lies beyond the ends of the longest row.
-        embedded = self.embed(pieces, shapes) * mask.unsqueeze(-1)
+        embedded = self.embed(subwords, word_shape_ids) * mask.unsqueeze(-1)
         padded = functional.pad(embedded, (0, 0, self.window, self.window))
         hidden: Tensor = self.blocks[0](padded.unfold(1, 2 * self.window + 1, 1).flatten(2))
         for block in self.blocks[1:]:

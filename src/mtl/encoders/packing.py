@@ -36,7 +36,7 @@ class Packed:
 
     @classmethod
     def of(cls, mask: Tensor) -> "Packed":
-        """From a mask ``[rows, positions]``, true on real pieces, which come first in each row."""
+        """From a mask ``[rows, positions]``, true on real subwords, which come first in each row."""
         runs = tuple((length, len(list(rows))) for length, rows in groupby(filter(None, mask.sum(1).tolist())))
         return cls(mask, mask.flatten().nonzero().squeeze(1), runs)
 

@@ -20,9 +20,9 @@ class RecurrentEncoder(FromScratch):
         for size in [width] + [self.width] * (layers - 1):
             self.blocks.append(CELLS[cell](size, half, batch_first=True, bidirectional=True))
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
-        hidden = self.embed(pieces, shapes)
+        hidden = self.embed(subwords, word_shape_ids)
         # Packed, so that the backward direction starts at each row's own end; lengths must be on the CPU (a sync point).
         lengths = mask.sum(1).clamp(min=1).cpu()
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""Encoded rows in files, of which only the rows of a batch are read: 3 to 5 bytes a piece that cost no memory."""
+"""Encoded rows in files, of which only the rows of a batch are read: 3 to 5 bytes a subword that cost no memory."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.encoders.tokenizer import Encoded, PieceTokenizer, taken
+from mtl.encoders.tokenizer import Encoded, SubwordTokenizer, taken
 
 
 class Filed:
@@ -41,53 +41,53 @@ class Filed:
 class Stored:
     """Encoded rows, as ``Encoded``; and what is known of them without another look."""
 
-    pieces: Filed
+    subwords: Filed
     offsets: npt.NDArray[np.int64]
-    shapes: Filed
+    word_shape_ids: Filed
     lost: npt.NDArray[np.int32]
     used: npt.NDArray[np.int64]
-    """The pieces that occur, sorted."""
+    """The subwords that occur, sorted."""
     sha256: str
     """Of all rows."""
     numbers: npt.NDArray[np.int32] | None = None
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """``[rows]``, pieces of each row."""
+        """``[rows]``, subwords of each row."""
         return np.diff(self.offsets)
 
     def take(self, rows: npt.NDArray[np.integer]) -> Encoded:
         """Some of the rows, in this order."""
-        return Encoded(*taken(self.pieces, self.shapes, self.offsets, rows), self.lost[rows], numbers=self.numbers)
+        return Encoded(*taken(self.subwords, self.word_shape_ids, self.offsets, rows), self.lost[rows], numbers=self.numbers)
 
     def digest(self) -> str:
         """sha256 of all rows."""
         return self.sha256
 
 
-def encode_stored(tokenizer: PieceTokenizer, parts: Iterable[pa.Array], max_length: int, folder: Path | None = None) -> Stored:
-    """Encode rows part by part; see ``PieceTokenizer.encode``.
+def encode_stored(tokenizer: SubwordTokenizer, parts: Iterable[pa.Array], max_length: int, folder: Path | None = None) -> Stored:
+    """Encode rows part by part; see ``SubwordTokenizer.encode``.
 
     Args:
         tokenizer: of the encoder.
         parts: lists of strings, some rows at a time.
-        max_length: in pieces.
+        max_length: in subwords.
         folder: where the files are, which have no name and go with the process; that of the system if not given.
     """
     occurs = np.zeros(tokenizer.size, dtype=np.bool_)
     number = np.uint16 if tokenizer.size <= 2**16 else np.int32
     digest, lengths, losses = hashlib.sha256(), [], []
-    pieces, shapes = Filed(number, folder), Filed(np.int8, folder)
+    subwords, word_shape_ids = Filed(number, folder), Filed(np.int8, folder)
     for part in parts:
         tokens = part.flatten().dictionary_encode()
         codes, counts = (np.asarray(array, dtype=np.int64) for array in (tokens.indices, pc.list_value_length(part)))
         encoded = tokenizer.encode_distinct(tokens.dictionary.to_pylist(), codes, counts, max_length)
-        occurs[encoded.pieces] = True
+        occurs[encoded.subwords] = True
         lengths.append(encoded.lengths)
         losses.append(encoded.lost)
-        for array, file in ((encoded.pieces, pieces), (encoded.shapes, shapes)):
+        for array, file in ((encoded.subwords, subwords), (encoded.word_shape_ids, word_shape_ids)):
             digest.update(file.add(array))
         digest.update(encoded.lengths.data)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *lengths]))])
     lost = np.concatenate([np.zeros(0, dtype=np.int32), *losses])
-    return Stored(pieces, offsets, shapes, lost, np.flatnonzero(occurs), digest.hexdigest())
+    return Stored(subwords, offsets, word_shape_ids, lost, np.flatnonzero(occurs), digest.hexdigest())

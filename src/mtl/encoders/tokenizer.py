@@ -1,4 +1,4 @@
-"""Tokens to pieces: flat arrays that know, for each piece, whether a token starts there and what shape its word has."""
+"""Tokens to subwords: flat arrays that know, for each subword, whether a token starts there and what shape its word has."""
 
 import hashlib
 import json
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from mtl.errors import EncoderError
+from mtl.files import write_text
 
 WORD_SHAPES = ("lower", "upper", "title", "digit", "punctuation", "mixed")
 SHAPES = 1 + 2 * len(WORD_SHAPES)
-"""Shape classes: 0 for special pieces; 1 + 2s for the first and 2 + 2s for an inner piece of a word of shape s."""
+"""Shape classes: 0 for special subwords; 1 + 2s for the first and 2 + 2s for an inner subword of a word of shape s."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -24,20 +25,20 @@ Ints = npt.NDArray[np.int64]
 class Encoded:
     """Rows as flat arrays; row i is ``offsets[i]:offsets[i + 1]``."""
 
-    pieces: npt.NDArray[np.integer]
-    """``[n_pieces]``, vocabulary indices."""
+    subwords: npt.NDArray[np.integer]
+    """``[n_subwords]``, vocabulary indices."""
     offsets: npt.NDArray[np.int64]
     """``[rows + 1]``."""
-    shapes: npt.NDArray[np.int8]
-    """``[n_pieces]``, shape class of the word; odd at the first piece of each token, even elsewhere."""
+    word_shape_ids: npt.NDArray[np.int8]
+    """``[n_subwords]``, shape class of the word; odd at the first subword of each token, even elsewhere."""
     lost: npt.NDArray[np.int32]
-    """``[rows]``, tokens without a piece because the row was too long."""
+    """``[rows]``, tokens without a subword because the row was too long."""
     owner: npt.NDArray[np.int64] | None = None
     """``[rows]``, where rows are windows of longer ones: the row that each is cut from (see ``mtl.encoders.windows``)."""
     begin: npt.NDArray[np.int64] | None = None
     """``[rows]``, of windows: the token that each begins with."""
     numbers: npt.NDArray[np.int32] | None = None
-    """``[vocabulary]``, where the encoder is narrowed: what each piece goes by there."""
+    """``[vocabulary]``, where the encoder is narrowed: what each subword goes by there."""
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -45,13 +46,13 @@ class Encoded:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """``[rows]``, pieces of each row."""
+        """``[rows]``, subwords of each row."""
         return np.diff(self.offsets)
 
     @property
-    def word(self) -> npt.NDArray[np.int32]:
-        """``[n_pieces]``, index of the token at its first piece, -1 on special and continuation pieces."""
-        first = self.shapes % 2 == 1
+    def word_ids(self) -> npt.NDArray[np.int32]:
+        """``[n_subwords]``, index of the token at its first subword, -1 on special and continuation subwords."""
+        first = self.word_shape_ids % 2 == 1
         before = np.concatenate([[0], np.cumsum(first)])
         begin = before[self.offsets[:-1]] - (0 if self.begin is None else self.begin)
         return np.where(first, before[:-1] - np.repeat(begin, self.lengths), -1).astype(np.int32)
@@ -59,12 +60,12 @@ class Encoded:
     def take(self, rows: npt.NDArray[np.integer]) -> "Encoded":
         """Some of the rows, in this order."""
         owner, begin = (None if array is None else array[rows] for array in (self.owner, self.begin))
-        return Encoded(*taken(self.pieces, self.shapes, self.offsets, rows), self.lost[rows], owner, begin, self.numbers)
+        return Encoded(*taken(self.subwords, self.word_shape_ids, self.offsets, rows), self.lost[rows], owner, begin, self.numbers)
 
     def digest(self) -> str:
         """sha256 of all rows."""
         found = hashlib.sha256()
-        for array in (self.pieces, self.shapes, self.offsets):
+        for array in (self.subwords, self.word_shape_ids, self.offsets):
             found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
@@ -76,10 +77,10 @@ class Flat(Protocol):
         """A part of it."""
 
 
-def taken(pieces: Flat, shapes: Flat, offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer]) -> tuple[Any, Any, Any]:
-    """Pieces, offsets and shapes of some rows."""
+def taken(subwords: Flat, word_shape_ids: Flat, offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer]) -> tuple[Any, Any, Any]:
+    """Subwords, offsets and word_shape_ids of some rows."""
     parts = [slice(start, stop) for start, stop in zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True)]
-    own = [np.concatenate([flat[part] for part in parts]) if parts else flat[0:0] for flat in (pieces, shapes)]
+    own = [np.concatenate([flat[part] for part in parts]) if parts else flat[0:0] for flat in (subwords, word_shape_ids)]
     return own[0], _starts(offsets[rows + 1] - offsets[rows]), own[1]
 
 
@@ -97,8 +98,8 @@ def word_shape(token: str) -> int:
     return WORD_SHAPES.index("upper" if all(capitals) and len(capitals) > 1 else "title")
 
 
-class PieceTokenizer:
-    """Cuts pre-tokenised text into pieces, each token by itself, so that every token has a first piece to carry its tag."""
+class SubwordTokenizer:
+    """Cuts pre-tokenised text into subwords, each token by itself, so that every token has a first subword to carry its tag."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = _for_single_words(tokenizer)
@@ -111,19 +112,19 @@ class PieceTokenizer:
 
     @property
     def size(self) -> int:
-        """The number of pieces in the vocabulary."""
+        """The number of subwords in the vocabulary."""
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
     def special(self) -> int:
-        """How many special pieces frame a row."""
+        """How many special subwords frame a row."""
         return len(self._first) + len(self._last)
 
     def encode(self, rows: Sequence[Sequence[str]], max_length: int) -> Encoded:
-        """Encode rows of tokens, cutting each at ``max_length`` pieces, special ones included.
+        """Encode rows of tokens, cutting each at ``max_length`` subwords, special ones included.
 
         Raises:
-            EncoderError: ``max_length`` leaves no room beside the special pieces.
+            EncoderError: ``max_length`` leaves no room beside the special subwords.
         """
         index: dict[str, int] = {}
         token = np.array([index.setdefault(word, len(index)) for row in rows for word in row], dtype=np.int64)
@@ -140,16 +141,16 @@ class PieceTokenizer:
         """
         room = max_length - self.special
         if room < 1:
-            raise EncoderError(f"max_length {max_length} leaves no room for text beside {self.special} special pieces")
+            raise EncoderError(f"max_length {max_length} leaves no room for text beside {self.special} special subwords")
         rows = len(counts)
-        pieces, starts, shapes = self._words(words)
+        subwords, starts, word_shape_ids = self._words(words)
         row = np.repeat(np.arange(rows), counts)
         first_of_row = _starts(counts)
         sizes = np.diff(starts)[token]
         begin = _starts(sizes)  # of each token, in the uncut text of all rows
         row_begin = begin[first_of_row]
 
-        of = np.repeat(np.arange(len(token)), sizes)  # the token of each piece
+        of = np.repeat(np.arange(len(token)), sizes)  # the token of each subword
         inner = np.arange(len(of)) - begin[of]
         place = np.arange(len(of)) - row_begin[row[of]]
         of, inner, place = (array[place < room] for array in (of, inner, place))
@@ -157,37 +158,35 @@ class PieceTokenizer:
         offsets = _starts(np.minimum(np.diff(row_begin), room) + self.special)
         encoded = self._framed(offsets, rows)
         at = offsets[row[of]] + len(self._first) + place
-        encoded.pieces[at] = pieces[starts[token[of]] + inner]
-        encoded.shapes[at] = shapes[token[of]] + (inner > 0)
+        encoded.subwords[at] = subwords[starts[token[of]] + inner]
+        encoded.word_shape_ids[at] = word_shape_ids[token[of]] + (inner > 0)
         encoded.lost[:] = np.bincount(row[begin[:-1] - row_begin[row] >= room], minlength=rows)
         return encoded
 
     def _framed(self, offsets: Ints, rows: int) -> Encoded:
-        """Empty rows of the given size with their special pieces."""
+        """Empty rows of the given size with their special subwords."""
         total = int(offsets[-1])
-        pieces = np.zeros(total, dtype=np.int32)
-        pieces[offsets[:-1, None] + np.arange(len(self._first))] = self._first
-        pieces[offsets[1:, None] - len(self._last) + np.arange(len(self._last))] = self._last
-        return Encoded(pieces, offsets, np.zeros(total, dtype=np.int8), np.zeros(rows, dtype=np.int32))
+        subwords = np.zeros(total, dtype=np.int32)
+        subwords[offsets[:-1, None] + np.arange(len(self._first))] = self._first
+        subwords[offsets[1:, None] - len(self._last) + np.arange(len(self._last))] = self._last
+        return Encoded(subwords, offsets, np.zeros(total, dtype=np.int8), np.zeros(rows, dtype=np.int32))
 
     def _words(self, words: list[str]) -> tuple[npt.NDArray[np.int32], Ints, npt.NDArray[np.int8]]:
-        """Pieces of all words end to end, where each starts ``[words + 1]``, and the shape class of its first piece."""
+        """Subwords of all words end to end, where each starts ``[words + 1]``, and the shape class of its first subword."""
         # Half a surrogate pair, which JSON can spell, has no UTF-8 form and would stop the tokenizer.
         clean = [[word.encode("utf-8", "replace").decode()] for word in words]
         encodings = self._tokenizer.encode_batch(clean, is_pretokenized=True, add_special_tokens=False)
         ids = [encoding.ids or [self.unknown] for encoding in encodings]
-        flat = np.array([piece for word in ids for piece in word], dtype=np.int32)
-        shapes = np.array([1 + 2 * word_shape(word) for word in words], dtype=np.int8)
-        return flat, _starts(np.array([len(word) for word in ids], dtype=np.int64)), shapes
+        flat = np.array([subword for word in ids for subword in word], dtype=np.int32)
+        word_shape_ids = np.array([1 + 2 * word_shape(word) for word in words], dtype=np.int8)
+        return flat, _starts(np.array([len(word) for word in ids], dtype=np.int64)), word_shape_ids
 
     def save(self, path: Path) -> None:
         """Write ``tokenizer.json``, to a temporary name first."""
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, self._tokenizer.to_str(pretty=True))
 
     @classmethod
-    def load(cls, path: Path) -> "PieceTokenizer":
+    def load(cls, path: Path) -> "SubwordTokenizer":
         """Read ``tokenizer.json``.
 
         Raises:
@@ -202,7 +201,7 @@ class PieceTokenizer:
         return cls(tokenizer)
 
     @classmethod
-    def train(cls, rows: Iterable[Sequence[str]], size: int) -> "PieceTokenizer":
+    def train(cls, rows: Iterable[Sequence[str]], size: int) -> "SubwordTokenizer":
         """Learn lower-cased byte-level byte pairs (Sennrich et al. 2016, ACL; Radford et al. 2019): no character is unknown.
 
         Same rows, same vocabulary, in any process and order of rows. The WordPiece trainer of ``tokenizers`` is not like that: it
@@ -210,7 +209,7 @@ class PieceTokenizer:
 
         Args:
             rows: tokens of the train rows.
-            size: pieces in the vocabulary; the 256 bytes and 4 special pieces are always there.
+            size: subwords in the vocabulary; the 256 bytes and 4 special subwords are always there.
         """
         tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
@@ -225,7 +224,7 @@ class PieceTokenizer:
         )
         tokenizer.train_from_iterator(map(list, rows), trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", special_tokens=[(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]
+            single="[CLS] $A [SEP]", special_tokens=[(subword, tokenizer.token_to_id(subword)) for subword in ("[CLS]", "[SEP]")]
         )
         return cls(tokenizer)
 
@@ -236,7 +235,7 @@ def _starts(sizes: npt.NDArray[Any]) -> Ints:
 
 
 def _for_single_words(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that neither pads nor cuts, reads special pieces in a text as plain text, and takes each token as a word of its own."""
+    """A copy that neither pads nor cuts, reads special subwords in a text as plain text, and takes each token as a word of its own."""
     spec = json.loads(tokenizer.to_str())
     spec["truncation"] = spec["padding"] = None
     _separate_words(spec.get("pre_tokenizer"))
@@ -256,7 +255,7 @@ def _separate_words(step: dict[str, Any] | None) -> None:
 
 
 def _unknown(tokenizer: Tokenizer) -> int:
-    """The piece for a token that yields none: the unknown piece, else another special one.
+    """The subword for a token that yields none: the unknown subword, else another special one.
 
     Raises:
         EncoderError: the vocabulary has none of them.
@@ -265,8 +264,8 @@ def _unknown(tokenizer: Tokenizer) -> int:
     if isinstance(model.get("unk_id"), int):
         return int(model["unk_id"])
     candidates = [model.get("unk_token"), "[UNK]", "<unk>", "[MASK]", "<mask>"]
-    known = [tokenizer.token_to_id(piece) for piece in candidates if piece]
-    found = [piece for piece in known if piece is not None]
+    known = [tokenizer.token_to_id(subword) for subword in candidates if subword]
+    found = [subword for subword in known if subword is not None]
     if not found:
-        raise EncoderError(f"the tokenizer has no unknown piece; looked for: {', '.join(filter(None, candidates))}")
+        raise EncoderError(f"the tokenizer has no unknown subword; looked for: {', '.join(filter(None, candidates))}")
     return int(found[0])

@@ -15,12 +15,13 @@ from transformers import AttentionInterface, AutoConfig, AutoModel, AutoTokenize
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from mtl import params
+from mtl.config import BaseEncoder
+from mtl.config import TransformerEncoder as TransformerSettings
 from mtl.encoders import fused
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
-from mtl.encoders.tokenizer import PieceTokenizer
+from mtl.encoders.tokenizer import SubwordTokenizer
 from mtl.errors import EncoderError
 
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
@@ -64,7 +65,7 @@ class TransformerEncoder(Encoder):
         self.pooling, self.task_layers = pooling, task_layers
         self._branches: tuple[Branches, ...] = ()  # what a module has in a tuple is not a part of it anew
         self.attention: str = model.config._attn_implementation
-        self.shapes = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
+        self.word_shape_ids = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
         # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
         attention: Any = getattr(self._stack()[-1], "attention", None)
         if narrows := model.config.model_type in PACKING and attention is not None:
@@ -73,13 +74,13 @@ class TransformerEncoder(Encoder):
         self._narrows = narrows
 
     @classmethod
-    def build(cls, settings: params.BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, PieceTokenizer]:
+    def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
         """Load weights and tokenizer from a folder.
 
         Raises:
             EncoderError: the folder is no encoder, or ``max_length`` is more than it can take.
         """
-        if not isinstance(settings, params.TransformerEncoder) or source is None:
+        if not isinstance(settings, TransformerSettings) or source is None:
             raise EncoderError("an encoder of type transformer needs the folder of its source")
         config = _read_config(source)
         _set_dropout(config, settings.dropout)
@@ -104,23 +105,23 @@ class TransformerEncoder(Encoder):
         """The Hugging Face configuration, whether there is a word-shape embedding, how texts are pooled, and the layers that tasks own."""
         config: Any = self.model.config
         model = json.loads(config.to_json_string(use_diff=False))
-        more = {"word_shape": self.shapes is not None, "pooling": self.pooling, "task_layers": self.task_layers}
+        more = {"word_shape": self.word_shape_ids is not None, "pooling": self.pooling, "task_layers": self.task_layers}
         return {"type": "transformer", "model": model, **more}
 
-    def forward(self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         if not self.packs(mask.device):
-            return self._padded(pieces, mask, shapes)
+            return self._padded(subwords, mask, word_shape_ids)
         packed = Packed.of(mask)
         places = packed.pack(asked).nonzero().squeeze(1) if asked is not None and self._narrows else None
-        return packed.unpack(self._packed(pieces, shapes, packed, places), places)
+        return packed.unpack(self._packed(subwords, word_shape_ids, packed, places), places)
 
     def by_task(
-        self, pieces: Tensor, mask: Tensor, shapes: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+        self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """See ``Encoder.by_task``."""
         if not self._branches:
-            return super().by_task(pieces, mask, shapes, asked, rows)
+            return super().by_task(subwords, mask, word_shape_ids, asked, rows)
         found: dict[str, Tensor] = {}
         if self.packs(mask.device):
             packed = Packed.of(mask)
@@ -128,7 +129,7 @@ class TransformerEncoder(Encoder):
             parts = {task: _part(packed, own) for task, own in places.items() if len(own)}
             if parts:
                 with _set(PARTS, (parts, found)):
-                    self._packed(pieces, shapes, packed, None)
+                    self._packed(subwords, word_shape_ids, packed, None)
             return {
                 task: packed.unpack(found[task][0], own) if task in found else torch.zeros(*mask.shape, self.width)
                 for task, own in places.items()
@@ -136,7 +137,7 @@ class TransformerEncoder(Encoder):
         every = torch.arange(len(mask), device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in asked}
         with _set(PARTS, (parts, found)):
-            self._padded(pieces, mask, shapes)
+            self._padded(subwords, mask, word_shape_ids)
         return {task: states.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].chosen, states) for task, states in found.items()}
 
     def branch(self, tasks: Iterable[str]) -> None:
@@ -166,30 +167,30 @@ class TransformerEncoder(Encoder):
                 if not isinstance(layer, Branches):
                     layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
 
-    def _padded(self, pieces: Tensor, mask: Tensor, shapes: Tensor) -> Tensor:
+    def _padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor) -> Tensor:
         """Hidden states ``[rows, positions, width]``."""
         model: Any = self.model
         model.config._attn_implementation = self.attention
-        hidden: Tensor = model(inputs_embeds=self._embed(pieces, shapes), attention_mask=mask.long()).last_hidden_state
+        hidden: Tensor = model(inputs_embeds=self._embed(subwords, word_shape_ids), attention_mask=mask.long()).last_hidden_state
         return hidden
 
-    def _packed(self, pieces: Tensor, shapes: Tensor, packed: Packed, places: Tensor | None) -> Tensor:
+    def _packed(self, subwords: Tensor, word_shape_ids: Tensor, packed: Packed, places: Tensor | None) -> Tensor:
         """The same ``[packed, width]`` without a computation on padding, nor in the last layer on others than some places, if given."""
         model: Any = self.model
         model.config._attn_implementation = "packed"
-        embedded, positions = self._embed(packed.pack(pieces), packed.pack(shapes)), packed.positions + _first_position(model)
+        embedded, positions = self._embed(packed.pack(subwords), packed.pack(word_shape_ids)), packed.positions + _first_position(model)
         with _set(PLACES, places):
             hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
         return hidden[0]
 
-    def _embed(self, pieces: Tensor, shapes: Tensor) -> Tensor:
-        """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not promise."""
-        embedded: Tensor = self.embedding(pieces)
-        return embedded if self.shapes is None else embedded + self.shapes(shapes)
+    def _embed(self, subwords: Tensor, word_shape_ids: Tensor) -> Tensor:
+        """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not invariant."""
+        embedded: Tensor = self.embedding(subwords)
+        return embedded if self.word_shape_ids is None else embedded + self.word_shape_ids(word_shape_ids)
 
     @property
     def embedding(self) -> nn.Embedding:
-        """The embedding of the pieces."""
+        """The embedding of the subwords."""
         model: Any = self.model
         found: nn.Embedding = model.get_input_embeddings()
         return found
@@ -231,7 +232,7 @@ class TransformerEncoder(Encoder):
         held = {id(parameter) for group in groups for parameter in group}
         every = list(self.model.parameters())
         start = next(i for i, parameter in enumerate(every) if id(parameter) in held)
-        bottom = every[:start] + ([] if self.shapes is None else list(self.shapes.parameters()))
+        bottom = every[:start] + ([] if self.word_shape_ids is None else list(self.word_shape_ids.parameters()))
         top = [parameter for parameter in every[start:] if id(parameter) not in held]
         return [group for group in [bottom, *groups, top] if group]
 
@@ -383,10 +384,10 @@ def _read_model(folder: Path, config: PretrainedConfig) -> Any:
     return model
 
 
-def _read_tokenizer(folder: Path) -> PieceTokenizer:
+def _read_tokenizer(folder: Path) -> SubwordTokenizer:
     """``tokenizer.json``, or one made from an older kind of vocabulary file."""
     if (folder / "tokenizer.json").is_file():
-        return PieceTokenizer.load(folder / "tokenizer.json")
+        return SubwordTokenizer.load(folder / "tokenizer.json")
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise EncoderError(f"{folder}: is no encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
     try:
@@ -397,17 +398,17 @@ def _read_tokenizer(folder: Path) -> PieceTokenizer:
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise EncoderError(f"{folder}: its tokenizer has no fast form (tokenizer.json)")
-    return PieceTokenizer(backend)
+    return SubwordTokenizer(backend)
 
 
-def _check(folder: Path, model: Any, tokenizer: PieceTokenizer, max_length: int) -> None:
+def _check(folder: Path, model: Any, tokenizer: SubwordTokenizer, max_length: int) -> None:
     """The length must fit the positions, the tokenizer the embeddings."""
     limit = _positions(model)
     if limit is not None and max_length > limit:
         raise EncoderError(f"{folder}: encoder.max_length is {max_length}, but the model has {limit} positions")
     rows = model.get_input_embeddings().num_embeddings
     if tokenizer.size > rows:
-        raise EncoderError(f"{folder}: the tokenizer has {tokenizer.size} pieces, but the model embeds {rows}")
+        raise EncoderError(f"{folder}: the tokenizer has {tokenizer.size} subwords, but the model embeds {rows}")
 
 
 def _position_embedding(model: Any) -> nn.Embedding | None:

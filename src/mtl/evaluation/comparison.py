@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mtl.config import Size
 from mtl.evaluation.bootstrap import Array
 from mtl.evaluation.intervals import over_seeds
-from mtl.params import Size
 
 
 class Key(NamedTuple):
@@ -19,11 +19,11 @@ class Key(NamedTuple):
 
     task: str
     model: str
-    """``joint`` or ``alone``."""
+    """``joint`` or ``single``."""
     data: str
     """``augmented`` or ``plain``."""
     size: Size = "all"
-    """Labelled train rows of each data set."""
+    """Labelled train rows of each dataset."""
 
 
 class Scores(NamedTuple):
@@ -50,7 +50,7 @@ def pairs(scores: Mapping[Key, Scores]) -> list[Pair]:
     """All comparisons that the runs allow, sorted by kind, then in the order of ``scores``."""
     found = []
     for key in scores:
-        alone, plain = key._replace(model="alone"), key._replace(data="plain")
+        alone, plain = key._replace(model="single"), key._replace(data="plain")
         if key.model == "joint" and alone in scores:
             found.append(Pair("joint", key.data, key, alone))
         if key.data == "augmented" and plain in scores:
@@ -141,7 +141,7 @@ def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: floa
     """
     found = []
     for data, size in dict.fromkeys((key.data, key.size) for key in scores):
-        sides = [(Key(task, "joint", data, size), Key(task, "alone", data, size)) for task in tasks]
+        sides = [(Key(task, "joint", data, size), Key(task, "single", data, size)) for task in tasks]
         if len(tasks) > 1 and all(key in scores for side in sides for key in side):
             paired = {joint.task: shared(scores[joint], scores[alone]) for joint, alone in sides}
             found.append({"data": data, "size": size, **_delta_m(paired, confidence)})

@@ -1,8 +1,8 @@
 """Intervals of a mean over runs that differ by their seed: they are to hold for other seeds and for other test rows.
 
 The variance of the mean has two parts that are estimated apart. What runs of several seeds have in common, and would all gain or lose
-with other test rows, is the covariance of two seeds under resampling of the rows: many rows, so it is taken as known. All else, the luck of
-training and its interplay with the rows, shows in the spread of the seeds' values s, of which there are few:
+with other test rows, is the covariance of two seeds under resampling of the rows: many rows, so it is taken as known. All else, the
+seed_variance of training and its interplay with the rows, shows in the spread of the seeds' values s, of which there are few:
 
     half width² = t² · s² / seeds + z² · covariance
 
@@ -11,8 +11,8 @@ multiplied by the quantile of its own (t with seeds - 1 degrees of freedom, z of
 normally distributed parts of any ratio the interval holds at least as often as it says. To resample few seeds does not do: the
 percentile interval of two or three is far too narrow.
 
-The spread of few seeds can also be small by luck, smaller than the rows alone make it. So the interval is never within that over test
-rows of the mean of these very runs: what does not hold for them on other rows does not hold.
+The spread of few seeds can also be small by seed_variance, smaller than the rows alone make it. So the interval is never within that over
+test rows of the mean of these very runs: what does not hold for them on other rows does not hold.
 """
 
 import math
@@ -26,7 +26,7 @@ from mtl.evaluation.bootstrap import Array, interval
 def over_seeds(values: Array, draws: Array, confidence: float) -> tuple[float, float]:
     """The interval of the mean of a score or difference.
 
-    With one seed it is the percentile interval over test rows alone: the luck of training is not in it.
+    With one seed it is the percentile interval over test rows single_task: the variance over training seeds is not in it.
 
     Args:
         values: ``[seeds]`` on the whole test split.
@@ -36,9 +36,9 @@ def over_seeds(values: Array, draws: Array, confidence: float) -> tuple[float, f
     if len(values) == 1:
         return low, high
     upper = (1 + confidence) / 2
-    luck = special.stdtrit(len(values) - 1, upper) ** 2 * values.var(ddof=1) / len(values)
+    seed_variance = special.stdtrit(len(values) - 1, upper) ** 2 * values.var(ddof=1) / len(values)
     rows = special.ndtri(upper) ** 2 * shared_variance(draws)
-    half = math.sqrt(luck + rows)
+    half = math.sqrt(seed_variance + rows)
     return min(low, float(values.mean() - half)), max(high, float(values.mean() + half))
 
 

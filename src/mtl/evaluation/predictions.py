@@ -1,4 +1,4 @@
-"""A run's answers on the test split, as Parquet."""
+"""A run's predictions on the test split, as Parquet."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mtl.config import Params, Run
 from mtl.data.schema import labels_of, read, text_of
 from mtl.errors import DataError
-from mtl.params import Params, Run
+from mtl.files import replacing
+from mtl.model.prediction import Predictor
 from mtl.tasks import to_text
-from mtl.training.predictor import Predictor
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
@@ -41,19 +42,20 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
         DataError: a canonical table is missing or lacks a label, or a task has no test row.
         ModelError: the model folder is incomplete or damaged.
     """
-    temporary = out / f".{run.name}.parquet.tmp"
-    pq.write_table(pa.Table.from_pylist(predict(params, run, model, examples), schema=SCHEMA), temporary, compression="zstd")
-    temporary.replace(out / f"{run.name}.parquet")
+    with replacing(out / f"{run.name}.parquet") as temporary:
+        pq.write_table(pa.Table.from_pylist(predict(params, run, model, examples), schema=SCHEMA), temporary, compression="zstd")
 
 
 def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[str, Any]]:
-    """The rows of the predictions file, by task, data set and id; raises as ``predict_run`` does."""
+    """The rows of the predictions file, by task, dataset and id; raises as ``predict_run`` does."""
     rows = gather(params, run.tasks, examples)
     predictor = Predictor.load(model)
-    answers = [
-        answer for dataset in params.datasets for answer in _answers(predictor, params, [row for row in rows if row.dataset == dataset])
+    predictions = [
+        prediction
+        for dataset in params.datasets
+        for prediction in _predictions(predictor, params, [row for row in rows if row.dataset == dataset])
     ]
-    return sorted(answers, key=lambda answer: (answer["task"], answer["dataset"], answer["id"]))
+    return sorted(predictions, key=lambda prediction: (prediction["task"], prediction["dataset"], prediction["id"]))
 
 
 def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
@@ -82,10 +84,10 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
             yield Row(dataset, row["id"], tuple(row["tokens"]), tuple(row["space_after"]), gold)
 
 
-def _answers(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
-    """The answers to the rows of one data set: one pass through the encoder for all its tasks."""
+def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
+    """The predictions to the rows of one dataset: one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
-    answers = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
+    predictions = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             tagged = params.tasks[task].type == "token_classification"
@@ -95,6 +97,6 @@ def _answers(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[
                 "id": row.id,
                 "text": to_text(row.tokens) if tagged else text_of(row.tokens, row.space_after),
                 "gold": to_text(gold),
-                "prediction": answers[task][i].text,
-                "confidence": answers[task][i].confidence,
+                "prediction": predictions[task][i].text,
+                "confidence": predictions[task][i].confidence,
             }

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtl.config import Params, Run
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
 from mtl.evaluation.intervals import over_seeds
-from mtl.params import Params, Run
+from mtl.files import write_json, write_text
 from mtl.tasks import TASKS
 from mtl.tasks.classification import confusion
 
@@ -25,7 +26,7 @@ ENOUGH_SEEDS = 5
 COLUMNS = ["task", "dataset", "id", "gold", "prediction"]
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """Gold labels and predictions of one run for one task, row by row."""
 
     keys: tuple[str, ...]
@@ -41,23 +42,23 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
         predictions: folder of ``<run>.parquet``.
 
     Raises:
-        PipelineError: a run's file is missing or damaged, or runs answer different rows.
+        PipelineError: a run's file is missing or damaged, or runs predict different rows.
         DataError: a task has no test row.
     """
     runs = params.runs()
-    answers = {name: read_answers(predictions / f"{name}.parquet", run) for name, run in runs.items()}
-    check_paired(answers)
-    comparisons = results(params, answers)
-    _write_json(comparisons, out / "comparisons.json")
-    _write_json(headline(params, comparisons), out / "metrics.json")
+    by_run = {name: read_predictions(predictions / f"{name}.parquet", run) for name, run in runs.items()}
+    check_paired(by_run)
+    comparisons = results(params, by_run)
+    write_json(out / "comparisons.json", comparisons, sort_keys=False)
+    write_json(out / "metrics.json", headline(params, comparisons), sort_keys=False)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
     main = {task: TASKS[spec.type].main_metric for task, spec in params.tasks.items()}
     write_csv(["step", "run", "task", "loss"], loss_rows(histories), out / "plots" / "loss.csv")
     write_csv(["step", "run", "task", "score"], score_rows(histories, main), out / "plots" / "validation.csv")
-    write_csv(["task", "actual", "predicted"], confusion_rows(params, answers[joint_run(params).name]), out / "plots" / "confusion.csv")
+    write_csv(["task", "actual", "predicted"], confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
 
 
-def read_answers(path: Path, run: Run) -> dict[str, Answers]:
+def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
     """A run's predictions by task.
 
     Raises:
@@ -72,26 +73,26 @@ def read_answers(path: Path, run: Run) -> dict[str, Answers]:
     rows: dict[str, list[tuple[str, str, str]]] = {task: [] for task in run.tasks}
     for task, dataset, id_, gold, prediction in zip(*columns, strict=True):
         if task not in rows:
-            raise PipelineError(f"{path}: answers task {task!r}, which run {run.name} has not; it has: {', '.join(run.tasks)}")
+            raise PipelineError(f"{path}: predictions task {task!r}, which run {run.name} has not; it has: {', '.join(run.tasks)}")
         rows[task].append((f"{dataset}\x1e{id_}", gold, prediction))
     for task, found in rows.items():
         if not found:
-            raise DataError(f"{path}: no test row for task {task}; give the split test of its data sets a share or a source")
-    return {task: Answers(*zip(*found, strict=True)) for task, found in rows.items()}
+            raise DataError(f"{path}: no test row for task {task}; give the split test of its datasets a share or a source")
+    return {task: Predictions(*zip(*found, strict=True)) for task, found in rows.items()}
 
 
-def check_paired(answers: Mapping[str, Mapping[str, Answers]]) -> None:
-    """Check that all runs of a task answer the same rows with the same gold labels.
+def check_paired(predictions: Mapping[str, Mapping[str, Predictions]]) -> None:
+    """Check that all runs of a task prediction the same rows with the same gold labels.
 
     Raises:
         PipelineError: names the first two runs that differ.
     """
-    first: dict[str, tuple[str, Answers]] = {}
-    for run, tasks in answers.items():
+    first: dict[str, tuple[str, Predictions]] = {}
+    for run, tasks in predictions.items():
         for task, found in tasks.items():
             other, expected = first.setdefault(task, (run, found))
             if (found.keys, found.gold) != (expected.keys, expected.gold):
-                raise PipelineError(f"task {task}: runs {other} and {run} answer different test rows; predict both again")
+                raise PipelineError(f"task {task}: runs {other} and {run} prediction different test rows; predict both again")
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -117,14 +118,14 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 # --- comparisons.json -----------------------------------------------------------------------------------------------
 
 
-def results(params: Params, answers: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
+def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Any]:
     """Everything that the report says about scores."""
     confidence = params.evaluate.confidence
     runs = params.runs()
     details: dict[str, dict[str, Any]] = {name: _about(run) for name, run in runs.items()}
     scores: dict[Key, Scores] = {}
     for task in params.tasks:
-        sampled = _score_task(params, task, {name: found[task] for name, found in answers.items() if task in found}, details)
+        sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
     compared = compare(scores, confidence)
     return {
@@ -135,7 +136,7 @@ def results(params: Params, answers: Mapping[str, Mapping[str, Answers]]) -> dic
         "seeds": list(params.experiment.seeds),
         "sizes": list(params.experiment.sizes),
         "headline": joint_run(params).data,
-        "tasks": {task: _task(params, task, answers) for task in params.tasks},
+        "tasks": {task: _task(params, task, predictions) for task in params.tasks},
         "runs": details,
         "groups": [_group(key, group, confidence, TASKS[params.tasks[key.task].type].lowest) for key, group in scores.items()],
         "comparisons": compared,
@@ -151,21 +152,21 @@ def joint_run(params: Params) -> Run:
 
 
 def _about(run: Run) -> dict[str, Any]:
-    model = "joint" if run.model == "joint" else "alone"
+    model = "joint" if run.model == "joint" else "single"
     return {"model": model, "data": run.data, "seed": run.seed, "size": run.size, "tasks": {}}
 
 
-def _task(params: Params, task: str, answers: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
+def _task(params: Params, task: str, predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Any]:
     kind = params.tasks[task].type
-    rows = len(answers[joint_run(params).name][task].keys)
+    rows = len(predictions[joint_run(params).name][task].keys)
     return {"type": kind, "metric": TASKS[kind].main_metric, "rows": rows, "datasets": list(params.datasets_of(task))}
 
 
-def _score_task(params: Params, task: str, answers: Mapping[str, Answers], details: Mapping[str, Any]) -> dict[str, Array]:
+def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions], details: Mapping[str, Any]) -> dict[str, Array]:
     """Fill in ``details[run]["tasks"][task]``; the main metric's draws ``[resamples]`` by run."""
     kind, confidence = params.tasks[task].type, params.evaluate.confidence
     sampled = {}
-    for name, (keys, gold, prediction) in answers.items():
+    for name, (keys, gold, prediction) in predictions.items():
         drawn = draws(kind, gold, prediction, resample(keys, params.evaluate.resamples))
         values = TASKS[kind].metrics(gold, prediction)
         metrics = {metric: _measured(value, interval(drawn[metric], confidence)) for metric, value in values.items()}
@@ -216,9 +217,9 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
     """What a reader must know before trusting the intervals."""
     seeds = len(params.experiment.seeds)
     if seeds == 1:
-        yield "One seed: intervals cover the choice of test rows, not the luck of training. Name more in experiment.seeds to cover both."
+        yield "One seed: intervals cover the test rows, not the variance over training seeds. Add seeds to experiment.seeds to cover both."
     if 1 < seeds < ENOUGH_SEEDS:
-        yield f"{seeds} seeds: intervals are wide, since so few say little of the luck of training; {ENOUGH_SEEDS} or more show much more."
+        yield f"{seeds} seeds: intervals are wide, because few seeds say little about their variance; use {ENOUGH_SEEDS} or more."
     tail = (1 - corrected_confidence(params.evaluate.confidence, comparisons)) / 2
     if params.evaluate.resamples * tail < 1:
         needed = int(np.ceil(1 / tail - 1e-6))
@@ -271,12 +272,12 @@ def score_rows(histories: Mapping[str, Sequence[Mapping[str, Any]]], main: Mappi
                     yield record["step"], run, task, metrics[main[task]]
 
 
-def confusion_rows(params: Params, answers: Mapping[str, Answers]) -> Iterator[tuple[str, str, str]]:
+def confusion_rows(params: Params, predictions: Mapping[str, Predictions]) -> Iterator[tuple[str, str, str]]:
     """(task, actual, predicted) of every test row; classes carry their task's name where there are several such tasks."""
     tasks = [task for task, spec in params.tasks.items() if spec.type == "classification"]
     for task in tasks:
         prefix = f"{task}: " if len(tasks) > 1 else ""
-        for (actual, predicted), times in sorted(Counter(zip(answers[task].gold, answers[task].prediction, strict=True)).items()):
+        for (actual, predicted), times in sorted(Counter(zip(predictions[task].gold, predictions[task].prediction, strict=True)).items()):
             yield from [(task, prefix + actual, prefix + predicted)] * times
 
 
@@ -286,19 +287,4 @@ def write_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    _write(text.getvalue().encode(), path)
-
-
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
-def _write_json(content: Any, path: Path) -> None:
-    _write((json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(), path)
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Write to a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_text(path, text.getvalue())

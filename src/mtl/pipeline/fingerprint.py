@@ -1,38 +1,38 @@
-"""Sums of files, of source code and of settings."""
+"""Checksums of files, of source code and of settings."""
 
 import hashlib
 import io
 import json
-import os
 import tokenize
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mtl.errors import PipelineError
+from mtl.files import write_json
 
 _PACKAGE = Path(__file__).parents[1]
 _LAYOUT = {tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
-def sum_of(value: Any) -> str:
-    """sha256 of a JSON-able value. The order of keys counts: that of data sets and tasks bears on results."""
+def fingerprint(value: Any) -> str:
+    """sha256 of a JSON-able value. The order of keys counts: that of datasets and tasks bears on results."""
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
-def sum_of_code(names: Iterable[str]) -> str:
+def fingerprint_code(names: Iterable[str]) -> str:
     """sha256 of parts of this package, such as ``data`` or ``augment/shards.py``: of Python files all but comments and docstrings."""
-    sums = {}
+    checksums = {}
     for name in names:
         path = _PACKAGE / name
         if not path.exists():
-            raise PipelineError(f"{name} is no part of the package")
+            raise PipelineError(f"{name} is not a part of the package")
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith("."):
                 content = significant(file.read_text(encoding="utf-8")).encode() if file.suffix == ".py" else file.read_bytes()
-                sums[file.relative_to(_PACKAGE).as_posix()] = hashlib.sha256(content).hexdigest()
-    return sum_of(sums)
+                checksums[file.relative_to(_PACKAGE).as_posix()] = hashlib.sha256(content).hexdigest()
+    return fingerprint(checksums)
 
 
 def significant(source: str) -> str:
@@ -52,7 +52,7 @@ def significant(source: str) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-class FileSums:
+class FileChecksums:
     """sha256 of files, remembered by size, time and inode in one small file, so that a look at unchanged data is cheap."""
 
     def __init__(self, memory: Path) -> None:
@@ -85,22 +85,3 @@ class FileSums:
             self._known = {path: entry for path, entry in self._known.items() if Path(path).exists()}
             write_json(self._memory, self._known)
             self._changed = False
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file with its keys sorted."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a file to a temporary name, then rename it; a file that holds the same already is left alone."""
-    if path.exists() and path.read_bytes() == content.encode():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # jobs run side by side
-    try:
-        temporary.write_bytes(content.encode())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

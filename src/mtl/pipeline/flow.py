@@ -11,12 +11,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-import mtl.params
-import mtl.space
+import mtl.config
+import mtl.config.space
+from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError
-from mtl.params import Params
-from mtl.pipeline.fingerprint import sum_of, write_text
-from mtl.pipeline.milestones import MILESTONES
+from mtl.files import write_text
+from mtl.pipeline.fingerprint import fingerprint
+from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 
 PARAMS_FILE = Path("params.yaml")
@@ -37,13 +38,13 @@ class Flow:
     def __init__(self, params: Params, *, overridden: bool, main: bool) -> None:
         self.params = params
         self._overridden = overridden
-        stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
-        self._stage = stage if stage in MILESTONES else None
+        dvc_stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
+        self._dvc_stage = dvc_stage if dvc_stage in STAGES else None
         self._lock: FileLock | None = None
         self._valid: dict[str, bool] = {}
         self.state = State(params)
-        content = mtl.params.dump(params)
-        self.settings = Path("work/settings") / f"{sum_of(content)[:16]}.json"
+        content = mtl.config.dump(params)
+        self.settings = Path("work/settings") / f"{fingerprint(content)[:16]}.json"
         """The settings of this run, overrides included: what jobs read."""
         if main:
             self._begin(content)
@@ -51,10 +52,10 @@ class Flow:
     def _begin(self, content: str) -> None:
         """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
         write_text(self.settings, content)
-        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's report stage depends on it, also where no search was made
+        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's report dvc_stage depends on it, also where no search was made
         with suppress(PipelineError):
             self._lock = workflow_lock()
-            self._valid = self.state.sync(self._stage)
+            self._valid = self.state.sync(self._dvc_stage)
 
     def refuse(self) -> None:
         """Stop a run (but not a dry run) that is beside another.
@@ -87,7 +88,7 @@ class Flow:
         """Read the settings of a Snakemake workflow: ``params.yaml``, or the file of ``--configfile``, then ``--config``.
 
         Raises:
-            WorkflowError: the settings are wrong; lists every fault.
+            WorkflowError: the settings are wrong; lists every issue.
         """
         from snakemake.exceptions import WorkflowError
 
@@ -96,22 +97,22 @@ class Flow:
         try:
             content: dict[str, Any] = {}
             for file in files:
-                content = merge(content, mtl.params.read_yaml(file))
-            params = mtl.params.parse(merge(content, dict(given.config)), source=" + ".join(map(str, files)))
-            if faults := mtl.params.scoring_faults(params) + mtl.space.faults(params):
-                raise ParamsError(" + ".join(map(str, files)), faults)
+                content = merge(content, mtl.config.read_yaml(file))
+            params = mtl.config.parse(merge(content, dict(given.config)), source=" + ".join(map(str, files)))
+            if issues := mtl.config.scoring_issues(params) + mtl.config.space.issues(params):
+                raise ParamsError(" + ".join(map(str, files)), issues)
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
         overridden = bool(given.configfiles or given.config)
         return cls(params, overridden=overridden, main=workflow.is_main_process)
 
-    def after(self, milestone: str) -> list[str]:
-        """The state files of the milestones that a milestone reads."""
-        return [str(self.state.marker(before)) for before in MILESTONES[milestone].after]
+    def after(self, stage: str) -> list[str]:
+        """The state files of the stages that a stage reads."""
+        return [str(self.state.marker(before)) for before in STAGES[stage].after]
 
-    def parts(self, milestone: str) -> list[str]:
-        """The state files of a milestone's parts."""
-        return [str(self.state.marker(milestone, part)) for part in self.state.parts(milestone)]
+    def jobs(self, stage: str) -> list[str]:
+        """The state files of a stage's jobs."""
+        return [str(self.state.marker(stage, job)) for job in self.state.jobs(stage)]
 
     def shell_prefix(self) -> str:
         """Makes ``python`` the interpreter that runs Snakemake and ``mtl`` the one of this folder, and a failure in a pipe count.
@@ -136,22 +137,22 @@ class Flow:
         """What to say when all went well: what DVC was told, and where the results lie."""
         words = self.hand_over()
         places = [path for path in ("data/results/metrics.json", "data/report/report.html") if Path(path).exists()]
-        return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._stage])
+        return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._dvc_stage])
 
     def hand_over(self, valid: dict[str, bool] | None = None) -> str | None:
-        """After a direct run: record the valid milestones in ``dvc.lock``, so that ``dvc repro`` finds nothing to do.
+        """After a direct run: record the valid stages in ``dvc.lock``, so that ``dvc repro`` finds nothing to do.
 
         Args:
-            valid: which milestones are valid for what lies here now, if that is known.
+            valid: which stages are valid for what lies here now, if that is known.
 
         Returns:
             What was done, in words, or None where there was nothing to do.
         """
-        if self._stage or self._lock is None or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
+        if self._dvc_stage or self._lock is None or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
             return None
         if self._overridden:
             return "settings were overridden on the command line, so DVC was not told of the results; edit params.yaml to keep them"
-        if mtl.params.load(PARAMS_FILE) != self.params:
+        if mtl.config.load(PARAMS_FILE) != self.params:
             return "params.yaml was changed while the workflow ran, so DVC was not told of the results; run again"
         # Code or data may have been edited meanwhile too: only what is valid for what lies here now may be recorded.
         stages = [name for name, is_valid in (valid or self.state.sync()).items() if is_valid]
@@ -171,9 +172,9 @@ class Flow:
 
     def _stamp(self, stages: list[str]) -> str:
         """Changes with all that DVC looks at."""
-        code = sorted(Path(mtl.params.__file__).parent.rglob("*.py"))
+        code = sorted(Path(mtl.config.__file__).parent.rglob("*.py"))
         files = (*code, Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))
-        return sum_of({str(path): self.state.sums.of(path) for path in files})
+        return fingerprint({str(path): self.state.checksums.of(path) for path in files})
 
 
 def _text(path: Path) -> str:

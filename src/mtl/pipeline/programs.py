@@ -1,4 +1,4 @@
-"""Programs from outside Python that a part can do without, by a name that fits into a file's: ``apertium``, or ``apertium.en-eo``, one of
+"""Programs from outside Python that a job can do without, by a name that fits into a file's: ``apertium``, or ``apertium.en-eo``, one of
 its modes."""
 
 import os
@@ -18,16 +18,16 @@ def found(name: str) -> bool:
 
 
 def modes(program: str) -> list[str]:
-    """What a program can do, of those that can be asked for it; nothing if it gives no answer within a minute.
+    """What a program can do, of those that can be asked for it; nothing if it gives no prediction within a minute.
 
     Names come from files, so none is run that is not known here.
     """
     if program != "apertium":
         return []
-    return (answer(["apertium", "-l"], b"", _SECONDS) or b"").decode("utf-8", "replace").split()
+    return (output_of(["apertium", "-l"], b"", _SECONDS) or b"").decode("utf-8", "replace").split()
 
 
-def answer(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
+def output_of(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
     """What a command makes of its input; None if it fails, or when the time is up. Its children end with it, whatever happens."""
     process = subprocess.Popen(
         command,

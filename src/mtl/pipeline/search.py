@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from mtl import space
-from mtl.errors import Fault, ParamsError
-from mtl.params import Params
-from mtl.pipeline.fingerprint import sum_of, sum_of_code
+from mtl.config import Params, space
+from mtl.errors import Issue, ParamsError
+from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
 
-CODE = ("data", "augment", "encoders", "tasks", "training", "tuning", "space.py")
+CODE = ("data", "augment", "encoders", "tasks", "model", "training", "tuning", "config/space.py", "seeds.py")
 
 
 class Search:
@@ -33,7 +32,7 @@ class Search:
             ParamsError: there is nothing to search.
         """
         if self.params.tune is None:
-            raise ParamsError("params", [Fault("tune", "is not there: say in this section what to search (docs/tuning.md)")])
+            raise ParamsError("params", [Issue("tune", "is not there: say in this section what to search (docs/tuning.md)")])
         return [str(self.trial(number)) for number in range(space.count(self.params))]
 
     def before(self, number: str) -> list[str]:
@@ -45,4 +44,4 @@ def _key(params: Params) -> str:
     """Of all that decides a trial. More trials are more of the same search, and so is the same run with more runs beside it."""
     content = params.model_dump(mode="json", exclude={"experiment": True, "evaluate": True, "report": True, "tune": {"trials"}})
     run = ["augmented" in params.experiment.joint, params.experiment.seeds[0]]
-    return sum_of([content, run, sum_of_code(CODE)])[:16]
+    return fingerprint([content, run, fingerprint_code(CODE)])[:16]

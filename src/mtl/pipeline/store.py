@@ -1,8 +1,8 @@
-"""The store of built parts: each under the fingerprint of all that decided it, so that it can never be stale.
+"""The store of built jobs: each under the fingerprint of all that decided it, so that it can never be stale.
 
-``work/store/<key>/`` holds a part's files, ``work/store/<key>.json`` their sums; the latter is written last, so that what it names is
+``work/store/<key>/`` holds a job's files, ``work/store/<key>.json`` their checksums; the latter is written last, so that what it names is
 complete.
-What is being built lies in ``work/store/<key>.part/`` and survives a kill, for jobs that can resume.
+What is being built lies in ``work/store/<key>.job/`` and survives a kill, for jobs that can resume.
 """
 
 import json
@@ -12,15 +12,16 @@ from pathlib import Path
 from filelock import FileLock
 
 from mtl.errors import PipelineError
-from mtl.pipeline.fingerprint import FileSums, write_json
+from mtl.files import write_json
+from mtl.pipeline.fingerprint import FileChecksums
 
 Files = dict[str, str]
 """Relative path to sha256."""
 
 
 def files_below(folder: Path) -> list[str]:
-    """The files below a folder, as sorted relative paths."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """The files below a folder, as sorted relative paths; without temporary ones, which a kill may have left."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp")
 
 
 def link(source: Path, target: Path) -> None:
@@ -37,31 +38,31 @@ def link(source: Path, target: Path) -> None:
 
 
 class Store:
-    """Built parts by their keys."""
+    """Built jobs by their keys."""
 
-    def __init__(self, folder: Path, sums: FileSums) -> None:
+    def __init__(self, folder: Path, checksums: FileChecksums) -> None:
         self.folder = folder
-        self._sums = sums
+        self._checksums = checksums
 
     def files(self, key: str) -> Files | None:
-        """A part's files and their sums, or None where it is not there or was tampered with."""
+        """A job's files and their checksums, or None where it is not there or was tampered with."""
         try:
             files: Files = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        intact = all(self._sums.of(self.folder / key / path) == found for path, found in files.items())
+        intact = all(self._checksums.of(self.folder / key / path) == found for path, found in files.items())
         if not intact:
             self._drop(key)
         return files if intact else None
 
     def lock(self, key: str) -> FileLock:
-        """Held while a part is built, and let go by the system when its process dies."""
+        """Held while a job is built, and let go by the system when its process dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / f"{key}.lock")
 
     def begin(self, key: str, resume: bool) -> Path:
-        """The folder in which a part is built; emptied unless its job can resume."""
-        folder, whole = self.folder / f"{key}.part", self.folder / key
+        """The folder in which a job is built; emptied unless its job can resume."""
+        folder, whole = self.folder / f"{key}.job", self.folder / key
         if resume and whole.exists() and not folder.exists():
             whole.rename(folder)  # killed while its files were summed up: all is done but that
         if folder.exists() and not resume:
@@ -70,12 +71,12 @@ class Store:
         return folder
 
     def finish(self, key: str) -> Files:
-        """Take a built part into the store.
+        """Take a built job into the store.
 
         Raises:
             PipelineError: the job wrote no file.
         """
-        folder, target = self.folder / f"{key}.part", self.folder / key
+        folder, target = self.folder / f"{key}.job", self.folder / key
         if not files_below(folder):
             raise PipelineError(f"{folder}: the job wrote no file")
         if target.exists():
@@ -84,8 +85,8 @@ class Store:
         return self._seal(key)
 
     def adopt(self, key: str, published: Path, files: Files) -> bool:
-        """Take published files of a part into the store, if they are there and intact."""
-        if any(self._sums.of(published / path) != found for path, found in files.items()):
+        """Take published files of a job into the store, if they are there and intact."""
+        if any(self._checksums.of(published / path) != found for path, found in files.items()):
             return False
         target = self.folder / key
         if target.exists():
@@ -96,7 +97,7 @@ class Store:
         return True
 
     def prune(self, wanted: set[str]) -> int:
-        """Delete all parts but the wanted ones; returns how many."""
+        """Delete all jobs but the wanted ones; returns how many."""
         for left in self.folder.glob(".*"):  # by a kill between writing and renaming
             left.unlink()
         keys = {path.name.partition(".")[0] for path in self.folder.glob("*")}
@@ -107,13 +108,13 @@ class Store:
         return len(keys - wanted)
 
     def abandon(self, key: str) -> None:
-        """Delete what was built of a part."""
-        shutil.rmtree(self.folder / f"{key}.part", ignore_errors=True)
+        """Delete what was built of a job."""
+        shutil.rmtree(self.folder / f"{key}.job", ignore_errors=True)
 
     def _seal(self, key: str) -> Files:
-        files: Files = {path: self._sums.of(self.folder / key / path) or "" for path in files_below(self.folder / key)}
+        files: Files = {path: self._checksums.of(self.folder / key / path) or "" for path in files_below(self.folder / key)}
         write_json(self.folder / f"{key}.json", files)
-        self._sums.save()
+        self._checksums.save()
         return files
 
     def _drop(self, key: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mtl.augment.variants import REASONS
-from mtl.params import Params
+from mtl.config import Params
 from mtl.report.inputs import Inputs, Json, read_rows
 from mtl.report.text import percent, signed, whole
 
@@ -16,7 +16,7 @@ REJECTED = 10
 """Dropped rows shown for each method and reason."""
 
 
-class Piece(NamedTuple):
+class Subword(NamedTuple):
     """A stretch of text: tokens of one entity, or one token outside of any."""
 
     tokens: list[tuple[str, bool]]
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 
 def audit(params: Params, inputs: Inputs) -> list[Json]:
-    """For each data set its methods with counts, samples and dropped rows."""
+    """For each dataset its methods with counts, samples and dropped rows."""
     return [
         {"dataset": name, "rows": sum(shard["rows"] for shard in inputs.counts[name]), "methods": _methods(params, inputs, name)}
         for name in params.datasets
@@ -111,8 +111,8 @@ def pair(original: Json, variant: Json, labels: Sequence[str]) -> Json:
     told = {name: _label(variant[name]) for name in labels if variant[name] is not None and not isinstance(variant[name], list)}
     return {
         "id": variant["id"],
-        "original": pieces(original, labels, kept_old),
-        "variant": pieces(variant, labels, kept_new),
+        "original": subwords(original, labels, kept_old),
+        "variant": subwords(variant, labels, kept_new),
         "labels": told,
     }
 
@@ -121,14 +121,14 @@ def _label(value: Any) -> str:
     return signed(value, 2) if isinstance(value, float) else str(value)
 
 
-def pieces(row: Json, labels: Sequence[str], kept: set[int]) -> list[Piece]:
+def subwords(row: Json, labels: Sequence[str], kept: set[int]) -> list[Subword]:
     """A row as stretches of text."""
     tags = next((row[name] for name in labels if isinstance(row[name], list)), None) or ["O"] * len(row["tokens"])
-    found: list[Piece] = []
+    found: list[Subword] = []
     for i, (token, space, tag) in enumerate(zip(row["tokens"], row["space_after"], tags, strict=True)):
         part = (token + " " * space, i not in kept)
         if tag.startswith("I-") and found:
             found[-1].tokens.append(part)
         else:
-            found.append(Piece([part], tag[2:] or None))
+            found.append(Subword([part], tag[2:] or None))
     return found

@@ -1,9 +1,9 @@
-"""The data card of each data set, as tables and bars."""
+"""The data card of each dataset, as tables and bars."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl.params import SPLITS, Params
+from mtl.config import SPLITS, Params
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import listed, percent, whole
 
@@ -12,7 +12,7 @@ KINDS = 6
 
 
 def data_cards(params: Params, inputs: Inputs) -> list[Json]:
-    """For each data set: sources, rows by split, labels by split, what was left out, duplicates and leakage."""
+    """For each dataset: sources, rows by split, labels by split, what was left out, duplicates and leakage."""
     return [_card(name, inputs.cards[name]) for name in params.datasets]
 
 
@@ -57,9 +57,9 @@ def _finding(card: Json, splits: Sequence[str]) -> str:
 def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Json:
     """A label's values by split: shares of classes or entity types, or mean and spread of numbers."""
     by_split = {split: content[split] for split in splits if split in content}
-    kind = content.get("kind")
+    kind = content.get("type")
     if kind == "number":
-        return {"name": name, "kind": kind, "splits": by_split}
+        return {"name": name, "type": kind, "splits": by_split}
     key = "classes" if kind == "class" else "entities"
     totals: dict[str, int] = {}
     for values in by_split.values():
@@ -68,7 +68,7 @@ def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Json
     order = sorted(totals, key=lambda value: (-totals[value], value))
     style = {value: f"task{i}" if i < KINDS else "rest" for i, value in enumerate(order)}
     bars = [_bar(split, values, key, order, style) for split, values in by_split.items()]
-    return {"name": name, "kind": kind, "bars": bars, "keys": [(value, style[value], totals[value]) for value in order]}
+    return {"name": name, "type": kind, "bars": bars, "keys": [(value, style[value], totals[value]) for value in order]}
 
 
 def _bar(split: str, values: Mapping[str, Any], key: str, order: Sequence[str], style: Mapping[str, str]) -> Json:

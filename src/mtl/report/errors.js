@@ -32,7 +32,7 @@ function apply() {
     shown += found;
     all += wanted ? rows.get(group).length : 0;
   }
-  document.getElementById("found").textContent = `${shown} of ${all} listed answers match.`;
+  document.getElementById("found").textContent = `${shown} of ${all} listed predictions match.`;
 }
 
 function read() {

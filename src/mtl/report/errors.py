@@ -1,21 +1,21 @@
-"""The error browser: wrong answers of the joint model and of each task's own model, the most confident ones first."""
+"""The error browser: wrong predictions of the joint model and of each task's own model, the most confident ones first."""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from mtl.config import Params
 from mtl.evaluation.results import joint_run
-from mtl.params import Params
 from mtl.report.inputs import Inputs, Json, read_rows
 from mtl.report.svg import number, ticks
 from mtl.report.text import listed, signed, visible, whole
 from mtl.tasks.token_classification import Entity, entities
 
 SHOWN = 200
-"""Wrong answers of a task and a model, at most."""
+"""Wrong predictions of a task and a model, at most."""
 ROWS = 2400
-"""Wrong answers of the page, at most, so that it stays below 5 MB whatever the number of tasks."""
+"""Wrong predictions of the page, at most, so that it stays below 5 MB whatever the number of tasks."""
 LONGEST = 700
 """Characters of a text that are shown."""
 AROUND = 20
@@ -33,14 +33,14 @@ class Mark(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """One wrong answer."""
+    """One wrong prediction."""
 
     marks: list[Mark]
     gold: str
     prediction: str
     pairs: list[tuple[str, str]]
     """What was gold, and what was predicted instead: what the filters ask for."""
-    fault: float
+    severity: float
     """How wrong: 1 for a class, the number of wrong entities, the distance of a number."""
     certainty: str
     """Confidence, or how far off, as it is shown."""
@@ -52,7 +52,7 @@ Judge = Callable[[Json], Wrong]
 
 
 def browser(params: Params, inputs: Inputs) -> Json:
-    """Groups of wrong answers by task and model, and the choices of the filters."""
+    """Groups of wrong predictions by task and model, and the choices of the filters."""
     groups = list(_groups(params, inputs))
     tasks = list(inputs.comparisons["tasks"])
     return {
@@ -67,17 +67,17 @@ def browser(params: Params, inputs: Inputs) -> Json:
 
 def _groups(params: Params, inputs: Inputs) -> Iterable[Json]:
     joint = joint_run(params)
-    runs = {task: {"joint": joint.name, "alone": f"alone_{task}-{joint.data}-{joint.seed}"} for task in inputs.comparisons["tasks"]}
+    runs = {task: {"joint": joint.name, "single": f"single_{task}-{joint.data}-{joint.seed}"} for task in inputs.comparisons["tasks"]}
     known = {task: {model: run for model, run in by_model.items() if run in inputs.predictions} for task, by_model in runs.items()}
     limit = max(1, min(SHOWN, ROWS // sum(map(len, known.values()))))
     for task, by_model in known.items():
-        answers = {model: read_rows(inputs.predictions[run], filters=[("task", "=", task)]) for model, run in by_model.items()}
+        predictions = {model: read_rows(inputs.predictions[run], filters=[("task", "=", task)]) for model, run in by_model.items()}
         kind = inputs.comparisons["tasks"][task]["type"]
-        judge = judge_of(kind, answers["joint"])
-        judged = {model: {(row["dataset"], row["id"]): judge(row) for row in rows} for model, rows in answers.items()}
+        judge = judge_of(kind, predictions["joint"])
+        judged = {model: {(row["dataset"], row["id"]): judge(row) for row in rows} for model, rows in predictions.items()}
         for model, found in judged.items():
             other = next((judged[name] for name in judged if name != model), {})
-            wrong = sorted((-item.order, key) for key, item in found.items() if item.fault > 0)
+            wrong = sorted((-item.order, key) for key, item in found.items() if item.severity > 0)
             rows = [_row(found[key], other.get(key)) for _, key in wrong[:limit]]
             told = _told(kind, len(found), len(wrong), len(rows))
             yield {"task": task, "model": model, "run": by_model[model], "rows": rows, "told": told}
@@ -95,8 +95,8 @@ def _row(item: Wrong, other: Wrong | None) -> Json:
     return {
         **item._asdict(),
         "pairs": json.dumps([[visible(gold), visible(predicted)] for gold, predicted in item.pairs], ensure_ascii=False),
-        "better": other is not None and other.fault < item.fault,
-        "other": None if other is None else other.prediction if other.fault else "right",
+        "better": other is not None and other.severity < item.severity,
+        "other": None if other is None else other.prediction if other.severity else "right",
     }
 
 
@@ -114,7 +114,7 @@ def _choices(groups: Sequence[Json], side: int) -> list[tuple[str, str]]:
 
 
 def judge_of(kind: str, rows: Sequence[Json]) -> Judge:
-    """What tells how wrong an answer of a task type is."""
+    """What tells how wrong an prediction of a task type is."""
     if kind == "token_classification":
         return judge_tags
     if kind == "regression":
@@ -167,7 +167,7 @@ def judge_tags(row: Json) -> Wrong:
     marks += [_cluster(tokens, *cluster) for cluster in clusters]
     pairs = [pair for a, b in clusters for pair in _pairs(a, b)]
     faults = Counter(mark.told for _, mark in sorted(marks) if mark.kind != "right")
-    told = listed([f"{fault} ×{times}" if times > 1 else fault for fault, times in faults.items()] or ["right"])
+    told = listed([f"{severity} ×{times}" if times > 1 else severity for severity, times in faults.items()] or ["right"])
     return Wrong(
         stretches(tokens, sorted(marks)), _types(gold), told, pairs, float(len(clusters)), f"{row['confidence']:.3f}", row["confidence"]
     )
@@ -189,10 +189,10 @@ def overlapping(gold: Sequence[Entity], predicted: Sequence[Entity]) -> list[tup
 
 def _cluster(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[tuple[int, int], Mark]:
     start, end = min(first for _, first, _ in gold + predicted), max(after for _, _, after in gold + predicted)
-    return (start, end), Mark(" ".join(tokens[start:end]), *_fault(tokens, gold, predicted))
+    return (start, end), Mark(" ".join(tokens[start:end]), *_severity(tokens, gold, predicted))
 
 
-def _fault(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[str, str]:
+def _severity(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[str, str]:
     """Its kind, and in words."""
     if not predicted:
         return "missed", f"missed {gold[0][0]}"

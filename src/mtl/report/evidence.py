@@ -1,6 +1,6 @@
 """How much the runs prove: means and deviations over seeds, the budget of updates, and scores against the number of train rows."""
 
-from mtl.params import Params
+from mtl.config import Params
 from mtl.report.findings import group_name, group_style, metric_name
 from mtl.report.inputs import Inputs, Json
 from mtl.report.svg import Point, Series, line_chart

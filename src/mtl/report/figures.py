@@ -1,11 +1,11 @@
-"""Figures of training and of answers: curves, balance, confusion, entity types, numbers."""
+"""Figures of training and of predictions: curves, balance, confusion, entity types, numbers."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
+from mtl.config import Params
 from mtl.evaluation.results import joint_run
-from mtl.params import Params
 from mtl.report.findings import group_name, group_style, metric_name
 from mtl.report.inputs import Inputs, Json, read_rows
 from mtl.report.svg import Point, Series, dumbbells, line_chart, scatter
@@ -154,9 +154,9 @@ def shares(records: Iterable[Json], tasks: Sequence[str]) -> list[Json]:
     ]
     found = [(name, {task: sum(measure(record, task) for record in records) for task in tasks}) for name, measure in measures]
     return [
-        {"name": name, "parts": [(task, i % 6, value / sum(sums.values())) for i, (task, value) in enumerate(sums.items())]}
-        for name, sums in found
-        if sum(sums.values()) > 0
+        {"name": name, "parts": [(task, i % 6, value / sum(checksums.values())) for i, (task, value) in enumerate(checksums.items())]}
+        for name, checksums in found
+        if sum(checksums.values()) > 0
     ]
 
 
@@ -193,7 +193,7 @@ def types(params: Params, inputs: Inputs) -> list[Json]:
     joint = joint_run(params)
     found = []
     for task, about in inputs.comparisons["tasks"].items():
-        sides = {"joint": joint.name, "alone": f"alone_{task}-{joint.data}-{joint.seed}"}
+        sides = {"joint": joint.name, "single": f"single_{task}-{joint.data}-{joint.seed}"}
         runs = {side: inputs.comparisons["runs"][run]["tasks"][task]["per_type"] for side, run in sides.items() if run in inputs.runs}
         if not runs["joint"] or (about["type"] == "classification" and len(runs["joint"]) < 3):
             continue  # of two classes the confusion matrix says it all

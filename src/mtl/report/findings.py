@@ -13,7 +13,7 @@ SIGNS = {"gained": "▲", "lost": "▼", "ahead": "△", "behind": "▽", "no di
 STYLES = {"gained": "gained", "lost": "lost", "ahead": "gained", "behind": "lost", "no difference shown": "same"}
 ASPECTS = {"joint": "Joint training", "augmentation": "Augmentation"}
 DROWNED, WEAKENED = 0.5, 0.9
-"""Shares of the score alone below which a task counts as drowned, or as weakened, by joint training."""
+"""Shares of the score alone below which a task counts as dominated, or as weakened, by joint training."""
 
 
 def metric_name(name: str) -> str:
@@ -78,7 +78,7 @@ def lead(comparisons: Json) -> list[Json]:
 def _caution(claims: Sequence[Json]) -> str:
     """A difference between two single runs may be the luck of one of them."""
     shown = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
-    return " From one seed, so the luck of training is not ruled out." if shown else ""
+    return " From one seed, so the variance over training seeds is not ruled out." if shown else ""
 
 
 def _sentence(aspect: str, claims: Sequence[Json], comparisons: Json) -> str:
@@ -210,23 +210,23 @@ def balance(comparisons: Json) -> Json:
     verdicts = {item["task"]: item["verdict"] for item in rows}
     without = [task for task, share in shares.items() if share is None]
     told = f" Alone, {listed(without)} scored nothing that joint training could take." if without else ""
-    return {"rows": rows, "shares": shares, "finding": (_drowned(known, verdicts) + told).lstrip(), "style": _alarm(known)}
+    return {"rows": rows, "shares": shares, "finding": (_dominated(known, verdicts) + told).lstrip(), "style": _alarm(known)}
 
 
-def _drowned(shares: dict[str, float], verdicts: dict[str, str]) -> str:
+def _dominated(shares: dict[str, float], verdicts: dict[str, str]) -> str:
     if not verdicts:
-        return "Whether a task is drowned cannot be told: there are no runs of the tasks alone to compare with."
+        return "Whether a task is dominated cannot be told: there are no runs of the tasks alone to compare with."
     if not shares:
         return ""
-    drowned = [f"{task} ({at_most(share)})" for task, share in shares.items() if share < DROWNED]
+    dominated = [f"{task} ({at_most(share)})" for task, share in shares.items() if share < DROWNED]
     weakened = [f"{task} keeps {at_most(share)} ({verdicts[task]})" for task, share in shares.items() if DROWNED <= share < WEAKENED]
-    if drowned:
-        return f"Drowned by joint training: {listed(drowned)} of the score alone."
+    if dominated:
+        return f"Dominated by joint training: {listed(dominated)} of the score alone."
     if weakened:
-        return f"No task is drowned; of its score alone {listed(weakened)}."
+        return f"No task is dominated; of its score alone {listed(weakened)}."
     least = min(shares, key=lambda task: shares[task])
     others = "each" if len(shares) == len(verdicts) else "every other one"
-    return f"No task is drowned: {others} keeps at least {at_most(shares[least])} of its score alone ({least} keeps least)."
+    return f"No task is dominated: {others} keeps at least {at_most(shares[least])} of its score alone ({least} keeps least)."
 
 
 def _alarm(shares: dict[str, float]) -> str:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl.augment.shards import file_name, read_counts, read_rejected
+from mtl.config import Params
 from mtl.errors import PipelineError
 from mtl.evaluation.results import read_history
-from mtl.params import Params
 
 Json = dict[str, Any]
 
@@ -22,15 +22,15 @@ class Inputs:
 
     comparisons: Json
     cards: dict[str, Json]
-    """By data set."""
+    """By dataset."""
     runs: dict[str, Json]
     """``run.json`` by run."""
     histories: dict[str, list[Json]]
     """Records of training and validation by run."""
     counts: dict[str, list[Json]]
-    """What became of augmented rows, by data set, one entry a shard."""
+    """What became of augmented rows, by dataset, one entry a shard."""
     rejected: dict[str, list[Json]]
-    """Samples of dropped rows, by data set, one entry a shard."""
+    """Samples of dropped rows, by dataset, one entry a shard."""
     examples: dict[str, Path]
     shards: dict[str, list[Path]]
     predictions: dict[str, Path]

@@ -1,17 +1,17 @@
-"""What a result was made of: sums of sources, of prepared data and of models."""
+"""What a result was made of: checksums of sources, of prepared data and of models."""
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from mtl.params import Params, TransformerEncoder
+from mtl.config import Params, TransformerEncoder
 from mtl.report.inputs import Inputs, Json
 
 NOT_WRITTEN = "none was stated"
 
 
-def sums(params: Params, inputs: Inputs) -> list[Json]:
-    """Tables of (name, size in bytes, SHA-256). Sums of sources are those that the settings state and the download checked."""
+def checksums(params: Params, inputs: Inputs) -> list[Json]:
+    """Tables of (name, size in bytes, SHA-256). Checksums of sources are those that the settings state and the download checked."""
     sources = [
         {"name": source["url"], "sum": source["sha256"] or NOT_WRITTEN}
         for card in inputs.cards.values()

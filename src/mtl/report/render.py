@@ -11,9 +11,10 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from mtl import params as settings
+from mtl import config as settings
+from mtl.config import Params
 from mtl.evaluation.results import joint_run
-from mtl.params import Params
+from mtl.files import write_text
 from mtl.report import audit, datasets, errors, evidence, figures, findings, provenance, text, trials
 from mtl.report.inputs import Inputs, Json, load
 
@@ -30,10 +31,7 @@ def render(params: Params, data: Path, out: Path) -> None:
         PipelineError: a file is missing or damaged.
         DataError: a shard is damaged.
     """
-    page = environment().get_template("page.html").render(context(params, load(params, data)))
-    temporary = out / ".report.html.tmp"
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(out / "report.html")
+    write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
 
 
 def environment() -> Environment:
@@ -108,7 +106,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "search": trials.results(inputs.search),
         "warnings": datasets.warnings(params, inputs),
         "versions": _versions(inputs.runs),
-        "sums": provenance.sums(params, inputs),
+        "checksums": provenance.checksums(params, inputs),
         "settings": settings.dump(params.model_copy(update={"tune": None})),  # which bears on nothing shown here
         "tasks": list(params.tasks),
     }

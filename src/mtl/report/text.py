@@ -10,7 +10,7 @@ from markupsafe import Markup
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 """Characters that are not seen, turn the direction of a line, or may not stand in HTML."""
 
-MODELS = {"joint": "joint", "alone": "alone"}
+MODELS = {"joint": "joint", "single": "single"}
 
 
 def visible(value: Any) -> Any:

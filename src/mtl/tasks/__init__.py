@@ -1,6 +1,6 @@
 """The kinds of task: each is one file with target encoding, head, loss, decoding and metrics."""
 
-from mtl.tasks.base import Answer, Label, Span, State, TaskType, to_text
+from mtl.tasks.base import Label, Prediction, Span, State, TaskType, to_text
 from mtl.tasks.classification import Classification
 from mtl.tasks.regression import Regression
 from mtl.tasks.token_classification import TokenClassification
@@ -12,4 +12,4 @@ TASKS: dict[str, type[TaskType]] = {
 }
 """Task type, as ``params.yaml`` names it, to its class."""
 
-__all__ = ["TASKS", "Answer", "Label", "Span", "State", "TaskType", "to_text"]
+__all__ = ["TASKS", "Label", "Prediction", "Span", "State", "TaskType", "to_text"]

@@ -38,7 +38,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Prediction:
     """One prediction: a class, a number or a tuple of IOB2 tags, with a confidence in 0..1 that is never NaN."""
 
     value: str | float | tuple[str, ...]
@@ -89,9 +89,9 @@ class TaskType(ABC):
         return nn.Sequential(nn.Dropout(dropout), linear)
 
     @abstractmethod
-    def targets(self, labels: Sequence[Label | None], word: Words | None = None) -> Tensor:
+    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
         """Targets on the CPU: ``[rows]``, or ``[rows, positions]`` of a token task, whose ``word`` array ``[rows, positions]``
-        holds a token's index at its first piece and -1 elsewhere. A null label, and one never seen in training, is masked."""
+        holds a token's index at its first subword and -1 elsewhere. A null label, and one never seen in training, is masked."""
 
     @abstractmethod
     def labelled(self, targets: Tensor) -> Tensor:
@@ -117,8 +117,8 @@ class TaskType(ABC):
         return total / torch.as_tensor(own if count is None else count, device=total.device).clamp(min=1)
 
     @abstractmethod
-    def decode(self, logits: Tensor, word: Words | None = None, lengths: Sequence[int] | None = None) -> list[Answer]:
-        """One answer a row. Token tasks need ``word`` (see ``targets``) and the number of tokens of each row, cut-off ones included."""
+    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """One prediction a row. Token tasks need ``word`` (see ``targets``) and the number of tokens of each row, cut-off ones included."""
 
     @staticmethod
     @abstractmethod

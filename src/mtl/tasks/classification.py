@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mtl.tasks.base import IGNORED, Answer, Counts, Label, State, TaskType, Words, cross_entropy_sum, loss_scale, score_table
+from mtl.tasks.base import IGNORED, Counts, Label, Prediction, State, TaskType, Words, cross_entropy_sum, loss_scale, score_table
 
 
 def names(gold: Sequence[str], prediction: Sequence[str]) -> list[str]:
@@ -88,7 +88,7 @@ class Classification(TaskType):
         """The number of classes."""
         return len(self.classes)
 
-    def targets(self, labels: Sequence[Label | None], word: Words | None = None) -> Tensor:
+    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""
         known: dict[Any, int] = {**self._index}
         return torch.tensor([known.get(label, IGNORED) for label in labels], dtype=torch.int64)
@@ -101,7 +101,7 @@ class Classification(TaskType):
         """Summed cross-entropy over the entropy of the classes, and the number of labelled rows."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word: Words | None = None, lengths: Sequence[int] | None = None) -> list[Answer]:
+    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable class of each row, with its probability."""
         confidence, best = logits.detach().float().softmax(-1).max(-1)
-        return [Answer(self.classes[i], p) for i, p in zip(best.tolist(), confidence.tolist(), strict=True)]
+        return [Prediction(self.classes[i], p) for i, p in zip(best.tolist(), confidence.tolist(), strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl.tasks.base import Answer, Counts, Label, State, TaskType, Words
+from mtl.tasks.base import Counts, Label, Prediction, State, TaskType, Words
 
 
 def numbers(texts: Sequence[str]) -> Counts:
@@ -91,7 +91,7 @@ class Regression(TaskType):
         """One number."""
         return 1
 
-    def targets(self, labels: Sequence[Label | None], word: Words | None = None) -> Tensor:
+    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
         """Standardised numbers float32 ``[rows]``, NaN where masked."""
         values = [math.nan if label is None else float(str(label)) for label in labels]
         return ((torch.tensor(values, dtype=torch.float64) - self.mean) / self.std).float()
@@ -106,7 +106,7 @@ class Regression(TaskType):
         error = (logits.float().squeeze(-1) - targets).masked_fill(~self.labelled(targets), 0.0)
         return error.square().sum(), self.count(targets)
 
-    def decode(self, logits: Tensor, word: Words | None = None, lengths: Sequence[int] | None = None) -> list[Answer]:
+    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The number in the label's own units. A point estimate has no probability: the confidence is 1 always."""
         values = logits.detach().double().squeeze(-1) * self.std + self.mean
-        return [Answer(value, 1.0) for value in values.tolist()]
+        return [Prediction(value, 1.0) for value in values.tolist()]

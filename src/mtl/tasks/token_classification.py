@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mtl.tasks.base import (
     IGNORED,
-    Answer,
     Counts,
     Label,
+    Prediction,
     Span,
     State,
     TaskType,
@@ -134,7 +134,7 @@ def _trace(last: npt.NDArray[np.int64], back: npt.NDArray[np.int64]) -> npt.NDAr
 
 
 class TokenClassification(TaskType):
-    """A tag per token: cross-entropy at each token's first piece, decoded to legal IOB2."""
+    """A tag per token: cross-entropy at each token's first subword, decoded to legal IOB2."""
 
     level = "token"
     main_metric = "f1"
@@ -162,9 +162,9 @@ class TokenClassification(TaskType):
         """The number of tags."""
         return len(self.tags)
 
-    def targets(self, labels: Sequence[Label | None], word: Words | None = None) -> Tensor:
-        """Tag indices int64 ``[rows, positions]`` at each token's first piece, ``IGNORED`` elsewhere and where masked."""
-        words = _words(word)
+    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
+        """Tag indices int64 ``[rows, positions]`` at each token's first subword, ``IGNORED`` elsewhere and where masked."""
+        words = _words(word_ids)
         known: dict[Any, int] = {**self._index}
         result = np.full(words.shape, IGNORED, dtype=np.int64)
         for row, tags in enumerate(labels):
@@ -176,20 +176,20 @@ class TokenClassification(TaskType):
         return torch.from_numpy(result)
 
     def labelled(self, targets: Tensor) -> Tensor:
-        """Bool ``[rows, positions]``, true at the first piece of a token that has a label."""
+        """Bool ``[rows, positions]``, true at the first subword of a token that has a label."""
         return targets.ne(IGNORED)
 
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy over the entropy of the tags, and the number of labelled tokens."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word: Words | None = None, lengths: Sequence[int] | None = None) -> list[Answer]:
+    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable legal tags of each row, one a token; tokens cut off by the longest length are O.
 
         A span's confidence is the product of the probabilities of its tags. A row's is the mean probability of the tags of the
         tokens that the model saw, 1 if it saw none.
         """
-        words = _words(word)
+        words = _words(word_ids)
         seen = np.maximum(words.max(axis=1, initial=-1) + 1, 0).astype(np.int64)
         log_probabilities = logits.detach().float().log_softmax(-1).cpu().numpy()
         compact = np.zeros((len(words), int(seen.max(initial=0)), self.outputs), dtype=np.float64)
@@ -198,16 +198,16 @@ class TokenClassification(TaskType):
         path = viterbi(compact, seen, self.tags)
         chosen = np.exp(np.take_along_axis(compact, path[..., None], axis=2)[..., 0])
         totals = seen.tolist() if lengths is None else lengths
-        return [self._answer(path[i, :n], chosen[i, :n], totals[i]) for i, n in enumerate(seen.tolist())]
+        return [self._prediction(path[i, :n], chosen[i, :n], totals[i]) for i, n in enumerate(seen.tolist())]
 
-    def _answer(self, path: npt.NDArray[np.int64], probabilities: Counts, length: int) -> Answer:
+    def _prediction(self, path: npt.NDArray[np.int64], probabilities: Counts, length: int) -> Prediction:
         tags = tuple(self.tags[i] for i in path) + ("O",) * (length - len(path))
         spans = tuple(Span(kind, start, end, float(probabilities[start:end].prod())) for kind, start, end in entities(tags))
-        return Answer(tags, float(probabilities.mean()) if len(probabilities) else 1.0, spans)
+        return Prediction(tags, float(probabilities.mean()) if len(probabilities) else 1.0, spans)
 
 
-def _words(word: Words | None) -> Matrix:
+def _words(word_ids: Words | None) -> Matrix:
     """The word array as numpy; it is what a token task cannot do without."""
-    if word is None:
+    if word_ids is None:
         raise ValueError("token_classification needs the word array")
-    return word.cpu().numpy() if isinstance(word, Tensor) else np.asarray(word)
+    return word_ids.cpu().numpy() if isinstance(word_ids, Tensor) else np.asarray(word_ids)

@@ -1,1 +1,1 @@
-"""Training of one encoder with a head for each task: ``run.train`` trains a run, ``predictor.Predictor`` answers with the result."""
+"""Training of one encoder with a head for each task: ``run.train`` trains a run, ``predictor.Predictor`` predictions with the result."""

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mtl.errors import TrainingError
-from mtl.training.batching import Rows
+from mtl.model.micro_batches import Rows
 
 Value = TypeVar("Value")
 
@@ -53,11 +53,11 @@ class Processes:
         return f"cuda:{self.local_rank}"
 
     def share(self, rows: Rows, lengths: Rows) -> Rows:
-        """This process's part of a step's rows: dealt out in the order of their lengths, so that all have about as much to do."""
+        """This process's part of a step's rows: assigned in the order of their lengths, so that all have about as much to do."""
         return rows if self.number == 1 else rows[lengths.argsort(kind="stable")[self.rank :: self.number]]
 
     def total(self, numbers: Sequence[float]) -> list[float]:
-        """Sums over all processes; not finite where a number of any process is not."""
+        """Checksums over all processes; not finite where a number of any process is not."""
         if self.number == 1:
             return list(numbers)
         totals = torch.tensor(numbers, dtype=torch.float64)
@@ -79,7 +79,7 @@ class Processes:
         return found
 
     def add_up(self, tensors: Iterable[Tensor]) -> None:
-        """Put the sums over all processes into the tensors, which have the same shapes everywhere."""
+        """Put the checksums over all processes into the tensors, which have the same word_shape_ids everywhere."""
         if self.number == 1:
             return
         for bucket in _buckets(tensors):
@@ -89,7 +89,8 @@ class Processes:
                 tensor.copy_(part.view_as(tensor))
 
     def add_up_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the sums into the gradients. A gradient that one process has and another has not counts as 0 there; one that none has stays
+        """Put the checksums into the gradients. A gradient that one process has and another has not counts as 0 there; one that none has
+        stays
         away, as the optimiser tells it from 0."""
         if self.number == 1:
             return
@@ -101,16 +102,16 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
         self.add_up(parameter.grad for parameter in reached if parameter.grad is not None)
 
-    def add_up_separate(self, separate: dict[str, list[Tensor]], shapes: Mapping[str, Sequence[Tensor]]) -> dict[str, list[Tensor]]:
-        """The sums of gradients kept apart by task.
+    def add_up_separate(self, separate: dict[str, list[Tensor]], word_shape_ids: Mapping[str, Sequence[Tensor]]) -> dict[str, list[Tensor]]:
+        """The checksums of gradients kept apart by task.
 
         Args:
             separate: the tasks that this process has rows of.
-            shapes: by task, in the same order everywhere, tensors of the shapes of its gradients.
+            word_shape_ids: by task, in the same order everywhere, tensors of the word_shape_ids of its gradients.
         """
         if self.number == 1:
             return separate
-        found = {task: separate.get(task) or [torch.zeros_like(tensor) for tensor in like] for task, like in shapes.items()}
+        found = {task: separate.get(task) or [torch.zeros_like(tensor) for tensor in like] for task, like in word_shape_ids.items()}
         self.add_up(tensor for gradients in found.values() for tensor in gradients)
         return found
 
@@ -127,7 +128,7 @@ class Processes:
                 dist.broadcast(tensor.detach(), 0)
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
 @contextmanager
@@ -139,7 +140,7 @@ def join() -> Iterator[Processes]:
     """
     number = int(os.environ.get("WORLD_SIZE", 1))
     if number == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:

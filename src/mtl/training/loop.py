@@ -19,19 +19,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl.config import Train
 from mtl.encoders import Encoded
 from mtl.encoders.store import Stored
 from mtl.errors import MtlError, UnfitError
-from mtl.params import Train
-from mtl.tasks import Answer, to_text
+from mtl.model.batch import Batch
+from mtl.model.device import Precision
+from mtl.model.micro_batches import Rows
+from mtl.model.model import Model
+from mtl.model.prediction import BATCH_TOKENS, predictions
+from mtl.seeds import seed_of
+from mtl.tasks import Prediction, to_text
 from mtl.training import balancing, optimizers
-from mtl.training.batching import Rows, Shown, plan, seed_of, steps_per_epoch, total_steps, variant
 from mtl.training.columns import Groups, Mask, Strings
-from mtl.training.corpus import Batch, Corpus, labelled_batch
-from mtl.training.device import Precision
-from mtl.training.distributed import ALONE, Processes
-from mtl.training.model import Model
-from mtl.training.predictor import BATCH_TOKENS, answers
+from mtl.training.corpus import Corpus, labelled_batch
+from mtl.training.distributed import SINGLE_PROCESS, Processes
+from mtl.training.plan import Shown, plan, steps_per_epoch, total_steps, variant
 from mtl.training.sampling import passes
 from mtl.training.schedule import rate_factor
 
@@ -61,12 +64,12 @@ class Data:
 
     train: Corpus[Stored]
     ids: Strings
-    """Of the n written rows, unique over all data sets."""
+    """Of the n written rows, unique over all datasets."""
     groups: Rows
-    """The data set of each written row, ``[n]``, as its place in ``datasets``."""
+    """The dataset of each written row, ``[n]``, as its place in ``datasets``."""
     datasets: Sequence[str]
     planned: Mask
-    """Whether some task of the settings has a label for a written row, ``[n]``: the plan deals out these, whatever the tasks of the run."""
+    """Whether some task of the settings has a label for a written row, ``[n]``: the plan assigns these, whatever the tasks of the run."""
     wanted: Mask
     """Whether a written row has a label of a task of this run, ``[n]``."""
     variants: Groups
@@ -77,7 +80,7 @@ class Data:
     validation_tokens: Sequence[int]
     """Tokens of each validation row."""
     counted: Mask | None = None
-    """The written rows by whose pieces the number of steps is reckoned, ``[n]``, where these are not ``planned``."""
+    """The written rows by whose subwords the number of steps is reckoned, ``[n]``, where these are not ``planned``."""
 
 
 @dataclass(slots=True)
@@ -135,7 +138,7 @@ class Loop:
         weights: Mapping[str, float],
         seed: int,
         precision: Precision,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         self.model = model
         self.processes = processes
@@ -156,12 +159,12 @@ class Loop:
         if not self.shared:
             # Of a frozen encoder there is nothing to balance, and static leaves heads their plain gradient.
             self.balancer = balancing.Static(settings.balancing, weights, {})
-        # The plan is laid over the rows as written, of all data sets: augmented or not, alone or joint, every run of these settings
+        # The plan is laid over the rows as written, of all datasets: augmented or not, alone or joint, every run of these settings
         # has the same number of steps. Only so does a comparison of two runs compare what it says it compares.
         self.lengths = data.train.lengths
         written = self.lengths[: len(data.groups)]
         self.groups = np.where(data.planned, data.groups, -1)
-        """As ``data.groups``, but -1 for the rows that are not dealt out."""
+        """As ``data.groups``, but -1 for the rows that are not assigned."""
         self.epoch_steps = steps_per_epoch(written[data.planned], settings.batch_tokens)
         counted = data.planned if data.counted is None else data.counted
         self.steps = total_steps(written[counted], settings.batch_tokens, settings.epochs)
@@ -173,7 +176,7 @@ class Loop:
         self._epoch: tuple[int, Sequence[Shown]] = (-1, [])
         self._wanted = data.wanted
         self._last: tuple[str, float] = ("", 0.0)
-        self.grown: Mapping[str, float] = {}
+        self.loss_factors: Mapping[str, float] = {}
         """By task, what the present gradients of its own part are multiplied by; its gradient is to be the plain one of its loss."""
         self.labelled: dict[str, int] = {}
         """Labelled items of the present step, by task; in all processes together."""
@@ -247,11 +250,11 @@ class Loop:
         """The step's micro-batches: rows sorted by length and cut so that hardly any padding is computed.
 
         Args:
-            apart: leave no batch with rows of two data sets; without it, where gradients are measured. A backward pass for each task
+            apart: leave no batch with rows of two datasets; without it, where gradients are measured. A backward pass for each task
                 then goes over rows of its own only.
         """
         epoch, index = divmod(self.progress.step, self.epoch_steps)
-        written, numbers = self._dealt(epoch)[index]
+        written, numbers = self._assigned(epoch)[index]
         # Rows that no task of this run has a label for would be computed for nothing.
         wanted = self._wanted[written]
         written, numbers = written[wanted], numbers[wanted]
@@ -273,7 +276,7 @@ class Loop:
         self.labelled = {task: int(count) for task, count in zip(self.model.tasks, counts, strict=True)}
         return batches
 
-    def _dealt(self, epoch: int) -> Sequence[Shown]:
+    def _assigned(self, epoch: int) -> Sequence[Shown]:
         """The rows of each step of an epoch."""
         if self._epoch[0] != epoch:
             self._epoch = (-1, [])  # of many rows one is large enough
@@ -301,11 +304,11 @@ class Loop:
         return np.concatenate([rows, more]), beside, np.concatenate([written, more])
 
     def times_shown(self, steps: int) -> Rows:
-        """How often each written row was dealt out in the first ``steps`` steps, ``[n]``: their plan, gone through once more."""
+        """How often each written row was assigned in the first ``steps`` steps, ``[n]``: their plan, gone through once more."""
         times = np.zeros(len(self.data.ids), dtype=np.int32)
         for step in range(steps):
             epoch, index = divmod(step, self.epoch_steps)
-            np.add.at(times, self._dealt(epoch)[index].rows, 1)
+            np.add.at(times, self._assigned(epoch)[index].rows, 1)
         return times
 
     # --- memory -----------------------------------------------------------------------------------------------------
@@ -346,7 +349,7 @@ class Loop:
             longest = max(batch.mask.shape[1] for batch in batches)
             raise UnfitError(
                 f"step {self.progress.step + 1} of {self.steps}: the memory of {self.device} does not even suffice for one row at a time "
-                f"(the longest has {longest} pieces): lower encoder.max_length ({self.model.max_length}), raise train.freeze_layers "
+                f"(the longest has {longest} subwords): lower encoder.max_length ({self.model.max_length}), raise train.freeze_layers "
                 f"({self.settings.freeze_layers}), set train.precision to bf16 or fp16 (now {self.precision.name}), "
                 f"or choose a smaller encoder ({reason})"
             )
@@ -355,14 +358,15 @@ class Loop:
     def _memory_warning(self) -> str:
         limit = self.progress.micro_limit
         return (
-            f"the memory of {self.device} ran out, so micro-batches were cut to {limit} pieces, which changes nothing but dropout masks; "
+            f"the memory of {self.device} ran out, so micro-batches were cut to {limit} subwords, which changes nothing but dropout masks; "
             f"train.micro_batch_tokens: {limit} spares the attempt"
         )
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
     def _gradients(self, batches: Sequence[Batch], tasks: set[str]) -> set[str]:
-        """Leave the step's balanced gradients in the parameters, those of the tasks' own parts to be divided by ``grown``; or return the
+        """Leave the step's balanced gradients in the parameters, those of the tasks' own parts to be divided by ``loss_factors``; or
+        return the
         tasks whose loss is not finite.
         """
         began = time.perf_counter()
@@ -386,7 +390,7 @@ class Loop:
             self._combine(self.processes.add_up_separate(separate, reached))
         else:
             self.processes.add_up_gradients(self.model.parameters())
-        self.grown = {} if apart else factors
+        self.loss_factors = {} if apart else factors
         self.balancer.learn(losses)
         self._count(losses, int(tokens), int(padded), int(rows))
         self._last = ("separate" if apart else "plain", time.perf_counter() - began)
@@ -432,7 +436,7 @@ class Loop:
         for i, (task, loss) in enumerate(losses.items()):
             heads = self.model.own(task)
             more = i + 1 < len(losses)
-            # A parameter that a task does not reach (the pieces of the other tasks' rows, say) has a gradient of 0 from it.
+            # A parameter that a task does not reach (the subwords of the other tasks' rows, say) has a gradient of 0 from it.
             found = torch.autograd.grad(
                 self.scaler.scale(loss), [*self.shared, *heads], retain_graph=more, allow_unused=True, materialize_grads=True
             )
@@ -512,7 +516,7 @@ class Loop:
         """Clip and step; the schedule goes on only if the optimiser did."""
         # The order is fixed: all backward passes, then unscale once, then clip (a norm of scaled gradients means nothing), then step.
         self.scaler.unscale_(self.optimizer)
-        norm = optimizers.clip(self.optimizer, self.settings.clip_norm, self.grown, scaled=self.scaler.is_enabled())
+        norm = optimizers.clip(self.optimizer, self.settings.clip_norm, self.loss_factors, scaled=self.scaler.is_enabled())
         factor = rate_factor(self.settings.schedule, self.progress.updates, self.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -631,16 +635,20 @@ class Loop:
         # A limit is there because the device's memory is short.
         usual = BATCH_TOKENS[self.device.type]
         size = min(usual, self.micro_limit or usual)
-        found = answers(
+        found = predictions(
             self.model, corpus.encoded, self.data.validation_tokens, self.model.tasks, batch_tokens=size, precision=self.precision
         )
         for name, task in self.model.tasks.items():
-            pairs = [(to_text(label), answer) for label, answer in zip(corpus.labels[name], found[name], strict=True) if label is not None]
+            pairs = [
+                (to_text(label), prediction)
+                for label, prediction in zip(corpus.labels[name], found[name], strict=True)
+                if label is not None
+            ]
             if not pairs:
                 continue
-            gold, given = [label for label, _ in pairs], [answer for _, answer in pairs]
-            metrics[name] = task.metrics(gold, [answer.text for answer in given])
-            if warning := _one_answer(name, given, gold):
+            gold, given = [label for label, _ in pairs], [prediction for _, prediction in pairs]
+            metrics[name] = task.metrics(gold, [prediction.text for prediction in given])
+            if warning := _one_prediction(name, given, gold):
                 warnings.append(warning)
         return metrics, warnings
 
@@ -684,7 +692,7 @@ class Loop:
 
 
 def _sources(data: Data, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """The data sets whose written rows have a label of each task."""
+    """The datasets whose written rows have a label of each task."""
     return {task: tuple(np.unique(data.groups[_labelled(data, task)]).tolist()) for task in tasks}
 
 
@@ -707,9 +715,9 @@ def _overall(scores: Sequence[float]) -> float:
     return math.exp(_mean([math.log(score) if score > FLOOR else math.log(FLOOR) + score / FLOOR - 1 for score in scores]))
 
 
-def _one_answer(task: str, found: Sequence[Answer], gold: Sequence[str]) -> str | None:
-    """A warning if a head gives every row (or token) the same answer although the labels differ."""
-    given = {item for answer in found for item in (answer.value if isinstance(answer.value, tuple) else (answer.value,))}
+def _one_prediction(task: str, found: Sequence[Prediction], gold: Sequence[str]) -> str | None:
+    """A warning if a head gives every row (or token) the same prediction although the labels differ."""
+    given = {item for prediction in found for item in (prediction.value if isinstance(prediction.value, tuple) else (prediction.value,))}
     if len(given) > 1 or len(set(gold)) < 2:
         return None
-    return f"{task}: the head answers {next(iter(given), None)!r} to every validation row: it has learnt nothing of use"
+    return f"{task}: the head predictions {next(iter(given), None)!r} to every validation row: it has learnt nothing of use"

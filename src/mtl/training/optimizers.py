@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim import Adam as TorchAdam
 
+from mtl.config import Train
 from mtl.encoders import Encoder
 from mtl.errors import UnfitError
-from mtl.params import Train
-from mtl.training.model import Model
+from mtl.model.model import Model
 
 Group = dict[str, Any]
 
@@ -91,14 +91,14 @@ def build(model: Model, settings: Train, device: torch.device) -> Optimizer:
     )
 
 
-def clip(optimizer: Optimizer, limit: float, grown: Mapping[str, float], *, scaled: bool) -> Tensor:
+def clip(optimizer: Optimizer, limit: float, loss_factors: Mapping[str, float], *, scaled: bool) -> Tensor:
     """Let the next step see gradients of at most this norm (Pascanu, Mikolov & Bengio 2013): that of what the tasks share, and for each
     task that of what it has for itself. With one norm for all, a leap of one task's gradient would shorten the steps of all others.
 
     Args:
         optimizer: has the gradients.
         limit: the greatest norm.
-        grown: by task, what the gradients of its own part are too large by; where none is given they are not.
+        loss_factors: by task, what the gradients of its own part are too large by; where none is given they are not.
         scaled: whether a loss scaler makes the step.
 
     Returns:
@@ -107,8 +107,8 @@ def clip(optimizer: Optimizer, limit: float, grown: Mapping[str, float], *, scal
     parts: dict[str, list[Tensor]] = {}
     for group in optimizer.param_groups:
         parts.setdefault(group["part"], []).extend(parameter.grad for parameter in group["params"] if parameter.grad is not None)
-    norms = {part: nn.utils.get_total_norm(gradients) / grown.get(part, 1.0) for part, gradients in parts.items() if gradients}
-    divisors = {part: (norm / limit).clamp(min=1) * grown.get(part, 1.0) for part, norm in norms.items()}
+    norms = {part: nn.utils.get_total_norm(gradients) / loss_factors.get(part, 1.0) for part, gradients in parts.items() if gradients}
+    divisors = {part: (norm / limit).clamp(min=1) * loss_factors.get(part, 1.0) for part, norm in norms.items()}
     total = sum(norms.values(), torch.zeros(()))
     if isinstance(optimizer, Adam) and total.device.type == "cpu" and not scaled:
         optimizer.divisors = divisors  # of its fused step, which spares a pass over all gradients

@@ -20,22 +20,24 @@ import torch
 from safetensors import SafetensorError
 
 from mtl import encoders
-from mtl.encoders import Encoded, PieceTokenizer
+from mtl.config import Params, Run, SmallEncoder
+from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.store import Stored, encode_stored
 from mtl.errors import TrainingError, UnfitError
-from mtl.params import Params, Run, SmallEncoder
+from mtl.files import write_text
+from mtl.model.device import Precision, choose_device, choose_precision, peak_memory
+from mtl.model.folder import save
+from mtl.model.model import Model
+from mtl.model.prediction import encode
 from mtl.progress import note, progress_bar
+from mtl.seeds import seed_of
 from mtl.tasks import TASKS
 from mtl.training import checkpoint
-from mtl.training.batching import seed_of
 from mtl.training.columns import Column, Mask
 from mtl.training.corpus import Corpus
-from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
-from mtl.training.distributed import ALONE, Processes, join
+from mtl.training.distributed import SINGLE_PROCESS, Processes, join
 from mtl.training.live import live_metrics
 from mtl.training.loop import Data, Loop, Preempted
-from mtl.training.model import Model, save, write_atomically
-from mtl.training.predictor import encode
 from mtl.training.subsets import cautions, subset, variants_within
 from mtl.training.texts import Texts, augmented_datasets, read_split, read_variants, used_datasets, variants_of
 
@@ -129,7 +131,7 @@ def train(
                     note(bar, f"{run.name}: warning: {warning}")
         if not processes.first:
             return False
-        loop.model.encoder.widen()
+        loop.model.encoder.restore_vocabulary()
         try:
             _write(params, run, rows, loop, warnings, out)
         except (OSError, SafetensorError) as error:
@@ -148,7 +150,7 @@ def dismiss() -> None:
 
 
 def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
-    """All rows. The plan of the steps needs the train rows of every task's data sets, also in a run of one task alone.
+    """All rows. The plan of the steps needs the train rows of every task's datasets, also in a run of one task alone.
 
     Raises:
         TrainingError: a task of the run has no labelled train row.
@@ -173,11 +175,11 @@ def _read(params: Params, run: Run, examples: Path, shards: Path) -> Rows:
 
 
 def _prepare(
-    params: Params, run: Run, rows: Rows, source: Path | None, precision: Precision, processes: Processes = ALONE
+    params: Params, run: Run, rows: Rows, source: Path | None, precision: Precision, processes: Processes = SINGLE_PROCESS
 ) -> tuple[Loop, list[str]]:
     """Model and data of a run, ready for the first step; and warnings about the data."""
     torch.manual_seed(seed_of("encoder", run.seed))
-    # Every run of the same settings gets the same vocabulary, and so the same pieces, lengths and plan.
+    # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
     encoder, tokenizer = encoders.build(params.encoder, source, rows.train.tokens)
     fitted = {
         name: TASKS[params.tasks[name].type](
@@ -188,21 +190,21 @@ def _prepare(
     length, dropout = params.encoder.max_length, params.encoder.dropout
     data, used = _data(params, run, rows, tokenizer)
     # Until the model is written: what never occurs would only cost the optimiser time and memory.
-    encoder.narrow(used)
+    encoder.prune_vocabulary(used)
     model = Model(encoder, tokenizer, fitted, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
     return loop, _warnings(params, run, rows, precision) + _cut_off(run.tasks, rows.train, data.train.encoded, length)
 
 
-def _data(params: Params, run: Run, rows: Rows, tokenizer: PieceTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
-    """Encoded rows: those of the train split, then their variants. And the pieces that occur, which are numbered anew."""
+def _data(params: Params, run: Run, rows: Rows, tokenizer: SubwordTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
+    """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
     train, variants, length = rows.train, rows.variants, params.encoder.max_length
     stored = encode_stored(tokenizer, chain(train.tokens.parts(), variants.tokens.parts()), length)
     validation = rows.validation.only(rows.validation.labelled(run.tasks))
     tokens = list(validation.tokens)
     judged = encode(tokenizer, tokens, length, [TASKS[params.tasks[task].type] for task in run.tasks])
-    used = np.union1d(stored.used, judged.pieces)
+    used = np.union1d(stored.used, judged.subwords)
     numbers = np.full(tokenizer.size, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
     data = Data(
@@ -248,7 +250,7 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
                 reason = (
                     "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
                 )
-                found.append(f"{name}: this run is augmented, but the data set has no variants: {reason}")
+                found.append(f"{name}: this run is augmented, but the dataset has no variants: {reason}")
     found += cautions(params, run, rows.train)
     for task in run.tasks:
         known = _values(rows.train.labels[task])
@@ -382,13 +384,13 @@ def _write(params: Params, run: Run, rows: Rows, loop: Loop, warnings: Sequence[
     tasks = {name: {"type": params.tasks[name].type, "label": params.tasks[name].label} for name in run.tasks}
     used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
     save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
-    write_atomically(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
+    write_text(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
     facts = _facts(params, run, rows, loop, [*warnings, *loop.warnings()])
-    write_atomically(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def _shown(params: Params, run: Run, train: Texts, loop: Loop) -> dict[str, dict[str, dict[str, float]]]:
-    """How often the rows of each data set and task were trained on: as written or as a variant, and in passes over all of them."""
+    """How often the rows of each dataset and task were trained on: as written or as a variant, and in passes over all of them."""
     now, groups = loop.progress, loop.data.groups
     # A task that was left out at some step learnt from no row after it.
     steps = {task: now.stopped_tasks.get(task, now.step) for task in run.tasks}

@@ -1,4 +1,4 @@
-"""What share of a step each data set has, and how far that has gone through it by then."""
+"""What share of a step each dataset has, and how far that has gone through it by then."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtl.params import AnnealedSampling, FixedSampling, Sampling, TemperatureSampling
+from mtl.config import AnnealedSampling, FixedSampling, Sampling, TemperatureSampling
 
 Passes = npt.NDArray[np.float64]
-"""Passes over a data set that lie before each step of a run, and behind the last, ``[steps + 1]``."""
+"""Passes over a dataset that lie before each step of a run, and behind the last, ``[steps + 1]``."""
 
 
 def passes(sampling: Sampling, sizes: Mapping[str, int], epoch_steps: int, steps: int) -> dict[str, Passes] | None:
-    """The passes over each data set, to the end of the last epoch; ``None`` where each takes exactly one an epoch.
+    """The passes over each dataset, to the end of the last epoch; ``None`` where each takes exactly one an epoch.
 
     Args:
-        sizes: pieces of each data set.
-        epoch_steps: steps in which as many pieces are shown as all data sets have together.
+        sizes: subwords of each dataset.
+        epoch_steps: steps in which as many subwords are shown as all datasets have together.
         steps: steps of the run.
     """
     if sampling.type == "proportional":
         return None
     shown = sum(sizes.values()) / epoch_steps
     whole = -(-steps // epoch_steps) * epoch_steps
-    # What is not shared out anew in each step is multiplied, not summed up: sums of many small numbers drift.
+    # What is not shared out anew in each step is multiplied, not summed up: checksums of many small numbers drift.
     if not isinstance(sampling, AnnealedSampling):
         shares = _normalised(_constant(sampling, sizes))
         return {name: np.arange(whole + 1) * (shares[name] * shown / size) for name, size in sizes.items()}

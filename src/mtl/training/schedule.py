@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from mtl.training.batching import rounded_up
+from mtl.training.plan import rounded_up
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda left: left,

@@ -1,6 +1,6 @@
 """Parts of the train split, for learning curves.
 
-A run of a size learns from that many labelled rows of each data set. The order in which rows are drawn is a function of the run's seed and
+A run of a size learns from that many labelled rows of each dataset. The order in which rows are drawn is a function of the run's seed and
 the row's id alone: so a smaller part lies within a larger one, joint run and task alone, augmented and plain learn from the same rows, and
 another seed draws others. The rows that are left out lose their labels and variants but keep their texts: vocabulary and number of
 updates are those of the whole.
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtl.params import Params, Run
-from mtl.training.batching import seed_of
+from mtl.config import Params, Run
+from mtl.seeds import seed_of
 from mtl.training.texts import Texts
 
 
 def subset(texts: Texts, run: Run) -> Texts:
-    """The train rows, with the labels of all but ``run.size`` labelled rows of each data set hidden."""
+    """The train rows, with the labels of all but ``run.size`` labelled rows of each dataset hidden."""
     if run.size == "all":
         return texts
     by_group: dict[int, list[int]] = defaultdict(list)

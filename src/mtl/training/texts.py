@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtl.config import LABEL_TYPE_OF, Params, Split, Task
 from mtl.data import schema
 from mtl.errors import DataError
-from mtl.params import LABEL_KIND, Params, Split, Task
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
 NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
@@ -53,15 +53,15 @@ class Tokens:
 
 @dataclass(slots=True)
 class Texts:
-    """Rows of all data sets one after the other, in the order of ``params.datasets``."""
+    """Rows of all datasets one after the other, in the order of ``params.datasets``."""
 
     tasks: tuple[str, ...]
     ids: Strings = NO_STRINGS
-    """Unique over all data sets: ``<dataset>/<id>``."""
+    """Unique over all datasets: ``<dataset>/<id>``."""
     parents: Strings = NO_STRINGS
     """Of an augmented row: the row that it was made from, in the form of ``ids``; else null."""
     groups: npt.NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
-    """Each row's data set, as its place in ``params.datasets``."""
+    """Each row's dataset, as its place in ``params.datasets``."""
     tokens: Tokens = Tokens()
     labels: dict[str, Column] = field(default_factory=dict)
     """By task, one a row; ``None`` where the row has no label of that task."""
@@ -100,13 +100,13 @@ class _Table:
 
 
 def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Texts:
-    """Rows of canonical tables. A task finds no label in data sets and variants that it does not learn from.
+    """Rows of canonical tables. A task finds no label in datasets and variants that it does not learn from.
 
     Raises:
         DataError: a table is missing or damaged.
     """
     ids, parents, groups, files = [], [], Growing(np.int16), []
-    labels = {task: Columns(LABEL_KIND[params.tasks[task].type]) for task in tasks}
+    labels = {task: Columns(LABEL_TYPE_OF[params.tasks[task].type]) for task in tasks}
     for source in tables:
         _check(source.path, params, source.dataset)
         masks = Growing(np.bool_)
@@ -137,7 +137,7 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
 
 
 def _prefixed(dataset: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids that are unique over all data sets."""
+    """Ids that are unique over all datasets."""
     return pc.binary_join_element_wise(pa.scalar(dataset), column, "/")
 
 
@@ -157,7 +157,7 @@ def _origin(row: str) -> tuple[str, int]:
 
 
 def used_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
-    """The data sets that any of the tasks learns from, in the order of ``params.datasets``."""
+    """The datasets that any of the tasks learns from, in the order of ``params.datasets``."""
     used = {dataset for task in tasks for dataset in params.datasets_of(task)}
     return tuple(dataset for dataset in params.datasets if dataset in used)
 
@@ -172,7 +172,7 @@ def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str
 
 
 def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
-    """The data sets to which some augmentation method is applied that one of the tasks learns from there."""
+    """The datasets to which some augmentation method is applied that one of the tasks learns from there."""
     tasks = tuple(tasks)
     return tuple(
         name
@@ -182,7 +182,7 @@ def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
 
 
 def shards_of(params: Params, folder: Path, tasks: Iterable[str]) -> list[tuple[str, Path]]:
-    """The shards, each with its data set, in which there may be variants that one of the tasks learns from."""
+    """The shards, each with its dataset, in which there may be variants that one of the tasks learns from."""
     count = params.augment.shards
     return [
         (name, folder / f"{name}-{index:05d}-of-{count:05d}.parquet")
@@ -192,7 +192,7 @@ def shards_of(params: Params, folder: Path, tasks: Iterable[str]) -> list[tuple[
 
 
 def _learners(params: Params, dataset: str, tasks: Iterable[str]) -> list[str]:
-    """Those of the tasks that learn from a data set."""
+    """Those of the tasks that learn from a dataset."""
     return [task for task in tasks if dataset in params.datasets_of(task)]
 
 

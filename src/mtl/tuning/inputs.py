@@ -11,25 +11,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.augment.shards import augment_shard
+from mtl.config import Params
 from mtl.data.coded import plain
 from mtl.data.schema import Writer, read_parts
 from mtl.data.sources import fetch
-from mtl.params import Params
-from mtl.pipeline.fingerprint import FileSums, sum_of
-from mtl.pipeline.milestones import key_of, sources
+from mtl.pipeline.fingerprint import FileChecksums, fingerprint
+from mtl.pipeline.stages import key_of, sources
 from mtl.pipeline.store import Store
 
 PART = 8192  # rows read at a time
 
 
 class Inputs:
-    """The inputs of a study's trials, kept in a folder of its own. Its code and the data sets' sums are in the folder's name."""
+    """The inputs of a study's trials, kept in a folder of its own. Its code and the datasets' checksums are in the folder's name."""
 
     def __init__(self, params: Params, data: Path, folder: Path) -> None:
         self._base = params
         self._data = data
-        self._sums = FileSums(folder / "sums.json")
-        self._store = Store(folder / "store", self._sums)
+        self._checksums = FileChecksums(folder / "checksums.json")
+        self._store = Store(folder / "store", self._checksums)
 
     def examples(self) -> Path:
         """Folder of the canonical tables, without the rows of the test split.
@@ -43,13 +43,13 @@ class Inputs:
             for path in tables.values():
                 _withhold(path, out / path.name)
 
-        return self._built(["examples", {name: self._sums.of(path) for name, path in tables.items()}], produce)
+        return self._built(["examples", {name: self._checksums.of(path) for name, path in tables.items()}], produce)
 
     def shards(self, params: Params, raw: Path) -> Path:
         """Folder of the shards of a trial's settings.
 
         Raises:
-            AugmentError: an augmenter broke a promise.
+            AugmentError: an augmenter broke a invariant.
         """
         examples = self.examples()
         similar = params.encoder.model_dump(include={"source"}, mode="json") if params.augment.min_similarity is not None else None
@@ -88,7 +88,7 @@ class Inputs:
 
     def _built(self, decisive: Any, produce: Callable[[Path], None]) -> Path:
         """The folder of what was built for this, now or before."""
-        key = sum_of(decisive)[:32]
+        key = fingerprint(decisive)[:32]
         with self._store.lock(key):
             if self._store.files(key) is None:
                 produce(self._store.begin(key, resume=False))

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl.config import Params
 from mtl.errors import TrainingError
-from mtl.params import Params
 from mtl.tasks import TASKS
 
 FLOOR = 0.1

@@ -19,9 +19,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from mtl import space
-from mtl.params import Params, Range
-from mtl.training.batching import seed_of
+from mtl.config import Params, Range, space
+from mtl.seeds import seed_of
 
 NAME = "tune"
 REPORTS = 10

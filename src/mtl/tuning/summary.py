@@ -12,11 +12,10 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
-from mtl import space
+from mtl.config import Params, space
 from mtl.errors import PipelineError
 from mtl.evaluation.results import joint_run
-from mtl.params import Params
-from mtl.pipeline.fingerprint import write_text
+from mtl.files import write_text
 from mtl.pipeline.search import Search
 from mtl.report import search as figures
 from mtl.report.render import environment, read

@@ -16,13 +16,12 @@ import torch
 from filelock import FileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from mtl import space
+from mtl.config import Params, space
 from mtl.errors import EncoderError, MtlError, ParamsError, UnfitError
 from mtl.evaluation.results import joint_run
-from mtl.params import Params
-from mtl.pipeline.fingerprint import write_json
-from mtl.pipeline.milestones import ENCODER
+from mtl.files import write_json
 from mtl.pipeline.search import Search
+from mtl.pipeline.stages import ENCODER
 from mtl.report import text
 from mtl.training.run import train
 from mtl.tuning.inputs import Inputs

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from mtl.params import Balancing
+from mtl.config import Balancing
 from mtl.training.balancing import Balancer, build
 
 
 @pytest.fixture
 def make() -> Callable[..., Balancer]:
-    """Makes a balancer: ``make("gradnorm", alpha=1)``, of tasks a and b of different data sets with weight 1, unless said otherwise."""
+    """Makes a balancer: ``make("gradnorm", alpha=1)``, of tasks a and b of different datasets with weight 1, unless said otherwise."""
 
     def made(kind: str, weights: Mapping[str, float] | None = None, groups: Mapping[str, str] | None = None, **options: Any) -> Balancer:
         weights = weights or {"a": 1.0, "b": 1.0}

@@ -1,4 +1,4 @@
-"""What every balancer promises: exact resume, and no harm from absent tasks, overflows or a lack of company."""
+"""What every balancer invariants: exact resume, and no harm from absent tasks, overflows or a lack of company."""
 
 import copy
 import io
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.params import BALANCING_TYPES, PlainBalancing
+from mtl.config import BALANCING_TYPES, PlainBalancing
 from mtl.training.balancing import BALANCERS, Balancer, gramian, pair
 
 Make = Callable[..., Balancer]

@@ -1,4 +1,4 @@
-"""Equal norms: for tasks, for data sets, and more for those that lag."""
+"""Equal norms: for tasks, for datasets, and more for those that lag."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,13 +1,13 @@
-"""Readers of the file formats of data sets: one file a format, one table. A reader yields rows and malformed rows as it meets them."""
+"""Readers of the file formats of datasets: one file a format, one table. A reader yields rows and malformed rows as it meets them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtl.config import ParallelReader, Reader
 from mtl.data.readers import conll, delimited, jsonl, parallel, parquet
 from mtl.data.readers.rows import Malformed, Row
 from mtl.errors import DataError
-from mtl.params import ParallelReader, Reader
 
 READERS: dict[str, Callable[[Path, Any, str | None, Sequence[str]], Iterator[Row | Malformed]]] = {
     "conll": conll.read,
@@ -17,7 +17,7 @@ READERS: dict[str, Callable[[Path, Any, str | None, Sequence[str]], Iterator[Row
     "parquet": parquet.read,
     "parallel": parallel.read,
 }
-"""Format (``mtl.params.Reader.format``) to ``read(path, settings, fallback encoding, wanted columns)``."""
+"""Format (``mtl.config.Reader.format``) to ``read(path, settings, fallback encoding, wanted columns)``."""
 
 __all__ = ["READERS", "Malformed", "Row", "read"]
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mtl.config import ConllReader
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
-from mtl.params import ConllReader
 
 _MARK = re.compile(r"-DOCSTART-(?:[ \t]|$)")
 _SEPARATORS = {"whitespace": re.compile(r"[ \t]+"), "tab": re.compile(r"\t"), "space": re.compile(r" ")}

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from mtl.config import DelimitedReader
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 from mtl.errors import DataError
-from mtl.params import DelimitedReader
 
 LONGEST_RECORD = 1000
 """Lines after which a quote that was opened counts as unmatched."""
@@ -77,8 +77,8 @@ def _record(
     try:
         cells = next(reader)
     except csv.Error as error:
-        fault = "a quote is opened and never closed" if "unexpected end" in str(error) else f"unmatched quote or other fault: {error}"
-        return Malformed(first[0], fault, first[1])
+        issue = "a quote is opened and never closed" if "unexpected end" in str(error) else f"unmatched quote or other issue: {error}"
+        return Malformed(first[0], issue, first[1])
     within = [line for _, line in islice(ahead, max(reader.line_num - 2, 0))]
     whole = sum(line.count(delimiter) == len(cells) - 1 for line in within)
     if delimiter != "," and len(cells) > 1 and whole > len(within) / 2:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from mtl.config import JsonLinesReader
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
-from mtl.params import JsonLinesReader
 
 
 def read(path: Path, settings: JsonLinesReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:

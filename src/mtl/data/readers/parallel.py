@@ -1,12 +1,12 @@
-"""Parallel files: row ``i`` of a data set is line ``i`` of each."""
+"""Parallel files: row ``i`` of a dataset is line ``i`` of each."""
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from mtl.config import ParallelReader
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 from mtl.errors import DataError
-from mtl.params import ParallelReader
 
 
 def read(folder: Path, settings: ParallelReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:

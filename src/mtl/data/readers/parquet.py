@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mtl.config import ParquetReader
 from mtl.data.readers.rows import Malformed, Row, check_columns
 from mtl.errors import DataError
-from mtl.params import ParquetReader
 
 BATCH_ROWS = 4096
 

@@ -42,14 +42,14 @@ def _decoded(raw: bytes, encoding: str | None, path: Path, number: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        fault, advice = error, "; name the file's encoding, such as cp1252, in the data set's key encoding"
+        issue, advice = error, "; name the file's encoding, such as cp1252, in the dataset's key encoding"
     if encoding is not None:
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError as error:
-            fault, advice = error, f", as it cannot in UTF-8; choose another value than {encoding!r} for the data set's key encoding"
-    where = f"line {number}, byte {fault.start + 1} (0x{raw[fault.start]:02x})"
-    raise DataError(f"{path}: {where} cannot be decoded as {fault.encoding}{advice}")
+            issue, advice = error, f", as it cannot in UTF-8; choose another value than {encoding!r} for the dataset's key encoding"
+    where = f"line {number}, byte {issue.start + 1} (0x{raw[issue.start]:02x})"
+    raise DataError(f"{path}: {where} cannot be decoded as {issue.encoding}{advice}")
 
 
 def check_columns(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ gets the plain gradient of its own loss.
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from mtl.params import Balancing
+from mtl.config import Balancing
 from mtl.training.balancing.aggregation import Aggregation
 from mtl.training.balancing.base import Balancer, Static, gramian, pair
 from mtl.training.balancing.gradient_norm import GradientNorm
@@ -33,6 +33,6 @@ def build(settings: Balancing, weights: Mapping[str, float], groups: Mapping[str
 
     Args:
         weights: by task, as set in ``tasks.<task>.weight``.
-        groups: by task, equal for tasks that learn from the same data sets.
+        groups: by task, equal for tasks that learn from the same datasets.
     """
     return (BALANCERS[settings.type] if len(weights) > 1 else Static)(settings, weights, groups)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mtl.params import Balancing, CagradBalancing
+from mtl.config import Balancing, CagradBalancing
 from mtl.training.balancing.base import Balancer, Gramian
 
 Vector = npt.NDArray[np.float64]

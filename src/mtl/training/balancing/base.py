@@ -23,7 +23,7 @@ class Balancer(ABC):
 
     interval = 50
     """Steps between two measurements. One that goes by losses alone measures too, though seldom: only so can the record of a run show
-    a task that is drowned by the others."""
+    a task that is dominated by the others."""
     MOMENTUM = 0.5
     """Share of a running mean that a new measurement leaves in place."""
 

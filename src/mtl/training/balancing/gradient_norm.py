@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.params import GradientNormBalancing
+from mtl.config import GradientNormBalancing
 from mtl.training.balancing.base import Balancer, Gramian, pair
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 
-from mtl.params import GradNormBalancing
+from mtl.config import GradNormBalancing
 from mtl.training.balancing.base import Gramian
 from mtl.training.balancing.learned import Learned
 

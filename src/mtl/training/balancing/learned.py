@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from mtl.params import GradNormBalancing, UncertaintyBalancing
+from mtl.config import GradNormBalancing, UncertaintyBalancing
 from mtl.training.balancing.base import Balancer
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
-from mtl.params import DwaBalancing
+from mtl.config import DwaBalancing
 from mtl.training.balancing.base import Balancer
 from mtl.training.balancing.learned import Learned
 

@@ -8,24 +8,23 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-import mtl.params
-from mtl import space
-from mtl.params import Params
-from mtl.pipeline.milestones import MILESTONES
+import mtl.config
+from mtl.config import Params, space
+from mtl.pipeline.stages import STAGES
 
-ROOT = Path(__file__).parents[1]
-CONTENT = mtl.params.read_yaml(ROOT / "params.yaml")
+ROOT = Path(__file__).parents[2]
+CONTENT = mtl.config.read_yaml(ROOT / "params.yaml")
 
 
 def params(tune: dict[str, Any], **sections: Any) -> Params:
-    return mtl.params.parse(copy.deepcopy(CONTENT) | sections | {"tune": tune})
+    return mtl.config.parse(copy.deepcopy(CONTENT) | sections | {"tune": tune})
 
 
-def test_the_search_bears_on_no_milestone() -> None:
-    searched, plain = params({"space": {"train.epochs": [1, 2]}}), mtl.params.parse(CONTENT)
-    for milestone in MILESTONES.values():
-        assert "tune" not in milestone.sections
-        assert list(milestone.parts(searched)) == list(milestone.parts(plain))
+def test_the_search_bears_on_no_stage() -> None:
+    searched, plain = params({"space": {"train.epochs": [1, 2]}}), mtl.config.parse(CONTENT)
+    for stage in STAGES.values():
+        assert "tune" not in stage.sections
+        assert list(stage.jobs(searched)) == list(stage.jobs(plain))
 
 
 @pytest.mark.parametrize("file", ["params.yaml", "docs/tuning.md"])
@@ -33,7 +32,7 @@ def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
     text = re.sub(r"^# ?", "", (ROOT / file).read_text(), flags=re.MULTILINE) if file == "params.yaml" else (ROOT / file).read_text()
     (section,) = re.findall(r"^tune:\n(?: .*\n)+", text, flags=re.MULTILINE)
     settings = params(YAML(typ="safe").load(section)["tune"])
-    assert space.faults(settings) == []
+    assert space.issues(settings) == []
     assert space.count(settings) == 20
 
 
@@ -48,7 +47,7 @@ def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
         ("train.batch_tokens", [512, 7.5], "valid integer"),
         ("train.balancing", ["static", "uncertain"], "'uncertain' is unknown"),
         ("train.balancing", ["static", "static"], "has a choice twice"),
-        ("encoder.type", ["transformer", "cnn"], "'cnn' makes a fault at encoder.source: unknown key"),
+        ("encoder.type", ["transformer", "cnn"], "'cnn' makes a issue at encoder.source: unknown key"),
         ("train.learning_rate", {"low": 0.1, "high": 0.2, "points": 3}, "is for a grid"),
         ("datasets.tweets_entities.split.train", [0.5, 0.7], "cannot be searched; choose params of augment, encoder, train"),
         ("report.samples", [1, 2], "cannot be searched"),
@@ -57,38 +56,38 @@ def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
         ("tasks.entities.datasets", [["tweets_entities"], ["tweets_sentiment"]], "cannot be searched"),
     ],
 )
-def test_a_path_or_value_that_cannot_be_is_a_fault_before_any_trial(path: str, axis: Any, message: str) -> None:
-    (fault, *_) = space.faults(params({"space": {path: axis}}))
-    assert fault.key.startswith(f"tune.space.{path}")
-    assert message in fault.message
+def test_a_path_or_value_that_cannot_be_is_a_issue_before_any_trial(path: str, axis: Any, message: str) -> None:
+    (issue, *_) = space.issues(params({"space": {path: axis}}))
+    assert issue.key.startswith(f"tune.space.{path}")
+    assert message in issue.message
 
 
-def test_faults_of_the_section_as_a_whole() -> None:
+def test_issues_of_the_section_as_a_whole() -> None:
     rate = {"train.learning_rate": {"low": 0.1, "high": 0.2, "log": True, "points": 2}}
-    assert space.faults(params({"method": "grid", "space": rate})) == []
-    assert [fault.key for fault in space.faults(params({"method": "grid", "trials": 5, "space": rate}))] == ["tune.trials"]
-    (fault,) = space.faults(params({"method": "grid", "space": {"train.epochs": {"low": 1, "high": 2}}}))
-    assert "a grid needs points or step" in fault.message
+    assert space.issues(params({"method": "grid", "space": rate})) == []
+    assert [issue.key for issue in space.issues(params({"method": "grid", "trials": 5, "space": rate}))] == ["tune.trials"]
+    (issue,) = space.issues(params({"method": "grid", "space": {"train.epochs": {"low": 1, "high": 2}}}))
+    assert "a grid needs points or step" in issue.message
     large = {f"train.{name}": {"low": 0.1, "high": 0.2, "points": 101} for name in ("warmup", "epochs")}
-    assert [fault.key for fault in space.faults(params({"method": "grid", "space": large}))] == ["tune.space"]
+    assert [issue.key for issue in space.issues(params({"method": "grid", "space": large}))] == ["tune.space"]
     for endless in ({"step": 1e-320}, {"step": 1e-9}, {"points": 300_000_000}):
-        (fault,) = space.faults(params({"method": "grid", "space": {"train.warmup": {"low": 0.1, "high": 1, **endless}}}))
-        assert "points, more than" in fault.message
-    (fault,) = space.faults(params({"space": {"encoder": [1, 2], "encoder.dropout": [0.1, 0.2]}}))[1:]
-    assert (fault.key, "lies within encoder" in fault.message) == ("tune.space.encoder.dropout", True)
-    plain = params({"space": {"augment.share": [0.2, 0.4]}}, experiment={"joint": ["plain"], "alone": []})
-    assert "no augmented run" in space.faults(plain)[0].message
+        (issue,) = space.issues(params({"method": "grid", "space": {"train.warmup": {"low": 0.1, "high": 1, **endless}}}))
+        assert "points, more than" in issue.message
+    (issue,) = space.issues(params({"space": {"encoder": [1, 2], "encoder.dropout": [0.1, 0.2]}}))[1:]
+    assert (issue.key, "lies within encoder" in issue.message) == ("tune.space.encoder.dropout", True)
+    plain = params({"space": {"augment.share": [0.2, 0.4]}}, experiment={"joint": ["plain"], "single_task": []})
+    assert "no augmented run" in space.issues(plain)[0].message
 
 
-def test_a_task_that_no_trial_can_be_judged_by_is_a_fault() -> None:
+def test_a_task_that_no_trial_can_be_judged_by_is_a_issue() -> None:
     datasets = copy.deepcopy(CONTENT["datasets"])
     datasets["tweets_entities"]["split"] = {"train": 0.8, "test": 0.2}
-    found = space.faults(params({"space": {"train.epochs": [1, 2]}}, datasets=datasets))
-    assert [fault.key for fault in found] == ["tasks.entities"]
+    found = space.issues(params({"space": {"train.epochs": [1, 2]}}, datasets=datasets))
+    assert [issue.key for issue in found] == ["tasks.entities"]
 
 
-def test_without_the_section_there_are_no_faults() -> None:
-    assert space.faults(mtl.params.parse(CONTENT)) == []
+def test_without_the_section_there_are_no_issues() -> None:
+    assert space.issues(mtl.config.parse(CONTENT)) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from mtl.errors import TrainingError
 
 MICRO_BATCH = {"cpu": (512, 48), "cuda": (32_768, 4_096)}
-"""Device to the largest size of a micro-batch and the cost of starting one, both in pieces (see ``batching.micro_batches``).
+"""Device to the largest size of a micro-batch and the cost of starting one, both in subwords (see ``batching.micro_batches``).
 A CPU wants what fits its caches and pays little for one more; a GPU wants few and large ones."""
 PACKED_MICRO_BATCH = (1024, 256)
 """The same where padding is not computed (on a CPU): unlike lengths can share a micro-batch, so there may be few."""

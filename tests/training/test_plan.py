@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.training.batching import micro_batches, plan, seed_of, steps_per_epoch, total_steps, variant
+from mtl.model.micro_batches import micro_batches
+from mtl.seeds import seed_of
+from mtl.training.plan import plan, steps_per_epoch, total_steps, variant
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=80).map(np.array)
 
@@ -51,9 +53,9 @@ def test_a_data_set_is_gone_through_pass_by_pass_across_epochs(lengths: np.ndarr
     passes = {group: np.arange(4 * steps + 1) * (rate / steps) for group, rate in enumerate(rates)}
     epochs = [plan(seed, epoch, lengths, groups, steps, passes) for epoch in range(4)]
     assert [len(deal) for deal in epochs] == [steps] * 4
-    dealt = [np.concatenate(column) for column in zip(*(shown for deal in epochs for shown in deal), strict=True)]
+    assigned = [np.concatenate(column) for column in zip(*(shown for deal in epochs for shown in deal), strict=True)]
     for group, rate in enumerate(rates):
-        rows, numbers = (column[groups[dealt[0]] == group] for column in dealt)
+        rows, numbers = (column[groups[assigned[0]] == group] for column in assigned)
         assert (np.diff(numbers) >= 0).all()
         for number in range(int(4 * rate)):
             assert sorted(rows[numbers == number]) == sorted(np.flatnonzero(groups == group))
@@ -67,8 +69,8 @@ def test_one_pass_an_epoch_is_the_plan_of_whole_numbers() -> None:
     lengths, groups = random.integers(5, 40, 500), np.repeat([0, 1], [100, 400])
     passes = dict.fromkeys((0, 1), np.arange(61) / 20)
     for epoch in range(3):
-        whole, dealt = plan(3, epoch, lengths, groups, 20), plan(3, epoch, lengths, groups, 20, passes)
-        assert sum(set(a.rows.tolist()) == set(b.rows.tolist()) for a, b in zip(whole, dealt, strict=True)) >= 18
+        whole, assigned = plan(3, epoch, lengths, groups, 20), plan(3, epoch, lengths, groups, 20, passes)
+        assert sum(set(a.rows.tolist()) == set(b.rows.tolist()) for a, b in zip(whole, assigned, strict=True)) >= 18
 
 
 def test_every_step_has_the_share_that_is_asked_for() -> None:

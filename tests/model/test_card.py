@@ -1,4 +1,4 @@
-"""A model's card: the hub's own parser reads it, and its figures and sums are those of the model."""
+"""A model's card: the hub's own parser reads it, and its figures and checksums are those of the model."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
-from tests.report.conftest import settings, write_examples, write_shards
 
+from mtl.config import Params, parse
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.jobs import train_run
-from mtl.params import Params, parse
-from mtl.report.card import NAME, card, write_card
+from mtl.model.card import NAME, card, write_card
+from report.conftest import settings, write_examples, write_shards
 
 
 class Trained:
@@ -26,7 +26,9 @@ class Trained:
     def __init__(self, data: Path) -> None:
         train_settings = {"epochs": 0.5, "eval_every": 10}
         encoder = {"type": "fnn", "width": 8}
-        self.params: Params = settings(train=train_settings, encoder=encoder, evaluate={}, experiment={"joint": ["augmented"], "alone": []})
+        self.params: Params = settings(
+            train=train_settings, encoder=encoder, evaluate={}, experiment={"joint": ["augmented"], "single_task": []}
+        )
         self.data = data
         for dataset in self.params.datasets:
             write_shards(data, dataset, write_examples(data, dataset))
@@ -75,7 +77,7 @@ def test_the_hub_reads_the_scores_that_evaluate_writes(trained: Trained) -> None
         assert f"| {metric['value']:.4f} | {metric['low']:.4f} to {metric['high']:.4f} | 80 |" in trained.text
 
 
-def test_sums_and_settings_are_those_of_the_model(trained: Trained) -> None:
+def test_checksums_and_settings_are_those_of_the_model(trained: Trained) -> None:
     for path in (trained.folder / "model.safetensors", trained.data / "examples" / "notes_entities.parquet"):
         assert f"| `{path.name}` | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" in trained.text
     assert "`https://example.org/notes.tsv`" in trained.text
@@ -88,7 +90,7 @@ def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained,
     content["augment"]["methods"]["swap_names"] = {"type": "mention_replace"}
     content["tasks"]["sentiment"]["methods"] = {"synonym": 1}
     content["tasks"]["intensity"]["methods"] = {}
-    content["experiment"] = {"joint": ["augmented"], "alone": ["augmented"], "sizes": [20, "all"]}
+    content["experiment"] = {"joint": ["augmented"], "single_task": ["augmented"], "sizes": [20, "all"]}
     params = parse(content)
 
     def told(run: str) -> str:
@@ -97,9 +99,9 @@ def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained,
 
     assert told("joint-augmented-1") == "`synonym`, `back_translate`, `swap_names`."
     assert told("joint-augmented-1-20") == "`synonym`, `back_translate`."  # others hold words of rows that such a run must not know
-    assert told("alone_sentiment-augmented-1") == "`synonym`."
-    assert told("alone_intensity-augmented-1") == "none."
-    for run, names in (("alone_sentiment-augmented-1", ["notes_sentiment"] * 2), ("alone_intensity-augmented-1", [])):
+    assert told("single_sentiment-augmented-1") == "`synonym`."
+    assert told("single_intensity-augmented-1") == "none."
+    for run, names in (("single_sentiment-augmented-1", ["notes_sentiment"] * 2), ("single_intensity-augmented-1", [])):
         text = card(params, params.runs()[run], trained.data, trained.folder, [])
         assert re.findall(r"`(notes_\w+)-\d+-of-00002", text) == names
 

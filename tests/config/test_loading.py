@@ -1,4 +1,4 @@
-"""Settings: what is accepted, and that every fault is told at once with its path and the choices."""
+"""Settings: what is accepted, and that every issue is told at once with its path and the choices."""
 
 import copy
 import json
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-import mtl.params
+import mtl.config
 from mtl.errors import ParamsError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TWEETS = "datasets.tweets_sentiment"
 ENCODINGS = ("latin-9000", "rot13", "base64", "punycode", "utf-16", "cp037")
 """No encoding, encodings of something else than texts, and those whose lines cannot be told apart by the byte LF."""
@@ -23,19 +23,19 @@ SHIPPED = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    return copy.deepcopy(mtl.params.read_yaml(ROOT / "params.yaml"))
+    return copy.deepcopy(mtl.config.read_yaml(ROOT / "params.yaml"))
 
 
-def faults(content: dict[str, Any]) -> dict[str, str]:
+def issues(content: dict[str, Any]) -> dict[str, str]:
     with pytest.raises(ParamsError) as caught:
-        mtl.params.parse(content)
-    return {fault.key: fault.message for fault in caught.value.faults}
+        mtl.config.parse(content)
+    return {issue.key: issue.message for issue in caught.value.issues}
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.parent.name)
 def test_shipped_files_are_valid(file: Path) -> None:
-    params = mtl.params.load(file)
-    assert mtl.params.parse(json.loads(mtl.params.dump(params))) == params
+    params = mtl.config.load(file)
+    assert mtl.config.parse(json.loads(mtl.config.dump(params))) == params
 
 
 def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -74,14 +74,14 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "tasks.sentiment.datasets",
             ["films"],
             "tasks.sentiment.datasets",
-            "'films' is no data set; choose from: tweets_sentiment, tweets_entities",
+            "'films' is no dataset; choose from: tweets_sentiment, tweets_entities",
         ),
         ("tasks.sentiment.datasets", ["tweets_entities"], "tasks.sentiment.label", "no label 'sentiment'; choose from: entities"),
         (
             "tasks.sentiment.label",
             "mood",
             "tasks.sentiment.label",
-            "no data set has a label 'mood'; choose from: entities, intensity, sentiment",
+            "no dataset has a label 'mood'; choose from: entities, intensity, sentiment",
         ),
         ("tasks.sentiment.type", "regression", "tasks.sentiment.type", "is a class; choose classification"),
         ("tasks.joint", {"type": "regression", "label": "intensity"}, "tasks.joint", "choose another"),
@@ -108,7 +108,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "overlap",
         ),
         ("datasets.tweets_sentiment.reader.format", "xml", "datasets.tweets_sentiment.reader", "'xml' is unknown; choose from: 'conll'"),
-        (f"{TWEETS}.labels.tokens", {"kind": "number", "column": "rating"}, f"{TWEETS}.labels.tokens", "choose another"),
+        (f"{TWEETS}.labels.tokens", {"type": "number", "column": "rating"}, f"{TWEETS}.labels.tokens", "choose another"),
         ("tasks.score", {"type": "regression", "label": "intensity"}, "tasks.score", "choose another"),
         ("tasks.sentiment.datasets", [], "tasks.sentiment.datasets", "at least 1 item"),
         (f"{TWEETS}.source", {"dev": {"url": "a"}, "train": {"url": "b"}}, f"{TWEETS}.source.dev", "'train', 'validation' or 'test'"),
@@ -170,20 +170,20 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("tasks.sentiment.methods", {"synonym": 0}, "tasks.sentiment.methods.synonym", "greater than or equal to 1, not 0"),
     ],
 )
-def test_a_fault_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
+def test_a_issue_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
     set_(path, value)(content)
     with pytest.raises(ParamsError, match=message):
-        mtl.params.parse(content)
-    assert key in faults(content)
+        mtl.config.parse(content)
+    assert key in issues(content)
 
 
-def test_all_faults_are_told_at_once(content: dict[str, Any]) -> None:
+def test_all_issues_are_told_at_once(content: dict[str, Any]) -> None:
     set_("train.lr", 1)(content)
     set_("tasks.sentiment.weight", -1)(content)
     set_("tasks.entities.datasets", ["nowhere"])(content)
     set_("datasets.tweets_sentiment.split", {"train": 0.5})(content)
     del content["report"]
-    assert set(faults(content)) == {
+    assert set(issues(content)) == {
         "train.lr",
         "tasks.sentiment.weight",
         "tasks.entities.datasets",
@@ -192,24 +192,24 @@ def test_all_faults_are_told_at_once(content: dict[str, Any]) -> None:
     }
 
 
-def test_the_faults_of_a_type_that_is_new_are_told_with_the_path_in_the_file(
+def test_the_issues_of_a_type_that_is_new_are_told_with_the_path_in_the_file(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Novel(mtl.params.BaseEncoder):
+    class Novel(mtl.config.BaseEncoder):
         type: Literal["novel"]
         size: int
 
-    class Extended(mtl.params.Params):
-        encoder: Annotated[mtl.params.TransformerEncoder | Novel, Field(discriminator="type")]
+    class Extended(mtl.config.Params):
+        encoder: Annotated[mtl.config.TransformerEncoder | Novel, Field(discriminator="type")]
 
-    monkeypatch.setattr(mtl.params, "Params", Extended)
+    monkeypatch.setattr("mtl.config.loading.Params", Extended)
     set_("encoder", {"type": "novel", "size": "big"})(content)
-    assert list(faults(content)) == ["encoder.size"]
+    assert list(issues(content)) == ["encoder.size"]
 
 
 def test_yaml_is_read_as_dvc_writes_it(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("rate: 1e-05\nword: on\n")
-    assert mtl.params.read_yaml(tmp_path / "params.yaml") == {"rate": 1e-05, "word": "on"}
+    assert mtl.config.read_yaml(tmp_path / "params.yaml") == {"rate": 1e-05, "word": "on"}
 
 
 @pytest.mark.parametrize(
@@ -227,36 +227,36 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str | None, message: st
     if text is not None:
         path.write_text(text)
     with pytest.raises(ParamsError, match=message):
-        mtl.params.load(path)
+        mtl.config.load(path)
 
 
 def test_the_editors_schema_is_in_step() -> None:
     kept = (ROOT / "workflow/schemas/params.schema.json").read_text()
-    assert json.loads(kept) == mtl.params.json_schema(), "run: python -m mtl schema > workflow/schemas/params.schema.json"
+    assert json.loads(kept) == mtl.config.json_schema(), "run: python -m mtl schema > workflow/schemas/params.schema.json"
 
 
 def test_settings_come_through_the_file_that_jobs_read(content: dict[str, Any], tmp_path: Path) -> None:
     content["report"]["title"] = "a\x85b \x7f \u2028 é 😀"
-    content["datasets"]["tweets_sentiment"]["labels"]["sentiment"] = {"kind": "class", "column": "rating", "values": {"x" * 3000: "y"}}
-    params = mtl.params.parse(content)
-    (tmp_path / "settings.json").write_text(mtl.params.dump(params))
-    assert mtl.params.load(tmp_path / "settings.json") == params
+    content["datasets"]["tweets_sentiment"]["labels"]["sentiment"] = {"type": "class", "column": "rating", "values": {"x" * 3000: "y"}}
+    params = mtl.config.parse(content)
+    (tmp_path / "settings.json").write_text(mtl.config.dump(params))
+    assert mtl.config.load(tmp_path / "settings.json") == params
 
 
 def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]) -> None:
     content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
 
-    def written(method: dict[str, Any]) -> mtl.params.Params:
+    def written(method: dict[str, Any]) -> mtl.config.Params:
         content["augment"]["methods"] = {"typo": {"copies": 2, "options": {"aug_char_p": 0.1}} | method}
-        return mtl.params.parse(content)
+        return mtl.config.parse(content)
 
     short, long = written({"type": "nlpaug:KeyboardAug"}), written({"type": "nlpaug", "augmenter": "KeyboardAug"})
     assert short == long
-    assert mtl.params.dump(short) == mtl.params.dump(long)
-    accepted = mtl.params.json_schema()["$defs"]["NlpaugInShort"]
+    assert mtl.config.dump(short) == mtl.config.dump(long)
+    accepted = mtl.config.json_schema()["$defs"]["NlpaugInShort"]
     assert re.search(accepted["properties"]["type"]["pattern"], "nlpaug:KeyboardAug")
     assert accepted["properties"].keys() == {"type", "copies", "datasets", "options"}
-    assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.params.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
+    assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.config.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
         "^[a-z][a-z0-9_]*$"
     ]["anyOf"]
 
@@ -264,25 +264,25 @@ def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]
 @pytest.mark.parametrize("section", ["balancing", "sampling"])
 def test_a_name_is_short_for_a_type(content: dict[str, Any], section: str) -> None:
     name = {"balancing": "dwa", "sampling": "temperature"}[section]
-    short = mtl.params.parse(content | {"train": content["train"] | {section: name}})
-    assert short == mtl.params.parse(content | {"train": content["train"] | {section: {"type": name}}})
+    short = mtl.config.parse(content | {"train": content["train"] | {section: name}})
+    assert short == mtl.config.parse(content | {"train": content["train"] | {section: {"type": name}}})
     assert getattr(short.train, section).temperature == 2.0
 
 
-@pytest.mark.parametrize("balancing", sorted(mtl.params.UNWEIGHTED))
+@pytest.mark.parametrize("balancing", sorted(mtl.config.UNWEIGHTED))
 def test_balancing_without_a_place_for_weights_says_so(content: dict[str, Any], balancing: str) -> None:
     content["train"]["balancing"] = balancing
     for task in content["tasks"].values():
         task.pop("weight", None)
-    mtl.params.parse(content)
+    mtl.config.parse(content)
     content["tasks"]["sentiment"]["weight"] = 2
-    assert f"train.balancing {balancing} has no place for weights" in faults(content)["tasks.sentiment.weight"]
+    assert f"train.balancing {balancing} has no place for weights" in issues(content)["tasks.sentiment.weight"]
 
 
 def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content: dict[str, Any]) -> None:
     content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
     content["augment"]["methods"] = {"mention": {"type": "mention_replace"}, "typo": {"type": "typo"}}
-    params = mtl.params.parse(content)
+    params = mtl.config.parse(content)
     assert list(params.methods_of("tweets_entities")) == ["mention", "typo"]
     assert list(params.methods_of("tweets_sentiment")) == ["typo"]
 
@@ -292,32 +292,32 @@ def test_an_optimizer_is_a_name_or_a_mapping(content: dict[str, Any], name: str)
     found = []
     for value in (name, {"type": name}):
         content["train"]["optimizer"] = value
-        found.append(mtl.params.parse(content))
+        found.append(mtl.config.parse(content))
     assert found[0] == found[1]
     assert found[0].train.optimizer.type == name
-    assert mtl.params.parse(json.loads(mtl.params.dump(found[0]))) == found[0]
+    assert mtl.config.parse(json.loads(mtl.config.dump(found[0]))) == found[0]
 
 
 def test_a_task_without_test_rows_is_told_before_it_is_trained(content: dict[str, Any]) -> None:
-    assert mtl.params.scoring_faults(mtl.params.parse(content)) == []
+    assert mtl.config.scoring_issues(mtl.config.parse(content)) == []
     content["datasets"]["tweets_sentiment"]["split"] = {"train": 0.7, "validation": 0.3}
-    faults = mtl.params.scoring_faults(mtl.params.parse(content))
-    assert [fault.key for fault in faults] == ["tasks.sentiment", "tasks.intensity"]
+    issues = mtl.config.scoring_issues(mtl.config.parse(content))
+    assert [issue.key for issue in issues] == ["tasks.sentiment", "tasks.intensity"]
 
 
 def test_runs_are_the_matrix(content: dict[str, Any]) -> None:
-    content["experiment"] = {"seeds": [1, 2], "joint": ["augmented", "plain"], "alone": ["plain"]}
-    runs = mtl.params.parse(content).runs()
+    content["experiment"] = {"seeds": [1, 2], "joint": ["augmented", "plain"], "single_task": ["plain"]}
+    runs = mtl.config.parse(content).runs()
     assert len(runs) == 2 * (2 + 3)
-    assert runs["alone_sentiment-plain-2"].tasks == ("sentiment",)
+    assert runs["single_sentiment-plain-2"].tasks == ("sentiment",)
     assert runs["joint-plain-1"].tasks == ("entities", "sentiment", "intensity")
 
 
 def test_runs_of_fewer_rows_stand_beside_those_of_all(content: dict[str, Any]) -> None:
-    content["experiment"] = {"seeds": [1, 2], "joint": ["augmented"], "alone": []}
-    before = mtl.params.parse(content).runs()
+    content["experiment"] = {"seeds": [1, 2], "joint": ["augmented"], "single_task": []}
+    before = mtl.config.parse(content).runs()
     content["experiment"]["sizes"] = [50, "all"]
-    runs = mtl.params.parse(content).runs()
+    runs = mtl.config.parse(content).runs()
     assert list(runs) == ["joint-augmented-1-50", "joint-augmented-1", "joint-augmented-2-50", "joint-augmented-2"]
     assert (runs["joint-augmented-2-50"].seed, runs["joint-augmented-2-50"].size) == (2, 50)
     assert {name: runs[name] for name in before} == before

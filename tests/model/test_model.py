@@ -1,4 +1,4 @@
-"""A saved model gives the same answers anywhere, and a folder that is no model is named."""
+"""A saved model gives the same predictions anywhere, and a folder that is no model is named."""
 
 import json
 import math
@@ -14,29 +14,30 @@ import pytest
 import torch
 
 from mtl import encoders
+from mtl.config import Params, TransformerEncoder
 from mtl.encoders import fused
 from mtl.encoders.windows import encode_windows
 from mtl.errors import ModelError
-from mtl.params import Params, TransformerEncoder
+from mtl.model import folder as models
+from mtl.model import prediction as predictors
+from mtl.model.batch import collate
+from mtl.model.model import Model
+from mtl.model.prediction import Predictor
 from mtl.tasks import TaskType
 from mtl.tasks.classification import Classification
 from mtl.tasks.regression import Regression
 from mtl.tasks.token_classification import TokenClassification
-from mtl.training import model as models
-from mtl.training import predictor as predictors
-from mtl.training.corpus import Corpus, collate, labelled_batch
-from mtl.training.model import Model
-from mtl.training.predictor import Predictor
+from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.run import train
 
 ROWS = [["the", "film", "was", "great"], [], ["we", "saw", "Oslo", "and", "Lima"], ["\u200b"], ["x"] * 100, ["awful"]]
 CHILD = """
 import json, sys, torch
 from pathlib import Path
-from mtl.training.predictor import Predictor
+from mtl.model.prediction import Predictor
 torch.set_num_threads(1)
 found = Predictor.load(Path(sys.argv[1]), "cpu").predict(json.loads(sys.argv[2]))
-print(json.dumps({task: [[a.text, repr(a.confidence)] for a in answers] for task, answers in found.items()}))
+print(json.dumps({task: [[a.text, repr(a.confidence)] for a in predictions] for task, predictions in found.items()}))
 """
 
 
@@ -47,29 +48,29 @@ def folder(project: Path, make_settings: Callable[..., Params], tmp_path_factory
     return out
 
 
-def transformer(folder: Path, pooling: str, task_layers: int = 0) -> tuple[encoders.Encoder, encoders.PieceTokenizer]:
+def transformer(folder: Path, pooling: str, task_layers: int = 0) -> tuple[encoders.Encoder, encoders.SubwordTokenizer]:
     source = {"url": "file:///nowhere"}
     settings = {"type": "transformer", "source": source, "max_length": 32, "dropout": 0, "pooling": pooling, "task_layers": task_layers}
     return encoders.build(TransformerEncoder.model_validate(settings), folder, [])
 
 
-def test_a_new_process_gives_identical_answers(folder: Path) -> None:
+def test_a_new_process_gives_identical_predictions(folder: Path) -> None:
     found = Predictor.load(folder, "cpu").predict(ROWS)
-    here = {task: [[answer.text, repr(answer.confidence)] for answer in answers] for task, answers in found.items()}
+    here = {task: [[prediction.text, repr(prediction.confidence)] for prediction in predictions] for task, predictions in found.items()}
     done = subprocess.run([sys.executable, "-c", CHILD, str(folder), json.dumps(ROWS)], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == here
 
 
-def test_answers_come_in_the_order_of_the_rows(folder: Path) -> None:
+def test_predictions_come_in_the_order_of_the_rows(folder: Path) -> None:
     predictor = Predictor.load(folder, "cpu")
     together = predictor.predict(ROWS, batch_tokens=20)
     for i, row in enumerate(ROWS):
-        for task, answers in predictor.predict([row]).items():
+        for task, predictions in predictor.predict([row]).items():
             if task == "rating":
-                assert answers[0].value == pytest.approx(together[task][i].value, rel=1e-4)
+                assert predictions[0].value == pytest.approx(together[task][i].value, rel=1e-4)
             else:
-                assert answers[0].value == together[task][i].value
-    assert [len(answer.value) for answer in together["names"] if isinstance(answer.value, tuple)] == [len(row) for row in ROWS]
+                assert predictions[0].value == together[task][i].value
+    assert [len(prediction.value) for prediction in together["names"] if isinstance(prediction.value, tuple)] == [len(row) for row in ROWS]
 
 
 def test_entities_beyond_the_longest_length_are_found(folder: Path) -> None:
@@ -92,8 +93,8 @@ def test_only_tokens_need_the_windows_of_a_long_row(folder: Path) -> None:
     sizes = [len(predictors.encode(predictor.model.tokenizer, rows, 32, [predictor.model.tasks[name]])) for name in ("mood", "names")]
     assert sizes[0] == 2 < sizes[1]
     found, expected = predictor.predict(rows, ["mood"])["mood"], predictor.predict(rows)["mood"]
-    assert [answer.value for answer in found] == [answer.value for answer in expected]
-    assert [answer.confidence for answer in found] == pytest.approx([answer.confidence for answer in expected], abs=1e-5)
+    assert [prediction.value for prediction in found] == [prediction.value for prediction in expected]
+    assert [prediction.confidence for prediction in found] == pytest.approx([prediction.confidence for prediction in expected], abs=1e-5)
 
 
 def test_tasks_can_be_chosen(folder: Path) -> None:
@@ -105,14 +106,14 @@ def test_tasks_can_be_chosen(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_answers_are_finite_whatever_the_head_gives(folder: Path, value: float) -> None:
+def test_predictions_are_finite_whatever_the_head_gives(folder: Path, value: float) -> None:
     model = models.load(folder)
     for parameter in model.heads.parameters():
         parameter.data.fill_(value)
     found = Predictor(model, "cpu").predict([["the", "friend"], ["over"] * 40])
     for task, own in found.items():
-        assert all(math.isfinite(answer.confidence) for answer in own)
-        gold = [answer.text for answer in own]
+        assert all(math.isfinite(prediction.confidence) for prediction in own)
+        gold = [prediction.text for prediction in own]
         assert all(math.isfinite(score) for score in model.tasks[task].metrics(gold, gold).values())
         assert not isinstance(own[0].value, float) or math.isfinite(own[0].value)
 
@@ -126,19 +127,19 @@ def test_saved_again_it_is_the_same_file(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("tasks", [["rating", "names"], ["rating"]])
 @pytest.mark.parametrize("task_layers", [0, 1])
 @pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_a_predictor_fuses_and_answers_the_same(tiny_bert: Path, pooling: str, task_layers: int, tasks: list[str]) -> None:
+def test_a_predictor_fuses_and_predictions_the_same(tiny_bert: Path, pooling: str, task_layers: int, tasks: list[str]) -> None:
     encoder, tokenizer = transformer(tiny_bert, pooling, task_layers)
     heads = {"rating": Regression({"mean": 0.0, "std": 1.0}), "names": TokenClassification(TokenClassification.fit([["B-city"]]))}
     model = Model(encoder, tokenizer, heads, max_length=32, dropout=0.0).eval()
     rows = [["the", "friend"], ["large", "cities"], ["over"] * 40, [], ["over", "the", "quick"]]
     encoded = encode_windows(tokenizer, rows, 32)
-    expected = predictors.answers(model, encoded, [len(row) for row in rows], tasks)
+    expected = predictors.predictions(model, encoded, [len(row) for row in rows], tasks)
     found = Predictor(model, "cpu").predict(rows, tasks)
     assert sum(isinstance(module, fused.FusedLayer) for module in model.modules()) == 2 + task_layers
     assert found.keys() == expected.keys() == set(tasks)
     for task, own in found.items():
-        for answer, other in zip(own, expected[task], strict=True):
-            assert answer.value == (pytest.approx(other.value, rel=1e-4, abs=1e-5) if task == "rating" else other.value)
+        for prediction, other in zip(own, expected[task], strict=True):
+            assert prediction.value == (pytest.approx(other.value, rel=1e-4, abs=1e-5) if task == "rating" else other.value)
 
 
 @pytest.mark.parametrize("task_layers", [0, 1])
@@ -187,11 +188,11 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
 
     pooled = batch.mask if pooling == "mean" else batch.mask & (torch.arange(batch.mask.shape[1]) == 0)
     tagged = {(1, 0), (1, 1), (2, 0), (2, 2)}
-    named = torch.tensor([[(row, word) in tagged for word in words] for row, words in enumerate(batch.word.tolist())])
+    named = torch.tensor([[(row, word) in tagged for word in words] for row, words in enumerate(batch.word_ids.tolist())])
     assert torch.equal(model._asked(batch, "mood"), pooled & torch.tensor([True, False, True])[:, None])
     assert torch.equal(model._asked(batch, "names"), named)
     assert torch.equal(model._asked(unlabelled, "mood"), pooled)
-    assert torch.equal(model._asked(unlabelled, "names"), torch.from_numpy(batch.word >= 0))
+    assert torch.equal(model._asked(unlabelled, "names"), torch.from_numpy(batch.word_ids >= 0))
 
     def losses_and_gradients() -> list[torch.Tensor]:
         model.zero_grad()

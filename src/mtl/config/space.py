@@ -1,6 +1,6 @@
 """The space of a search: params by their dotted paths, the values that each may take, and the settings that a choice of them makes.
 
-This module is as light as ``mtl.params``: the Snakefile loads it to know how many trials there are.
+This module is as light as ``mtl.config``: the Snakefile loads it to know how many trials there are.
 """
 
 import itertools
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-import mtl.params
-from mtl.errors import Fault, ParamsError
-from mtl.params import Params, Range, Tune
+import mtl.config
+from mtl.config import Params, Range, Tune
+from mtl.errors import Issue, ParamsError
 
 SEARCHED = ("augment.*", "encoder", "encoder.*", "tasks.*.*", "train.*")
 NOT_SEARCHED = ("tasks.*.type", "tasks.*.label", "tasks.*.datasets", "train.score", "train.score_window")
@@ -23,19 +23,19 @@ Values = dict[str, Any]
 """Dotted path to value."""
 
 
-def faults(params: Params) -> list[Fault]:
+def issues(params: Params) -> list[Issue]:
     """What is wrong with the section ``tune``: params that there are not, values that they do not take, a grid without an end."""
     if params.tune is None:
         return []
-    found = [fault for path in params.tune.space for fault in _axis_faults(params, params.tune, path)]
+    found = [issue for path in params.tune.space for issue in _axis_issues(params, params.tune, path)]
     for task in params.tasks:
         datasets = [params.datasets[name] for name in params.datasets_of(task)]
         if not any("validation" in dataset.sources or getattr(dataset.split, "validation", 0) > 0 for dataset in datasets):
-            found.append(Fault(f"tasks.{task}", "no validation rows, by which tune judges a trial: give split a share of validation"))
+            found.append(Issue(f"tasks.{task}", "no validation rows, by which tune judges a trial: give split a share of validation"))
     if params.tune.method == "grid" and params.tune.trials is not None:
-        found.append(Fault("tune.trials", "a grid has as many trials as points; leave it out, or choose method random"))
+        found.append(Issue("tune.trials", "a grid has as many trials as points; leave it out, or choose method random"))
     if not found and params.tune.method == "grid" and (size := math.prod(map(_size, params.tune.space.values()))) >= MAX_TRIALS:
-        found.append(Fault("tune.space", f"the grid has {size:.0f} points, more than {MAX_TRIALS}; choose fewer, or method random"))
+        found.append(Issue("tune.space", f"the grid has {size:.0f} points, more than {MAX_TRIALS}; choose fewer, or method random"))
     return found
 
 
@@ -56,7 +56,7 @@ def candidate(params: Params, values: Mapping[str, Any]) -> Params:
     for path, value in values.items():
         parent, key = _place(content, path)
         parent[key] = value
-    return mtl.params.parse(content, source="trial")
+    return mtl.config.parse(content, source="trial")
 
 
 def present(params: Params) -> Values:
@@ -140,39 +140,39 @@ def _place(content: Any, path: str) -> tuple[Any, str]:
     for step in [*parents, key]:
         if not isinstance(node, dict) or step not in node:
             choices = f"; choose from: {', '.join(node)}" if isinstance(node, dict) and node else ", which holds no params"
-            raise ParamsError("params", [Fault(path, f"{step!r} is no param of {walked}{choices}")])
+            raise ParamsError("params", [Issue(path, f"{step!r} is no param of {walked}{choices}")])
         parent, node, walked = node, node[step], step if walked == "params" else f"{walked}.{step}"
     return parent, key
 
 
-def _axis_faults(params: Params, tune: Tune, path: str) -> Iterator[Fault]:
+def _axis_issues(params: Params, tune: Tune, path: str) -> Iterator[Issue]:
     """What is wrong with one searched path."""
     key, axis = f"tune.space.{path}", tune.space[path]
     if not any(fnmatchcase(path, kind) for kind in SEARCHED) or any(fnmatchcase(path, kind) for kind in NOT_SEARCHED):
-        yield Fault(key, "cannot be searched; choose params of augment, encoder, train (but its score), or weights and the like of tasks")
+        yield Issue(key, "cannot be searched; choose params of augment, encoder, train (but its score), or weights and the like of tasks")
         return
     if outer := [other for other in tune.space if path.startswith(f"{other}.")]:
-        yield Fault(key, f"lies within {outer[0]}, which is searched too; leave one of them out")
+        yield Issue(key, f"lies within {outer[0]}, which is searched too; leave one of them out")
     if path.startswith("augment.") and "augmented" not in params.experiment.joint:
-        yield Fault(key, "has no effect: experiment.joint has no augmented run")
+        yield Issue(key, "has no effect: experiment.joint has no augmented run")
     if isinstance(axis, Range):
         if tune.method == "grid" and axis.step is None and axis.points is None:
-            yield Fault(key, "a grid needs points or step, or a list of choices")
+            yield Issue(key, "a grid needs points or step, or a list of choices")
         if tune.method != "grid" and axis.points is not None:
-            yield Fault(f"{key}.points", "is for a grid; leave it out, or choose method grid")
+            yield Issue(f"{key}.points", "is for a grid; leave it out, or choose method grid")
     elif any(axis[i] in axis[:i] for i in range(len(axis))):
-        yield Fault(key, "has a choice twice")
-    yield from _value_faults(params, path)
+        yield Issue(key, "has a choice twice")
+    yield from _value_issues(params, path)
 
 
-def _value_faults(params: Params, path: str) -> Iterator[Fault]:
+def _value_issues(params: Params, path: str) -> Iterator[Issue]:
     """What the settings say to the ends of a range, or to each choice; the first of them, since the others are likely to be the same."""
     axis = _space(params)[path]
     for value in (axis.low, axis.high) if isinstance(axis, Range) else axis:
         try:
             candidate(params, {path: value})
         except ParamsError as error:
-            for fault in error.faults:
-                told = fault.message if fault.key == path else f"{value!r} makes a fault at {fault.key}: {fault.message}"
-                yield Fault(f"tune.space.{path}", told)
+            for issue in error.issues:
+                told = issue.message if issue.key == path else f"{value!r} makes a issue at {issue.key}: {issue.message}"
+                yield Issue(f"tune.space.{path}", told)
             return

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mtl.errors import TrainingError
-from mtl.training.device import Precision, choose_device, choose_precision, peak_memory
+from mtl.model.device import Precision, choose_device, choose_precision, peak_memory
 
 CPU = torch.device("cpu")
 
@@ -66,7 +66,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 
 def test_jobs_side_by_side_take_a_gpu_each_and_let_it_go_when_killed(tmp_path: Path) -> None:
-    code = f"from mtl.training.device import first_free; i, lock = first_free(['a', 'b'], {str(tmp_path)!r}); print(i, flush=True); input()"
+    code = f"from mtl.model.device import first_free; i, lock = first_free(['a', 'b'], {str(tmp_path)!r}); print(i, flush=True); input()"
 
     def job() -> "subprocess.Popen[str]":
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -1,11 +1,10 @@
 """Which rows are trained on when: pure functions of seed, epoch and row lengths, so a position in the data is one integer.
 
-A step holds rows of every data set, each in proportion to its size or as ``sampling`` says. The plan knows nothing of the tasks of a
-run: a run of one task alone drops the rows of the other data sets from the same steps, and so gets the same number of updates, each
+A step holds rows of every dataset, each in proportion to its size or as ``sampling`` says. The plan knows nothing of the tasks of a
+run: a run of one task alone drops the rows of the other datasets from the same steps, and so gets the same number of updates, each
 with the same rows of its task, as the joint run.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,17 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.integer]
-
-
-def seed_of(*parts: str | int) -> int:
-    """A 63-bit seed from anything that names what it is for: equal parts, equal seed, on any machine."""
-    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+from mtl.model.micro_batches import Rows
+from mtl.seeds import seed_of
 
 
 def steps_per_epoch(lengths: npt.NDArray[np.integer], batch_tokens: int) -> int:
-    """Optimiser steps in one pass over rows of these lengths (pieces)."""
+    """Optimiser steps in one pass over rows of these lengths (subwords)."""
     return max(1, round(int(lengths.sum()) / batch_tokens))
 
 
@@ -42,7 +36,7 @@ class Shown(NamedTuple):
 
     rows: Rows
     passes: Rows
-    """For each row how often its data set had been gone through before, so that a row that comes again is known for it."""
+    """For each row how often its dataset had been gone through before, so that a row that comes again is known for it."""
 
 
 class Epoch(Sequence[Shown]):
@@ -71,18 +65,18 @@ def plan(
 ) -> Epoch:
     """Deal rows out to the steps of one epoch.
 
-    Every group is gone through in passes. In each it is shuffled by itself and cut by the running sum of its pieces: so each step holds
-    its share of each group, and about the same number of pieces. A group that is through starts again, in another order; one that
+    Every group is gone through in passes. In each it is shuffled by itself and cut by the running sum of its subwords: so each step holds
+    its share of each group, and about the same number of subwords. A group that is through starts again, in another order; one that
     is not through at the end of an epoch goes on there in the next.
 
     Args:
-        lengths: ``[rows]``, pieces of each row.
-        groups: ``[rows]``, the data set that each row belongs to; -1 for a row that is not dealt out.
+        lengths: ``[rows]``, subwords of each row.
+        groups: ``[rows]``, the dataset that each row belongs to; -1 for a row that is not assigned.
         steps: number of steps to deal to.
         passes: for each group how many passes lie before each step of the run (see ``sampling.passes``); without it, each row once.
     """
     # Of many rows these arrays are the largest of a run, hence the small integers and the work in place.
-    dealt = [(np.zeros(0, dtype=np.int32),) * 3]
+    assigned = [(np.zeros(0, dtype=np.int32),) * 3]
     for group in np.unique(groups[groups >= 0]).tolist():
         members = np.flatnonzero(groups == group).astype(np.int32)
         own = None if passes is None else passes[group][epoch * steps : (epoch + 1) * steps + 1]
@@ -93,9 +87,9 @@ def plan(
             if own is not None:
                 inside = (step >= 0) & (step < steps)
                 step, rows = step[inside], rows[inside]
-            dealt.append((step, rows, np.full(len(step), number, dtype=np.int32)))
-    step, rows, numbers = (np.concatenate(column) for column in zip(*dealt, strict=True))
-    del dealt
+            assigned.append((step, rows, np.full(len(step), number, dtype=np.int32)))
+    step, rows, numbers = (np.concatenate(column) for column in zip(*assigned, strict=True))
+    del assigned
     order = np.argsort(step, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(step, minlength=steps))])
     return Epoch(rows[order], numbers[order], starts)
@@ -118,8 +112,8 @@ def variant(seed: int, number: int, row: str, variants: int, share: float) -> in
     """Which of its augmented variants a row is shown as in a pass; ``None`` for the row as it was written.
 
     Args:
-        number: of the pass over the row's data set.
-        row: id of the row, unique over all data sets.
+        number: of the pass over the row's dataset.
+        row: id of the row, unique over all datasets.
         variants: how many it has.
         share: chance of a variant.
     """
@@ -127,54 +121,3 @@ def variant(seed: int, number: int, row: str, variants: int, share: float) -> in
         return None
     chance, choice = divmod(seed_of("variant", seed, number, row), 1 << 31)
     return choice % variants if chance < share * (1 << 32) else None
-
-
-def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int, *, packed: bool = False) -> list[Rows]:
-    """Cut rows into micro-batches of like length: the cheapest cut of the length-sorted rows, found by dynamic programming.
-
-    The cost of a micro-batch is its size plus ``overhead`` for starting one.
-
-    Args:
-        lengths: ``[rows]``, pieces of each row, at least 1.
-        limit: largest size; only a single row that is longer may exceed it.
-        overhead: cost of one more micro-batch, in pieces.
-        packed: sizes are those of the rows, since padding is not computed; else rows × longest.
-
-    Returns:
-        Indices into ``lengths``, longest rows first, so that a lack of memory shows at once.
-    """
-    order = np.argsort(lengths, kind="stable")
-    sizes = lengths[order].astype(np.int64)
-    # Cutting between rows of equal length saves no padding: only the ends of runs, and of full micro-batches in long runs, count.
-    ends = _ends(sizes, limit)
-    starts = np.concatenate([[0], ends])
-    total = np.concatenate([[0], np.cumsum(sizes)])
-    cost = np.zeros(len(starts))
-    source = np.zeros(len(starts), dtype=np.int64)
-    for i, end in enumerate(ends, start=1):
-        size = total[end] - total[starts[:i]] if packed else (end - starts[:i]) * sizes[end - 1]
-        price = cost[:i] + size + overhead + np.where((size > limit) & (end - starts[:i] > 1), np.inf, 0)
-        source[i] = int(price.argmin())
-        cost[i] = price[source[i]]
-    batches: list[Rows] = []
-    i = len(ends)
-    while i:
-        batches.append(order[starts[source[i]] : ends[i - 1]])
-        i = int(source[i])
-    return batches
-
-
-def _ends(sizes: Rows, limit: int) -> Rows:
-    """Where sorted rows may be cut: after each run of one length, and inside it so that every part fits the limit twice over."""
-    ends: list[int] = []
-    for size, stop in zip(*_runs(sizes), strict=True):
-        start = ends[-1] if ends else 0
-        ends += range(start + max(1, limit // (2 * size)), stop, max(1, limit // (2 * size)))
-        ends.append(stop)
-    return np.array(ends, dtype=np.int64)
-
-
-def _runs(sizes: Rows) -> tuple[Sequence[int], Sequence[int]]:
-    """The distinct values of a sorted array, and the end of each one's run."""
-    values, counts = np.unique(sizes, return_counts=True)
-    return values.tolist(), np.cumsum(counts).tolist()

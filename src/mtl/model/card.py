@@ -1,7 +1,7 @@
 """A model's card: ``README.md`` in its folder, in the form of the Hugging Face hub (YAML front matter, then text).
 
-It is written when the model is, and tells what is known for good by then: tasks, data, settings, versions, sums, and the scores of this one
-run on the test split. How runs compare is for the report.
+It is written when the model is, and tells what is known for good by then: tasks, data, settings, versions, checksums, and the scores of
+this one run on the test split. How runs compare is for the report.
 """
 
 import hashlib
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from mtl.config import Params, Run, TransformerEncoder
 from mtl.errors import DataError
 from mtl.evaluation.bootstrap import draws, interval, resample
 from mtl.evaluation.predictions import predict
-from mtl.params import Params, Run, TransformerEncoder
+from mtl.files import write_text
 from mtl.tasks import TASKS
-from mtl.training.model import write_atomically
 from mtl.training.texts import shards_of
 
 NAME = "README.md"
@@ -55,7 +55,7 @@ def write_card(params: Params, run: Run, data: Path, folder: Path) -> None:
     Raises:
         ModelError: the model folder is incomplete or damaged.
     """
-    write_atomically(folder / NAME, card(params, run, data, folder, scores(params, run, data / "examples", folder)))
+    write_text(folder / NAME, card(params, run, data, folder, scores(params, run, data / "examples", folder)))
 
 
 def scores(params: Params, run: Run, examples: Path, folder: Path) -> list[Score]:
@@ -85,19 +85,19 @@ def card(params: Params, run: Run, data: Path, folder: Path, found: Sequence[Sco
         f"# {run.name}",
         _summary(params, run),
         "## Tasks",
-        _table(["task", "type", "answers"], [_task(name, task) for name, task in config["tasks"].items()]),
+        _table(["task", "type", "predictions"], [_task(name, task) for name, task in config["tasks"].items()]),
         "## Scores",
         _scores_told(run, found),
         "## Data",
-        _table(["data set", "source", "sha256"], _sources(params, used)),
+        _table(["dataset", "source", "sha256"], _sources(params, used)),
         _augmented(params, run),
         "## Training",
         _table(["", ""], [[name, str(about[key])] for name, key in TOLD.items() if about.get(key) is not None]),
         f"```json\n{json.dumps({'tasks': _own(params, run), **config['params']}, indent=1)}\n```",
         "## Versions",
         _table(["package", "version"], [[name, str(version)] for name, version in about.get("versions", {}).items()]),
-        "## Sums",
-        _table(["file", "sha256"], [[_code(name), _code(total)] for name, total in _sums(params, run, used, data, folder)]),
+        "## Checksums",
+        _table(["file", "sha256"], [[_code(name), _code(total)] for name, total in _checksums(params, run, used, data, folder)]),
         "## Use",
         USE,
     ]
@@ -136,7 +136,7 @@ def _result(params: Params, score: Score) -> EvalResult:
         task_name=score.task,
         dataset_type="-".join(names),
         dataset_name=" and ".join(names),
-        dataset_config=params.tasks[score.task].label,  # without it the hub merges tasks of one type and data set
+        dataset_config=params.tasks[score.task].label,  # without it the hub merges tasks of one type and dataset
         dataset_split="test",
         metric_type=HUB_METRICS.get(score.metric, score.metric),
         metric_name=f"{score.metric} ({CONFIDENCE:.0%} interval {score.low:.4f} to {score.high:.4f})",
@@ -160,11 +160,11 @@ def _own(params: Params, run: Run) -> dict[str, Any]:
 
 
 def _task(name: str, task: Mapping[str, Any]) -> list[str]:
-    """Its name, its type, and what it can answer, by its state in the model's own settings."""
-    return [name, task["type"].replace("_", " "), _answers(task["state"])]
+    """Its name, its type, and what it can prediction, by its state in the model's own settings."""
+    return [name, task["type"].replace("_", " "), _predictions(task["state"])]
 
 
-def _answers(state: Mapping[str, Any]) -> str:
+def _predictions(state: Mapping[str, Any]) -> str:
     if "classes" in state:
         return ", ".join(_code(name) for name in state["classes"])
     if "tags" in state:
@@ -178,7 +178,8 @@ def _scores_told(run: Run, found: Sequence[Score]) -> str:
     rows = [[score.task, score.metric, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}", str(score.rows)] for score in found]
     note = (
         f"On the test split; intervals: {CONFIDENCE:.0%}, percentile bootstrap over rows, {RESAMPLES} resamples. It is one run, of seed "
-        f"{run.seed}: the luck of training is not in the intervals. How it compares with other runs: `comparisons.json` and the report."
+        f"{run.seed}: the variance over training seeds is not in the intervals. How it compares with other runs: `comparisons.json` "
+        "and the report."
     )
     return _table(["task", "metric", "score", "interval", "rows"], rows) + "\n\n" + note
 
@@ -206,7 +207,7 @@ def _learnt_from(params: Params, run: Run, method: str) -> bool:
     return any(method in params.methods_of(dataset) for task in learners for dataset in params.datasets_of(task))
 
 
-def _sums(params: Params, run: Run, used: Sequence[str], data: Path, folder: Path) -> Iterator[tuple[str, str]]:
+def _checksums(params: Params, run: Run, used: Sequence[str], data: Path, folder: Path) -> Iterator[tuple[str, str]]:
     """Of the model's files and of the tables that it was trained on."""
     files = [folder / name for name in ("model.safetensors", "config.json", "tokenizer.json")]
     files += [data / "examples" / f"{name}.parquet" for name in used]

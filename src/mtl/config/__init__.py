@@ -1,0 +1,121 @@
+"""The settings: ``params.yaml`` as typed, frozen models, a module per section.
+
+The models are the schema. ``load`` reads a file and reports every issue at once; ``json_schema`` is what editors use. Nothing here imports
+torch: the Snakefile loads this package each time it is parsed.
+"""
+
+from mtl.config.augment import (
+    Augment,
+    AugmentMethod,
+    BackTranslate,
+    Delete,
+    InsertPunctuation,
+    LabelTokenReplace,
+    MentionReplace,
+    Nlpaug,
+    ShuffleWithinSegments,
+    Swap,
+    Synonym,
+    Typo,
+)
+from mtl.config.base import SPLITS, Source, Split
+from mtl.config.checks import scoring_issues
+from mtl.config.datasets import (
+    ClassLabel,
+    ConllReader,
+    Dataset,
+    DelimitedReader,
+    Fractions,
+    JsonLinesReader,
+    Label,
+    NumberLabel,
+    ParallelReader,
+    ParquetReader,
+    Reader,
+    TagsLabel,
+)
+from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
+from mtl.config.experiment import Experiment, Run, Size
+from mtl.config.loading import dump, load, parse, read_yaml
+from mtl.config.params import Params
+from mtl.config.schema import json_schema
+from mtl.config.tasks import LABEL_TYPE_OF, Task
+from mtl.config.train import (
+    BALANCING_TYPES,
+    UNWEIGHTED,
+    AnnealedSampling,
+    Balancing,
+    CagradBalancing,
+    DwaBalancing,
+    FixedSampling,
+    GradientNormBalancing,
+    GradNormBalancing,
+    PlainBalancing,
+    Sampling,
+    TemperatureSampling,
+    Train,
+    UncertaintyBalancing,
+)
+from mtl.config.tune import Range, Tune
+
+__all__ = [
+    "BALANCING_TYPES",
+    "LABEL_TYPE_OF",
+    "SPLITS",
+    "UNWEIGHTED",
+    "AnnealedSampling",
+    "Augment",
+    "AugmentMethod",
+    "BackTranslate",
+    "Balancing",
+    "BaseEncoder",
+    "CagradBalancing",
+    "ClassLabel",
+    "ConllReader",
+    "Dataset",
+    "Delete",
+    "DelimitedReader",
+    "DwaBalancing",
+    "Encoder",
+    "Experiment",
+    "FixedSampling",
+    "Fractions",
+    "GradNormBalancing",
+    "GradientNormBalancing",
+    "InsertPunctuation",
+    "JsonLinesReader",
+    "Label",
+    "LabelTokenReplace",
+    "MentionReplace",
+    "Nlpaug",
+    "NumberLabel",
+    "ParallelReader",
+    "Params",
+    "ParquetReader",
+    "PlainBalancing",
+    "Range",
+    "Reader",
+    "Run",
+    "Sampling",
+    "ShuffleWithinSegments",
+    "Size",
+    "SmallEncoder",
+    "Source",
+    "Split",
+    "Swap",
+    "Synonym",
+    "TagsLabel",
+    "Task",
+    "TemperatureSampling",
+    "Train",
+    "TransformerEncoder",
+    "Tune",
+    "Typo",
+    "UncertaintyBalancing",
+    "dump",
+    "json_schema",
+    "load",
+    "parse",
+    "read_yaml",
+    "scoring_issues",
+]

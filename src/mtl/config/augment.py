@@ -1,0 +1,182 @@
+"""The section ``augment``: the methods and their settings."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mtl.config.base import Name, Rate, Section, Share, Source
+
+
+class Method(Section):
+    """What all augmentation methods have in common."""
+
+    needs_tags: ClassVar[bool] = False
+    """Whether the method works on tags: it is then applied only to datasets that have some."""
+    borrows: ClassVar[bool] = False
+    """Whether its variants hold words of other rows of the train split."""
+
+    copies: Annotated[int, Field(ge=1, le=100)] = 1
+    """Variants made of each training row."""
+    datasets: tuple[Name, ...] | None = None
+    """Datasets it is applied to; without it, all that it can work on."""
+
+
+class Synonym(Method):
+    """Swaps words for synonyms of the shipped table, one token for one token."""
+
+    type: Literal["synonym"]
+    rate: Rate = 0.3
+    """Share of the words that have a synonym that are swapped."""
+
+
+class BackTranslate(Method):
+    """Translates there and back; entities and other protected tokens go through as placeholders."""
+
+    type: Literal["back_translate"]
+    engine: Literal["apertium", "transformers", "ctranslate2"] = "apertium"
+    """Apertium translates by rules; the others run a pair of models, ctranslate2 with 8-bit weights and faster on a CPU."""
+    pivots: Annotated[tuple[str, ...], Field(min_length=1)] = ("eo", "es")
+    """Apertium: pivot languages, taken in turn by the copies. Other engines: ignored."""
+    forward: Source | None = None
+    """transformers, ctranslate2: the model into the pivot language."""
+    backward: Source | None = None
+    """transformers, ctranslate2: the model back."""
+
+    @property
+    def models(self) -> dict[str, Source]:
+        """The models that the engine runs, by key."""
+        named = {"forward": self.forward, "backward": self.backward}
+        return {} if self.engine == "apertium" else {key: source for key, source in named.items() if source}
+
+    @model_validator(mode="after")
+    def _check(self) -> "BackTranslate":
+        if self.engine != "apertium" and len(self.models) < 2:
+            raise ValueError(f"engine {self.engine} needs forward and backward models")
+        unknown = set(self.pivots) - {"eo", "es"}
+        if self.engine == "apertium" and unknown:
+            raise ValueError(f"unknown pivot {', '.join(sorted(unknown))}; choose from: eo, es")
+        return self
+
+
+class Nlpaug(Method):
+    """Any word or character augmenter of nlpaug, by its class name."""
+
+    type: Literal["nlpaug"]
+    augmenter: Annotated[str, Field(min_length=1)]
+    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word). ``type: "nlpaug:KeyboardAug"`` is
+    short for ``type: nlpaug`` and ``augmenter: KeyboardAug``."""
+    options: dict[str, Any] = {}
+    """Arguments of its constructor."""
+
+
+class MentionReplace(Method):
+    """Replaces entities by others of the same type from the train split (Dai & Adel 2020)."""
+
+    needs_tags = True
+    borrows = True
+    type: Literal["mention_replace"]
+    rate: Rate = 0.5
+    """Chance that an entity is replaced."""
+
+
+class LabelTokenReplace(Method):
+    """Replaces tokens by others that carry the same tag in the train split (Dai & Adel 2020)."""
+
+    needs_tags = True
+    borrows = True
+    type: Literal["label_token_replace"]
+    rate: Rate = 0.2
+    """Chance that a token is replaced."""
+
+
+class ShuffleWithinSegments(Method):
+    """Shuffles tokens within segments: an entity, or what stands between two (Dai & Adel 2020)."""
+
+    needs_tags = True
+    type: Literal["shuffle_within_segments"]
+    rate: Rate = 0.3
+    """Chance that a segment is shuffled."""
+
+
+class Delete(Method):
+    """Leaves words out, never entities (random deletion of Wei & Zou 2019)."""
+
+    type: Literal["delete"]
+    rate: Rate = 0.1
+    """Chance that a word is left out."""
+
+
+class Swap(Method):
+    """Lets pairs of words change places, never entities (random swap of Wei & Zou 2019)."""
+
+    type: Literal["swap"]
+    rate: Rate = 0.1
+    """Swaps per word, at least one a row."""
+
+
+class InsertPunctuation(Method):
+    """Puts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
+
+    type: Literal["insert_punctuation"]
+    rate: Rate = 0.3
+    """Marks per word at most; how many is drawn from 1 up to that."""
+
+
+class Typo(Method):
+    """Makes one slip of the keyboard in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
+
+    type: Literal["typo"]
+    rate: Rate = 0.1
+    """Chance that a word is misspelt, at least one a row."""
+
+
+class NlpaugInShort(Method):
+    """Any word or character augmenter of nlpaug, named in the type."""
+
+    type: Annotated[str, Field(pattern=r"^nlpaug:.+$")]
+    """Such as ``nlpaug:KeyboardAug``."""
+    options: dict[str, Any] = {}
+    """Arguments of its constructor."""
+
+
+def _at_length(method: Any) -> Any:
+    """``type: "nlpaug:KeyboardAug"`` as type and augmenter."""
+    kind = method.get("type") if isinstance(method, Mapping) else None
+    if not isinstance(kind, str) or not kind.startswith("nlpaug:"):
+        return method
+    if "augmenter" in method:
+        raise ValueError(f"name the augmenter in type ({kind}) or in augmenter, not in both")
+    return {**method, "type": "nlpaug", "augmenter": kind.removeprefix("nlpaug:")}
+
+
+_Methods = Annotated[
+    Synonym
+    | BackTranslate
+    | MentionReplace
+    | LabelTokenReplace
+    | ShuffleWithinSegments
+    | Delete
+    | Swap
+    | InsertPunctuation
+    | Typo
+    | Nlpaug,
+    Field(discriminator="type"),
+]
+
+
+AugmentMethod = Annotated[_Methods, BeforeValidator(_at_length, json_schema_input_type=_Methods | NlpaugInShort)]
+
+
+class Augment(Section):
+    """Augmentation of the train split."""
+
+    shards: Annotated[int, Field(ge=1, le=99_999)] = 2
+    """Shards per dataset: one job and one Parquet file each."""
+    methods: dict[Name, AugmentMethod] = {}
+    """By a name of your choice, which rows and report carry."""
+    share: Share = 0.5
+    """Chance that a row that has variants is trained on as one of them rather than as it was written."""
+    min_similarity: Share | None = None
+    """Variants are dropped if the cosine of their embedding and their original's is below it: that of the pretrained encoder, which must be
+    of type transformer. Null: no text is embedded."""

@@ -1,0 +1,161 @@
+"""Checks across sections."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mtl.config.augment import BackTranslate
+from mtl.config.datasets import RESERVED, ConllReader, Dataset, ParallelReader
+from mtl.config.encoder import TransformerEncoder
+from mtl.config.params import Params
+from mtl.config.tasks import LABEL_TYPE_OF
+from mtl.config.train import UNWEIGHTED, FixedSampling
+from mtl.errors import Issue
+
+
+def relations(params: Params) -> list[Issue]:
+    """Issues that lie between sections."""
+    issues: list[Issue] = []
+    names = ", ".join(params.datasets)
+    for task, spec in params.tasks.items():
+        for name in spec.datasets or ():
+            if name not in params.datasets:
+                issues.append(Issue(f"tasks.{task}.datasets", f"{name!r} is no dataset; choose from: {names}"))
+            elif spec.label not in params.datasets[name].labels:
+                choices = ", ".join(params.datasets[name].labels)
+                issues.append(Issue(f"tasks.{task}.label", f"dataset {name!r} has no label {spec.label!r}; choose from: {choices}"))
+        if spec.label_smoothing and spec.type == "regression":
+            issues.append(Issue(f"tasks.{task}.label_smoothing", "has no meaning for numbers; leave it out"))
+        if not params.datasets_of(task) and spec.datasets is None:
+            choices = ", ".join(sorted({label for dataset in params.datasets.values() for label in dataset.labels}))
+            issues.append(Issue(f"tasks.{task}.label", f"no dataset has a label {spec.label!r}; choose from: {choices}"))
+        for name in params.datasets_of(task):
+            kind = params.datasets[name].labels[spec.label].type
+            if kind != LABEL_TYPE_OF[spec.type]:
+                fitting = ", ".join(type_ for type_, wanted in LABEL_TYPE_OF.items() if wanted == kind)
+                issues.append(
+                    Issue(
+                        f"tasks.{task}.type", f"label {spec.label!r} of {name!r} is a {kind}; choose {fitting}, or change the label's type"
+                    )
+                )
+    for name, dataset in params.datasets.items():
+        issues += _dataset_issues(name, dataset)
+    for method, spec_ in params.augment.methods.items():
+        for name in spec_.datasets or ():
+            if name not in params.datasets:
+                issues.append(Issue(f"augment.methods.{method}.datasets", f"{name!r} is no dataset; choose from: {names}"))
+            elif spec_.needs_tags and not any(label.type == "tags" for label in params.datasets[name].labels.values()):
+                issues.append(Issue(f"augment.methods.{method}.datasets", f"{spec_.type} works on tags, and {name!r} has none"))
+        if isinstance(spec_, BackTranslate) and spec_.models and method == "encoder":
+            issues.append(Issue("augment.methods.encoder", "the name is kept for the download of the encoder; choose another"))
+    if params.augment.min_similarity is not None and not isinstance(params.encoder, TransformerEncoder):
+        found = f"encoder.type is {params.encoder.type!r}; choose transformer, or null for no such filter"
+        issues.append(Issue("augment.min_similarity", f"needs a pretrained encoder, and {found}"))
+    for task, spec in params.tasks.items():
+        for name in spec.methods or ():
+            if name not in params.augment.methods:
+                choices = ", ".join(params.augment.methods) or "(none)"
+                issues.append(Issue(f"tasks.{task}.methods", f"{name!r} is no method of augment.methods; choose from: {choices}"))
+    if params.train.score != "mean" and params.train.score not in params.tasks:
+        issues.append(Issue("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
+    issues += _training_issues(params)
+    for task in {"delta_m", "joint", "mean", "score", "text", "tokens"} & set(params.tasks):
+        issues.append(Issue(f"tasks.{task}", "the name is kept for a part of the results; choose another"))
+    for key, values in (("seeds", params.experiment.seeds), ("sizes", params.experiment.sizes)):
+        issues += [Issue(f"experiment.{key}", f"names {value} twice") for value, times in Counter[Any](values).items() if times > 1]
+    if "all" not in params.experiment.sizes:
+        issues.append(Issue("experiment.sizes", "must hold all: the headline and `predict` use the runs on all rows"))
+    if "augmented" in (*params.experiment.joint, *params.experiment.single_task) and not params.augment.methods:
+        issues.append(Issue("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
+    return issues
+
+
+def _training_issues(params: Params) -> list[Issue]:
+    """Balancing and sampling that do not fit tasks and datasets."""
+    kind, sampling = params.train.balancing.type, params.train.sampling
+    issues = [
+        Issue(f"tasks.{task}.weight", f"train.balancing {kind} has no place for weights; leave it at 1, or choose another way of balancing")
+        for task, spec in params.tasks.items()
+        if kind in UNWEIGHTED and spec.weight != 1
+    ]
+    if isinstance(sampling, FixedSampling):
+        used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in params.tasks)]
+        issues += [Issue(f"train.sampling.shares.{name}", "is required") for name in used if name not in sampling.shares]
+        issues += [
+            Issue(f"train.sampling.shares.{name}", f"is no dataset that a task learns from; choose from: {', '.join(used)}")
+            for name in sampling.shares
+            if name not in used
+        ]
+    return issues
+
+
+def scoring_issues(params: Params) -> list[Issue]:
+    """Tasks that would be trained but could not be scored: no dataset of theirs has test rows."""
+    return [
+        Issue(f"tasks.{task}", f"no test rows to score it on: give {', '.join(names)} a share of test in split, or a source for test")
+        for task, names in ((task, params.datasets_of(task)) for task in params.tasks)
+        if not any("test" in params.datasets[name].sources or getattr(params.datasets[name].split, "test", 0) > 0 for name in names)
+    ]
+
+
+def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
+    """Issues inside one dataset that involve several of its keys."""
+    issues: list[Issue] = []
+    if not isinstance(dataset.source, dict) and dataset.split is None:
+        issues.append(Issue(f"datasets.{name}.split", "is required where there is one source"))
+    if isinstance(dataset.source, dict) and "train" not in dataset.source:
+        issues.append(Issue(f"datasets.{name}.source", "needs a source for train"))
+    if isinstance(dataset.source, dict):
+        issues += [
+            Issue(f"datasets.{name}.split.{split}", "there is a source for this split, to which no other rows belong; leave it out, or 0")
+            for split in ("validation", "test")
+            if split in dataset.source and getattr(dataset.split, split, 0) > 0
+        ]
+    issues += [
+        Issue(f"datasets.{name}.labels.{label}", "the name is kept for a column of its own; choose another")
+        for label in RESERVED & set(dataset.labels)
+    ]
+    columns = _columns(dataset.reader)
+    if columns is not None:
+        wanted = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
+        wanted["text"] = "token" if isinstance(dataset.reader, ConllReader) else dataset.text
+        for key, column in wanted.items():
+            if column not in columns:
+                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is no column; choose from: {', '.join(columns)}"))
+    return issues
+
+
+def _columns(reader: Any) -> tuple[str, ...] | None:
+    """The columns that a reader declares, or None where only the file knows."""
+    if isinstance(reader, ParallelReader):
+        return tuple(reader.files)
+    columns: tuple[str, ...] | None = getattr(reader, "columns", None)
+    return columns
+
+
+def relations_of_raw(content: Mapping[str, Any]) -> list[Issue]:
+    """Issues between sections that can be told although some section is wrong: tasks that name no dataset or label."""
+    datasets, tasks = content.get("datasets"), content.get("tasks")
+    if not isinstance(datasets, Mapping) or not isinstance(tasks, Mapping):
+        return []
+    issues = []
+    labels = {
+        label
+        for dataset in datasets.values()
+        if isinstance(dataset, Mapping) and isinstance(dataset.get("labels"), Mapping)
+        for label in dataset["labels"]
+    }
+    for task, spec in tasks.items():
+        if not isinstance(spec, Mapping):
+            continue
+        named = spec.get("datasets")
+        for name in named if isinstance(named, list) else ():
+            if isinstance(name, str) and name not in datasets:
+                issues.append(Issue(f"tasks.{task}.datasets", f"{name!r} is no dataset; choose from: {', '.join(map(str, datasets))}"))
+        if isinstance(spec.get("label"), str) and spec["label"] not in labels:
+            issues.append(
+                Issue(
+                    f"tasks.{task}.label", f"no dataset has a label {spec['label']!r}; choose from: {', '.join(sorted(map(str, labels)))}"
+                )
+            )
+    return issues

@@ -1,0 +1,62 @@
+"""The section ``encoder``."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mtl.config.base import Layers, Section, Source
+
+
+class BaseEncoder(Section):
+    """What all encoders have in common."""
+
+    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    """Longest sequence in subwords, special ones included."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class TransformerEncoder(BaseEncoder):
+    """Any Hugging Face encoder: a folder, a package's folder, or ``hf://owner/name``."""
+
+    type: Literal["transformer"]
+    source: Source
+    word_shape: bool = True
+    """Adds a learned embedding of each word's shape (case, digits), zero at the start; helps uncased encoders with entities."""
+    pooling: Literal["mean", "first"] = "mean"
+    """What a text-level head sees of a text: the mean of its hidden states, or that of its first subword ([CLS])."""
+    task_layers: Annotated[int, Field(ge=0)] = 0
+    """How many of the topmost layers each task has a copy of its own of; the tasks share what is below."""
+
+
+class SmallEncoder(BaseEncoder):
+    """Encoders trained from scratch on a vocabulary learnt from the train split."""
+
+    vocabulary: Annotated[int, Field(ge=260, le=60_000)] = 8_000
+    width: Annotated[int, Field(ge=8, le=4096)] = 128
+
+
+class FeedForwardEncoder(SmallEncoder):
+    """Embeddings of a window of subwords through a multi-layer perceptron."""
+
+    type: Literal["fnn"]
+    window: Annotated[int, Field(ge=0, le=8)] = 2
+    layers: Layers = 2
+
+
+class ConvolutionalEncoder(SmallEncoder):
+    """Convolutions of several widths side by side (Kim 2014)."""
+
+    type: Literal["cnn"]
+    kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=15)], ...], Field(min_length=1)] = (3, 5)
+    layers: Layers = 2
+
+
+class RecurrentEncoder(SmallEncoder):
+    """A bidirectional LSTM or GRU."""
+
+    type: Literal["rnn"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    layers: Layers = 1
+
+
+Encoder = Annotated[TransformerEncoder | FeedForwardEncoder | ConvolutionalEncoder | RecurrentEncoder, Field(discriminator="type")]

@@ -1,0 +1,47 @@
+"""The section ``experiment``: the matrix of runs."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mtl.config.base import Count, Section
+
+
+def _size(value: Any) -> Any:
+    """A number of rows or ``all``, told apart here so that a issue is one and says both."""
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError(f"must be a number of rows, 1 or more, or all, not {value!r}")
+
+
+Size = Annotated[Count | Literal["all"], BeforeValidator(_size)]
+"""How many labelled train rows of each dataset a run learns from."""
+
+
+class Experiment(Section):
+    """The matrix of runs: seeds × sizes × {joint, each task alone} × {augmented, plain}. All have the same budget of updates."""
+
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
+    """With several, intervals and verdicts cover the variance over training seeds too; five show much more than two."""
+    sizes: tuple[Size, ...] = ("all",)
+    """Such as ``[50, 150, 500, all]``, for a learning curve: labelled train rows of each dataset, drawn by the run's seed, smaller parts
+    within larger ones. Validation and test stay whole."""
+    joint: Annotated[tuple[Literal["augmented", "plain"], ...], Field(min_length=1)] = ("augmented", "plain")
+    single_task: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
+
+
+class Run(Section):
+    """One training run of the experiment."""
+
+    tasks: tuple[str, ...]
+    model: str
+    """``joint``, or the name of the task that is trained alone."""
+    data: Literal["augmented", "plain"]
+    seed: int
+    size: Size = "all"
+
+    @property
+    def name(self) -> str:
+        """Such as ``joint-augmented-1``, ``single_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
+        model = self.model if self.model == "joint" else f"single_{self.model}"
+        return f"{model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")

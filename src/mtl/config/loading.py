@@ -1,0 +1,120 @@
+"""Reading ``params.yaml``; every issue is reported at once, with its dotted path."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mtl.config import checks
+from mtl.config.params import Params
+from mtl.errors import Issue, ParamsError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML 1.2 file (the dialect that DVC writes) as plain values.
+
+    Raises:
+        ParamsError: the file is missing, is not UTF-8 or YAML, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
+    except FileNotFoundError:
+        raise ParamsError(str(path), [Issue("file", "does not exist")]) from None
+    except (YAMLError, ValueError, KeyError, RecursionError, OSError) as error:
+        raise ParamsError(str(path), [Issue("file", f"cannot be read as YAML: {error}")]) from None
+    if not isinstance(content, dict):
+        raise ParamsError(str(path), [Issue("file", "must be a mapping of sections")])
+    return content
+
+
+def load(path: Path) -> Params:
+    """Read and check a params file (YAML or JSON).
+
+    Raises:
+        ParamsError: lists every issue with its dotted path and the allowed values.
+    """
+    return parse(read_yaml(path), source=str(path))
+
+
+def parse(content: Mapping[str, Any], source: str = "params") -> Params:
+    """Check settings that were read already.
+
+    Raises:
+        ParamsError: lists every issue with its dotted path and the allowed values.
+    """
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        tags = _SOURCE_FORMS | _union_tags(Params.model_json_schema())
+        issues = [_issue(item, content, tags) for item in error.errors()]
+        raise ParamsError(source, [*issues, *checks.relations_of_raw(content)]) from None
+    issues = checks.relations(params)
+    if issues:
+        raise ParamsError(source, issues)
+    return params
+
+
+def dump(params: Params) -> str:
+    """All settings, defaults included, as JSON in the order given: datasets and tasks are assigned with in that order."""
+    return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
+
+
+_OPTIONAL_SECTIONS = ("augment", "train", "experiment", "evaluate", "report")
+
+
+_SOURCE_FORMS = {"Source", "Sources", "Range", "Choices"}
+
+
+def _union_tags(schema: Any) -> set[str]:
+    """The names by which a JSON schema tells the members of its unions apart; pydantic puts them into the paths of errors."""
+    if isinstance(schema, list):
+        return set().union(*map(_union_tags, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return _union_tags(list(schema.values())) | set(schema.get("discriminator", {}).get("mapping", ()))
+
+
+def _issue(item: Any, content: Mapping[str, Any], tags: set[str]) -> Issue:
+    """One pydantic error as a issue: its path without the tags of unions, its message with the bad value and the choices."""
+    path: list[str] = []
+    node: Any = content
+    for part in item["loc"]:
+        inside = (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node))
+        if not inside and (part in tags or ("[" in str(part) and item["type"] != "missing")):
+            continue
+        if part == "[key]":
+            continue
+        path.append(str(part))
+        if isinstance(node, Mapping):
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            node = None
+    key = ".".join(path) or "params"
+    return Issue(key, _message(item))
+
+
+def _message(item: Any) -> str:
+    value = item.get("input")
+    match item["type"]:
+        case "extra_forbidden":
+            return "unknown key"
+        case "missing":
+            whole_section = len(item["loc"]) == 1 and item["loc"][0] in _OPTIONAL_SECTIONS
+            return f"is required; write `{item['loc'][0]}: {{}}` for the defaults" if whole_section else "is required"
+        case "union_tag_invalid":
+            context = item["ctx"]
+            return f"{context['tag']!r} is unknown; choose from: {context['expected_tags']}"
+        case "union_tag_not_found":
+            return f"{item['ctx']['discriminator']} is required"
+        case "value_error":
+            return str(item["ctx"]["error"])
+    message = str(item["msg"]).removeprefix("Input ")
+    scalar = isinstance(value, str | int | float | bool) or value is None
+    return f"{message}, not {value!r}" if scalar else message

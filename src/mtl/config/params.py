@@ -1,0 +1,70 @@
+"""All sections together."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mtl.config.augment import Augment, AugmentMethod
+from mtl.config.base import Name, Section
+from mtl.config.datasets import Dataset
+from mtl.config.encoder import Encoder
+from mtl.config.evaluate import Evaluate
+from mtl.config.experiment import Experiment, Run
+from mtl.config.report import Report
+from mtl.config.tasks import Task
+from mtl.config.train import Train
+from mtl.config.tune import Tune
+
+
+class Params(Section):
+    """All of ``params.yaml``. Every section but ``tune`` is required, since DVC tracks each by its name; ``train: {}`` takes the
+    defaults."""
+
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of splits, augmentation and search; ``experiment.seeds`` are those of the runs."""
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
+    augment: Augment
+    encoder: Encoder
+    train: Train
+    experiment: Experiment
+    evaluate: Evaluate
+    report: Report
+    tune: Tune | None = None
+    """The search, for those who want one."""
+
+    def datasets_of(self, task: str) -> tuple[str, ...]:
+        """The names of the datasets that a task learns from, in the order of ``datasets``."""
+        spec = self.tasks[task]
+        return tuple(
+            name
+            for name, dataset in self.datasets.items()
+            if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
+        )
+
+    def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
+        """The augmentation methods that are applied to a dataset."""
+        tagged = any(label.type == "tags" for label in self.datasets[dataset].labels.values())
+
+        def applied(method: AugmentMethod) -> bool:
+            return (tagged or not method.needs_tags) if method.datasets is None else dataset in method.datasets
+
+        return {name: method for name, method in self.augment.methods.items() if applied(method)}
+
+    def runs(self) -> dict[str, "Run"]:
+        """Every run of the experiment by its name, joint ones first."""
+        runs = [
+            Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
+            for seed in self.experiment.seeds
+            for size in self.experiment.sizes
+            for data in self.experiment.joint
+        ]
+        if len(self.tasks) > 1:
+            runs += [
+                Run(tasks=(task,), model=task, data=data, seed=seed, size=size)
+                for seed in self.experiment.seeds
+                for size in self.experiment.sizes
+                for data in self.experiment.single_task
+                for task in self.tasks
+            ]
+        return {run.name: run for run in runs}

@@ -1,0 +1,15 @@
+"""The section ``report``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mtl.config.base import Section
+
+
+class Report(Section):
+    """The HTML report."""
+
+    title: str = "Multi-task training report"
+    samples: Annotated[int, Field(ge=0, le=50)] = 5
+    """Augmented rows shown per dataset and method."""

@@ -1,0 +1,85 @@
+"""A model's folder on disk: safetensors and JSON, nothing that runs code when loaded."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mtl import encoders
+from mtl.errors import ModelError
+from mtl.files import replacing, write_text
+from mtl.model.model import Model
+from mtl.tasks import TASKS
+
+FORMAT = 2
+"""Version of the model folder; raised when an older reader could not read it."""
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+
+
+def save(model: Model, folder: Path, extra: Mapping[str, Any]) -> None:
+    """Write the model folder. Same model, same bytes.
+
+    Args:
+        model: on any device.
+        folder: exists.
+        extra: JSON-able things for config.json, such as the label and type of each task under ``tasks``.
+    """
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    model.tokenizer.save(folder / TOKENIZER)
+    types = {kind: name for name, kind in TASKS.items()}
+    tasks = {name: {"type": types[type(task)], "state": task.state} for name, task in model.tasks.items()}
+    for name, more in extra.get("tasks", {}).items():
+        tasks[name] |= more
+    config = {
+        "format": FORMAT,
+        "mtl": version("mtl"),
+        **extra,
+        "encoder": model.encoder.config(),
+        "max_length": model.max_length,
+        "dropout": model.dropout,
+        "tasks": tasks,
+    }
+    write_text(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model folder.
+
+    Raises:
+        ModelError: a file of the folder is missing, or of another format version.
+    """
+    for name in (CONFIG, WEIGHTS, TOKENIZER):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder}: is no model folder: {name} is missing")
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found = config.get("format")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / CONFIG}: is not readable as a model's settings: {error}") from None
+    if found != FORMAT:
+        raise ModelError(f"{folder / CONFIG}: format is {found!r}; this version reads {FORMAT}: train the model again")
+    return config
+
+
+def load(folder: Path) -> Model:
+    """Rebuild a model from its folder alone, on the CPU, in evaluation mode.
+
+    Raises:
+        ModelError: a file is missing, damaged or of another version.
+    """
+    config = read_config(folder)
+    try:
+        encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
+        tasks = {name: TASKS[spec["type"]](spec["state"]) for name, spec in config["tasks"].items()}
+        model = Model(encoder, tokenizer, tasks, max_length=config["max_length"], dropout=config["dropout"])
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except KeyError as error:
+        raise ModelError(f"{folder / CONFIG}: lacks {error}, or names something unknown by it") from None
+    except (SafetensorError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {error}") from None
+    return model.eval()

@@ -1,0 +1,86 @@
+"""One encoder with a head for each task."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mtl.encoders import Encoder, SubwordTokenizer
+from mtl.encoders.base import ByTask
+from mtl.encoders.cheap import make_cheap
+from mtl.model.batch import Batch
+from mtl.model.device import MICRO_BATCH, PACKED_MICRO_BATCH
+from mtl.model.micro_batches import Rows, micro_batches
+from mtl.seeds import seed_of
+from mtl.tasks import TaskType
+
+
+class Model(nn.Module):
+    """An encoder and the heads of its tasks."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        tokenizer: SubwordTokenizer,
+        tasks: Mapping[str, TaskType],
+        *,
+        max_length: int,
+        dropout: float,
+        seed: int = 0,
+    ) -> None:
+        """Heads are drawn from the seed and the task's name: alone or joint, a task starts from the same head."""
+        super().__init__()
+        self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.tasks = dict(tasks)
+        self.max_length = max_length
+        self.dropout = dropout
+        heads = {}
+        with torch.random.fork_rng(devices=[]):
+            for name, task in self.tasks.items():
+                torch.manual_seed(seed_of("head", seed, name))
+                heads[name] = task.head(encoder.width, dropout)
+        self.heads = ByTask(heads)
+        make_cheap(self.heads)
+        encoder.branch(self.tasks)
+
+    def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""
+        packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whoever asks
+        asked = {name: self._asked(batch, name) if packs else batch.mask for name in tasks}
+        hidden = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, asked, batch.rows)
+        # Tasks that share all layers share their hidden states too, to be pooled once.
+        texts = {id(hidden[name]): hidden[name] for name in asked if self.tasks[name].level == "text"}
+        pooled = {key: self.encoder.pool(states, batch.mask) for key, states in texts.items()}
+        return {
+            name: self.heads[name](pooled[id(states)] if self.tasks[name].level == "text" else states) for name, states in hidden.items()
+        }
+
+    def _asked(self, batch: Batch, task: str) -> Tensor:
+        """The positions that a head looks at, bool ``[rows, positions]``; of a batch with targets, only for items that have one."""
+        asked = self.encoder.pooled(batch.mask) if self.tasks[task].level == "text" else batch.first
+        if task not in batch.targets:
+            return asked
+        known = self.tasks[task].labelled(batch.targets[task])
+        return asked & known.unsqueeze(1) if known.ndim == 1 else known
+
+    def own(self, task: str) -> list[nn.Parameter]:
+        """What is learnt for one task alone: its head, and what the encoder has for it."""
+        return [p for p in (*self.heads[task].parameters(), *self.encoder.own(task)) if p.requires_grad]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def micro_batches(self, lengths: npt.NDArray[np.integer], limit: int | None = None, overhead: int | None = None) -> list[Rows]:
+        """Cut rows into micro-batches as suits the encoder and the device; see ``batching.micro_batches``."""
+        packed = self.encoder.packs(self.device)
+        usual = PACKED_MICRO_BATCH if packed else MICRO_BATCH[self.device.type]
+        return micro_batches(lengths, limit or usual[0], usual[1] if overhead is None else overhead, packed=packed)
+
+    def computed(self, batch: Batch) -> int:
+        """Positions that the encoder computes for a batch, padding included where it computes that."""
+        return batch.real if self.encoder.packs(self.device) else batch.mask.numel()
