@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import mtl.cli
 
@@ -27,110 +27,133 @@ Schema = Mapping[str, Any]
 
 def settings() -> str:
     """Every key of ``params.yaml`` with its type, default and meaning, as Markdown."""
-    schema = importlib.import_module(SETTINGS).json_schema()
-    root = {"title": "Params", "properties": schema["properties"], "required": schema.get("required", [])}
-    blocks = [_keys(root, "")]
-    visited: dict[str, str] = {}
-    for key, described in schema["properties"].items():
-        blocks.append(f"## `{key}`")
-        blocks += _models(described, key, schema["$defs"], visited)
-    return "\n\n".join(blocks)
+    return _Settings(importlib.import_module(SETTINGS).json_schema()).markdown()
 
 
-def _models(described: Schema, path: str, models: Mapping[str, Schema], visited: dict[str, str]) -> Iterator[str]:
-    """The models below a key, each once, where it is met first."""
-    for place, name in _references(described, path):
-        if name in visited:
-            continue
-        visited[name] = place
-        model = models[name]
-        if place != path or len(list(_references(described, path))) > 1:
-            yield f"(settings-{name.lower()})=\n### `{place}`{_variant(model)}"
-        else:
-            yield f"(settings-{name.lower()})="
-        yield _cleaned(model.get("description", ""))
-        yield _keys(model, place)
-        for key, below in model.get("properties", {}).items():
-            yield from _models(below, f"{place}.{key}", models, visited)
+class _Settings:
+    """The JSON schema of the settings as Markdown: a section per key of the file, and in it a section per model."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.models: Mapping[str, Schema] = schema["$defs"]
+        self.chosen = _chosen(dict(schema))
+        self.written: set[str] = set()
+
+    def markdown(self) -> str:
+        required = self.schema.get("required", [])
+        links = [f"[`{key}`](#{key}){'' if key in required else ' (optional)'}" for key in self.schema["properties"]]
+        blocks = [f"Sections: {', '.join(links)}."]
+        for key, described in self.schema["properties"].items():
+            blocks += [f"## `{key}`", *self._top(key, described)]
+        return "\n\n".join(block for block in blocks if block)
+
+    def _top(self, key: str, described: Schema) -> Iterator[str]:
+        places = list(self._references(described, key))
+        if not places:
+            yield self._key(key, described, key in self.schema.get("required", []))
+        yield from self._models(places, key)
+
+    def _models(self, places: list[tuple[str, str]], top: str = "") -> Iterator[str]:
+        """The models at these places, each where it is met first, and those below them."""
+        for place, name in places:
+            model = self.models[name]
+            if name in self.written or "properties" not in model:
+                continue
+            self.written.add(name)
+            heading = "" if place == top and len(places) == 1 else f"\n### `{place}`{self._choice(name, ' with `{}`')}"
+            yield f"(settings-{name.lower()})={heading}"
+            yield _cleaned(model.get("description", ""))
+            yield self._keys(model)
+            for key, below in model["properties"].items():
+                yield from self._models(list(self._references(below, f"{place}.{key}")))
+
+    def _references(self, described: Schema, path: str) -> Iterator[tuple[str, str]]:
+        """``(path, model)`` of the models that a key takes."""
+        if "$ref" in described:
+            yield path, described["$ref"].rpartition("/")[2]
+        for form in (*described.get("anyOf", ()), *described.get("oneOf", ())):
+            yield from self._references(form, path)
+        if values := _values(described):
+            yield from self._references(values, f"{path}.<{'split' if path.endswith('source') else 'name'}>")
+        if isinstance(described.get("items"), dict):
+            yield from self._references(described["items"], path)
+
+    def _choice(self, name: str, form: str) -> str:
+        """Which values of ``type`` or ``format`` choose this model; empty if none does."""
+        for key in ("type", "format"):
+            described = self.models[name].get("properties", {}).get(key, {})
+            if "const" in described:
+                return form.format(f"{key}: {described['const']}")
+            if "enum" in described and name in self.chosen:
+                return form.format(f"{key}: {', '.join(described['enum'])}")
+            if "pattern" in described:
+                return form.format(f"{key}: {described['pattern'].strip('^$').replace('.+', '…')}")
+        return ""
+
+    def _keys(self, model: Schema) -> str:
+        required = model.get("required", [])
+        keys = {key: described for key, described in model["properties"].items() if "const" not in described}
+        return "\n".join(self._key(key, described, key in required) for key, described in keys.items())
+
+    def _key(self, key: str, described: Schema, required: bool) -> str:
+        """One key as an item of a list."""
+        default = "required" if required else f"default `{json.dumps(described['default'])}`" if "default" in described else "optional"
+        text = _cleaned(described.get("description", "")).replace("\n", "\n  ")
+        return f"- **`{key}`** · {self._form(described)} · {default}" + (f" \\\n  {text}" if text else "")
+
+    def _form(self, described: Schema) -> str:
+        """The type of a value in words."""
+        if "$ref" in described:
+            name = described["$ref"].rpartition("/")[2]
+            model = self.models[name]
+            return f"[{self._choice(name, '`{}`') or name}](#settings-{name.lower()})" if "properties" in model else "any value"
+        if forms := described.get("anyOf") or described.get("oneOf"):
+            return " or ".join(dict.fromkeys(map(self._form, forms)))
+        if "const" in described:
+            return f"`{described['const']}`"
+        if "enum" in described:
+            return ", ".join(f"`{value}`" for value in described["enum"])
+        return self._FORMS.get(described.get("type", ""), lambda _, __: "any value")(self, described)
+
+    def _number(self, described: Schema) -> str:
+        bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+        limits = [f"{sign} {described[key]:,}" for key, sign in bounds.items() if key in described]
+        return " ".join([str(described["type"]), ", ".join(limits)]).strip()
+
+    def _array(self, described: Schema) -> str:
+        if "prefixItems" in described:
+            return f"[{', '.join(map(self._form, described['prefixItems']))}]"
+        return f"list of {self._form(described.get('items', {}))}"
+
+    def _object(self, described: Schema) -> str:
+        values = _values(described)
+        return f"mapping of name to {self._form(values)}" if values else "mapping"
+
+    _FORMS: ClassVar[dict[str, Callable[[Any, Schema], str]]] = {
+        "string": lambda _, __: "string",
+        "boolean": lambda _, __: "true or false",
+        "null": lambda _, __: "null",
+        "integer": _number,
+        "number": _number,
+        "array": _array,
+        "object": _object,
+    }
 
 
-def _references(described: Schema, path: str) -> Iterator[tuple[str, str]]:
-    """``(path, model)`` of the models that a key takes."""
-    if "$ref" in described:
-        yield path, described["$ref"].rpartition("/")[2]
-    for form in (*described.get("anyOf", ()), *described.get("oneOf", ())):
-        yield from _references(form, path)
-    if isinstance(described.get("additionalProperties"), dict):
-        yield from _references(described["additionalProperties"], f"{path}.<{_singular(path)}>")
-    if isinstance(described.get("items"), dict):
-        yield from _references(described["items"], path)
+def _values(described: Schema) -> Schema:
+    """What the values of a mapping are; empty if that is not stated."""
+    forms = [described.get("additionalProperties"), *described.get("patternProperties", {}).values()]
+    return next((form for form in forms if isinstance(form, dict)), {})
 
 
-def _singular(path: str) -> str:
-    return {"source": "split", "space": "path"}.get(path.rpartition(".")[2], "name")
-
-
-def _variant(model: Schema) -> str:
-    """Which values of ``type`` or ``format`` choose this model."""
-    for key in ("type", "format"):
-        described = model.get("properties", {}).get(key, {})
-        if values := [described["const"]] if "const" in described else described.get("enum"):
-            return f" with `{key}: {'`, `'.join(map(str, values))}`"
-    return ""
-
-
-def _keys(model: Schema, path: str) -> str:
-    required = model.get("required", [])
-    return "\n\n".join(_key(key, described, key in required) for key, described in model.get("properties", {}).items())
-
-
-def _key(key: str, described: Schema, required: bool) -> str:
-    """One key as an item of a definition list."""
-    default = "required" if required else f"default `{json.dumps(described['default'])}`" if "default" in described else "optional"
-    text = _cleaned(described.get("description", "")).replace("\n", "\n  ")
-    return f"**`{key}`** · {_form(described)} · {default}\n: {text or '&nbsp;'}"
-
-
-def _form(described: Schema) -> str:
-    """The type of a value in words."""
-    if "$ref" in described:
-        name = described["$ref"].rpartition("/")[2]
-        return f"[{name}](#settings-{name.lower()})"
-    if forms := described.get("anyOf") or described.get("oneOf"):
-        return " or ".join(dict.fromkeys(map(_form, forms)))
-    if "const" in described:
-        return f"`{described['const']}`"
-    if "enum" in described:
-        return ", ".join(f"`{value}`" for value in described["enum"])
-    return _FORMS.get(described.get("type", ""), lambda _: "any value")(described)
-
-
-def _number(described: Schema) -> str:
-    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {described[key]:,}" for key, sign in bounds.items() if key in described]
-    return " ".join([str(described["type"]), ", ".join(limits)]).strip()
-
-
-def _array(described: Schema) -> str:
-    if "prefixItems" in described:
-        return f"[{', '.join(map(_form, described['prefixItems']))}]"
-    return f"list of {_form(described.get('items', {}))}"
-
-
-def _object(described: Schema) -> str:
-    values = described.get("additionalProperties")
-    return f"mapping to {_form(values)}" if isinstance(values, dict) else "mapping"
-
-
-_FORMS: dict[str, Callable[[Schema], str]] = {
-    "string": lambda _: "string",
-    "boolean": lambda _: "true or false",
-    "null": lambda _: "null",
-    "integer": _number,
-    "number": _number,
-    "array": _array,
-    "object": _object,
-}
+def _chosen(node: Any) -> set[str]:
+    """The models that are told apart by their ``type`` or ``format``."""
+    if isinstance(node, list):
+        return set().union(*map(_chosen, node))
+    if not isinstance(node, dict):
+        return set()
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    return {reference.rpartition("/")[2] for reference in mapping.values()} | _chosen(list(node.values()))
 
 
 def _cleaned(text: str) -> str:
@@ -159,18 +182,18 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argpa
 
 def _command(name: str, text: str, parser: argparse.ArgumentParser) -> str:
     usage = re.sub(r"\s+", " ", parser.format_usage().removeprefix("usage: ")).strip().replace(" [-h]", "")
-    options = [_option(action) for action in parser._actions if action.dest != "help"]
-    sentence = text.removeprefix(INTERNAL).strip()
-    return "\n\n".join([f"### `{name}`", f"{sentence[:1].upper()}{sentence[1:]}.", f"```text\n{usage}\n```", *options])
+    options = "\n".join(_option(action) for action in parser._actions if action.dest != "help")
+    sentence = re.sub(r"(--\w+)", r"`\1`", text.removeprefix(INTERNAL).strip())
+    return "\n\n".join([f"### `{name}`", f"{sentence[:1].upper()}{sentence[1:]}.", f"```text\n{usage}\n```", options])
 
 
 def _option(action: argparse.Action) -> str:
-    """One argument as an item of a definition list."""
+    """One argument as an item of a list."""
     name = ", ".join(action.option_strings) or action.metavar or action.dest
     notes = ["required"] if action.required and action.option_strings else []
     notes += [f"one of {', '.join(f'`{choice}`' for choice in action.choices)}"] if action.choices else []
     notes += [f"default `{action.default}`"] if action.default not in (None, False, argparse.SUPPRESS) else []
-    return f"**`{name}`**{''.join(f' · {note}' for note in notes)}\n: {action.help or '&nbsp;'}"
+    return f"- **`{name}`**{''.join(f' · {note}' for note in notes)}" + (f" \\\n  {action.help}" if action.help else "")
 
 
 # --- Python API -----------------------------------------------------------------------------------------------------
@@ -179,6 +202,14 @@ def _option(action: argparse.Action) -> str:
 def api() -> str:
     """The public functions and classes, as directives of autodoc."""
     return "\n\n".join(_documented(name) for name in API if _exists(name))
+
+
+def errors() -> str:
+    """The tree of errors, and each of them."""
+    module = importlib.import_module("mtl.errors")
+    tree = (module.__doc__ or "").partition("\n\n")[2].strip()
+    names = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, module.MtlError)]
+    return "\n\n".join([f"```text\n{tree}\n```", *(_directive("autoexception", f"mtl.errors.{name}") for name in names)])
 
 
 def _exists(name: str) -> bool:
@@ -218,7 +249,7 @@ def _directive(kind: str, name: str) -> str:
 
 # --- Sphinx ---------------------------------------------------------------------------------------------------------
 
-GENERATED: dict[str, Callable[[], str]] = {"settings": settings, "cli": cli, "api": api}
+GENERATED: dict[str, Callable[[], str]] = {"settings": settings, "cli": cli, "api": api, "errors": errors}
 
 
 def filled(text: str) -> str:
@@ -226,7 +257,18 @@ def filled(text: str) -> str:
     return re.sub(r"<!-- generated: (\w+) -->", lambda mark: GENERATED[mark[1]](), text)
 
 
+def _readable(
+    app: Any, what: str, name: str, item: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, str] | None:
+    """A signature without its types where one of them is a union of settings models, which fills half a page."""
+    if signature is None or "Annotated[" not in signature:
+        return None
+    bare = inspect.signature(item)
+    return str(bare.replace(parameters=[p.replace(annotation=inspect.Parameter.empty) for p in bare.parameters.values()])), returns or ""
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("autodoc-process-signature", _readable)
     app.connect("source-read", lambda app, name, source: source.__setitem__(0, filled(source[0])))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
