@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import mtl.cli
+import mtl.config
 
-SETTINGS = "mtl.config" if importlib.util.find_spec("mtl.config") else "mtl.params"
-"""The module of the settings models."""
 PARSER: Callable[[], argparse.ArgumentParser] = getattr(mtl.cli, "parser", None) or mtl.cli._parser
 API = ("mtl.load", "mtl.api", "mtl.augment.compat")
 """Public functions, and modules of which all public names are listed. A name that does not exist is left out."""
@@ -27,7 +26,7 @@ Schema = Mapping[str, Any]
 
 def settings() -> str:
     """Every key of ``params.yaml`` with its type, default and meaning, as Markdown."""
-    return _Settings(importlib.import_module(SETTINGS).json_schema()).markdown()
+    return _Settings(mtl.config.json_schema()).markdown()
 
 
 class _Settings:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from docs.pages import ROOT, blocks
 from workflow.make_project import Project
 

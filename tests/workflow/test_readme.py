@@ -31,7 +31,10 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
     (project.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n\nthe day was sad\n")
     path = project.folder / "params.yaml"
-    for mood, intensity in (("      mood: {", "{type: number, column: rating}"), ("\n  mood: {type", "{type: regression, label: intensity}")):
+    for mood, intensity in (
+        ("      mood: {", "{type: number, column: rating}"),
+        ("\n  mood: {type", "{type: regression, label: intensity}"),
+    ):
         project.edit("params.yaml", mood, f"{mood.partition('mood')[0]}intensity: {intensity}\n{mood}")
     path.write_text(path.read_text() + "tune: {trials: 2, space: {train.learning_rate: {low: 0.001, high: 0.01, log: true}}}\n")
     project.commit("ready")
