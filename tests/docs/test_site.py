@@ -1,5 +1,6 @@
 """The site builds without a warning, needs nothing from outside, and its reference has every setting and command."""
 
+import html
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from reference import PARSER, cli, settings
 
 import mtl.config
 from docs.pages import ROOT
+from docs.words import violations
 
 pytest.importorskip("sphinx", reason="pip install -e .[docs]")
 
@@ -69,3 +71,9 @@ def test_every_command_is_described() -> None:
     (commands,) = (action.choices for action in PARSER()._actions if hasattr(action, "_choices_actions"))
     assert [command for command in commands if f"### `{command}`" not in text] == []
     assert text.index("### `predict`") < text.index("## Commands that the workflow calls") < text.index("### `train_run`")
+
+
+def test_the_docstrings_of_the_python_api_use_the_words_of_the_glossary(site: Path) -> None:
+    (article,) = re.findall(r"<article.*?</article>", (site / "reference/api.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"<code.*?</code>|<dt.*?</dt>", "", article, flags=re.DOTALL)
+    assert violations(html.unescape(re.sub(r"<[^>]+>", "", text))) == []
