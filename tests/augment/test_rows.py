@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from mtl import plugins
 from mtl.augment.randomness import Stream
 from mtl.augment.rows import Pool, Row, RowAugmenter, rows_of
 from mtl.config import AugmentMethod
