@@ -319,3 +319,42 @@ def test_runs_of_fewer_rows_stand_beside_those_of_all(content: dict[str, Any]) -
     assert list(runs) == ["joint-augmented-1-50", "joint-augmented-1", "joint-augmented-2-50", "joint-augmented-2"]
     assert (runs["joint-augmented-2-50"].seed, runs["joint-augmented-2-50"].size) == (2, 50)
     assert {name: runs[name] for name in before} == before
+
+
+def test_old_keys_are_told_their_new_names_all_at_once(content: dict[str, Any]) -> None:
+    for dataset in content["datasets"].values():
+        for label in dataset["labels"].values():
+            label["kind"] = label.pop("type")
+    content["experiment"]["alone"] = content["experiment"].pop("single_task")
+    set_("train.lr", 1)(content)
+    assert issues(content) == {
+        "datasets.tweets_sentiment.labels.sentiment.kind": "is called type now; rename it",
+        "datasets.tweets_sentiment.labels.intensity.kind": "is called type now; rename it",
+        "datasets.tweets_entities.labels.entities.kind": "is called type now; rename it",
+        "experiment.alone": "is called single_task now; rename it",
+        "train.lr": "unknown key",
+    }
+
+
+def test_sections_with_defaults_may_be_left_out(content: dict[str, Any]) -> None:
+    required = {"seed", "datasets", "tasks", "encoder"}
+    small = {key: value for key, value in content.items() if key in required}
+    small["tasks"] = {name: {key: value for key, value in task.items() if key != "methods"} for name, task in small["tasks"].items()}
+    small["experiment"] = {"joint": ["plain"], "single_task": []}
+    assert mtl.config.parse(small).train == mtl.config.Train()
+
+
+def test_two_text_fields_are_columns_by_name_or_a_list(content: dict[str, Any]) -> None:
+    dataset = content["datasets"]["tweets_sentiment"]
+    dataset["reader"] = {"format": "csv"}
+    dataset["text"] = {"premise": "sentence1", "hypothesis": "sentence2"}
+    params = mtl.config.parse(content)
+    assert params.datasets["tweets_sentiment"].fields == {"premise": "sentence1", "hypothesis": "sentence2"}
+    assert params.datasets["tweets_sentiment"].field_of("intensity") == "premise"
+    dataset["text"] = ["question", "context"]
+    assert mtl.config.parse(content).datasets["tweets_sentiment"].fields == {"question": "question", "context": "context"}
+    dataset["text"] = ["a", "b", "c"]
+    assert "at most 2" in issues(content)["datasets.tweets_sentiment.text"]
+    dataset["text"] = {"a": "x", "b": "y"}
+    dataset["labels"]["intensity"]["field"] = "c"
+    assert issues(content) == {"datasets.tweets_sentiment.labels.intensity.field": "'c' is not a text field; choose from: a, b"}
