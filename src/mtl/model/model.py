@@ -50,7 +50,7 @@ class Model(nn.Module):
         """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""
         packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whoever asks
         asked = {name: self._asked(batch, name) if packs else batch.mask for name in tasks}
-        hidden = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, asked, batch.rows)
+        hidden = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, asked, batch.rows, batch.segment_ids)
         # Tasks that share all layers share their hidden states too, to be pooled once.
         texts = {id(hidden[name]): hidden[name] for name in asked if self.tasks[name].level == "text"}
         pooled = {key: self.encoder.pool(states, batch.mask) for key, states in texts.items()}
