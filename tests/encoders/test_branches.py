@@ -15,7 +15,7 @@ from mtl.encoders import fused
 from mtl.encoders.transformer import PACKING, TransformerEncoder
 from mtl.errors import EncoderError
 
-from .test_packing import selected_of, encoder_of, inputs, needs_fused
+from .test_packing import encoder_of, inputs, needs_fused, segments, selected_of
 
 TASKS = ("names", "mood")
 Pass = Callable[[TransformerEncoder], dict[str, Tensor]]
@@ -32,11 +32,11 @@ def branched(kind: str, count: int) -> TransformerEncoder:
     return encoder
 
 
-def by_task(encoder: TransformerEncoder, rows: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+def by_task(encoder: TransformerEncoder, rows: dict[str, Tensor] | None = None, pairs: bool = False) -> dict[str, Tensor]:
     subwords, mask, word_shape_ids = inputs()
     selected = {"names": selected_of("some", mask), "mood": selected_of("the first of some rows", mask)}
     assert all(positions is not None for positions in selected.values())
-    found = encoder.by_task(subwords, mask, word_shape_ids, selected, rows or {})  # type: ignore[arg-type]
+    found = encoder.by_task(subwords, mask, word_shape_ids, selected, rows or {}, segments(mask) if pairs else None)  # type: ignore[arg-type]
     return {task: found[task][selected[task]] for task in TASKS}  # type: ignore[index]
 
 
@@ -54,16 +54,17 @@ def test_each_task_gets_what_a_model_with_its_layers_gives(kind: str, count: int
         torch.testing.assert_close(found[task], whole(subwords, mask, word_shape_ids)[selected], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
-def test_packed_is_padded_and_so_are_some_rows(kind: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_is_padded_and_so_are_some_rows(kind: str, count: int, pairs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, found = branched(kind, count), []
     _, mask, _ = inputs()
     some = {"mood": torch.arange(0, len(mask), 2)}
     for packs, rows in ((True, {}), (False, {}), (False, some)):
         monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device, packs=packs: packs)
         encoder.zero_grad()
-        states = by_task(encoder, rows)
+        states = by_task(encoder, rows, pairs)
         assert encoder.model.config._attn_implementation == ("packed" if packs else "sdpa")  # type: ignore[union-attr]
         loss = sum((states[task].square() * torch.linspace(0, 1, 16)).sum() for task in TASKS)
         loss.backward()  # type: ignore[union-attr]

@@ -68,10 +68,66 @@ def selected_of(name: str, mask: Tensor) -> Tensor | None:
     return by_name[name]
 
 
+def segments(mask: Tensor) -> Tensor:
+    """Some rows of one field, others of two of unlike length."""
+    begin = torch.tensor([LENGTHS[0], 1, LENGTHS[2], LENGTHS[3], 5, 11, 6])
+    return (torch.arange(mask.shape[1]) >= begin[:, None]).long() * mask
+
+
 SELECTIONS = (
     "all", "some", "none", "the first of a row", "the last of a row", "as many as rows", "the first of a row, all of others, none of some",
     "the first of some rows",
 )  # fmt: skip
+
+
+TYPES = {kind: kind in {"albert", "bert", "electra", "ernie"} for kind in sorted(PACKING)}
+"""Whether the models of a type embed which of two fields a subword is in, as they are published."""
+
+
+def with_types(kind: str) -> TransformerEncoder:
+    encoder = encoder_of(kind, type_vocab_size=1 + TYPES[kind])
+    torch.nn.init.normal_(encoder.get_parameter(next(n for n, _ in encoder.named_parameters() if "token_type_embeddings" in n)))
+    return encoder
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_packed_is_padded_with_two_fields(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, (subwords, mask, word_shape_ids) = with_types(kind), inputs()
+    segment_ids, selected = segments(mask), selected_of("the first of a row, all of others, none of some", mask)
+    assert selected is not None
+    results = []
+    for packs, positions in ((True, None), (True, selected), (False, None), (False, selected)):
+        monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device, packs=packs: packs)
+        encoder.zero_grad()
+        hidden = encoder(subwords, mask, word_shape_ids, positions, segment_ids)
+        (hidden[selected].square() * torch.linspace(0, 1, 16)).sum().backward()
+        results.append([hidden[selected].detach(), *(parameter.grad for parameter in encoder.parameters())])
+    for one, *others in zip(*results, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    without = encoder(subwords, mask, word_shape_ids)
+    assert (without[segment_ids == 1] - hidden[segment_ids == 1]).abs().max().item() > 1e-3 or not TYPES[kind]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_two_fields_are_those_of_the_library(kind: str) -> None:
+    encoder, (subwords, mask, word_shape_ids) = with_types(kind).eval(), inputs()
+    segment_ids = segments(mask)
+    torch.nn.init.zeros_(encoder.word_shape_ids.weight)  # type: ignore[union-attr]
+    with torch.no_grad():
+        hidden = encoder(subwords, mask, word_shape_ids, None, segment_ids)
+        encoder.model.set_attn_implementation("sdpa")  # type: ignore[operator]
+        ids = subwords.masked_fill(~mask, encoder.model.config.pad_token_id)  # type: ignore[union-attr]
+        types = {"token_type_ids": segment_ids} if TYPES[kind] else {}
+        expected = encoder.model(input_ids=ids, attention_mask=mask.long(), **types).last_hidden_state
+    torch.testing.assert_close(hidden[mask], expected[mask], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_one_field_has_the_same_bits_beside_rows_of_two(kind: str) -> None:
+    encoder, (subwords, mask, word_shape_ids) = with_types(kind).eval(), inputs()
+    with torch.no_grad():
+        assert torch.equal(encoder(subwords, mask, word_shape_ids), encoder(subwords, mask, word_shape_ids, None, 0 * subwords))
 
 
 @pytest.mark.parametrize("name", SELECTIONS[1:])
@@ -165,9 +221,10 @@ def test_fused_is_the_same(kind: str, name: str) -> None:
     same, selected = copy.deepcopy(encoder), selected_of(name, mask)
     same.fuse()
     assert all(isinstance(layer, fused.FusedLayer) for layer in same._stack())
-    with torch.inference_mode():
-        expected, found = encoder(subwords, mask, word_shape_ids, selected), same(subwords, mask, word_shape_ids, selected)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for segment_ids in (None, segments(mask)):
+        with torch.inference_mode():
+            expected, found = (one(subwords, mask, word_shape_ids, selected, segment_ids) for one in (encoder, same))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["albert", "distilbert"])
