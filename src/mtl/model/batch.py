@@ -27,6 +27,8 @@ class Batch:
     """Labelled items by task, never 0."""
     rows: dict[str, Tensor] = field(default_factory=dict)
     """Of the tasks in ``targets``, the rows that have a label, ``[n]``: known here, a device need not be waited for."""
+    segment_ids: Tensor | None = None
+    """Int64, 0 in the first field of a row, 1 in the second; ``None`` if all rows have one field."""
 
     @property
     def real(self) -> int:
@@ -46,7 +48,8 @@ class Batch:
         targets, rows = (
             {task: part.pin_memory().to(device, non_blocking=True) for task, part in parts.items()} for parts in (self.targets, self.rows)
         )
-        return Batch(**move, word_ids=self.word_ids, targets=targets, counts=self.counts, rows=rows)
+        segment_ids = None if self.segment_ids is None else self.segment_ids.pin_memory().to(device, non_blocking=True)
+        return Batch(**move, word_ids=self.word_ids, targets=targets, counts=self.counts, rows=rows, segment_ids=segment_ids)
 
 
 def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
@@ -66,4 +69,5 @@ def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
         word_ids=padded(own.word_ids, -1, np.int32),
         targets={},
         counts={},
+        segment_ids=torch.from_numpy(padded(own.segment_ids)) if own.pairs.any() else None,
     )
