@@ -60,7 +60,7 @@ class Model(nn.Module):
 
     def _needed(self, batch: Batch, task: str) -> Tensor:
         """The positions whose states a head uses, bool ``[rows, positions]``; of a batch with targets, only for labelled items."""
-        needed = self.tasks[task].positions(self.encoder.pooled(batch.mask), batch.first)
+        needed = self.tasks[task].positions(self.encoder.pooled(batch.mask), batch.first(self.tasks[task].field))
         if task not in batch.targets:
             return needed
         known = self.tasks[task].labelled(batch.targets[task])

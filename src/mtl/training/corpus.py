@@ -46,7 +46,7 @@ def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType
         if beside is not None:
             taught = (beside >= 0) & corpus.labels[name].known[beside]
             labels = [None if told else label for label, told in zip(labels, taught.tolist(), strict=True)]
-        targets = task.targets(labels, batch.word_ids)
+        targets = task.targets(labels, batch.words(task.field))
         if count := int(task.count(targets)):
             batch.targets[name] = targets
             batch.counts[name] = count
