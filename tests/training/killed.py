@@ -26,7 +26,7 @@ def die() -> None:
 def plant(point: str) -> None:
     """Make this process die at a point."""
     step, save, write = Loop._step, torch.save, run.write_results
-    written = 0
+    count = 0
 
     def dying_step(loop: Loop) -> StepResult | None:
         result = step(loop)
@@ -35,10 +35,10 @@ def plant(point: str) -> None:
         return result
 
     def dying_save(content: Any, file: Any) -> None:
-        nonlocal written
-        written += 1
+        nonlocal count
+        count += 1
         save(content, file)
-        if point == f"write:{written}":
+        if point == f"write:{count}":
             file.flush()
             file.truncate(file.tell() // 2)
             die()

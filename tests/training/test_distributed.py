@@ -64,9 +64,9 @@ def test_several_processes_train_what_one_trains(
     number, settings = EQUAL[name]
     single, params = empty("single"), make_settings(encoder__dropout=0.0, **settings)
     train(params, params.runs()[RUN], project / "examples", project / "shards", None, single)
-    expected, found = history(single), history(out / name)
-    assert len(found) == len(expected) > 10
-    for one, other in zip(expected, found, strict=True):
+    expected, result = history(single), history(out / name)
+    assert len(result) == len(expected) > 10
+    for one, other in zip(expected, result, strict=True):
         assert (other.keys(), other["kind"]) == (one.keys(), one["kind"])
         for key in set(one) - {"metrics", "kind"}:
             assert other[key] == pytest.approx(one[key], rel=2e-3), (one["step"], key)

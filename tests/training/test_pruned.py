@@ -37,7 +37,7 @@ def test_it_learns_the_same(project: Path, make_settings: Callable[..., Params])
     unused = sorted(set(range(300)) - set(pruned.kept.tolist()))
     pruned.restore_vocabulary()
     whole = trained(whole=True).model.encoder
-    for (name, found), expected in zip(pruned.named_parameters(), whole.parameters(), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5, msg=name)
+    for (name, result), expected in zip(pruned.named_parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-5, msg=name)
     # Without decay the whole one leaves alone what has no gradient.
     assert torch.equal(pruned.embedding.weight[unused], whole.embedding.weight[unused])

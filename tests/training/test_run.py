@@ -116,7 +116,7 @@ def test_history_has_losses_weights_norms_and_scores(finished: Path) -> None:
     )
 
 
-def test_every_task_is_learnt(project: Path, make_settings: Settings, empty: Maker) -> None:
+def test_every_task_is_learned(project: Path, make_settings: Settings, empty: Maker) -> None:
     out = empty("long")
     run(make_settings(epochs=12, eval_every=20), "joint-plain-1", project, out)
     metrics = history(out, "validation")[-1]["metrics"]
@@ -200,10 +200,10 @@ def test_a_constant_prediction_reaches_run_json_and_the_log(
     project: Path, make_settings: Settings, empty: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = changed(project, empty("reviews"), "reviews", lambda row: row | ({"mood": "good"} if row["split"] == "train" else {}))
-    for shown in (True, False):
-        facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=shown)
+    for progress in (True, False):
+        facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=progress)
         (warning,) = (warning for warning in facts["warnings"] if "the head predicts" in warning)
-        assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == shown
+        assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == progress
 
 
 def test_killed_at_many_points_it_ends_as_if_it_had_not_been(project: Path, make_settings: Settings, empty: Maker) -> None:

@@ -107,22 +107,22 @@ class Feed:
         """Cost of one more micro-batch in subwords; ``None`` for what suits the device."""
         self.tasks = dict(model.tasks)
         """The tasks that have not stopped."""
-        self._learnt = data.labelled
+        self._learned = data.labelled
 
     def leave_out(self, stopped: Iterable[str]) -> None:
         """Go on without these tasks. Rows that only they learn from would be computed for nothing."""
         if not stopped:
             return
         self.tasks = {name: task for name, task in self.model.tasks.items() if name not in stopped}
-        self._learnt = np.zeros(len(self.data.ids), dtype=np.bool_)
+        self._learned = np.zeros(len(self.data.ids), dtype=np.bool_)
         for name in self.tasks:
-            self._learnt |= self.data.has_label(name)
+            self._learned |= self.data.has_label(name)
 
     def rows(self, step: int) -> StepRows:
         """The rows of a step."""
         planned = self.plan[step]
-        learnt = self._learnt[planned.rows]
-        originals, numbers = planned.rows[learnt], planned.passes[learnt]
+        learned = self._learned[planned.rows]
+        originals, numbers = planned.rows[learned], planned.passes[learned]
         sampled = [self._sample(number, row) for number, row in zip(numbers.tolist(), originals.tolist(), strict=True)]
         return self._with_originals(np.array(sampled, dtype=np.int64), originals)
 

@@ -11,7 +11,7 @@ from mtl.config import Params, Run
 from mtl.model.device import choose_device, choose_precision
 from mtl.progress import note, progress_bar
 from mtl.training import checkpoint
-from mtl.training.distributed import Processes, join
+from mtl.training.distributed import join
 from mtl.training.live import live_metrics
 from mtl.training.loop import Loop, Save, Show
 from mtl.training.memory import memory_errors
@@ -83,7 +83,7 @@ def train(
             with (
                 precision.float32_products(),
                 stop_signals(insist=processes.number == 1) as stop_requested,
-                _display(run, loop, live, warnings, shown=progress) as show,
+                _display(run, loop, live, warnings, visible=progress) as show,
             ):
                 loop.run(save, stop_requested, show)
         if processes.first:
@@ -115,11 +115,11 @@ def _saver(loop: Loop, folder: Path, key: str, watch: Watch) -> Save:
 
 
 @contextmanager
-def _display(run: Run, loop: Loop, live: Path | None, warnings: Sequence[str], *, shown: bool) -> Iterator[Show]:
+def _display(run: Run, loop: Loop, live: Path | None, warnings: Sequence[str], *, visible: bool) -> Iterator[Show]:
     """A progress bar and live metrics, in the first process only; gives what moves them. Warnings follow at the end."""
     first = loop.processes.first
     with (
-        progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=shown and first) as bar,
+        progress_bar(run.name, loop.steps, initial=loop.progress.step, shown=visible and first) as bar,
         live_metrics(live if first else None, lambda: loop.progress.history) as update,
     ):
 
