@@ -199,8 +199,8 @@ def test_frozen_layers_get_no_gradient(make_model: Callable[[str], Model], kind:
         for number, layer in enumerate(model.encoder.layers()):
             assert all((parameter.grad is None) == (number < frozen) for parameter in layer)
         built = optimizers.build(model, settings(), torch.device("cpu"))
-        learnt = {id(parameter) for group in built.param_groups for parameter in group["params"]}
-        assert learnt == {id(parameter) for parameter in model.parameters() if parameter.grad is not None}
+        learned = {id(parameter) for group in built.param_groups for parameter in group["params"]}
+        assert learned == {id(parameter) for parameter in model.parameters() if parameter.grad is not None}
 
 
 def test_more_frozen_layers_than_there_are_is_an_error(make_model: Callable[[str], Model]) -> None:

@@ -26,9 +26,7 @@ Counts = Sequence[Sequence[int]]
 """Number of tokens by text field and row, those cut off included."""
 
 
-def encode(
-    tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, tasks: Iterable[TaskType | type[TaskType]]
-) -> Encoded:
+def encode(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, tasks: Iterable[TaskType | type[TaskType]]) -> Encoded:
     """Rows as these tasks need them: all windows of a long row if one of the tasks wants them, else its beginning."""
     return encode_rows(tokenizer, rows, max_length, windows=any(task.all_windows for task in tasks))
 
@@ -83,15 +81,13 @@ def predictions(
 
 
 def _joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:
-    """Whether the windows of a row are joined, ``[windows]``. Every window of two fields repeats the left one, so that its first will do."""
+    """Whether the windows of a row are joined, ``[windows]``. Windows of two fields repeat the left one: the first will do."""
     if not task.all_windows:
         return np.zeros(len(encoded), dtype=np.bool_)
     return np.ones(len(encoded), dtype=np.bool_) if task.field else ~encoded.pairs
 
 
-def _merged(
-    task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Tensor], counts: Counts
-) -> Iterator[tuple[int, Prediction]]:
+def _merged(task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Tensor], counts: Counts) -> Iterator[tuple[int, Prediction]]:
     """Predictions for rows that are cut into windows: the scores of a token are those of the window with most context around it."""
     windows: dict[int, list[int]] = {}
     for window in sorted(parts):

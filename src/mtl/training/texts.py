@@ -48,6 +48,12 @@ class Tokens:
                 chunks = [field.chunks if isinstance(field, pa.ChunkedArray) else [field] for field in fields]
                 yield from zip(chunks[0], chunks[1] if len(chunks) > 1 else [None] * len(chunks[0]), strict=True)
 
+    def texts(self) -> Iterator[list[str]]:
+        """The tokens of every text field by itself."""
+        for fields in self.parts():
+            for texts in fields:
+                yield from [] if texts is None else texts.to_pylist()
+
     def only(self, selected: Mask) -> "Tokens":
         """Those of the selected rows, ``[rows]``."""
         files, start = [], 0
