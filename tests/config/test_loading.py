@@ -353,6 +353,9 @@ def test_two_text_fields_are_columns_by_name_or_a_list(content: dict[str, Any]) 
     assert params.datasets["tweets_sentiment"].field_of("intensity") == "premise"
     dataset["text"] = ["question", "context"]
     assert mtl.config.parse(content).datasets["tweets_sentiment"].fields == {"question": "question", "context": "context"}
+    content["datasets"]["more"] = copy.deepcopy(dataset) | {"text": "question"}
+    assert "'more' has text fields text" in issues(content)["tasks.sentiment.datasets"]
+    del content["datasets"]["more"]
     dataset["text"] = ["a", "b", "c"]
     assert "at most 2" in issues(content)["datasets.tweets_sentiment.text"]
     dataset["text"] = {"a": "x", "b": "y"}

@@ -33,6 +33,7 @@ def relations(params: Params) -> list[Issue]:
                 fitting = ", ".join(_tasks_for(label_type)) or "none that is installed"
                 message = f"label {spec.label!r} of {name!r} is a {label_type}; choose {fitting}, or change the label's type"
                 issues.append(Issue(f"tasks.{task}.type", message))
+        issues += _field_issues(params, task)
     for name, dataset in params.datasets.items():
         issues += _dataset_issues(name, dataset)
     for method, spec_ in params.augment.methods.items():
@@ -66,6 +67,18 @@ def relations(params: Params) -> list[Issue]:
     if "augmented" in (*params.experiment.joint, *params.experiment.single_task) and not params.augment.methods:
         issues.append(Issue("augment.methods", "is empty, but experiment has augmented runs; name a method or leave only plain"))
     return issues
+
+
+def _field_issues(params: Params, task: str) -> list[Issue]:
+    """The datasets of a task must have the same text fields, and its labels must be about the same one."""
+    label = params.tasks[task].label
+    about = {name: (list(params.datasets[name].fields), params.datasets[name].field_of(label)) for name in params.datasets_of(task)}
+    first = next(iter(about.values()), None)
+    return [
+        Issue(f"tasks.{task}.datasets", f"{name!r} has text fields {', '.join(fields)}, label about {field}; the others differ")
+        for name, (fields, field) in about.items()
+        if (fields, field) != first
+    ]
 
 
 def _tasks_for(label_type: str) -> list[str]:
