@@ -147,7 +147,7 @@ def test_settings_that_cannot_be_trained_end_their_trial_and_not_the_search(make
     assert (trials[1]["state"], trials[1]["score"]) == ("failed", None)
     assert "was not finite" in trials[1]["reason"]
     assert "failed: step" in told(Study(params, search.study), 1, workers=1)
-    assert "None of 2 trials did better" in write_summary(params, search)
+    assert "No trial beats the present settings on validation rows (2 trials)." in write_summary(params, search)
 
 
 def test_present_settings_that_cannot_be_trained_are_an_error(make_search: MakeSearch) -> None:
@@ -171,7 +171,7 @@ def test_a_bad_trial_is_ended_before_its_time(pruning: str, make_search: MakeSea
     last = trials[5]
     assert last["params"] == {"train.learning_rate": 1e-7}
     assert last["state"] == "pruned"
-    assert "is worse than others were by then" in last["reason"]
+    assert "is worse than other trials at that point" in last["reason"]
     write_summary(params, search)
 
 
