@@ -9,12 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
 LAYERS = [
-    {"errors"},
-    {"files", "seeds", "progress"},
+    {"errors", "lazy"},
+    {"files", "plugins", "seeds", "progress"},
     {"config"},
     {"pipeline"},
     {"data"},
-    {"augment", "encoders", "tasks"},
+    {"augment", "encoders"},
+    {"tasks"},
     {"model"},
     {"training"},
     {"evaluation"},

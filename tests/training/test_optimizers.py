@@ -12,6 +12,7 @@ from torch import Tensor
 from mtl import config, encoders
 from mtl.config import Train
 from mtl.encoders import Encoder
+from mtl.encoders.base import EncoderOutput
 from mtl.errors import UnfitError
 from mtl.model.model import Model
 from mtl.tasks.classification import Classification
@@ -45,7 +46,9 @@ def backward(model: Model) -> None:
     encoded = model.tokenizer.encode(ROWS[:1], 32)
     subwords, word_shape_ids = (torch.from_numpy(array)[None].long() for array in (encoded.subwords, encoded.word_shape_ids))
     mask = torch.ones_like(subwords, dtype=torch.bool)
-    model.heads["mood"](model.encoder.pool(model.encoder(subwords, mask, word_shape_ids), mask)).square().sum().backward()
+    model.heads["mood"](
+        EncoderOutput(model.encoder(subwords, mask, word_shape_ids), mask, mask.numpy(), model.encoder.pool)
+    ).square().sum().backward()
 
 
 def norm_of(gradients: Iterable[Tensor]) -> float:

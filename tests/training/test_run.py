@@ -24,7 +24,7 @@ from mtl.data import schema
 from mtl.errors import DataError, TrainingError
 from mtl.model import folder as models
 from mtl.model.device import Precision
-from mtl.tasks import Prediction
+from mtl.tasks.base import Prediction
 from mtl.tasks.regression import Regression
 from mtl.training import feed, optimizers
 from mtl.training.feed import StepBatches
@@ -446,7 +446,7 @@ def test_a_run_without_methods_equals_a_plain_one_and_is_named(project: Path, ma
     ],
 )
 def test_a_constant_prediction_is_named(predicted: list[Any], gold: list[str], warns: bool) -> None:
-    warning = constant_prediction("task", [Prediction(value, 1.0) for value in predicted], gold)
+    warning = constant_prediction("task", Regression({"mean": 0.0, "std": 1.0}), [Prediction(value, 1.0) for value in predicted], gold)
     assert (warning is not None and warning.startswith("task: the head predicts ")) == warns
 
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from mtl import plugins
 from mtl.config import Params, Run, TransformerEncoder
 from mtl.errors import DataError
 from mtl.evaluation.bootstrap import draws, interval, resample
 from mtl.evaluation.predictions import predict
 from mtl.files import write_text
-from mtl.tasks import TASKS
 from mtl.training.texts import shards_of
 
 NAME = "README.md"
@@ -25,11 +25,6 @@ RESAMPLES, CONFIDENCE = 1000, 0.95
 """The defaults of ``evaluate``. Its settings are not asked: they may change after a model was trained."""
 LICENSE = "unknown"
 """It depends on encoder and data, of which only the user knows the terms."""
-HUB_TASKS = {
-    "classification": "text-classification",
-    "regression": "text-classification",  # the hub's name for any head on the whole text
-    "token_classification": "token-classification",
-}
 HUB_METRICS = {"macro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 """Metrics whose name on the hub is another one."""
 
@@ -71,8 +66,8 @@ def _scores(params: Params, task: str, rows: Sequence[Mapping[str, str]]) -> Ite
     kind = params.tasks[task].type
     gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
     drawn = draws(kind, gold, prediction, resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES))
-    values = TASKS[kind].metrics(gold, prediction)
-    for metric in sorted(values, key=lambda name: name != TASKS[kind].main_metric):
+    values = plugins.task_type(kind).metrics(gold, prediction)
+    for metric in sorted(values, key=lambda name: name != plugins.task_type(kind).main_metric):
         yield Score(task, metric, values[metric], *interval(drawn[metric], CONFIDENCE), len(rows))
 
 
@@ -115,12 +110,15 @@ The licence above is `unknown`: before you pass the model on, look up the terms 
 def front_matter(params: Params, run: Run, used: Sequence[str], found: Sequence[Score]) -> str:
     """The YAML that the hub reads."""
     kinds = [params.tasks[task].type for task in run.tasks]
+    hub_tasks = [plugins.task_type(kind).hub_task for kind in kinds]
     results = [_result(params, score) for score in found]
     data = ModelCardData(
         license=LICENSE,
         library_name="mtl",
-        pipeline_tag=HUB_TASKS[kinds[0]],
-        tags=list(dict.fromkeys([*(["multi-task-learning"] if len(kinds) > 1 else []), *(HUB_TASKS[kind] for kind in kinds)])),
+        pipeline_tag=hub_tasks[0],
+        tags=list(
+            dict.fromkeys([*(["multi-task-learning"] if len(kinds) > 1 else []), *(plugins.task_type(kind).hub_task for kind in kinds)])
+        ),
         datasets=list(used),
         metrics=list(dict.fromkeys(HUB_METRICS.get(score.metric, score.metric) for score in found)) or None,
         model_name=run.name if results else None,
@@ -132,7 +130,7 @@ def front_matter(params: Params, run: Run, used: Sequence[str], found: Sequence[
 def _result(params: Params, score: Score) -> EvalResult:
     names = params.datasets_of(score.task)
     return EvalResult(
-        task_type=HUB_TASKS[params.tasks[score.task].type],
+        task_type=plugins.task_type(params.tasks[score.task].type).hub_task,
         task_name=score.task,
         dataset_type="-".join(names),
         dataset_name=" and ".join(names),

@@ -1,6 +1,6 @@
 """Warnings about settings and data: what is odd, though nothing forbids it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mtl.config import Params, Run, SmallEncoder
 from mtl.encoders import Encoded
 from mtl.encoders.store import Stored
 from mtl.model.device import Precision
-from mtl.training.columns import Column
+from mtl.tasks.base import TaskType
 from mtl.training.splits import Splits
 from mtl.training.subsets import size_cautions
 from mtl.training.texts import Texts, augmented_datasets, used_datasets
@@ -51,29 +51,22 @@ def _of_labels(task: str, splits: Splits) -> Iterator[str]:
     distinct = labels.distinct()
     if len(distinct) == 1:
         yield f"{task}: every label of the train split is {distinct.pop()}, so there is nothing to learn from it"
-    known = _values(labels)
+    known = labels.vocabulary()
     for split, texts in (("validation", splits.validation), ("test", splits.test)):
         if not texts.labelled([task]).any():
             yield f"{task}: no {split} row has its label"
-        if unseen := sorted(_values(texts.labels[task]) - known):
+        if unseen := sorted(texts.labels[task].vocabulary() - known):
             yield f"{task}: the {split} split has {', '.join(unseen)}, never seen in training"
 
 
-def _values(labels: Column) -> set[str]:
-    """The classes or tags that occur."""
-    return set() if labels.values is None else labels.distinct()
-
-
-def cut_off(tasks: Sequence[str], texts: Texts, encoded: Encoded | Stored, max_length: int) -> list[str]:
+def cut_off(tasks: Mapping[str, TaskType], texts: Texts, encoded: Encoded | Stored, max_length: int) -> list[str]:
     """A warning if training loses the ends of long rows: tokens, and the gold entities among them. Elsewhere rows are cut into windows."""
     rows = np.flatnonzero(texts.labelled(tasks) & (encoded.lost[: len(texts)] > 0))
     if not len(rows):
         return []
     lost, entities = encoded.lost[rows], 0
-    for task in tasks:
-        for row, count in zip(rows.tolist(), lost.tolist(), strict=True):
-            tags = texts.labels[task][row]
-            if isinstance(tags, list):
-                entities += sum(str(tag).startswith("B-") for tag in tags[-count:])
+    for name, task in tasks.items():
+        labels = ((texts.labels[name][row], count) for row, count in zip(rows.tolist(), lost.tolist(), strict=True))
+        entities += sum(task.items_cut(label, count) for label, count in labels if label is not None)
     cut = f"{int(lost.sum())} tokens off {len(rows)} train rows, with {entities} gold entities"
     return [f"encoder.max_length {max_length} cuts {cut}"]

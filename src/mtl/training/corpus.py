@@ -12,7 +12,7 @@ from mtl.encoders import Encoded
 from mtl.encoders.store import Stored
 from mtl.model.batch import Batch, collate
 from mtl.model.micro_batches import Rows
-from mtl.tasks import TaskType
+from mtl.tasks.base import TaskType
 from mtl.training.columns import Column
 
 E = TypeVar("E", bound=Encoded | Stored)
@@ -46,7 +46,7 @@ def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType
         if beside is not None:
             covered = (beside >= 0) & corpus.labels[name].known[beside]
             labels = [None if masked else label for label, masked in zip(labels, covered.tolist(), strict=True)]
-        targets = task.targets(labels, batch.word_ids)
+        targets = task.targets(labels, batch.words(task.field))
         if count := int(task.count(targets)):
             batch.targets[name] = targets
             batch.counts[name] = count

@@ -14,6 +14,7 @@ from mtl.encoders.store import Stored
 from mtl.model.batch import Batch
 from mtl.model.micro_batches import Rows
 from mtl.model.model import Model
+from mtl.model.prediction import Counts
 from mtl.training.columns import Groups, Mask, Strings
 from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.distributed import Processes
@@ -40,7 +41,7 @@ class Data:
     share: float
     """Chance of sampling a variant of a row that has some."""
     validation: Corpus[Encoded]
-    validation_tokens: Sequence[int]
+    validation_counts: Counts
     """Tokens of each validation row."""
     counted: Mask | None = None
     """Mask of the original rows whose subword count sets the number of steps, ``[n]``; ``planned`` if it is ``None``."""

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mtl import encoders
+from mtl import encoders, plugins
 from mtl.config import Params, Run
 from mtl.encoders import SubwordTokenizer
-from mtl.encoders.store import encode_stored
+from mtl.encoders.store import coded, encode_stored
 from mtl.model.device import Precision
 from mtl.model.model import Model
-from mtl.model.prediction import encode
+from mtl.model.prediction import counts_of, encode
 from mtl.seeds import seed_of
-from mtl.tasks import TASKS, TaskType
+from mtl.tasks.base import TaskType
 from mtl.training.cautions import cautions, cut_off
 from mtl.training.columns import Column
 from mtl.training.corpus import Corpus
@@ -38,7 +38,7 @@ def prepare(
     """
     torch.manual_seed(seed_of("encoder", run.seed))
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
-    encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens)
+    encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
     tasks = {name: _fitted(params, name, splits) for name in run.tasks}
     data, used = encode_data(params, run, splits, tokenizer)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
@@ -47,22 +47,26 @@ def prepare(
     model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
-    return loop, [*cautions(params, run, splits, precision), *cut_off(run.tasks, splits.train, data.train.encoded, length)]
+    return loop, [*cautions(params, run, splits, precision), *cut_off(tasks, splits.train, data.train.encoded, length)]
 
 
 def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
     """A task that knows the classes, tags or range of its train labels."""
-    task_type = TASKS[params.tasks[name].type]
-    return task_type(task_type.fit(splits.train.labels[name], label_smoothing=params.tasks[name].label_smoothing))
+    settings = params.tasks[name]
+    task_type: type[TaskType] = plugins.implementation_of(settings)
+    dataset = params.datasets[params.datasets_of(name)[0]]
+    field = list(dataset.fields).index(dataset.field_of(settings.label))
+    return task_type({**task_type.fit(splits.train.labels[name], settings), **({"field": field} if field else {})})
 
 
 def encode_data(params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
     """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
     train, variants, length = splits.train, splits.variants, params.encoder.max_length
-    stored = encode_stored(tokenizer, chain(train.tokens.parts(), variants.tokens.parts()), length)
+    parts = chain(train.tokens.parts(), variants.tokens.parts())
+    stored = encode_stored(tokenizer, (coded(left, right) for left, right in parts), length)
     validation = splits.validation.only(splits.validation.labelled(run.tasks))
-    tokens = list(validation.tokens)
-    encoded = encode(tokenizer, tokens, length, [TASKS[params.tasks[task].type] for task in run.tasks])
+    rows = list(validation.tokens)
+    encoded = encode(tokenizer, rows, length, [plugins.implementation_of(params.tasks[task]) for task in run.tasks])
     used = np.union1d(stored.used, encoded.subwords)
     numbers = np.full(tokenizer.size, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
@@ -80,6 +84,6 @@ def encode_data(params: Params, run: Run, splits: Splits, tokenizer: SubwordToke
         variants=variants_of(train, variants).shifted(len(train)),
         share=params.augment.share,
         validation=Corpus(replace(encoded, numbers=numbers), {task: validation.labels[task] for task in run.tasks}),
-        validation_tokens=[len(row) for row in tokens],
+        validation_counts=counts_of(rows),
     )
     return data, used

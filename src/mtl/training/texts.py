@@ -3,52 +3,76 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.config import LABEL_TYPE_OF, Params, Split, Task
+from mtl.config import Params, Split, Task
 from mtl.data import schema
+from mtl.data.labels import label_type
+from mtl.data.labels.base import Storage
 from mtl.errors import DataError
+from mtl.model.batch import Pair, TokenRow
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
 NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
 
 
+class TokenFile(NamedTuple):
+    """The tokens of some rows of a canonical table."""
+
+    path: Path
+    mask: Mask
+    """Which rows of the table, ``[rows of the table]``."""
+    columns: tuple[str, ...]
+    """Columns of tokens: of one text field, or of two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of rows, read from their tables each time they are gone through: of many rows they are more than memory holds."""
+    """The tokens of rows, read from their tables on each pass: those of many rows do not fit the memory."""
 
-    files: tuple[tuple[Path, Mask], ...] = ()
-    """Tables, and which of the rows of each are meant."""
+    files: tuple[TokenFile, ...] = ()
 
-    def parts(self) -> Iterator[pa.Array]:
-        """Lists of strings, some at a time."""
-        for path, wanted in self.files:
+    def parts(self) -> Iterator[tuple[pa.Array, pa.Array | None]]:
+        """Lists of strings of some rows at a time, of the first text field and of the second, if there is one."""
+        for path, mask, columns in self.files:
             start = 0
-            for table in schema.read_parts(path, PART, ["tokens"]):
-                part = table.filter(pa.array(wanted[start : start + table.num_rows])).column("tokens").combine_chunks()
+            for table in schema.read_parts(path, PART, list(columns)):
+                part = table.filter(pa.array(mask[start : start + table.num_rows]))
                 start += table.num_rows
-                yield from part.chunks if isinstance(part, pa.ChunkedArray) else [part]
+                fields = [part.column(name).combine_chunks() for name in columns]
+                chunks = [field.chunks if isinstance(field, pa.ChunkedArray) else [field] for field in fields]
+                yield from zip(chunks[0], chunks[1] if len(chunks) > 1 else [None] * len(chunks[0]), strict=True)
 
-    def only(self, wanted: Mask) -> "Tokens":
-        """Those of the wanted rows, ``[rows]``."""
+    def texts(self) -> Iterator[list[str]]:
+        """The tokens of every text field by itself."""
+        for fields in self.parts():
+            for texts in fields:
+                yield from [] if texts is None else texts.to_pylist()
+
+    def only(self, selected: Mask) -> "Tokens":
+        """Those of the selected rows, ``[rows]``."""
         files, start = [], 0
-        for path, mask in self.files:
-            kept, count = mask.copy(), int(mask.sum())
-            kept[mask] = wanted[start : start + count]
-            files.append((path, kept))
+        for file in self.files:
+            kept, count = file.mask.copy(), int(file.mask.sum())
+            kept[file.mask] = selected[start : start + count]
+            files.append(file._replace(mask=kept))
             start += count
         return Tokens(tuple(files))
 
-    def __iter__(self) -> Iterator[list[str]]:
-        for part in self.parts():
-            yield from part.to_pylist()
+    def __iter__(self) -> Iterator[TokenRow]:
+        for left, right in self.parts():
+            if right is None:
+                yield from left.to_pylist()
+            else:
+                yield from map(Pair, left.to_pylist(), right.to_pylist())
 
     def __len__(self) -> int:
-        return sum(int(mask.sum()) for _, mask in self.files)
+        return sum(int(file.mask.sum()) for file in self.files)
 
 
 @dataclass(slots=True)
@@ -106,7 +130,8 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
         DataError: a table is missing or damaged.
     """
     ids, parents, groups, files = [], [], Growing(np.int16), []
-    labels = {task: Columns(LABEL_TYPE_OF[params.tasks[task].type]) for task in tasks}
+    storages = {task: label_type(params.label_of(task).type).storage for task in tasks}
+    labels = {task: Columns(storage) for task, storage in storages.items()}
     for source in tables:
         _check(source.path, params, source.dataset)
         masks = Growing(np.bool_)
@@ -121,10 +146,11 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
             groups.add(np.full(len(part), list(params.datasets).index(source.dataset)))
             for task in tasks:
                 if task in known:
-                    labels[task].add(_labels(params.tasks[task], part))
+                    labels[task].add(_labels(params.tasks[task], part, storages[task]))
                 else:
                     labels[task].skip(len(part))
-        files.append((source.path, masks.array()))
+        columns_of_tokens = tuple(schema.columns_of(field)[0] for field in params.datasets[source.dataset].fields)
+        files.append(TokenFile(source.path, masks.array(), columns_of_tokens))
     pa.default_memory_pool().release_unused()
     return Texts(
         tuple(tasks),
@@ -141,9 +167,9 @@ def _prefixed(dataset: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(pa.scalar(dataset), column, "/")
 
 
-def _labels(task: Task, table: pa.Table) -> Column:
+def _labels(task: Task, table: pa.Table, storage: Storage) -> Column:
     """The labels that a task finds in a canonical table."""
-    labels = Column.of(table.column(task.label))
+    labels = Column.of(table.column(task.label), storage)
     if task.methods is None:
         return labels
     rows = zip(table.column("id").to_pylist(), table.column("parent_id").to_pylist(), strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.model.prediction import BATCH_TOKENS, predictions
-from mtl.tasks import Prediction, to_text
+from mtl.tasks.base import Prediction, TaskType, to_text
 from mtl.training.feed import Data
 
 Metrics = dict[str, dict[str, float]]
@@ -22,8 +22,8 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
     warnings = []
     usual = BATCH_TOKENS[precision.device.type]
     size = min(usual, limit or usual)
-    encoded, tokens = data.validation.encoded, data.validation_tokens
-    by_task = predictions(model, encoded, tokens, model.tasks, batch_tokens=size, precision=precision)
+    encoded, counts = data.validation.encoded, data.validation_counts
+    by_task = predictions(model, encoded, counts, model.tasks, batch_tokens=size, precision=precision)
     for name, task in model.tasks.items():
         pairs = [
             (to_text(label), prediction)
@@ -34,16 +34,14 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
             continue
         gold, predicted = [label for label, _ in pairs], [prediction for _, prediction in pairs]
         metrics[name] = task.metrics(gold, [prediction.text for prediction in predicted])
-        if warning := constant_prediction(name, predicted, gold):
+        if warning := constant_prediction(name, task, predicted, gold):
             warnings.append(warning)
     return metrics, warnings
 
 
-def constant_prediction(task: str, predicted: Sequence[Prediction], gold: Sequence[str]) -> str | None:
+def constant_prediction(name: str, task: TaskType, predicted: Sequence[Prediction], gold: Sequence[str]) -> str | None:
     """A warning if a head predicts the same for every row (or token) although the labels differ."""
-    values = {
-        item for prediction in predicted for item in (prediction.value if isinstance(prediction.value, tuple) else (prediction.value,))
-    }
-    if len(values) > 1 or len(set(gold)) < 2:
+    value = task.constant(predicted)
+    if value is None or len(set(gold)) < 2:
         return None
-    return f"{task}: the head predicts {next(iter(values), None)!r} for every validation row: it has learned nothing useful"
+    return f"{name}: the head predicts {value!r} for every validation row: it has learned nothing useful"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl import plugins
 from mtl.config import Params
 from mtl.errors import TrainingError
-from mtl.tasks import TASKS
 
 FLOOR = 0.1
 """Smallest divisor of a score. Division by a score near 0 would make any change look huge; a negative one would reverse it."""
@@ -15,7 +15,7 @@ Scores = dict[str, float]
 
 def main_metrics(params: Params) -> dict[str, str]:
     """The metric that each task is judged by; higher is better for all, and 1 is best."""
-    return {name: TASKS[task.type].main_metric for name, task in params.tasks.items()}
+    return {name: plugins.task_type(task.type).main_metric for name, task in params.tasks.items()}
 
 
 def scores(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> Scores:
