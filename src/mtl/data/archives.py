@@ -100,7 +100,6 @@ def extract(path: Path, type_: str, member: str, target: Path, *, strip_top: boo
         MissingMemberError: there is no such member.
         SourceError: the archive is damaged or unsafe.
     """
-
     with opened(path, type_, strip_top=strip_top, limits=limits) as archive:
         _check_sizes(path, selected := select(archive, member, path), archive, limits, path.stat().st_size)
         left = limits.allowed(path.stat().st_size)
