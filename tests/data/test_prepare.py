@@ -19,12 +19,12 @@ ALL_TRAIN = {"train": 1.0}
 
 def settings(dataset: dict[str, Any], seed: int = 1) -> Params:
     label, spec = next(iter(dataset["labels"].items()))
-    kind = {"class": "classification", "number": "regression", "tags": "token_classification"}[spec["type"]]
+    task_type = {"class": "classification", "number": "regression", "tags": "token_classification"}[spec["type"]]
     return parse(
         {
             "seed": seed,
             "datasets": {"d": {"source": {"url": "x"}, **dataset}},
-            "tasks": {"t": {"type": kind, "label": label}},
+            "tasks": {"t": {"type": task_type, "label": label}},
             "encoder": {"type": "cnn"},
             **{section: {} for section in ("augment", "train", "evaluate", "report")},
             "experiment": {"joint": ["plain"], "single_task": []},
@@ -33,7 +33,7 @@ def settings(dataset: dict[str, Any], seed: int = 1) -> Params:
 
 
 def run(tmp_path: Path, dataset: dict[str, Any], seed: int = 1, **raw: bytes) -> tuple[pa.Table, dict[str, Any]]:
-    """Prepare a dataset whose sources hold one file each; returns the table and the card."""
+    """Prepare a dataset from one file per source; returns the table and the card."""
     for name, content in raw.items():
         (tmp_path / "raw" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "raw" / name / "file").write_bytes(content)
@@ -63,7 +63,7 @@ def test_two_labels_of_one_column_and_white_space(tmp_path: Path) -> None:
     assert card["longest"] == {"id": "all-1", "tokens": 3, "characters": 5}
 
 
-def test_conll_in_bioes_with_given_splits(tmp_path: Path) -> None:
+def test_conll_in_bioes_with_official_splits(tmp_path: Path) -> None:
     source = {"train": {"url": "x"}, "test": {"url": "y"}}
     labels = {"e": {"type": "tags", "column": "tags", "scheme": "bioes"}}
     train = b"-DOCSTART- O\n\nA B-P\nB E-P\nc O\n\nD S-Q\n"
@@ -103,11 +103,15 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
         b'{"text": "x", "label": "2"}',
         "'2' is not a known value; choose from: 0, 1",
     ),
-    ({"c": CLASS}, b'{"text": "x", "label": [1]}', "a list is not a class"),
-    ({"c": CLASS}, b'{"text": " ", "label": "a"}', "the text is empty"),
-    ({"c": CLASS}, b'{"text": 5, "label": "a"}', "the text is no text: '5'"),
-    ({"c": CLASS}, b'{"text": ["x"], "label": "a"}', "set the dataset's key tokens to true"),
-    ({"c": CLASS}, b'{"text": "\\ud800", "label": "a"}', "surrogate"),
+    ({"c": CLASS}, b'{"text": "x", "label": [1]}', "label: a list is not a class"),
+    ({"c": CLASS}, b'{"text": " ", "label": "a"}', "text: the text is empty"),
+    ({"c": CLASS}, b'{"text": 5, "label": "a"}', "text: the value is not a text: '5'"),
+    (
+        {"c": CLASS},
+        b'{"text": ["x"], "label": "a"}',
+        "text: the text is a list; if it is a list of tokens, set the dataset's key tokens to true",
+    ),
+    ({"c": CLASS}, b'{"text": "\\ud800", "label": "a"}', "text: contains half of a surrogate pair"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": "3,5"}', "'3,5' is not a number"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": true}', "'True' is not a number"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": "inf"}', "not finite"),
@@ -115,13 +119,17 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": "O"}', "1 tags for 2 tokens"),
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),
-    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "surrogate"),
-    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}', "a token is empty"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "t: contains half of a surrogate pair"),
+    (
+        {"t": {"type": "tags", "column": "label"}},
+        b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}',
+        "text: a token is empty",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("labels", "line", "reason"), MALFORMED, ids=[case[2][:30] for case in MALFORMED])
-def test_malformed_rows_are_counted_shown_and_refused_above_the_share(tmp_path: Path, labels: Any, line: bytes, reason: str) -> None:
+def test_malformed_rows_are_counted_sampled_and_refused_above_the_share(tmp_path: Path, labels: Any, line: bytes, reason: str) -> None:
     good = {"c": "0", "n": 1, "t": "O"}[next(iter(labels))]
     fine = json.dumps({"text": "word", "label": good}).encode()
     dataset = {"reader": {"format": "jsonl"}, "labels": labels, "split": ALL_TRAIN}
@@ -131,7 +139,7 @@ def test_malformed_rows_are_counted_shown_and_refused_above_the_share(tmp_path: 
     assert card["malformed"]["share"] == 0.5
     assert card["malformed"]["samples"][0]["line"] == 2
     assert reason in card["malformed"]["samples"][0]["reason"]
-    with pytest.raises(DataError, match=r"1 of 2 rows are malformed \(50.00%\), more than datasets.d.max_malformed = 0.49") as caught:
+    with pytest.raises(DataError, match=r"1 of 2 rows malformed \(50.00%\), more than datasets.d.max_malformed = 0.49") as caught:
         run(tmp_path, {**dataset, "max_malformed": 0.49}, all=b"\n".join([fine, line]))
     assert "all, line 2: " in str(caught.value)
     assert reason in str(caught.value)
@@ -149,7 +157,7 @@ def many(count: int) -> bytes:
     return "".join(f"{i % 2}\tq{letters[i % 20]} w{letters[i // 20 % 20]} e{letters[i // 400]}\n" for i in range(count)).encode()
 
 
-def test_fractions_deal_out_train_single_and_the_same_bytes_come_out(tmp_path: Path) -> None:
+def test_fractions_split_only_the_train_source_and_are_reproducible(tmp_path: Path) -> None:
     dataset = {
         "source": {"train": {"url": "x"}, "test": {"url": "y"}},
         "reader": {**TSV, "columns": ["label", "text"]},
@@ -192,11 +200,11 @@ def test_duplicates_and_leakage_are_reported(tmp_path: Path) -> None:
 
 def test_a_split_without_rows_is_an_error(tmp_path: Path) -> None:
     dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"c": CLASS}, "split": {"train": 0.99, "test": 0.01}}
-    with pytest.raises(DataError, match=r"none of its 1 labelled rows fell to test; raise its share in datasets\.d\.split"):
+    with pytest.raises(DataError, match=r"split test has no labelled rows; raise its share in datasets\.d\.split"):
         run(tmp_path, dataset, all=b"0\tone\n")
-    with pytest.raises(DataError, match="its source all holds no row"):
+    with pytest.raises(DataError, match="dataset d: source all has no rows"):
         run(tmp_path, dataset, all=b"")
-    with pytest.raises(DataError, match="no row of train carries the label 'c'"):
+    with pytest.raises(DataError, match="no row of split train has the label 'c'"):
         run(
             tmp_path,
             {**dataset, "split": ALL_TRAIN, "labels": {"c": CLASS, "n": {"type": "number", "column": "text"}}},
