@@ -21,7 +21,7 @@ SCHEMA = pa.schema(
 
 
 class Row(NamedTuple):
-    """A test row: its tokens, and the label of each task that it carries."""
+    """A test row: its tokens, and its label for each task that it is labelled for."""
 
     dataset: str
     id: str
@@ -31,15 +31,17 @@ class Row(NamedTuple):
 
 
 def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path) -> None:
-    """Write ``<run>.parquet``: one row for each task of the run and each test row that carries the task's label.
+    """Write ``<run>.parquet``: one row for each task of the run and each test row with the task's label.
 
     Args:
+        params: all settings.
+        run: the run to predict with.
         model: the run's model folder.
         examples: folder of the canonical tables.
         out: folder of the predictions.
 
     Raises:
-        DataError: a canonical table is missing or lacks a label, or a task has no test row.
+        DataError: a canonical table is missing or lacks a label, or a task has no labelled test row.
         ModelError: the model folder is incomplete or damaged.
     """
     with replacing(out / f"{run.name}.parquet") as temporary:
@@ -47,7 +49,7 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
 
 
 def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[str, Any]]:
-    """The rows of the predictions file, by task, dataset and id; raises as ``predict_run`` does."""
+    """The rows of the predictions file, sorted by task, dataset and id; raises what ``predict_run`` raises."""
     rows = gather(params, run.tasks, examples)
     predictor = Predictor.load(model)
     predictions = [
@@ -59,15 +61,20 @@ def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[
 
 
 def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
-    """All test rows that carry a label of any of the tasks."""
-    labels = {
-        dataset: {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)} for dataset in params.datasets
-    }
-    rows = [row for dataset, wanted in labels.items() if wanted for row in _rows_of(dataset, wanted, examples / f"{dataset}.parquet")]
+    """All test rows with a label of any of the tasks.
+
+    Raises:
+        DataError: a canonical table is missing or lacks a label, or a task has no labelled test row.
+    """
+    rows: list[Row] = []
+    for dataset in params.datasets:
+        labels = {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)}
+        if labels:
+            rows += _rows_of(dataset, labels, examples / f"{dataset}.parquet")
     for task in tasks:
         if not any(task in row.gold for row in rows):
             names = ", ".join(params.datasets_of(task))
-            raise DataError(f"task {task}: no test row of {names} carries its label; give the split test a share or a source")
+            raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
     return rows
 
 
@@ -85,7 +92,7 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
 
 
 def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
-    """The predictions to the rows of one dataset: one pass through the encoder for all its tasks."""
+    """The predictions for the rows of one dataset, with one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     predictions = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
     for i, row in enumerate(rows):
