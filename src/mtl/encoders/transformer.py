@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from mtl.config import BaseEncoder
 from mtl.config import TransformerEncoder as TransformerSettings
-from mtl.encoders import fused
+from mtl.encoders import fused, probes
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
@@ -28,8 +28,8 @@ from mtl.errors import EncoderError
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 PACKING = {"albert", "bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"}
-"""Model types whose layers see nothing of the other positions but through attention, take positions as an argument and hand what else
-they are given on to attention: all that ``packing`` needs. Tests hold each of them to it."""
+"""Model types whose layers see other positions only through attention, take positions as an argument and pass other arguments on to
+attention: all that ``packing`` needs. Tests compare each of them packed and padded."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
 """Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
 
@@ -65,15 +65,16 @@ class TransformerEncoder(Encoder):
         self.width = int(model.config.hidden_size)
         self.pooling, self.task_layers = pooling, task_layers
         self._branches: tuple[Branches, ...] = ()  # what a module has in a tuple is not a part of it anew
-        self.attention: str = model.config._attn_implementation
         self.word_shape_ids = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
         self._embeds_types = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in signature(model.forward).parameters
+        kind, self._attention = model.config.model_type, ""
+        self._packs = kind in PACKING and probes.available("packing", kind)
         # ALBERT's stack does not have this module: its layers share their weights, and each computes all positions.
         attention: Any = getattr(self._stack()[-1], "attention", None)
-        if prunes := model.config.model_type in PACKING and attention is not None:
+        self._prunes_last_layer = self._packs and attention is not None and probes.available("last_layer", kind)
+        if self._prunes_last_layer:
             attention.self.__class__ = _pruned(type(attention.self))
             attention.output.register_forward_pre_hook(_prune_residual)
-        self._prunes_last_layer = prunes
 
     @classmethod
     def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
@@ -99,7 +100,7 @@ class TransformerEncoder(Encoder):
         kept = dict(config["model"])
         model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
         auto: Any = AutoModel  # transformers leaves this method untyped
-        model = auto.from_config(model_config, attn_implementation=_attention(model_config), dtype=torch.float32)
+        model = auto.from_config(model_config, dtype=torch.float32)
         more = {"pooling": config.get("pooling", "mean"), "task_layers": config.get("task_layers", 0)}
         return cls(model, word_shape=config["word_shape"], **more)
 
@@ -120,7 +121,7 @@ class TransformerEncoder(Encoder):
     ) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         if not self.packs(mask.device):
-            return self._padded(subwords, mask, word_shape_ids, segment_ids)
+            return self.padded(subwords, mask, word_shape_ids, segment_ids)
         packed = Packed.of(mask)
         chosen = packed.pack(selected).nonzero().squeeze(1) if selected is not None and self._prunes_last_layer else None
         return packed.unpack(self._packed(subwords, word_shape_ids, packed, chosen, segment_ids), chosen)
@@ -152,7 +153,7 @@ class TransformerEncoder(Encoder):
         every = torch.arange(len(mask), device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in selected}
         with _set(PARTS, (parts, states)):
-            self._padded(subwords, mask, word_shape_ids, segment_ids)
+            self.padded(subwords, mask, word_shape_ids, segment_ids)
         return {task: own.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].rows, own) for task, own in states.items()}
 
     def branch(self, tasks: Iterable[str]) -> None:
@@ -169,9 +170,8 @@ class TransformerEncoder(Encoder):
         return [parameter for branches in self._branches for parameter in branches.copies[task].parameters()]
 
     def packs(self, device: torch.device) -> bool:
-        """On a CPU, where a call costs little, models that allow it are spared the padding."""
-        model: Any = self.model
-        return device.type == "cpu" and model.config.model_type in PACKING
+        """Models that allow it are packed on a CPU, where a call costs little."""
+        return device.type == "cpu" and self._packs
 
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""
@@ -182,10 +182,11 @@ class TransformerEncoder(Encoder):
                 if not isinstance(layer, Branches):
                     layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
 
-    def _padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
-        """Hidden states ``[rows, positions, width]``."""
+    def padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
+        """Hidden states ``[rows, positions, width]``, those of padding computed too."""
+        if self._packs:
+            self._attend_by("sdpa")
         model: Any = self.model
-        model.config._attn_implementation = self.attention
         embedded, types = self._embed(subwords, word_shape_ids), self._token_types(segment_ids)
         hidden: Tensor = model(inputs_embeds=embedded, attention_mask=mask.long(), **types).last_hidden_state
         return hidden
@@ -194,13 +195,19 @@ class TransformerEncoder(Encoder):
         self, subwords: Tensor, word_shape_ids: Tensor, packed: Packed, selected: Tensor | None, segment_ids: Tensor | None
     ) -> Tensor:
         """The same ``[packed, width]``, without padding; the last layer computes only the selected packed positions, if given."""
+        self._attend_by("packed")
         model: Any = self.model
-        model.config._attn_implementation = "packed"
         embedded, positions = self._embed(packed.pack(subwords), packed.pack(word_shape_ids)), packed.positions + _first_position(model)
         types = self._token_types(None if segment_ids is None else packed.pack(segment_ids)[None])
         with _set(SELECTED, selected):
             hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed, **types).last_hidden_state
         return hidden[0]
+
+    def _attend_by(self, implementation: str) -> None:
+        if self._attention != implementation:  # a call goes through all modules
+            model: Any = self.model
+            model.set_attn_implementation(implementation)
+            self._attention = implementation
 
     def _token_types(self, segment_ids: Tensor | None) -> dict[str, Tensor]:
         """The argument for models that embed which field a subword is in; others see the separator only."""
@@ -371,11 +378,6 @@ def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
                 setattr(config, name, value)
 
 
-def _attention(config: PretrainedConfig) -> str:
-    """Fused attention where the model has it."""
-    return "sdpa" if getattr(AutoModel._model_mapping[type(config)], "_supports_sdpa", False) else "eager"
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar and no table of unused weights: what matters is checked and raised."""
@@ -401,7 +403,6 @@ def _read_model(folder: Path, config: PretrainedConfig) -> Any:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                attn_implementation=_attention(config),
                 dtype=torch.float32,
                 output_loading_info=True,
             )
