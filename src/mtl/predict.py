@@ -1,7 +1,7 @@
-"""Prediction on new texts: lines in, predictions with character offsets out."""
+"""Prediction on new texts: texts in, JSON with character offsets out. The command line and the Python API share it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,10 +15,10 @@ CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
 
 
-class _Row(NamedTuple):
+class _Line(NamedTuple):
     content: dict[str, Any]
     """The input object, whose keys are carried along."""
-    text: TextRow
+    row: TextRow
 
 
 def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -34,6 +34,39 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
+def text_row(content: Any) -> TextRow:
+    """A text with its tokens: of a string, or of a mapping with ``text`` (a string) or ``tokens`` (a list of strings).
+
+    Raises:
+        ValueError: it has another form.
+    """
+    text = content.get("text") if isinstance(content, Mapping) else content
+    if isinstance(text, str):
+        tokens, _, starts = tokenize(text)
+        return TextRow(text, tokens, starts)
+    words = content.get("tokens") if isinstance(content, Mapping) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise ValueError('needs "text" (a string) or "tokens" (a list of strings that are not empty)')
+    starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
+    return TextRow(" ".join(words), words, starts)
+
+
+def predict_rows(
+    predictor: Predictor, rows: Sequence[TextRow], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+) -> list[dict[str, Any]]:
+    """The JSON of each row's predictions by task, in the order of the rows; None for a text without tokens.
+
+    Raises:
+        ModelError: the model has no such task.
+    """
+    names = predictor.chosen(tasks)
+    filled = [row for row in rows if row.tokens]
+    predictions = predictor.predict([row.tokens for row in filled], names, batch_tokens)
+    by_name = {name: predictor.model.tasks[name] for name in names}
+    results = ({name: task.to_json(predictions[name][i], row) for name, task in by_name.items()} for i, row in enumerate(filled))
+    return [next(results) if row.tokens else dict.fromkeys(names) for row in rows]
+
+
 def predict_lines(
     model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
 ) -> Iterator[dict[str, Any]]:
@@ -42,16 +75,16 @@ def predict_lines(
     Args:
         model: folder of a trained model.
         lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along,
-            but for those named as a task. Blank lines among them are skipped.
-        tasks: names of the tasks to prediction; without it, all.
+            but for those named as a task. Blank lines among JSON lines are skipped.
+        tasks: names of the requested tasks; without it, all.
         form: ``auto`` takes all lines as JSON if the first one is a JSON object.
 
     Yields:
-        The given object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
+        The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
         ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity. Of an empty text: null.
 
     Raises:
-        ModelError: the folder holds no whole model, or the model has no such task.
+        ModelError: the folder is not a complete model, or the model has no such task.
         DataError: a line is not JSON of that form; names the line.
     """
     predictor = Predictor.load(model)
@@ -64,14 +97,10 @@ def predict_lines(
             form = "jsonl" if _is_object(filled[0]) else "text"
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
-        rows = [_row(line.rstrip("\r\n"), number, form) for number, line in chunk]
-        full = [row for row in rows if row.text.tokens]
-        predictions = predictor.predict([row.text.tokens for row in full], names)
-        by_row = iter(zip(*(predictions[name] for name in names), strict=True))
-        for row in rows:
-            own = next(by_row) if row.text.tokens else (None,) * len(names)
-            values = zip(names, own, strict=True)
-            yield {**row.content, **{name: one and predictor.model.tasks[name].to_json(one, row.text) for name, one in values}}
+        parsed = [_line(line.rstrip("\r\n"), number, form) for number, line in chunk]
+        predictions = predict_rows(predictor, [line.row for line in parsed], names)
+        for line, prediction in zip(parsed, predictions, strict=True):
+            yield {**line.content, **prediction}
 
 
 def _is_object(line: str) -> bool:
@@ -81,21 +110,17 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _row(line: str, number: int, form: Format) -> _Row:
+def _line(line: str, number: int, form: Format) -> _Line:
     if form != "jsonl":
-        tokens, _, starts = tokenize(line)
-        return _Row({"text": line}, TextRow(line, tokens, starts))
+        return _Line({"text": line}, text_row(line))
     try:
         content = json.loads(line)
         line.encode()
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise DataError(f"line {number}: not JSON of valid Unicode: {error}") from None
-    if isinstance(content, dict) and isinstance(content.get("text"), str):
-        tokens, _, starts = tokenize(content["text"])
-        return _Row(content, TextRow(content["text"], tokens, starts))
-    words = content.get("tokens") if isinstance(content, dict) else None
-    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise DataError(f'line {number}: needs "text" (a string) or "tokens" (a list of strings that are not empty)')
-    starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
-    return _Row({"text": " ".join(words), **content}, TextRow(" ".join(words), words, starts))
+    try:
+        row = text_row(content if isinstance(content, dict) else None)
+    except ValueError as error:
+        raise DataError(f"line {number}: {error}") from None
+    return _Line(content if isinstance(content.get("text"), str) else {"text": row.text, **content}, row)

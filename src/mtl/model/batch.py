@@ -1,7 +1,9 @@
 """Batches: rows padded to the longest of them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +11,10 @@ import torch
 from torch import Tensor
 
 from mtl.encoders import Encoded
-from mtl.encoders.store import Stored
 from mtl.model.micro_batches import Rows
+
+if TYPE_CHECKING:
+    from mtl.encoders.store import Stored  # needs pyarrow, which prediction does without
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Batch:
         """Whether a subword is the first one of a token, bool ``[rows, positions]``."""
         return self.word_shape_ids % 2 == 1
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Batch:
         """The same batch on a device; the copy runs beside the computation where it can."""
         if device.type == "cpu":
             return self
