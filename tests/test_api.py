@@ -64,6 +64,27 @@ def branched(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> mtl.T
     return mtl.load(out, device="cpu")
 
 
+@pytest.fixture(scope="module")
+def paired(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> mtl.TrainedModel:
+    """A model with a task on one text and two tasks on a pair of texts."""
+    from mtl import encoders
+    from mtl.model.model import Model
+    from mtl.tasks.classification import Classification
+    from mtl.tasks.token_classification import TokenClassification
+
+    settings = {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32}
+    encoder, tokenizer = encoders.build(TransformerEncoder.model_validate(settings), tiny_bert, [])
+    pair, mood = {"fields": ["premise", "hypothesis"], "field": 1}, Classification.fit(["a", "b"])
+    tasks = {
+        "follows": Classification(mood | pair),
+        "mood": Classification(mood),
+        "names": TokenClassification(TokenClassification.fit([["B-x", "I-x"]]) | pair),
+    }
+    out = tmp_path_factory.mktemp("paired")
+    save(Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0), out, {})
+    return mtl.load(out, device="cpu")
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, mtl; mtl.__version__, dir(mtl); print([name for name in sys.argv[1:] if name in sys.modules])"
     heavy = ["torch", "numpy", "pydantic", "transformers", "mtl.api", "mtl.config"]
@@ -96,6 +117,30 @@ def test_only_requested_tasks_are_predicted_whatever_the_size_of_batches(model: 
     for one, other in zip(small, model.predict(TEXTS), strict=True):
         assert (one["mood"] and one["mood"]["label"]) == (other["mood"] and other["mood"]["label"])
     assert model.predict([]) == []
+
+
+def test_tasks_on_a_pair_of_texts_take_mappings_with_both(paired: mtl.TrainedModel) -> None:
+    assert paired.tasks["follows"].fields == ("premise", "hypothesis")
+    pair = {"premise": "Berlin and London are large cities .", "hypothesis": "London is large .", "id": "7"}
+    text = {"text": "I love this wonderful film"}
+    both, first, second, empty = paired.predict([pair | text, pair, text, pair | {"premise": " "}])
+    assert list(both) == ["follows", "mood", "names"]
+    assert both["follows"] == pytest.approx(first["follows"], abs=1e-5)
+    assert (first["mood"], second["follows"], second["names"], empty["follows"]) == (None, None, None, None)
+    assert second == {"follows": None, "names": None, "mood": both["mood"]} == paired.predict([text["text"]])[0]
+    for entity in both["names"]["entities"]:
+        assert pair["hypothesis"][entity["start"] : entity["end"]] == entity["text"]
+    swapped = {"premise": pair["hypothesis"], "hypothesis": pair["premise"]}
+    assert paired.predict([swapped], tasks=["follows"])[0] != paired.predict([pair], tasks=["follows"])[0]
+    assert not np.allclose(paired.embed([pair], task="follows"), paired.embed([swapped], task="follows"), atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["a text", {"premise": "a text"}, {"premise": "a", "hypotesis": "b"}, {"premise": "a", "hypothesis": 1}])
+def test_a_missing_text_is_named(paired: mtl.TrainedModel, text: Any) -> None:
+    with pytest.raises(InputError, match=r'texts\[0\]: needs "premise" and "hypothesis" \(strings\)'):
+        paired.predict([text], tasks=["follows"])
+    with pytest.raises(InputError, match=r'needs "premise" and "hypothesis" \(strings\)'):
+        paired.embed([text])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +176,12 @@ def test_an_unknown_task_is_named_with_the_choices(model: mtl.TrainedModel) -> N
 
 def test_tasks_and_card_tell_about_the_model(folder: Path, model: mtl.TrainedModel) -> None:
     assert list(model.tasks) == ["names", "mood", "rating"]
-    assert dataclasses.asdict(model.tasks["mood"]) == {"type": "classification", "label": "mood", "description": "`bad`, `good`"}
+    assert dataclasses.asdict(model.tasks["mood"]) == {
+        "type": "classification",
+        "label": "mood",
+        "fields": ("text",),
+        "description": "`bad`, `good`",
+    }
     assert model.card is None
     (folder / "README.md").write_text("# Card\n", encoding="utf-8")
     try:

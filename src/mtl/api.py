@@ -11,15 +11,15 @@ import numpy.typing as npt
 from mtl.errors import InputError, ModelError
 from mtl.model.folder import CONFIG, TOKENIZER, WEIGHTS, read_config
 from mtl.model.prediction import Predictor
-from mtl.predict import predict_rows, text_row
-from mtl.tasks.base import TextRow
+from mtl.predict import Fields, fields_of, predict_rows, token_row
+from mtl.tasks.base import TaskType
 
 HUB = "hf://"
 """Beginning of the address of a model on the Hugging Face hub."""
 CARD = "README.md"
 
 Text = str | Mapping[str, Any]
-"""A text, or a mapping with the key ``text`` (a string) or ``tokens`` (a list of strings)."""
+"""A text, or a mapping from the names of text fields to strings; ``tokens`` (a list of strings) may stand for ``text``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class TaskInfo:
     """Task type, such as ``classification``."""
     label: str
     """The label of the datasets that it learned."""
+    fields: tuple[str, ...]
+    """Names of the text fields that it reads: ``("text",)``, or of a pair such as ``("premise", "hypothesis")``."""
     description: str
     """What it can predict, in Markdown: its classes, its entity types, the range of its numbers."""
 
@@ -42,7 +44,7 @@ class TrainedModel:
         specs, tasks = read_config(folder)["tasks"], self._predictor.model.tasks
         card = folder / CARD
         self.tasks: dict[str, TaskInfo] = {
-            name: TaskInfo(task.name, specs[name].get("label", ""), task.describe()) for name, task in tasks.items()
+            name: TaskInfo(task.name, specs[name].get("label", ""), task.fields, task.describe()) for name, task in tasks.items()
         }
         """By name, in the order of training."""
         self.card: str | None = card.read_text(encoding="utf-8") if card.is_file() else None
@@ -57,19 +59,22 @@ class TrainedModel:
         """Predict texts, all tasks in one pass over the encoder.
 
         Args:
-            texts: a list of strings, or of mappings with ``text`` (a string) or ``tokens`` (a list of strings).
+            texts: a list of strings, or of mappings with ``text`` (a string) or ``tokens`` (a list of strings). For tasks that read two
+                texts, mappings with both, such as ``{"premise": …, "hypothesis": …}``.
             tasks: names of the requested tasks; without it, all.
             batch_tokens: size of a batch in subword tokens, at most; without it, what suits the device. A lower value needs less memory.
 
         Returns:
             One dict per text with one key per task; its values are those of ``mtl predict``, such as ``{"label", "probability"}``,
-            ``{"value"}`` or ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``. For an empty text they are None.
+            ``{"value"}`` or ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``. Where a text of the task is empty or not
+            there, they are None.
 
         Raises:
-            InputError: ``texts`` is a single string, or an item has another form.
+            InputError: ``texts`` is a single string, or an item has another form or lacks the fields of each task.
             ModelError: the model has no such task.
         """
-        return predict_rows(self._predictor, _rows(texts), tasks, batch_tokens)
+        names = self._predictor.chosen(tasks)
+        return predict_rows(self._predictor, self._rows(texts, names), names, batch_tokens)
 
     def embed(self, texts: Sequence[Text], *, task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:
         """The encoder's pooled hidden states of each text, float32 ``[texts, width]``: what a head on the whole text receives.
@@ -78,15 +83,23 @@ class TrainedModel:
 
         Args:
             texts: as in ``predict``.
-            task: the task whose layers compute the states. It is required where tasks have layers of their own (``encoder.task_layers``)
-                and makes no difference elsewhere.
+            task: the task whose text fields are read and whose layers compute the states; the first one if not given. It is required
+                where tasks have layers of their own (``encoder.task_layers``).
             batch_tokens: as in ``predict``.
 
         Raises:
             InputError: ``texts`` is a single string, or an item has another form.
             ModelError: the model has no such task, or tasks have layers of their own and none is named.
         """
-        return self._predictor.embed([row.tokens for row in _rows(texts)], task, batch_tokens)
+        name = self._predictor.chosen(None if task is None else [task])[0]
+        rows = [token_row(row, self.tasks[name].fields) for row in self._rows(texts, [name])]
+        return self._predictor.embed(rows, task, batch_tokens)
+
+    def _rows(self, texts: Sequence[Text], tasks: Iterable[str]) -> list[Fields]:
+        if isinstance(texts, str | bytes | Mapping):
+            raise InputError(f"texts is a single {type(texts).__name__}; pass a list, such as [{texts!r:.40}]")
+        requested = [self._predictor.model.tasks[name] for name in tasks]
+        return [_row(number, text, requested) for number, text in enumerate(texts)]
 
 
 def load(source: str | Path, device: str = "auto") -> TrainedModel:
@@ -106,15 +119,9 @@ def load(source: str | Path, device: str = "auto") -> TrainedModel:
     return TrainedModel(_downloaded(str(source)) if remote else Path(source), device)
 
 
-def _rows(texts: Sequence[Text]) -> list[TextRow]:
-    if isinstance(texts, str | bytes | Mapping):
-        raise InputError(f"texts is a single {type(texts).__name__}; pass a list, such as [{texts!r:.40}]")
-    return [_row(number, text) for number, text in enumerate(texts)]
-
-
-def _row(number: int, text: Text) -> TextRow:
+def _row(number: int, text: Text, tasks: Sequence[TaskType]) -> Fields:
     try:
-        return text_row(text)
+        return fields_of(text, tasks)
     except ValueError as error:
         raise InputError(f"texts[{number}]: {error}") from None
 

@@ -6,19 +6,23 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mtl.config import TEXT
 from mtl.data.tokens import tokenize
 from mtl.errors import DataError
+from mtl.model.batch import Pair, TokenRow
 from mtl.model.prediction import Predictor
-from mtl.tasks.base import TextRow
+from mtl.tasks.base import TaskType, TextRow
 
 CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
+Fields = dict[str, TextRow]
+"""The text fields of a row by name."""
 
 
 class _Line(NamedTuple):
     content: dict[str, Any]
     """The input object, whose keys are carried along."""
-    row: TextRow
+    fields: Fields
 
 
 def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -34,37 +38,76 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
-def text_row(content: Any) -> TextRow:
-    """A text with its tokens: of a string, or of a mapping with ``text`` (a string) or ``tokens`` (a list of strings).
+def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
+    """The text fields of an input that some task reads, with at least those of one task.
+
+    Args:
+        content: a string, for tasks that read a single field; or a mapping from the names of fields to strings. ``tokens`` (a list of
+            strings) may stand for ``text``.
+        tasks: those to predict.
 
     Raises:
-        ValueError: it has another form.
+        ValueError: it has another form, or lacks the fields of each task.
     """
-    text = content.get("text") if isinstance(content, Mapping) else content
-    if isinstance(text, str):
-        tokens, _, starts = tokenize(text)
-        return TextRow(text, tokens, starts)
-    words = content.get("tokens") if isinstance(content, Mapping) else None
+    read = list(dict.fromkeys(task.fields for task in tasks))
+    fields: Fields = {}
+    for name in dict.fromkeys(name for names in read for name in names):
+        single = (name,) in read and isinstance(content, str)
+        row = _text_row(content if single else content.get(name) if isinstance(content, Mapping) else None)
+        if row is None and name == TEXT and isinstance(content, Mapping):
+            row = _token_row(content.get("tokens"))
+        if row is not None:
+            fields[name] = row
+    if not any(fields.keys() >= set(names) for names in read):
+        raise ValueError(f"needs {', or '.join(map(_needed, read))}")
+    return fields
+
+
+def _text_row(text: Any) -> TextRow | None:
+    if not isinstance(text, str):
+        return None
+    tokens, _, starts = tokenize(text)
+    return TextRow(text, tokens, starts)
+
+
+def _token_row(words: Any) -> TextRow | None:
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise ValueError('needs "text" (a string) or "tokens" (a list of strings that are not empty)')
+        return None
     starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
     return TextRow(" ".join(words), words, starts)
 
 
+def _needed(fields: Sequence[str]) -> str:
+    if list(fields) == [TEXT]:
+        return '"text" (a string) or "tokens" (a list of strings that are not empty)'
+    names = " and ".join(f'"{name}"' for name in fields)
+    return f"{names} ({'a string' if len(fields) == 1 else 'strings'})"
+
+
+def token_row(row: Fields, fields: Sequence[str]) -> TokenRow:
+    """The tokens of some fields of a row."""
+    tokens = [row[name].tokens for name in fields]
+    return tokens[0] if len(tokens) == 1 else Pair(*tokens)
+
+
 def predict_rows(
-    predictor: Predictor, rows: Sequence[TextRow], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+    predictor: Predictor, rows: Sequence[Fields], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
 ) -> list[dict[str, Any]]:
-    """The JSON of each row's predictions by task, in the order of the rows; None for a text without tokens.
+    """The JSON of each row's predictions by task, in the order of the rows. None where a text of the task is empty or not there.
 
     Raises:
         ModelError: the model has no such task.
     """
-    names = predictor.chosen(tasks)
-    filled = [row for row in rows if row.tokens]
-    predictions = predictor.predict([row.tokens for row in filled], names, batch_tokens)
-    by_name = {name: predictor.model.tasks[name] for name in names}
-    results = ({name: task.to_json(predictions[name][i], row) for name, task in by_name.items()} for i, row in enumerate(filled))
-    return [next(results) if row.tokens else dict.fromkeys(names) for row in rows]
+    chosen = {name: predictor.model.tasks[name] for name in predictor.chosen(tasks)}
+    results: list[dict[str, Any]] = [dict.fromkeys(chosen) for _ in rows]
+    for fields in dict.fromkeys(task.fields for task in chosen.values()):
+        names = [name for name, task in chosen.items() if task.fields == fields]
+        places = [i for i, row in enumerate(rows) if all(name in row and row[name].tokens for name in fields)]
+        predictions = predictor.predict([token_row(rows[i], fields) for i in places], names, batch_tokens)
+        for name in names:
+            for place, prediction in zip(places, predictions[name], strict=True):
+                results[place][name] = chosen[name].to_json(prediction, rows[place][fields[chosen[name].field]])
+    return results
 
 
 def predict_lines(
@@ -74,14 +117,16 @@ def predict_lines(
 
     Args:
         model: folder of a trained model.
-        lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along,
-            but for those named as a task. Blank lines among JSON lines are skipped.
+        lines: texts, or JSON objects with the text fields that the tasks read: ``text`` (a string) or ``tokens`` (a list of strings), or
+            of a pair of texts the names of both. Further keys are carried along, except those named as a task. Blank lines among JSON
+            lines are skipped.
         tasks: names of the requested tasks; without it, all.
         form: ``auto`` takes all lines as JSON if the first one is a JSON object.
 
     Yields:
         The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
-        ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity. Of an empty text: null.
+        ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity.
+        Null where a text of the task is empty or not there.
 
     Raises:
         ModelError: the folder is not a complete model, or the model has no such task.
@@ -89,6 +134,7 @@ def predict_lines(
     """
     predictor = Predictor.load(model)
     names = predictor.chosen(tasks)
+    requested = [predictor.model.tasks[name] for name in names]
     numbered = enumerate(lines, start=1)
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
@@ -97,8 +143,8 @@ def predict_lines(
             form = "jsonl" if _is_object(filled[0]) else "text"
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
-        parsed = [_line(line.rstrip("\r\n"), number, form) for number, line in chunk]
-        predictions = predict_rows(predictor, [line.row for line in parsed], names)
+        parsed = [_line(line.rstrip("\r\n"), number, form, requested) for number, line in chunk]
+        predictions = predict_rows(predictor, [line.fields for line in parsed], names)
         for line, prediction in zip(parsed, predictions, strict=True):
             yield {**line.content, **prediction}
 
@@ -110,17 +156,23 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _line(line: str, number: int, form: Format) -> _Line:
-    if form != "jsonl":
-        return _Line({"text": line}, text_row(line))
+def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType]) -> _Line:
+    content = _json(line, number) if form == "jsonl" else line
+    try:
+        fields = fields_of(content, tasks)
+    except ValueError as error:
+        raise DataError(f"line {number}: {error}") from None
+    if isinstance(content, str):
+        return _Line({"text": content}, fields)
+    return _Line({"text": fields[TEXT].text, **content} if TEXT in fields and TEXT not in content else content, fields)
+
+
+def _json(line: str, number: int) -> Any:
+    """The value of a JSON line, None for one that is not an object."""
     try:
         content = json.loads(line)
         line.encode()
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise DataError(f"line {number}: not JSON of valid Unicode: {error}") from None
-    try:
-        row = text_row(content if isinstance(content, dict) else None)
-    except ValueError as error:
-        raise DataError(f"line {number}: {error}") from None
-    return _Line(content if isinstance(content.get("text"), str) else {"text": row.text, **content}, row)
+    return content if isinstance(content, dict) else None
