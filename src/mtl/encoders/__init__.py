@@ -18,19 +18,19 @@ ENCODERS: dict[str, str] = {
     "rnn": "mtl.encoders.rnn:RecurrentEncoder",
     "fnn": "mtl.encoders.fnn:FeedForwardEncoder",
 }
-"""``encoder.type`` of ``params.yaml`` to its class, imported by those who use it: transformers takes seconds to import."""
+"""``encoder.type`` of ``params.yaml`` to its class. It is imported when used: transformers takes seconds to import."""
 
 
-def encoder_class(kind: str) -> type[Encoder]:
+def encoder_class(encoder_type: str) -> type[Encoder]:
     """The class of an encoder type.
 
     Raises:
         EncoderError: the type is unknown.
     """
-    if kind not in ENCODERS:
-        raise EncoderError(f"encoder type {kind!r} is unknown; choose from: {', '.join(ENCODERS)}")
-    found: type[Encoder] = pkgutil.resolve_name(ENCODERS[kind])
-    return found
+    if encoder_type not in ENCODERS:
+        raise EncoderError(f"encoder type {encoder_type!r} is unknown; choose from: {', '.join(ENCODERS)}")
+    cls: type[Encoder] = pkgutil.resolve_name(ENCODERS[encoder_type])
+    return cls
 
 
 def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Encoder, SubwordTokenizer]:
@@ -44,22 +44,22 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
     New weights are drawn from the ambient torch generator.
 
     Raises:
-        EncoderError: the folder is no encoder, or the settings do not fit it.
+        EncoderError: the folder is not an encoder, or the settings do not fit it.
     """
     return encoder_class(str(getattr(settings, "type", ""))).build(settings, source, rows)
 
 
 def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, SubwordTokenizer]:
-    """Rebuild an encoder from its ``config()`` and saved tokenizer; its weights are to be loaded by the caller.
+    """Rebuild an encoder from its ``config()`` and saved tokenizer. The caller loads the weights.
 
-    The ambient generator is left as it was.
+    The ambient generator does not change.
 
     Raises:
         EncoderError: an unknown type, or a tokenizer that cannot be read.
     """
-    kind = encoder_class(str(config.get("type")))
+    cls = encoder_class(str(config.get("type")))
     with torch.random.fork_rng(devices=[]):
-        return kind.restore(config), SubwordTokenizer.load(tokenizer)
+        return cls.restore(config), SubwordTokenizer.load(tokenizer)
 
 
 __all__ = ["ENCODERS", "Encoded", "Encoder", "SubwordTokenizer", "build", "encoder_class", "restore"]

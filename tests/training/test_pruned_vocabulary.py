@@ -1,4 +1,4 @@
-"""Training with the embeddings of the subwords that occur single_task: the same learning, and the other subwords stay as they were."""
+"""Training with the embeddings of only those subwords that occur learns the same, and leaves the others as they were."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,12 +29,12 @@ def test_it_learns_the_same(project: Path, make_settings: Callable[..., Params])
             loop.run(lambda step, state: None, lambda: False, lambda step, line: None)
         return loop
 
-    narrow = trained(whole=False).model.encoder
-    assert narrow.embedding.num_embeddings == len(narrow.kept) < 300
-    unused = sorted(set(range(300)) - set(narrow.kept.tolist()))
-    narrow.restore_vocabulary()
+    pruned = trained(whole=False).model.encoder
+    assert pruned.embedding.num_embeddings == len(pruned.kept) < 300
+    unused = sorted(set(range(300)) - set(pruned.kept.tolist()))
+    pruned.restore_vocabulary()
     whole = trained(whole=True).model.encoder
-    for (name, found), expected in zip(narrow.named_parameters(), whole.parameters(), strict=True):
+    for (name, found), expected in zip(pruned.named_parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5, msg=name)
     # Without decay the whole one leaves alone what has no gradient.
-    assert torch.equal(narrow.embedding.weight[unused], whole.embedding.weight[unused])
+    assert torch.equal(pruned.embedding.weight[unused], whole.embedding.weight[unused])
