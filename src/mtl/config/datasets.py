@@ -95,6 +95,11 @@ class LabelSettings(Section):
     field: Name | None = None
     """Text field that the label is about; the dataset's only field if it has one."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a label is read from."""
+        return (self.column,)
+
 
 Label = Annotated[LabelSettings, OneOf(plugins.LABELS)]
 

@@ -74,11 +74,8 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
 
 
 def _columns(settings: Dataset) -> list[str]:
-    """The columns to read: those of the text fields, then those of the labels, which may have several."""
-    labels = [
-        value for label in settings.labels.values() for key, value in label if key in ("column", "head", "tail") and isinstance(value, str)
-    ]
-    return list(dict.fromkeys([*settings.fields.values(), *labels]))
+    """The columns to read: those of the text fields, then those of the labels."""
+    return list(dict.fromkeys([*settings.fields.values(), *(name for label in settings.labels.values() for name in label.columns)]))
 
 
 def _example(
