@@ -65,7 +65,7 @@ def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Iss
     issues = []
     for dataset in method.datasets or ():
         if dataset not in params.datasets:
-            issues.append(Issue(f"{key}.datasets", f"{dataset!r} is no dataset; choose from: {', '.join(params.datasets)}"))
+            issues.append(Issue(f"{key}.datasets", f"{dataset!r} is not a dataset; choose from: {', '.join(params.datasets)}"))
         elif not params.fields_of(method, dataset):
             where = f"{dataset!r}" if method.fields is None else f"{dataset!r} in {', '.join(method.fields) or 'no text field'}"
             message = f"{method.type} works on labelled positions such as tags, and {where} has none"
