@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 from random import Random
 
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
@@ -19,6 +20,7 @@ from workflow.make_project import ROOT, Project
 
 pytestmark = pytest.mark.workflow
 
+EXTRAS = Path(__file__).parent / "mtl-extras"
 PAGE = ROOT / "docs/how-to/add-a-task.md"
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
@@ -62,16 +64,19 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that the package is installed in."""
+    """The interpreter of an environment with the page's package, and one that has an augmenter and an encoder."""
     interpreter = environment(tmp_path_factory.mktemp("environment") / "venv")
     install = [str(interpreter), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*install, "--editable", str(package)], check=True, capture_output=True, text=True)
+    extras = package.parent / EXTRAS.name  # building leaves files in it
+    shutil.copytree(EXTRAS, extras)
+    for installed in (["--editable", str(package)], [str(extras)]):
+        subprocess.run([*install, *installed], check=True, capture_output=True, text=True)
     return interpreter
 
 
 @pytest.fixture(scope="module")
 def finished(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that trained the page's task beside a built-in one."""
+    """A project that trained the page's task beside a built-in one, on an outside encoder and with variants of an outside augmenter."""
     project = Project.make(tmp_path_factory.mktemp("toy") / "project")
     project.environment["PATH"] = f"{python.parent}:{project.environment['PATH']}"
     (project.folder / "input/bookings.csv").write_text(bookings(80))
@@ -80,6 +85,8 @@ def finished(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     for section in ("datasets", "tasks"):
         del params[section]["names"]
         params[section] |= added[section]
+    params["augment"]["methods"] = {"reverse": {"type": "reverse"}}
+    params["encoder"] = {"type": "gated", "width": 16, "vocabulary": 300, "max_length": 32}
     yaml.dump(params, project.folder / "params.yaml")
     project.run("python", "-m", "mtl", "checksums", "--write")
     plan = project.run("python", "-m", "mtl", "check")
@@ -117,6 +124,8 @@ def test_the_task_is_trained_scored_and_reported_without_an_edit_of_the_package(
         assert words in report
     card = (data / f"models/{run}/README.md").read_text()
     assert "a count; in training" in card
+    assert json.loads((data / f"models/{run}/config.json").read_text())["encoder"]["type"] == "gated"
+    assert pq.read_table(data / "shards/bookings-00000-of-00001.parquet")["augmenter"].to_pylist().count("reverse") > 20
     for path in (finished.folder / "src/mtl").rglob("*.py"):
         assert path.read_bytes() == (ROOT / "src/mtl" / path.relative_to(finished.folder / "src/mtl")).read_bytes()
 
