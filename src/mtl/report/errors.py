@@ -8,8 +8,7 @@ from typing import NamedTuple
 from mtl.config import Params
 from mtl.evaluation.results import joint_run
 from mtl.report.inputs import Inputs, Json, read_rows
-from mtl.report.svg import number, ticks
-from mtl.report.text import listed, signed, visible, whole
+from mtl.report.text import listed, number, signed, ticks, visible, whole
 from mtl.tasks.token_classification import Entity, entities
 
 SHOWN = 200
