@@ -57,8 +57,8 @@ def lines(
         translate="[mousedown, window:mouseup] > window:mousemove!",
         zoom="wheel![event.shiftKey]",
     )
-    near = alt.selection_point(name="near", nearest=True, on="pointerover", clear="pointerout")
-    legend = _legend(2, "stroke") if len(names) > 1 else None
+    near = alt.selection_point(name="near", on="pointerover", clear="pointerout")
+    legend = _legend("stroke") if len(names) > 1 else None
     line = alt.Chart(_DATA).encode(
         x=alt.X(x, type="quantitative", scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=5)),
         y=alt.Y(y, type="quantitative", title=None, scale=alt.Scale(zero=zero)),
@@ -72,7 +72,7 @@ def lines(
         line = line.encode(detail=alt.Detail(detail, type="nominal"))
     dots = (
         alt.Chart(_DATA)
-        .mark_point(filled=True, size=60)
+        .mark_point(filled=True, size=50, stroke="transparent", strokeWidth=12)  # the stroke makes a dot easier to hit
         .encode(
             x=alt.X(x, type="quantitative"),
             y=alt.Y(y, type="quantitative"),
@@ -134,7 +134,7 @@ def dots(frame: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) 
         .encode(
             x=x,
             y=rows,
-            color=alt.Color("model", type="nominal", scale=_scale(names, [colours[name] for name in names]), legend=_legend(2, "circle")),
+            color=alt.Color("model", type="nominal", scale=_scale(names, [colours[name] for name in names]), legend=_legend("circle")),
             opacity=alt.when(shown).then(alt.value(1)).otherwise(alt.value(0.08)),
             tooltip=[_text("name"), _text("model"), _number("F1", ".3f"), _number("rows")],
         )
@@ -185,7 +185,7 @@ def stacked(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str
                 axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
             ),
             y=alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=alt.Axis(labelLimit=130, grid=False)),
-            color=alt.Color("part", type="nominal", scale=_colours(colours), legend=_legend(2, "square") if legend else None),
+            color=alt.Color("part", type="nominal", scale=_colours(colours), legend=_legend("square", 96) if legend else None),
             order=alt.Order("place", type="quantitative"),
             opacity=alt.when(shown).then(alt.value(1)).otherwise(alt.value(0.15)),
             tooltip=tooltip,
@@ -307,8 +307,9 @@ def _colours(colours: Mapping[str, str]) -> alt.Scale:
     return _scale(list(colours), list(colours.values()))
 
 
-def _legend(columns: int, symbol: str) -> alt.Legend:
-    return alt.Legend(orient="top", title=None, columns=columns, symbolType=symbol, labelLimit=150)
+def _legend(symbol: str, limit: int = 150) -> alt.Legend:
+    """Two columns of names above the chart, which fit a small screen."""
+    return alt.Legend(orient="top", title=None, columns=2, symbolType=symbol, labelLimit=limit)
 
 
 def _rule(at: float, axis: str) -> Any:

@@ -71,10 +71,10 @@ def spec_text(spec: Spec) -> Markup:
     return Markup(content.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def policy(*scripts: str) -> str:
+def policy(*scripts: str) -> Markup:
     """A content security policy that runs these scripts only and fetches nothing."""
     sums = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(sums)}"
+    return Markup(f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(sums)}")
 
 
 def read(name: str) -> str:

@@ -6,7 +6,7 @@ const order = (a, b) => {
 };
 
 function sort(table, index, head) {
-  const turn = head.ariaSort === "descending" ? 1 : -1;
+  const turn = head.ariaSort === "ascending" ? -1 : 1;
   for (const other of table.tHead.rows[0].cells) other.ariaSort = null;
   head.ariaSort = turn > 0 ? "ascending" : "descending";
   const rows = [...table.tBodies[0].rows].sort((a, b) => turn * order(value(a.cells[index]), value(b.cells[index])));
