@@ -1,6 +1,7 @@
 """The report in a real browser: it fits, the keyboard works the error browser, and nothing foreign is run."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,22 @@ def test_charts_follow_the_scheme(browser: Chromium, url: str) -> None:
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
     assert colours["light"] != colours["dark"]
     assert all(colour.startswith("rgb") for colour in colours.values())
+
+
+def test_a_matrix_of_six_classes_is_seen_whole(browser: Chromium, finished: Any, tmp_path: Path) -> None:
+    shutil.copytree(finished.data, tmp_path / "data")
+    path = tmp_path / "data" / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    names = ["card_arrival", "exchange rate", "lost or stolen phone", "refund", "top up failed", "transfer not received by recipient"]
+    task = content["runs"]["joint-augmented-1"]["tasks"]["sentiment"]
+    task["confusion"] = {"classes": names, "counts": [[10000 if i == j else 10 for j in range(6)] for i in range(6)]}
+    path.write_text(json.dumps(content))
+    render(finished.params, tmp_path / "data", tmp_path)
+    browser.open((tmp_path / "report.html").as_uri())
+    whole = (
+        "(box => [box.scrollWidth <= box.clientWidth, box.querySelectorAll('td').length])(document.querySelector('.scroll:has(> .heat)'))"
+    )
+    assert browser.value(whole) == [True, 36]
 
 
 def test_a_table_is_sorted_by_its_columns(browser: Chromium, url: str) -> None:

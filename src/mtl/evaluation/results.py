@@ -262,6 +262,6 @@ def confusion_rows(params: Params, predictions: Mapping[str, Predictions]) -> pd
     return pd.concat(frames) if frames else pd.DataFrame(columns=["task", "actual", "predicted"])
 
 
-def _confusion_rows(task: str, found: Predictions, prefix: str) -> pd.DataFrame:
-    frame = pd.DataFrame({"task": task, "actual": found.gold, "predicted": found.prediction}).sort_values(["actual", "predicted"])
+def _confusion_rows(task: str, run: Predictions, prefix: str) -> pd.DataFrame:
+    frame = pd.DataFrame({"task": task, "actual": run.gold, "predicted": run.prediction}).sort_values(["actual", "predicted"])
     return frame.assign(actual=prefix + frame["actual"], predicted=prefix + frame["predicted"])

@@ -26,7 +26,7 @@ def by_task(histories: Histories, key: str, name: str | None = None, of: str = "
 def main_scores(histories: Histories, metrics: Mapping[str, str]) -> pd.DataFrame:
     """Columns ``step``, ``run``, ``task`` and ``score``: the main metric of each task at each validation."""
     frame = by_task(histories, "metrics", "score")
-    frame["score"] = [found.get(metrics.get(task)) for task, found in zip(frame["task"], frame["score"], strict=True)]
+    frame["score"] = [by_metric.get(metrics.get(task)) for task, by_metric in zip(frame["task"], frame["score"], strict=True)]
     return frame.dropna(subset="score").astype({"score": float})
 
 

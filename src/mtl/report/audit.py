@@ -112,10 +112,10 @@ def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Jso
     ids = [row for path in inputs.shards[dataset] for row in read_rows(path, ["id", "augmenter"])]
     chosen: dict[str, list[str]] = {}
     for row in sorted(ids, key=lambda row: hashlib.blake2b(row["id"].encode(), digest_size=8).digest()):
-        found = chosen.setdefault(row["augmenter"], [])
-        if len(found) < limit:
-            found.append(row["id"])
-    flat = {id_ for found in chosen.values() for id_ in found}
+        picked = chosen.setdefault(row["augmenter"], [])
+        if len(picked) < limit:
+            picked.append(row["id"])
+    flat = {id_ for picked in chosen.values() for id_ in picked}
     if not flat:
         return {}
     variants = {row["id"]: row for path in inputs.shards[dataset] for row in read_rows(path, filters=[("id", "in", flat)])}
@@ -123,7 +123,7 @@ def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Jso
     originals = {row["id"]: row for row in read_rows(inputs.examples[dataset], filters=[("id", "in", parents)])}
     labels = list(params.datasets[dataset].labels)
     return {
-        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], labels) for id_ in found] for method, found in chosen.items()
+        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], labels) for id_ in picked] for method, picked in chosen.items()
     }
 
 
@@ -149,11 +149,11 @@ def _label(value: Any) -> str:
 def stretches(row: Json, labels: Sequence[str], kept: set[int]) -> list[Stretch]:
     """A row as stretches of text."""
     tags = next((row[name] for name in labels if isinstance(row[name], list)), None) or ["O"] * len(row["tokens"])
-    found: list[Stretch] = []
+    parts: list[Stretch] = []
     for i, (token, space, tag) in enumerate(zip(row["tokens"], row["space_after"], tags, strict=True)):
-        part = (token + " " * space, i not in kept)
-        if tag.startswith("I-") and found:
-            found[-1].tokens.append(part)
+        word = (token + " " * space, i not in kept)
+        if tag.startswith("I-") and parts:
+            parts[-1].tokens.append(word)
         else:
-            found.append(Stretch([part], tag[2:] or None))
-    return found
+            parts.append(Stretch([word], tag[2:] or None))
+    return parts

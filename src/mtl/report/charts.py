@@ -5,6 +5,7 @@ literally. Colours are variables of the page's style sheet, so that a chart foll
 Same input, same bytes: selections have fixed names, and no date or random id is written.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -49,7 +50,7 @@ def lines(
     if frame.empty:
         return None
     names = [name for name in colours if name in set(frame[by])]
-    shown = alt.selection_point(name="shown", fields=[by], bind="legend")
+    selected = alt.selection_point(name="selected", fields=[by], bind="legend")
     zoom = alt.selection_interval(
         name="zoom",
         bind="scales",
@@ -66,7 +67,7 @@ def lines(
         strokeDash=alt.StrokeDash(
             by, type="nominal", scale=_scale(names, [list(DASHED if name in dashed else SOLID) for name in names]), legend=legend
         ),
-        opacity=alt.when(shown).then(alt.value(1)).otherwise(alt.value(0.12)),
+        opacity=alt.when(selected).then(alt.value(1)).otherwise(alt.value(0.12)),
     )
     if detail:
         line = line.encode(detail=alt.Detail(detail, type="nominal"))
@@ -83,7 +84,7 @@ def lines(
         .add_params(near)
     )
     crossing = [_rule(0.0, "y")] if not zero and frame[y].min() < 0 < frame[y].max() else []
-    drawn = line.mark_line(point=alt.OverlayMarkDef(size=18, strokeDash=[1, 0]) if points else False).add_params(shown, zoom)
+    drawn = line.mark_line(point=alt.OverlayMarkDef(size=18, strokeDash=[1, 0]) if points else False).add_params(selected, zoom)
     return _spec(alt.layer(drawn, *crossing, dots), frame, height + LEGEND * max(0, -(-len(names) // 2) - 1))
 
 
@@ -124,7 +125,7 @@ def dots(frame: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) 
     if frame.empty:
         return None
     names = [name for name in colours if name in set(frame["model"])]
-    shown = alt.selection_point(name="shown", fields=["model"], bind="legend")
+    selected = alt.selection_point(name="selected", fields=["model"], bind="legend")
     rows = alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=alt.Axis(labelLimit=130, grid=False))
     x = alt.X("F1", type="quantitative", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
     joined = alt.Chart(_DATA).mark_line(strokeWidth=3, color="var(--line)").encode(x=x, y=rows, detail=alt.Detail("name", type="nominal"))
@@ -135,10 +136,10 @@ def dots(frame: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) 
             x=x,
             y=rows,
             color=alt.Color("model", type="nominal", scale=_scale(names, [colours[name] for name in names]), legend=_legend("circle")),
-            opacity=alt.when(shown).then(alt.value(1)).otherwise(alt.value(0.08)),
+            opacity=alt.when(selected).then(alt.value(1)).otherwise(alt.value(0.08)),
             tooltip=[_text("name"), _text("model"), _number("F1", ".3f"), _number("rows")],
         )
-        .add_params(shown)
+        .add_params(selected)
     )
     return _spec(alt.layer(joined, marks), frame, 22 * len(order) + LEGEND + 34)
 
@@ -170,7 +171,7 @@ def stacked(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str
         return None
     parts = list(colours)
     frame = frame.assign(place=frame["part"].map({part: i for i, part in enumerate(parts)}))
-    shown = alt.selection_point(name="shown", fields=["part"], bind="legend")
+    selected = alt.selection_point(name="selected", fields=["part"], bind="legend")
     lines = -(-len(parts) // 2)
     tooltip = [_text("name"), _text("part"), _number("share", ".1%"), *([_number("count", ",")] if "count" in frame else [])]
     bars = (
@@ -187,10 +188,10 @@ def stacked(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str
             y=alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=alt.Axis(labelLimit=130, grid=False)),
             color=alt.Color("part", type="nominal", scale=_colours(colours), legend=_legend("square", 96) if legend else None),
             order=alt.Order("place", type="quantitative"),
-            opacity=alt.when(shown).then(alt.value(1)).otherwise(alt.value(0.15)),
+            opacity=alt.when(selected).then(alt.value(1)).otherwise(alt.value(0.15)),
             tooltip=tooltip,
         )
-        .add_params(shown)
+        .add_params(selected)
     )
     return _spec(bars, frame, ROW * len(order) + 30 + (LEGEND * lines if legend else 0))
 
@@ -282,21 +283,26 @@ _DATA = alt.NamedData(name="rows")
 
 def _spec(chart: Any, frame: pd.DataFrame, height: float) -> Spec:
     sized = chart.properties(width="container", height=round(height), autosize=alt.AutoSizeParams(type="fit", contains="padding"))
-    made: Spec = sized.to_dict()
-    del made["config"], made["$schema"]  # both are the page's
-    made.setdefault("datasets", {})["rows"] = [_compact(row) for row in frame.to_dict("records")]
-    return {key: shown(value) for key, value in made.items()}
+    spec: Spec = sized.to_dict()
+    del spec["config"], spec["$schema"]  # both are the page's
+    spec.setdefault("datasets", {})["rows"] = [_compact(row) for row in frame.to_dict("records")]
+    return {key: visible_strings(value) for key, value in spec.items()}
 
 
 def _compact(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()}
+    """A row as JSON can hold it: floats with six digits, and none that is not finite."""
+    return {name: _short(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
-def shown(value: Any) -> Any:
+def _short(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def visible_strings(value: Any) -> Any:
     """The same with the unseen characters of every string made visible."""
     if isinstance(value, dict):
-        return {key: shown(item) for key, item in value.items()}
-    return [shown(item) for item in value] if isinstance(value, list | tuple) else visible(value)
+        return {key: visible_strings(item) for key, item in value.items()}
+    return [visible_strings(item) for item in value] if isinstance(value, list | tuple) else visible(value)
 
 
 def _scale(names: Sequence[str], values: Sequence[Any]) -> alt.Scale:

@@ -89,20 +89,20 @@ def _two(value: float) -> str:
 
 def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
     """(where, what) of all warnings of the data, augmentation, the runs and the comparisons. Equal warnings are listed once."""
-    found = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
+    warned = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
     for name, card in inputs.cards.items():
         malformed = card.get("malformed", {})
         if malformed.get("total"):
-            found.append((name, f"Left out {counted(malformed['total'], 'malformed row')} ({percent(malformed.get('share', 0), 2)})."))
+            warned.append((name, f"Left out {counted(malformed['total'], 'malformed row')} ({percent(malformed.get('share', 0), 2)})."))
         exact = sum(card.get("leakage", {}).get("exact", {}).values())
         if exact:
-            found.append((name, f"{counted(exact, 'text')} of validation or test {'is' if exact == 1 else 'are'} also in train."))
+            warned.append((name, f"{counted(exact, 'text')} of validation or test {'is' if exact == 1 else 'are'} also in train."))
     for name, shards in inputs.counts.items():
         notes = {method: counts["note"] for shard in shards for method, counts in shard["methods"].items() if counts.get("note")}
-        found += [(f"{name} ({method})", str(note)) for method, note in notes.items()]
+        warned += [(f"{name} ({method})", str(note)) for method, note in notes.items()]
     for run, content in inputs.runs.items():
-        found += [(run, str(text)) for text in content.get("warnings", [])]
+        warned += [(run, str(text)) for text in content.get("warnings", [])]
     places: dict[str, list[str]] = {}
-    for where, what in found:
+    for where, what in warned:
         places.setdefault(what, []).append(where)
     return [(", ".join(wheres), what) for what, wheres in places.items()]

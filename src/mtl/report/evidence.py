@@ -90,5 +90,7 @@ def _helped(comparisons: Json, task: str) -> str:
     if not items:
         best = max((group for group in comparisons["groups"] if group["task"] == task), key=lambda group: float(group["mean"]))
         return f"highest: {group_name(best)}, {best['size']} rows, {score(best['mean'])}"
-    shown = [f"{item['verdict']} with {item['size']} rows ({item['within']})" for item in items if item["verdict"] != "no difference shown"]
-    return f"augmentation {listed(shown)}" if shown else "augmentation: no difference shown at any size"
+    changes = [
+        f"{item['verdict']} with {item['size']} rows ({item['within']})" for item in items if item["verdict"] != "no difference changes"
+    ]
+    return f"augmentation {listed(changes)}" if changes else "augmentation: no difference changes at any size"

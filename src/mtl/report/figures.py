@@ -55,20 +55,20 @@ def _seed(inputs: Inputs, run: str) -> str:
 def loss_curves(inputs: Inputs, joint: str) -> list[Figure]:
     """For each task the training loss of all its runs, and in words that of the headline run."""
     losses = by_task(inputs.histories, "loss")
-    found = []
+    curves = []
     for task in inputs.comparisons["tasks"]:
         frame = thinned(_of_task(inputs, losses, task), "run")
         values = frame.loc[frame["run"] == joint, "loss"].tolist()
         note = f"joint run{_seed(inputs, joint)}: from {values[0]:.2f} to {values[-1]:.2f}" if values else "not recorded"
-        found.append(Figure(task, note, _curves(inputs, frame, "loss")))
-    return found
+        curves.append(Figure(task, note, _curves(inputs, frame, "loss")))
+    return curves
 
 
 def score_curves(inputs: Inputs, joint: str) -> list[Figure]:
     """For each task the validation score of all its runs, and in words the best of the headline run."""
     metrics = {task: about["metric"] for task, about in inputs.comparisons["tasks"].items()}
     scores = main_scores(inputs.histories, metrics)
-    found = []
+    curves = []
     for task, metric in metrics.items():
         frame = _of_task(inputs, scores, task)
         mine = frame[frame["run"] == joint]
@@ -77,10 +77,10 @@ def score_curves(inputs: Inputs, joint: str) -> list[Figure]:
             f"joint run{_seed(inputs, joint)}: best at step {step}, {score(value)}"
             for step, value in zip(best["step"], best["score"], strict=True)
         ]
-        found.append(
+        curves.append(
             Figure(f"{task}: {metric_name(metric)}", "".join(notes) or "not recorded", _curves(inputs, frame, "score", points=True))
         )
-    return found
+    return curves
 
 
 def balance_curves(inputs: Inputs, run: str) -> list[Figure]:
@@ -127,12 +127,12 @@ def throughput(inputs: Inputs) -> list[Figure]:
         ("loss_scale", "loss scale", "Loss scale of fp16", "halved at each overflow, doubled after a long run of finite steps", False),
         ("skipped", "skipped", "Skipped steps of fp16", "steps so far without an update, because their gradients overflowed", True),
     ]
-    found = []
+    curves = []
     for key, name, title, note, zero in measures:
         frame = thinned(_measured(inputs, key, name), "run")
         if len(frame):
-            found.append(Figure(title, note, _curves(inputs, frame, name, zero=zero)))
-    return found
+            curves.append(Figure(title, note, _curves(inputs, frame, name, zero=zero)))
+    return curves
 
 
 def _measured(inputs: Inputs, key: str, name: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the results say, in plain words; every claim is taken from ``comparisons.json`` alone."""
+"""What the results say, in plain words; every claim comes from ``comparisons.json``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -69,8 +69,8 @@ def headline_claims(comparisons: Json) -> list[Json]:
 
 def joint_comparisons(comparisons: Json) -> list[Json]:
     """Joint training against single-task models on the headline's data, or on other data if those were not trained on it."""
-    found = [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
-    return [item for item in found if item["within"] == comparisons["headline"]] or found
+    rows = [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
+    return [item for item in rows if item["within"] == comparisons["headline"]] or rows
 
 
 def lead(comparisons: Json) -> list[Json]:
@@ -84,9 +84,9 @@ def lead(comparisons: Json) -> list[Json]:
 
 
 def _caution(claims: Sequence[Json]) -> str:
-    """Says where a difference may come from the variance over seeds."""
-    shown = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
-    return " One seed: another training run may differ." if shown else ""
+    """A warning where a difference may come from the variance over seeds."""
+    one_seed = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
+    return " One seed: another training run may differ." if one_seed else ""
 
 
 def _sentence(aspect: str, claims: Sequence[Json], comparisons: Json) -> str:
@@ -111,19 +111,19 @@ def _all(claims: Sequence[Json]) -> str:
 
 
 def overall(comparisons: Json) -> list[str]:
-    """What Δm says, for each kind of data."""
-    found = []
+    """Δm in words, for augmented and for plain data."""
+    sentences = []
     for item in comparisons["overall"]:
         if item["delta_m"] is None:
-            found.append(f"The mean relative gain Δm on {item['data']} data is undefined: {item['undefined']}.")
+            sentences.append(f"The mean relative gain Δm on {item['data']} data is undefined: {item['undefined']}.")
             continue
         includes = "excludes" if item["low"] > 0 or item["high"] < 0 else "includes"
         interval = f"{' to '.join(ends(item['low'], item['high'], 1))} %, which {includes} zero"
-        found.append(
+        sentences.append(
             f"Averaged over tasks, joint training on {item['data']} data changes the score by Δm = {signed(item['delta_m'], 1)} % "
             f"relative to single-task training ({percent(comparisons['confidence'])} interval {interval})."
         )
-    return found
+    return sentences
 
 
 def cards(comparisons: Json) -> list[Json]:
@@ -135,8 +135,8 @@ def cards(comparisons: Json) -> list[Json]:
 
 
 def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json]) -> Json:
-    wanted = (task, "joint", comparisons["headline"])
-    group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == wanted)
+    setting = (task, "joint", comparisons["headline"])
+    group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == setting)
     return {
         "task": task,
         "metric": metric_name(about["metric"]),
@@ -176,15 +176,17 @@ def differences(comparisons: Json) -> list[Figure]:
     """For each task a figure of all its comparisons; all on one scale."""
     claims = all_claims(comparisons)
     reach = _reach(claims)
-    found = []
+    figures = []
     for task in comparisons["tasks"]:
         mine = [item for item in claims if item["task"] == task]
         if mine:
             frame = _differences(mine).assign(name=[item["pair"] for item in mine])
-            shown = sum(item["verdict"] != "no difference shown" for item in mine)
+            excluding = sum(item["verdict"] != "no difference excluding" for item in mine)
             chart = charts.intervals(frame, VERDICT_COLOURS, reach=reach)
-            found.append(Figure(task, f"{shown} of {counted(len(mine), 'interval')} {'excludes' if shown == 1 else 'exclude'} zero", chart))
-    return found
+            figures.append(
+                Figure(task, f"{excluding} of {counted(len(mine), 'interval')} {'excludes' if excluding == 1 else 'exclude'} zero", chart)
+            )
+    return figures
 
 
 def difference_table(comparisons: Json) -> Table:
@@ -269,7 +271,7 @@ def _kept(rows: Sequence[Json], shares: dict[str, float]) -> Figure:
 
 def _dominated(shares: dict[str, float], verdicts: dict[str, str]) -> str:
     if not verdicts:
-        return "There are no single-task runs to compare with, so this report cannot say whether a task is dominated."
+        return "Add single-task runs to experiment in params.yaml to see whether a task is dominated."
     if not shares:
         return ""
     dominated = [f"{task} ({at_most(share)})" for task, share in shares.items() if share < DOMINATED]
@@ -295,7 +297,7 @@ def metric_tables(comparisons: Json) -> list[Table]:
 def _metric_table(task: str, about: Json, comparisons: Json) -> Table:
     runs = {name: run["tasks"][task]["metrics"] for name, run in comparisons["runs"].items() if task in run["tasks"]}
     cells = {
-        name: {metric: f"{score(found['value'])} ({score(found['low'])}–{score(found['high'])})" for metric, found in metrics.items()}
+        name: {metric: f"{score(cell['value'])} ({score(cell['low'])}–{score(cell['high'])})" for metric, cell in metrics.items()}
         for name, metrics in runs.items()
     }
     frame = pd.DataFrame.from_dict(cells, orient="index")

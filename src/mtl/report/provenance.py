@@ -11,7 +11,7 @@ from mtl.report.blocks import Table
 from mtl.report.inputs import Inputs
 from mtl.report.text import size
 
-NOT_WRITTEN = "not stated"
+NOT_STATED = "not stated"
 
 
 def checksums(params: Params, inputs: Inputs) -> list[Table]:
@@ -21,7 +21,7 @@ def checksums(params: Params, inputs: Inputs) -> list[Table]:
         sources.append((params.encoder.source.url, params.encoder.source.sha256))
     data = [*inputs.examples.values(), *(path for paths in inputs.shards.values() for path in paths)]
     models = [path for folder in inputs.models.values() for path in sorted(folder.glob("*")) if path.suffix in {".safetensors", ".json"}]
-    stated = pd.DataFrame([(url, found or NOT_WRITTEN) for url, found in sources], columns=["address", "SHA-256"])
+    stated = pd.DataFrame([(url, sha256 or NOT_STATED) for url, sha256 in sources], columns=["address", "SHA-256"])
     return [Table("Sources", "", stated, style="checksums"), _files("Data", data), _files("Models", models)]
 
 

@@ -40,7 +40,7 @@ def render(params: Params, data: Path, out: Path) -> None:
 
 def environment() -> Environment:
     """The templates' environment: escapes everything, shows unseen characters, and raises on an unknown name."""
-    made = Environment(
+    pages = Environment(
         loader=FunctionLoader(read),
         autoescape=True,
         finalize=text.visible,
@@ -48,7 +48,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    pages.filters |= {
         "score": text.score,
         "signed": text.signed,
         "whole": text.whole,
@@ -58,11 +58,9 @@ def environment() -> Environment:
         "counted": text.counted,
         "spec": spec_text,
     }
-    made.globals |= {"policy": policy, "vega": Markup(f"{VEGA_NOTICE}\n{charts.bundle()}"), "loader": Markup(read("charts.js"))}
-    return made
-
-
-VEGA_NOTICE = "/* Vega, Vega-Lite, vega-embed: Copyright (c) University of Washington Interactive Data Lab, BSD-3-Clause. */"
+    vega = f"/*\n{read('LICENSE-vega')}*/\n{charts.bundle()}"
+    pages.globals |= {"policy": policy, "vega": Markup(vega), "loader": Markup(read("charts.js"))}
+    return pages
 
 
 def spec_text(spec: Spec) -> Markup:
@@ -73,8 +71,8 @@ def spec_text(spec: Spec) -> Markup:
 
 def policy(*scripts: str) -> Markup:
     """A content security policy that runs these scripts only and fetches nothing."""
-    sums = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
-    return Markup(f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(sums)}")
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    return Markup(f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(hashes)}")
 
 
 def read(name: str) -> str:
@@ -132,12 +130,12 @@ def _balance_figures(params: Params, inputs: Inputs, joint: str) -> list[Figure]
     """How the tasks of the joint run share the encoder; nothing where there is one task."""
     if len(params.tasks) == 1:
         return []
-    found = [
+    candidates = [
         figures.shares(inputs.histories[joint], list(params.tasks), joint),
         *figures.balance_curves(inputs, joint),
         figures.cosines(inputs, joint),
     ]
-    return [figure for figure in found if figure]
+    return [figure for figure in candidates if figure]
 
 
 COSTS: dict[str, tuple[str, Callable[[Any], str] | None]] = {
@@ -178,8 +176,8 @@ def _costs(runs: dict[str, Json]) -> str:
 
 def _versions(runs: dict[str, Json]) -> list[tuple[str, str]]:
     """Packages with their versions; several where runs differ."""
-    found: dict[str, dict[str, None]] = {}
+    by_package: dict[str, dict[str, None]] = {}
     for run in runs.values():
         for package, version in run.get("versions", {}).items():
-            found.setdefault(package, {})[str(version)] = None
-    return [(package, ", ".join(versions)) for package, versions in sorted(found.items())]
+            by_package.setdefault(package, {})[str(version)] = None
+    return [(package, ", ".join(versions)) for package, versions in sorted(by_package.items())]

@@ -56,7 +56,8 @@ def coordinates(summary: Json) -> Spec | None:
     marks = [(path, value, short(setting(value))) for path, axis in space.items() for value in _marks(axis, trials, path)]
     marks += [("score", value, score(value)) for value in dict.fromkeys((low, high))]
     labels = pd.DataFrame(
-        [(names[path], places[path](value), charts.shown(label)) for path, value, label in marks], columns=["axis", "place", "label"]
+        [(names[path], places[path](value), charts.visible_strings(label)) for path, value, label in marks],
+        columns=["axis", "place", "label"],
     )
     return charts.parallel(pd.DataFrame(rows), list(names.values()), labels)
 

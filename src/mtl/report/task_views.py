@@ -30,8 +30,8 @@ View = Callable[[TaskResults], list[Block]]
 def task_blocks(params: Params, inputs: Inputs) -> dict[str, list[Block]]:
     """The blocks of each task that has any."""
     views = {task: VIEWS.get(about["type"], per_class) for task, about in inputs.comparisons["tasks"].items()}
-    found = {task: view(_results(params, inputs, task)) for task, view in views.items()}
-    return {task: blocks for task, blocks in found.items() if blocks}
+    blocks = {task: view(_results(params, inputs, task)) for task, view in views.items()}
+    return {task: listed for task, listed in blocks.items() if listed}
 
 
 def _results(params: Params, inputs: Inputs, task: str) -> TaskResults:
@@ -78,12 +78,12 @@ def _score_frame(results: TaskResults) -> pd.DataFrame:
         {
             "name": name,
             "model": model,
-            "rows": int(found["support"]),
-            **{key: found[key] for key in ("precision", "recall")},
-            "F1": found["f1"],
+            "rows": int(scored["support"]),
+            **{key: scored[key] for key in ("precision", "recall")},
+            "F1": scored["f1"],
         }
         for model, scores in results.scores.items()
-        for name, found in scores["per_type"].items()
+        for name, scored in scores["per_type"].items()
     ]
     frame = pd.DataFrame(rows, columns=["name", "model", "rows", "precision", "recall", "F1"])
     return frame.sort_values(["rows", "name"], ascending=[False, True], kind="stable")
@@ -105,10 +105,10 @@ def _extremes(frame: pd.DataFrame, drawn: Sequence[str], total: int) -> str:
 
 def confusion(results: TaskResults) -> list[Block]:
     """The confusion matrix of the joint model; of many classes as a heatmap below the most confused pairs."""
-    found = results.scores["joint"].get("confusion")
-    if found is None:
+    matrix = results.scores["joint"].get("confusion")
+    if matrix is None:
         return []
-    classes, counts = found["classes"], found["counts"]
+    classes, counts = matrix["classes"], matrix["counts"]
     frame = _pairs(classes, counts)
     wrong = frame[~frame["right"]].sort_values("count", ascending=False, kind="stable")
     title = "Confusion matrix"

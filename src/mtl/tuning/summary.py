@@ -91,8 +91,8 @@ def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) ->
     yaml = YAML()
     yaml.width = 1_000_000
     yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json"), content)
-    told = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
-    return f"# The best of {len(summary['trials'])} trials, {told}.\n{content.getvalue()}"
+    note = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
+    return f"# The best of {len(summary['trials'])} trials, {note}.\n{content.getvalue()}"
 
 
 def _table(summary: dict[str, Any]) -> str:
