@@ -114,6 +114,15 @@ def test_every_claim_of_the_summary_is_in_the_comparisons(page: Element, compari
         assert shown.by_class("excludes")[0].text == ("excludes zero" if excludes else "includes zero")
 
 
+def test_figures_count_the_intervals_that_exclude_zero(comparisons: dict[str, Any]) -> None:
+    for figure in findings.differences(comparisons):
+        mine = [item for item in comparisons["comparisons"] if item["task"] == figure.title]
+        excluding = sum(item["corrected_low"] > 0 or item["corrected_high"] < 0 for item in mine)
+        assert figure.note.startswith(f"{excluding} of {len(mine)} intervals exclude")
+        assert figure.chart
+        assert [row["name"] for row in figure.chart["datasets"]["rows"]] == [findings.pair_name(item) for item in mine]
+
+
 def test_the_scores_on_the_cards_are_those_of_the_joint_run(page: Element, comparisons: dict[str, Any]) -> None:
     means = {group["task"]: group["mean"] for group in comparisons["groups"] if (group["model"], group["data"]) == ("joint", "augmented")}
     shown = {
@@ -411,6 +420,7 @@ def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
     render(made.params, made.data, made.data)
     shown = Page((made.data / "report.html").read_text()).root
     comparisons = json.loads((made.data / "results" / "comparisons.json").read_text())
+    assert "no difference shown at any size" in shown.text or "gained with" in shown.text or "lost with" in shown.text
     [evidence] = shown.find(lambda element: element.attributes.get("id") == "evidence")
     curves = [chart for chart in evidence.by_class("chart") if "by train rows" in chart.attributes["aria-label"]]
     assert len(curves) == 3

@@ -46,8 +46,8 @@ class Table:
     frame: pd.DataFrame
     formats: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
     """Text of a value by column; without one floats have three decimals and integers thin spaces."""
-    style: str = "fold"
-    """Classes of the style sheet; ``fold``: on a small screen a row becomes a list."""
+    style: str = "fold pairwise"
+    """Classes of the style sheet. ``fold``: on a small screen a row becomes a list; ``pairwise``: of two columns."""
     links: Sequence[str] = ()
     """Addresses of the rows' names, one a row."""
 

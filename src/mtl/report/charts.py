@@ -41,6 +41,7 @@ def lines(
     detail: str | None = None,
     points: bool = False,
     zero: bool = False,
+    log: bool = False,
     height: int = 250,
 ) -> Spec | None:
     """A line for each value of ``by`` (and of ``detail``, such as the runs of several seeds); None without data.
@@ -50,6 +51,7 @@ def lines(
     if frame.empty:
         return None
     names = [name for name in colours if name in set(frame[by])]
+    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=zero)
     selected = alt.selection_point(name="selected", fields=[by], bind="legend")
     zoom = alt.selection_interval(
         name="zoom",
@@ -62,7 +64,7 @@ def lines(
     legend = _legend("stroke") if len(names) > 1 else None
     line = alt.Chart(_DATA).encode(
         x=alt.X(x, type="quantitative", scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=5)),
-        y=alt.Y(y, type="quantitative", title=None, scale=alt.Scale(zero=zero)),
+        y=alt.Y(y, type="quantitative", title=None, scale=scale, axis=alt.Axis(tickCount=5)),
         color=alt.Color(by, type="nominal", scale=_scale(names, [colours[name] for name in names]), legend=legend),
         strokeDash=alt.StrokeDash(
             by, type="nominal", scale=_scale(names, [list(DASHED if name in dashed else SOLID) for name in names]), legend=legend
@@ -83,7 +85,7 @@ def lines(
         )
         .add_params(near)
     )
-    crossing = [_rule(0.0, "y")] if not zero and frame[y].min() < 0 < frame[y].max() else []
+    crossing = [_rule(0.0, "y")] if not zero and not log and frame[y].min() < 0 < frame[y].max() else []
     drawn = line.mark_line(point=alt.OverlayMarkDef(size=18, strokeDash=[1, 0]) if points else False).add_params(selected, zoom)
     return _spec(alt.layer(drawn, *crossing, dots), frame, height + LEGEND * max(0, -(-len(names) // 2) - 1))
 
@@ -114,9 +116,8 @@ def intervals(frame: pd.DataFrame, colours: Mapping[str, str], *, named: bool = 
     layers = [_rule(0.0, "x"), *layers] if reach else layers
     if not named:
         return _spec(alt.layer(*layers), frame, ROW)
-    halo, name = ({"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin": "round"}, {"fill": "var(--ink)"})
     text = alt.Chart(_DATA).encode(y=rows, x=alt.value(0), text=alt.Text("name", type="nominal"))
-    layers += [text.mark_text(align="left", dy=-15, fontSize=12, **style) for style in (halo, name)]
+    layers += [text.mark_text(align="left", dy=-15, fontSize=12, **style) for style in (_HALO, {"fill": "var(--ink)"})]
     return _spec(alt.layer(*layers), frame, 42 * len(frame) + 32)
 
 
@@ -252,7 +253,9 @@ def parallel(frame: pd.DataFrame, axes: Sequence[str], marks: pd.DataFrame) -> S
     best). ``marks`` (``axis``, ``place``, ``label``) names places of the axes."""
     if frame.empty:
         return None
-    x = alt.X("axis", type="nominal", scale=alt.Scale(domain=list(axes)), title=None, axis=alt.Axis(orient="top", labelLimit=150))
+    x = alt.X(
+        "axis", type="nominal", scale=alt.Scale(domain=list(axes)), title=None, axis=alt.Axis(orient="top", labelAngle=0, labelLimit=130)
+    )
     y = alt.Y("place", type="quantitative", axis=None, scale=alt.Scale(domain=[0, 1], nice=False, padding=10))
     near = alt.selection_point(name="near", fields=["trial"], on="pointerover", clear="pointerout", empty=False)
     best = alt.datum["quality"] == 1
@@ -271,14 +274,19 @@ def parallel(frame: pd.DataFrame, axes: Sequence[str], marks: pd.DataFrame) -> S
         .add_params(near)
     )
     ends = alt.Chart(alt.InlineData(values=[_compact(mark) for mark in marks.to_dict("records")]))
-    names = ends.mark_text(align="right", dx=-7, fontSize=11, fill="var(--muted)").encode(x=x, y=y, text=alt.Text("label", type="nominal"))
-    return _spec(alt.layer(names, line), frame, 260)
+    names = ends.encode(x=x, y=y, text=alt.Text("label", type="nominal"))
+    texts = [names.mark_text(align="right", dx=-7, fontSize=11, **style) for style in (_HALO, {"fill": "var(--muted)"})]
+    return _spec(alt.layer(line, *texts), frame, 280) | {"usermeta": {"minimum": 130 * len(axes)}}
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 _DATA = alt.NamedData(name="rows")
 """The frame, which is put in after Altair has checked the specification: checking each row would take most of the time."""
+
+
+_HALO: dict[str, Any] = {"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin": "round"}
+"""Drawn below a text, it keeps lines away from the letters."""
 
 
 def _spec(chart: Any, frame: pd.DataFrame, height: float) -> Spec:

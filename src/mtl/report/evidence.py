@@ -47,7 +47,7 @@ def settings_table(comparisons: Json) -> Table:
             interval: [f"{score(group['low'])} to {score(group['high'])}" for group in groups],
         }
     )
-    return Table("Mean and standard deviation of every setting", "", frame)
+    return Table("Mean and standard deviation of every setting", "", frame.dropna(axis="columns", how="all"))
 
 
 def learning_curves(params: Params, inputs: Inputs) -> list[Figure]:
@@ -91,6 +91,6 @@ def _helped(comparisons: Json, task: str) -> str:
         best = max((group for group in comparisons["groups"] if group["task"] == task), key=lambda group: float(group["mean"]))
         return f"highest: {group_name(best)}, {best['size']} rows, {score(best['mean'])}"
     changes = [
-        f"{item['verdict']} with {item['size']} rows ({item['within']})" for item in items if item["verdict"] != "no difference changes"
+        f"{item['verdict']} with {item['size']} rows ({item['within']})" for item in items if item["verdict"] != "no difference shown"
     ]
-    return f"augmentation {listed(changes)}" if changes else "augmentation: no difference changes at any size"
+    return f"augmentation {listed(changes)}" if changes else "augmentation: no difference shown at any size"

@@ -14,6 +14,8 @@ from mtl.report.text import score, signed
 
 BINS = 60
 """Points of a curve, at most; more would be noise at this size."""
+STEEP = 30
+"""Ratio of the highest to the lowest loss from which on a logarithmic scale is used."""
 CURVES = 40
 """Runs of a figure, at most, so that the page stays small whatever the number of seeds and sizes."""
 
@@ -60,8 +62,14 @@ def loss_curves(inputs: Inputs, joint: str) -> list[Figure]:
         frame = thinned(_of_task(inputs, losses, task), "run")
         values = frame.loc[frame["run"] == joint, "loss"].tolist()
         note = f"joint run{_seed(inputs, joint)}: from {values[0]:.2f} to {values[-1]:.2f}" if values else "not recorded"
-        curves.append(Figure(task, note, _curves(inputs, frame, "loss")))
+        steep = _steep(frame["loss"])
+        curves.append(Figure(task, f"{note}{'; logarithmic scale' if steep else ''}", _curves(inputs, frame, "loss", log=steep)))
     return curves
+
+
+def _steep(values: "pd.Series[float]") -> bool:
+    """Whether a curve is read better on a logarithmic scale."""
+    return len(values) > 0 and bool(0 < STEEP * values.min() < values.max())
 
 
 def score_curves(inputs: Inputs, joint: str) -> list[Figure]:
@@ -96,7 +104,8 @@ def balance_curves(inputs: Inputs, run: str) -> list[Figure]:
 def _by_task(inputs: Inputs, run: str, key: str, name: str) -> Spec | None:
     records = [record for record in inputs.histories[run] if record["kind"] == "train"]
     frame = thinned(by_task({run: records}, key, name).drop(columns="run"), "task")
-    return charts.lines(frame, "step", name, "task", charts.palette(list(inputs.comparisons["tasks"])), zero=True)
+    log = key == "loss" and _steep(frame[name])
+    return charts.lines(frame, "step", name, "task", charts.palette(list(inputs.comparisons["tasks"])), zero=True, log=log)
 
 
 def cosines(inputs: Inputs, run: str) -> Figure | None:

@@ -181,7 +181,7 @@ def differences(comparisons: Json) -> list[Figure]:
         mine = [item for item in claims if item["task"] == task]
         if mine:
             frame = _differences(mine).assign(name=[item["pair"] for item in mine])
-            excluding = sum(item["verdict"] != "no difference excluding" for item in mine)
+            excluding = sum(item["verdict"] != "no difference shown" for item in mine)
             chart = charts.intervals(frame, VERDICT_COLOURS, reach=reach)
             figures.append(
                 Figure(task, f"{excluding} of {counted(len(mine), 'interval')} {'excludes' if excluding == 1 else 'exclude'} zero", chart)
@@ -205,7 +205,7 @@ def difference_table(comparisons: Json) -> Table:
             "verdict": [f"{item['sign']} {item['verdict']}" for item in claims],
         }
     ).dropna(axis="columns", how="all")
-    return Table("All comparisons", "", frame, {"difference": signed}, style="fold differences")
+    return Table("All comparisons", "", frame, {"difference": signed}, style="fold pairwise differences")
 
 
 def scores(comparisons: Json) -> list[Figure]:

@@ -141,7 +141,7 @@ def _balance_figures(params: Params, inputs: Inputs, joint: str) -> list[Figure]
 COSTS: dict[str, tuple[str, Callable[[Any], str] | None]] = {
     "steps": ("steps", text.whole),
     "best step": ("best_step", text.whole),
-    "stopped by": ("stopped", None),
+    "stop reason": ("stopped", None),
     "time": ("seconds", text.duration),
     "tokens/s": ("tokens_per_second", text.whole),
     "padding": ("padding_share", lambda share: text.percent(share, 1)),
@@ -153,14 +153,21 @@ COSTS: dict[str, tuple[str, Callable[[Any], str] | None]] = {
     "threads": ("threads", text.whole),
 }
 """Columns of the table of costs: the key in ``run.json``, and how a number is written."""
+VARYING = ("time", "tokens/s", "memory")
+"""Columns that are shown also where all runs have the same value."""
 
 
 def _cost_table(runs: dict[str, Json]) -> Table:
-    """A column for each measure that any run recorded."""
-    columns = {name: column for name, column in COSTS.items() if any(run.get(column[0]) is not None for run in runs.values())}
-    frame = pd.DataFrame({"run": list(runs), **{name: [run.get(key) for run in runs.values()] for name, (key, _) in columns.items()}})
-    formats = {name: form for name, (_, form) in columns.items() if form}
-    return Table("Cost of every run", "", frame, formats, style="fold pairwise")
+    """A column for each measure in which the runs differ; the note names the others."""
+    frame = pd.DataFrame(
+        {name: [run.get(key) for run in runs.values()] for name, (key, _) in COSTS.items()}, index=pd.Index(runs, name="run")
+    )
+    frame = frame.dropna(axis="columns", how="all")
+    steady = [name for name in COSTS if name in frame and name not in VARYING]
+    same = [name for name in steady if len(runs) > 1 and frame[name].nunique(dropna=False) == 1]
+    note = ", ".join(f"{name} {(COSTS[name][1] or str)(frame[name].iloc[0])}" for name in same)
+    formats = {name: form for name, (_, form) in COSTS.items() if form and name in frame and name not in same}
+    return Table("Cost of every run", f"The same for every run: {note}." if same else "", frame.drop(columns=same).reset_index(), formats)
 
 
 def _costs(runs: dict[str, Json]) -> str:

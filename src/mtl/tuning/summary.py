@@ -147,7 +147,7 @@ def _trials(summary: dict[str, Any]) -> Table:
         for trial in summary["trials"]
     ]
     scores = ["score", *(f"{task} ({metric})" for task, metric in summary["metrics"].items())]
-    return Table("Trials", "", pd.DataFrame(rows), dict.fromkeys(scores, score), style="fold pairwise")
+    return Table("Trials", "", pd.DataFrame(rows), dict.fromkeys(scores, score))
 
 
 def _finding(summary: dict[str, Any]) -> str:
