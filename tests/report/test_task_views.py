@@ -6,14 +6,19 @@ import pandas as pd
 import pytest
 
 from mtl.report.blocks import Block, Figure, Matrix, Table
-from mtl.report.task_views import DRAWN, PAIRS, SMALL, VIEWS, TaskResults
+from mtl.report.task_views import DRAWN, PAIRS, SMALL, TaskResults, blocks_of
+from mtl.tasks.base import TaskType
+from mtl.tasks.classification import Classification
+from mtl.tasks.token_classification import TokenClassification
 
 
-def results(counts: list[list[int]]) -> TaskResults:
+def results(counts: list[list[int]], task_type: type[TaskType] = Classification) -> TaskResults:
     classes = [f"class {i:03d}" for i in range(len(counts))]
-    per_type = {name: {"precision": 0.5, "recall": 0.25, "f1": 0.1 + i / 999, "support": sum(counts[i])} for i, name in enumerate(classes)}
-    joint: dict[str, Any] = {"per_type": per_type, "confusion": {"classes": classes, "counts": counts}}
-    return TaskResults("mood", {"joint": joint, "single-task": {"per_type": per_type}}, pd.DataFrame)
+    per_class = {name: {"precision": 0.5, "recall": 0.25, "f1": 0.1 + i / 999, "support": sum(counts[i])} for i, name in enumerate(classes)}
+    joint: dict[str, Any] = {"per_class": per_class}
+    if task_type is Classification:
+        joint["confusion"] = {"classes": classes, "counts": counts}
+    return TaskResults("mood", task_type, {"joint": joint, "single-task": {"per_class": per_class}}, pd.DataFrame)
 
 
 def counts(size: int) -> list[list[int]]:
@@ -29,7 +34,7 @@ def views(blocks: list[Block]) -> list[str]:
     ("size", "expected"), [(2, ["matrix"]), (6, ["matrix", "figure", "table"]), (SMALL, ["matrix", "figure", "table"])]
 )
 def test_a_matrix_of_few_classes_shows_all_cells(size: int, expected: list[str]) -> None:
-    blocks = VIEWS["classification"](results(counts(size)))
+    blocks = blocks_of(results(counts(size)))
     assert views(blocks) == expected
     matrix = blocks[0]
     assert isinstance(matrix, Matrix)
@@ -41,7 +46,7 @@ def test_a_matrix_of_few_classes_shows_all_cells(size: int, expected: list[str])
 
 @pytest.mark.parametrize("size", [77, 150])
 def test_of_many_classes_the_most_confused_pairs_come_first(size: int) -> None:
-    pairs, heatmap, figure, table = VIEWS["classification"](results(counts(size)))
+    pairs, heatmap, figure, table = blocks_of(results(counts(size)))
     assert isinstance(pairs, Table)
     assert isinstance(heatmap, Figure)
     assert isinstance(figure, Figure)
@@ -58,19 +63,19 @@ def test_of_many_classes_the_most_confused_pairs_come_first(size: int) -> None:
 
 
 def test_without_mistakes_that_is_said() -> None:
-    [matrix] = VIEWS["classification"](results([[3, 0], [0, 4]]))
+    [matrix] = blocks_of(results([[3, 0], [0, 4]]))
     assert matrix.note == "no mistakes"
 
 
 def test_a_class_without_gold_rows_has_no_share() -> None:
-    matrix = VIEWS["classification"](results([[0, 0], [1, 4]]))[0]
+    matrix = blocks_of(results([[0, 0], [1, 4]]))[0]
     assert isinstance(matrix, Matrix)
     [(_, total, cells), _] = matrix.rows()
     assert (total, [cell.share for cell in cells]) == (0, [0.0, 0.0])
 
 
 def test_both_models_stand_beside_each_other() -> None:
-    _, table = VIEWS["token_classification"](results(counts(3)))
+    _, table = blocks_of(results(counts(3), TokenClassification))
     assert isinstance(table, Table)
     assert list(table.frame.columns) == ["entity type", "rows", "precision", "recall", "joint F1", "single-task F1"]
     assert [cell.text for cell in next(table.rows())][2:4] == ["0.500", "0.250"]

@@ -190,5 +190,5 @@ class Dataset(Section):
         return {str(split): source for split, source in named.items()}
 
 
-RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter"}
-"""Columns of the canonical table (``mtl.data.schema``), which no label may be named after."""
+RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter", "row", "copy", "reason"}
+"""Columns of the canonical table and of tables of variants, which no label may be named after."""

@@ -32,11 +32,12 @@ View = Callable[[TaskResults], list[Block]]
 
 def task_blocks(params: Params, inputs: Inputs) -> dict[str, list[Block]]:
     """The blocks of each task that has any."""
-    blocks = {task: _blocks(_results(params, inputs, task)) for task in inputs.comparisons["tasks"]}
+    blocks = {task: blocks_of(_results(params, inputs, task)) for task in inputs.comparisons["tasks"]}
     return {task: listed for task, listed in blocks.items() if listed}
 
 
-def _blocks(results: TaskResults) -> list[Block]:
+def blocks_of(results: TaskResults) -> list[Block]:
+    """The blocks of one task, in the order of its views."""
     return [block for view in results.type.views for block in VIEWS[view](results)]
 
 
