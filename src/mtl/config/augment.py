@@ -177,7 +177,7 @@ class Augment(Section):
     methods: dict[Name, AugmentMethod] = {}
     """By a name of your choice, which rows and report carry."""
     share: Share = 0.5
-    """Chance that a row that has variants is trained on as one of them rather than as it was written."""
+    """Chance that a row with variants is replaced by one of them in training."""
     min_similarity: Share | None = None
     """Variants are dropped if the cosine of their embedding and their original's is below it: that of the pretrained encoder, which must be
     of type transformer. Null: no text is embedded."""
