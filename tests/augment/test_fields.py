@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtl import config, plugins
-from mtl.augment import apertium
+from mtl.augment import apertium, shards
 from mtl.augment.fields import combine, label_of, view
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
 from mtl.augment.variants import Variant, table_of
 from mtl.config import Params
 from mtl.data.coded import list_of, plain
 from mtl.data.labels import label_type
-from mtl.data.schema import check, fields_of, labels_of, read, schema, write
+from mtl.data.schema import Writer, check, fields_of, labels_of, read, schema, write
 from mtl.errors import AugmentError
 
 from .rows import tagged_rows, tokens
@@ -197,6 +197,25 @@ def test_a_row_repeats_another_only_if_all_its_fields_do(tmp_path: Path):
     table = shard(content, swap, tmp_path)
     assert [(values["parent_id"], values["tokens"]) for values in table.to_pylist()] == [("r2", ["good", "film"])]
     assert read_counts(tmp_path / "two" / file_name("d", 0, 1))["methods"]["swap"]["dropped"] == {"duplicate": 2}
+
+
+def test_another_number_of_shards_and_row_groups_gives_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "BLOCK", 8)
+    monkeypatch.setattr("mtl.augment.examples.KEPT", 0)
+    words = [[*WORDS[number % 5 :], f"n{number}"] for number in range(60)]
+    labels = [{"parts": [{"start": 1, "end": 3, "type": f"t{number % 3}"}], "link": relation((0, 1), (2, 4))} for number in range(60)]
+    content = [row(number, words[number], words[-number], **labels[number]) for number in range(60)]
+    methods = {"synonym": {"type": "synonym"}, "mention": {"type": "mention_replace", "copies": 2}}
+    table = shard(content, methods, tmp_path)
+    assert len(table) > 100
+    with Writer(tmp_path / "d.parquet", SCHEMA) as file:
+        for start in range(0, 60, 7):
+            file.write(pa.Table.from_pylist(content[start : start + 7], schema=SCHEMA))
+    params = settings_of(methods)
+    params = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 3})})
+    for index in range(3):
+        augment_shard(params, "d", index, tmp_path, tmp_path)
+    assert [values for index in range(3) for values in read(tmp_path / file_name("d", index, 3)).to_pylist()] == table.to_pylist()
 
 
 @pytest.mark.skipif(apertium.available(["eo"]) is not None, reason="needs Apertium")

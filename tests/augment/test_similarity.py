@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -13,13 +14,13 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mtl import config
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
-from mtl.augment.similarity import embeddings, similarities
+from mtl.augment.similarity import embeddings, mark_dissimilar, similarities
 from mtl.config import Params
-from mtl.data.schema import text_of, write
+from mtl.data.schema import schema, text_of, write
 from mtl.errors import AugmentError, ParamsError
 from mtl.pipeline.stages import STAGES
 
-from .rows import texts
+from .rows import texts, tokens
 from .test_shards import SYNONYM, settings_of
 
 TEXTS = ["a really amazing movie", "really", "I think that this is a big film about a small dog and a cat", "", "words " * 400]
@@ -127,3 +128,18 @@ def test_without_it_a_shard_does_not_import_torch(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_every_text_field_must_be_near_its_original(raw: Path):
+    two = schema({}, ["text", "context"])
+    near, far = TEXTS[0].split(), ["zzz", "qqq", "xxx"]
+    contents = [(near, near), (near, far), (far, near), (far, far)]
+
+    def fields(text: list[str], context: list[str]) -> dict[str, Any]:
+        return tokens(text) | {f"context.{name}": values for name, values in tokens(context).items()}
+
+    rows = pa.Table.from_pylist([{"id": str(i), "split": "train", **fields(near, near)} for i in range(5)], schema=two)
+    variants = [fields(*content) | {"row": i, "reason": None} for i, content in enumerate(contents)]
+    variants.append(fields(far, far) | {"row": 4, "reason": "length"})
+    judged = mark_dissimilar(pa.Table.from_pylist(variants), rows, raw / "model.encoder", 0.95)
+    assert judged["reason"].to_pylist() == [None, "dissimilar", "dissimilar", "dissimilar", "length"]
