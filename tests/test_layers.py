@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
 LAYERS = [
     {"errors"},
-    {"files", "seeds", "progress"},
+    {"files", "names", "seeds", "progress"},
     {"config"},
     {"pipeline"},
     {"data"},

@@ -1,16 +1,18 @@
-"""What a job imports is in its stage's code, so that no edit of it goes unnoticed."""
+"""What a job imports is in its rule's code, so that no edit of it goes unnoticed."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
+import mtl.config
 import mtl.jobs
-from mtl.pipeline.stages import STAGES
+from mtl.pipeline.stages import RULES, STAGES, stage_of
 
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(mtl.jobs.__file__).parent
-NEUTRAL = {"errors.py", "files.py", "progress.py", "__init__.py", "jobs.py"}
-"""Modules that decide no result, or whose values are in the settings of each job."""
+NEUTRAL = {"errors.py", "files.py", "names.py", "progress.py", "__init__.py", "jobs.py"}
+"""Modules that decide no result, or whose values are in the settings of each job. (Where ids of variants are made or read, names count.)"""
 
 
 def modules(tree: ast.AST) -> set[Path]:
@@ -38,11 +40,27 @@ def closure(files: set[Path]) -> set[Path]:
     return seen
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", RULES)
 def test_code_covers_what_its_job_imports(name: str) -> None:
-    stage = STAGES[name]
     tree = ast.parse((PACKAGE / "jobs.py").read_text())
-    (job,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stage.rule)
-    covered = {file for job in stage.code for file in ([PACKAGE / job] if job.endswith(".py") else (PACKAGE / job).rglob("*.py"))}
+    (job,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    code = RULES[name].code
+    covered = {file for path in code for file in ([PACKAGE / path] if path.endswith(".py") else (PACKAGE / path).rglob("*.py"))}
     missing = {str(file.relative_to(PACKAGE)) for file in closure(modules(job)) - covered} - NEUTRAL
     assert {path for path in missing if not path.startswith(("pipeline/", "config/")) and not path.endswith("/__init__.py")} == set()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_card_decides_cards_alone(name: str) -> None:
+    assert any("model/card.py".startswith(path) for path in RULES[name].code) == (name == "card_run")
+
+
+def test_jobs_read_what_jobs_before_them_made() -> None:
+    settings = mtl.config.load(ROOT / "params.yaml")
+    before: set[str] = set()
+    for stage in STAGES.values():
+        for job in stage.jobs(settings):
+            assert before.issuperset(job.after)
+            assert {stage_of(name.split("/")[0]) for name in job.after} <= {*stage.after, stage_of(job.rule)}
+            before.add(job.id)
+    assert list(mtl.jobs.JOBS) == list(RULES)
