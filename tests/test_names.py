@@ -41,13 +41,18 @@ def test_variant_ids_come_back_whatever_the_row_is_called(parent: str, method: s
     assert VariantId.parse(str(VariantId(parent, method, copy))) == VariantId(parent, method, copy)
 
 
+def test_an_original_row_is_not_a_variant() -> None:
+    with pytest.raises(ValueError, match="is not the name of a"):
+        VariantId.parse("all-17")
+
+
 @pytest.mark.parametrize("name", ["joint", "other-plain-1", "joint-some-1", "joint-plain-1-2-3", "joint-plain-x"])
 def test_what_is_not_a_run_is_refused(name: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is not the name of a"):
         RunName.parse(name)
 
 
 @pytest.mark.parametrize("name", ["tweets", "tweets-0-in-2", "a-b-of-c"])
 def test_what_is_not_a_shard_is_refused(name: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is not the name of a"):
         ShardName.parse(name)

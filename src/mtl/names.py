@@ -1,9 +1,11 @@
 """Names of runs, shards and augmented rows: built and parsed here, and nowhere else."""
 
+import re
 from typing import NamedTuple
 
-JOINT = "joint"
-_SINGLE = "single_"
+_RUN = re.compile(r"(?:(joint)|single_(\w+))-(augmented|plain)-(\d+)(?:-(\d+))?")
+_SHARD = re.compile(r"(.+)-(\d{5,})-of-(\d{5,})(?:\.parquet)?")
+_VARIANT = re.compile(r"(.*)~(\w+)~(\d+)", flags=re.DOTALL)
 
 
 class RunName(NamedTuple):
@@ -17,7 +19,7 @@ class RunName(NamedTuple):
     size: int | str = "all"
 
     def __str__(self) -> str:
-        model = JOINT if self.model == JOINT else f"{_SINGLE}{self.model}"
+        model = self.model if self.model == "joint" else f"single_{self.model}"
         return f"{model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
 
     @classmethod
@@ -27,10 +29,8 @@ class RunName(NamedTuple):
         Raises:
             ValueError: this is not the name of a run.
         """
-        model, data, seed, *size = name.split("-")
-        if (model != JOINT and not model.startswith(_SINGLE)) or data not in ("augmented", "plain") or len(size) > 1:
-            raise ValueError(f"{name!r} is not the name of a run")
-        return cls(model.removeprefix(_SINGLE), data, int(seed), int(size[0]) if size else "all")
+        joint, task, data, seed, size = _match(_RUN, name, "run")
+        return cls(joint or task, data, int(seed), int(size) if size else "all")
 
 
 class ShardName(NamedTuple):
@@ -57,9 +57,7 @@ class ShardName(NamedTuple):
         Raises:
             ValueError: this is not the name of a shard.
         """
-        dataset, number, of, shards = name.removesuffix(".parquet").rsplit("-", 3)
-        if of != "of":
-            raise ValueError(f"{name!r} is not the name of a shard")
+        dataset, number, shards = _match(_SHARD, name, "shard")
         return cls(dataset, int(number), int(shards))
 
 
@@ -81,5 +79,11 @@ class VariantId(NamedTuple):
         Raises:
             ValueError: this is not the id of an augmented row.
         """
-        parent, method, copy = name.rsplit("~", 2)
+        parent, method, copy = _match(_VARIANT, name, "augmented row")
         return cls(parent, method, int(copy))
+
+
+def _match(pattern: re.Pattern[str], name: str, what: str) -> tuple[str, ...]:
+    if match := pattern.fullmatch(name):
+        return match.groups()
+    raise ValueError(f"{name!r} is not the name of a {what}")

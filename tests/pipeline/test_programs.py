@@ -1,4 +1,4 @@
-"""Programs are asked for their modes, but not for ever."""
+"""The modes of programs, with a time limit."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_a_mode_is_found_where_the_program_lists_it(apertium: Path) -> None:
     assert not programs.installed("sh.en-eo")
 
 
-def test_a_program_that_does_not_prediction_has_no_modes(apertium: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_does_not_answer_has_no_modes(apertium: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_SECONDS", 0.2)
     apertium.write_text("#!/bin/sh\nsleep 60 & echo en-eo; wait\n")  # what it started holds its output open
     assert not programs.installed("apertium.en-eo")
