@@ -1,5 +1,5 @@
 # make run: the whole workflow in a fresh clone. make test: all checks. make clean: deletes .venv and all that the workflow made.
-.PHONY: run test check-code tests format apertium chromium clean
+.PHONY: run test check-code tests format docs apertium chromium clean
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,6 +23,10 @@ format: .venv/dev
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt workflow
 
+docs: .venv/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir work/doctrees docs work/docs
+	@echo "Open work/docs/index.html"
+
 .venv/run: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
 	|| { echo "Python's venv module is missing (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
@@ -32,6 +36,10 @@ format: .venv/dev
 
 .venv/dev: .venv/run
 	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+.venv/docs: .venv/run
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[docs]"
 	@touch $@
 
 # Programs from outside Python, installed where that is possible; without them the workflow and the tests go on and say so.

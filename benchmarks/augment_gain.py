@@ -197,14 +197,14 @@ def train(params: Params, examples: Path, shards: Path, encoder: Path | None, mo
 
 def test(params: Params, task: str, model: Path, examples: Path, predictions: Path) -> float:
     """The main metric of the only run on the test split."""
+    from mtl import plugins
     from mtl.evaluation.predictions import predict_run
     from mtl.evaluation.results import read_predictions
-    from mtl.tasks import TASKS
 
     (spec,) = params.runs().values()
     predict_run(params, spec, model, examples, predictions)
     predictions = read_predictions(predictions / f"{spec.name}.parquet", spec)[task]
-    kind = TASKS[params.tasks[task].type]
+    kind = plugins.task_type(params.tasks[task].type)
     return kind.metrics(predictions.gold, predictions.prediction)[kind.main_metric]
 
 

@@ -18,7 +18,7 @@ from mtl.encoders.cheap import CHEAP
 from mtl.model.batch import Batch
 from mtl.model.device import choose_device, choose_precision
 from mtl.model.model import Model
-from mtl.tasks import TaskType
+from mtl.tasks.base import TaskType
 from mtl.training import run as runs
 from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.loop import Loop

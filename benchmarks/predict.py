@@ -34,7 +34,7 @@ from mtl.model import folder as models
 from mtl.model.batch import Batch, collate
 from mtl.model.model import Model
 from mtl.model.prediction import Predictor
-from mtl.tasks import Prediction
+from mtl.tasks.base import Prediction
 
 WIDTH, ROWS = 128, 16
 

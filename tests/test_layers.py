@@ -9,12 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
 LAYERS = [
-    {"errors"},
-    {"files", "names", "seeds", "progress"},
+    {"errors", "lazy"},
+    {"files", "names", "plugins", "seeds", "progress"},
     {"config"},
     {"pipeline"},
     {"data"},
-    {"augment", "encoders", "tasks"},
+    {"augment", "encoders"},
+    {"tasks"},
     {"model"},
     {"training"},
     {"evaluation"},

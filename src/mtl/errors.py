@@ -2,6 +2,7 @@
 
 MtlError                 caught once, at the edge of the command line: message on stderr, exit status 2
 ├── ParamsError          params.yaml is wrong; lists every issue
+├── PluginError          a task type, augmenter or encoder of an outside package cannot be imported
 ├── SourceError          a source cannot be fetched, or its sum differs
 ├── DataError            a file's content is wrong; names file and line
 ├── AugmentError         an augmenter broke a invariant, or its engine is missing
@@ -36,6 +37,10 @@ class ParamsError(MtlError):
         lines = [f"{source}: {len(self.issues)} issue(s)"]
         lines += [f"  {issue.key}: {issue.message}" for issue in self.issues]
         super().__init__("\n".join(lines))
+
+
+class PluginError(MtlError):
+    """A task type, label type, augmenter or encoder of an outside package cannot be imported."""
 
 
 class SourceError(MtlError):

@@ -9,17 +9,16 @@ from typing import Any, Literal, NamedTuple
 from mtl.data.tokens import tokenize
 from mtl.errors import DataError
 from mtl.model.prediction import Predictor
-from mtl.tasks import Prediction
+from mtl.tasks.base import TextRow
 
 CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
 
 
 class _Row(NamedTuple):
-    given: dict[str, Any]
-    text: str
-    tokens: list[str]
-    starts: list[int]
+    content: dict[str, Any]
+    """The input object, whose keys are carried along."""
+    text: TextRow
 
 
 def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -38,7 +37,7 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
 def predict_lines(
     model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
 ) -> Iterator[dict[str, Any]]:
-    """Prediction each line, in order.
+    """Predict each line, in order.
 
     Args:
         model: folder of a trained model.
@@ -61,17 +60,18 @@ def predict_lines(
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
             chunk[0] = (1, chunk[0][1].removeprefix("\ufeff"))
-        if form == "auto" and (told := [line for _, line in chunk if line.strip()]):
-            form = "jsonl" if _is_object(told[0]) else "text"
+        if form == "auto" and (filled := [line for _, line in chunk if line.strip()]):
+            form = "jsonl" if _is_object(filled[0]) else "text"
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
         rows = [_row(line.rstrip("\r\n"), number, form) for number, line in chunk]
-        asked = [row for row in rows if row.tokens]
-        predictions = predictor.predict([row.tokens for row in asked], names)
+        full = [row for row in rows if row.text.tokens]
+        predictions = predictor.predict([row.text.tokens for row in full], names)
         by_row = iter(zip(*(predictions[name] for name in names), strict=True))
         for row in rows:
-            found = next(by_row) if row.tokens else (None,) * len(names)
-            yield {**row.given, **{name: prediction and _shown(prediction, row) for name, prediction in zip(names, found, strict=True)}}
+            own = next(by_row) if row.text.tokens else (None,) * len(names)
+            values = zip(names, own, strict=True)
+            yield {**row.content, **{name: one and predictor.model.tasks[name].to_json(one, row.text) for name, one in values}}
 
 
 def _is_object(line: str) -> bool:
@@ -84,30 +84,18 @@ def _is_object(line: str) -> bool:
 def _row(line: str, number: int, form: Format) -> _Row:
     if form != "jsonl":
         tokens, _, starts = tokenize(line)
-        return _Row({"text": line}, line, tokens, starts)
+        return _Row({"text": line}, TextRow(line, tokens, starts))
     try:
-        given = json.loads(line)
+        content = json.loads(line)
         line.encode()
-        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise DataError(f"line {number}: not JSON of valid Unicode: {error}") from None
-    if isinstance(given, dict) and isinstance(given.get("text"), str):
-        tokens, _, starts = tokenize(given["text"])
-        return _Row(given, given["text"], tokens, starts)
-    words = given.get("tokens") if isinstance(given, dict) else None
+    if isinstance(content, dict) and isinstance(content.get("text"), str):
+        tokens, _, starts = tokenize(content["text"])
+        return _Row(content, TextRow(content["text"], tokens, starts))
+    words = content.get("tokens") if isinstance(content, dict) else None
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
         raise DataError(f'line {number}: needs "text" (a string) or "tokens" (a list of strings that are not empty)')
     starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
-    return _Row({"text": " ".join(words), **given}, " ".join(words), words, starts)
-
-
-def _shown(prediction: Prediction, row: _Row) -> dict[str, Any]:
-    if isinstance(prediction.value, str):
-        return {"label": prediction.value, "probability": prediction.confidence}
-    if isinstance(prediction.value, float):
-        return {"value": prediction.value}
-    entities = []
-    for span in prediction.spans:
-        start, end = row.starts[span.start], row.starts[span.end - 1] + len(row.tokens[span.end - 1])
-        entities.append({"type": span.type, "text": row.text[start:end], "start": start, "end": end, "confidence": span.confidence})
-    return {"entities": entities}
+    return _Row({"text": " ".join(words), **content}, TextRow(" ".join(words), words, starts))

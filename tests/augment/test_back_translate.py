@@ -13,7 +13,7 @@ from mtl.augment.back_translate import BackTranslateAugmenter, Row, _judged, _ro
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Variant
 from mtl.config import BackTranslate
-from mtl.data.schema import legal_iob2
+from mtl.data.spans import legal_iob2
 
 from .rows import HOSTILE, tagged, tagged_rows, texts, tokens
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtl import config
-from mtl.augment import AUGMENTERS, shards, synonym
+from mtl.augment import shards, synonym
 from mtl.augment.alignment import entities
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
 from mtl.augment.synonym import SynonymAugmenter
@@ -165,7 +165,7 @@ def test_a_broken_invariant_is_an_error(change: dict[str, Any], message: str, tm
             right: dict[str, Any] = {"tokens": ["Bob", "new"], "space_after": [True, False], "tags": ["B-person", "O"]} | change
             return table_of([Variant(0, 0, right["tokens"], right["space_after"], {"tags": right["tags"]})], ["tags"])
 
-    monkeypatch.setitem(AUGMENTERS, "synonym", Broken)
+    monkeypatch.setattr(shards, "implementation_of", lambda spec: Broken)
     write(rows([(["Bob", "ran"], ["B-person", "O"])]), tmp_path / "d.parquet")
     with pytest.raises(AugmentError, match=message):
         made(settings_of({"s": {"type": "synonym"}}), tmp_path, tmp_path / "out")
@@ -184,7 +184,7 @@ def test_a_variant_that_is_not_accounted_for_is_an_error(examples: Path, tmp_pat
         def augment(self, rows: pa.Table) -> pa.Table:
             return super().augment(rows).slice(1)
 
-    monkeypatch.setitem(AUGMENTERS, "synonym", Losing)
+    monkeypatch.setattr(shards, "implementation_of", lambda spec: Losing)
     with pytest.raises(AugmentError, match="do not add up"):
         made(settings_of(SYNONYM), examples, tmp_path)
 
@@ -230,7 +230,7 @@ def test_augmenters_learn_from_all_train_rows_and_see_whole_blocks(
         fitted, given = [], []
 
     Fresh.together = together
-    monkeypatch.setitem(AUGMENTERS, "synonym", Fresh)
+    monkeypatch.setattr(shards, "implementation_of", lambda spec: Fresh)
     made(settings_of(SYNONYM, shards=3), examples, tmp_path, [1])
     train = [row["id"] for row in read(examples / "d.parquet").to_pylist() if row["split"] == "train"]
     assert Fresh.fitted == train
@@ -275,7 +275,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.
             held.append(pa.total_allocated_bytes())
             return found
 
-    monkeypatch.setitem(AUGMENTERS, "synonym", Watched)
+    monkeypatch.setattr(shards, "implementation_of", lambda spec: Watched)
     monkeypatch.setattr("mtl.augment.examples.KEPT", 0)
     for module in ("mtl.augment.examples", "mtl.augment.shards", "mtl.data.schema"):
         monkeypatch.setattr(f"{module}.ROW_GROUP", 1024)

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from mtl.model import folder as models
-from mtl.tasks import Prediction
+from mtl.tasks.base import Prediction
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

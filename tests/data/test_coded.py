@@ -141,7 +141,7 @@ def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):
     assert read(tmp_path / "e.parquet").schema.equals(read(path).schema, check_metadata=True)
 
 
-def test_subwords_are_not_kept_once_they_were_given():
+def test_slices_are_not_kept_once_they_were_given():
     before = pa.total_allocated_bytes()
     found = slices(pa.table({"a": [1] * 10}), 4)
     assert [len(next(found)) for _ in range(3)] == [4, 4, 2]

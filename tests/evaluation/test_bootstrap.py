@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from mtl import plugins
 from mtl.evaluation.bootstrap import MAX_CELLS, draws, generator, interval, resample
-from mtl.tasks import TASKS
 
 KEYS = tuple(f"d\x1e{i}" for i in range(40))
 
@@ -20,14 +20,14 @@ def labels(kind: str, seed: int) -> list[str]:
     return [json.dumps([str(draw.choice(["O", "B-x", "B-y"])) for _ in range(4)]) for _ in KEYS]
 
 
-@pytest.mark.parametrize("kind", sorted(TASKS))
+@pytest.mark.parametrize("kind", plugins.names(plugins.TASKS))
 def test_draws_equal_the_metrics_of_the_resampled_rows(kind: str) -> None:
     gold, prediction = labels(kind, 1), labels(kind, 2)
     blocks = list(resample(KEYS, 30))
     found = draws(kind, gold, prediction, blocks)
     for r, weights in enumerate(np.concatenate(blocks)):
         rows = np.repeat(np.arange(len(KEYS)), weights.astype(int))
-        expected = TASKS[kind].metrics([gold[i] for i in rows], [prediction[i] for i in rows])
+        expected = plugins.task_type(kind).metrics([gold[i] for i in rows], [prediction[i] for i in rows])
         assert {name: values[r] for name, values in found.items()} == pytest.approx(expected)
 
 

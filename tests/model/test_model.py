@@ -23,7 +23,7 @@ from mtl.model import prediction as predictors
 from mtl.model.batch import collate
 from mtl.model.model import Model
 from mtl.model.prediction import Predictor
-from mtl.tasks import TaskType
+from mtl.tasks.base import TaskType
 from mtl.tasks.classification import Classification
 from mtl.tasks.regression import Regression
 from mtl.tasks.token_classification import TokenClassification
@@ -143,7 +143,7 @@ def test_a_predictor_fuses_and_predictions_the_same(tiny_bert: Path, pooling: st
 
 
 @pytest.mark.parametrize("task_layers", [0, 1])
-def test_a_task_may_have_any_name_and_none_need_be_asked(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
+def test_a_task_may_have_any_name_and_none_need_be_needed(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
     encoder, tokenizer = transformer(tiny_bert, "first", task_layers)
     names = ["type", "keys", "training", "forward", "T"]
     tasks: dict[str, TaskType] = {name: Regression({"mean": 0.0, "std": 1.0}) for name in names}
@@ -189,10 +189,10 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
     pooled = batch.mask if pooling == "mean" else batch.mask & (torch.arange(batch.mask.shape[1]) == 0)
     tagged = {(1, 0), (1, 1), (2, 0), (2, 2)}
     named = torch.tensor([[(row, word) in tagged for word in words] for row, words in enumerate(batch.word_ids.tolist())])
-    assert torch.equal(model._asked(batch, "mood"), pooled & torch.tensor([True, False, True])[:, None])
-    assert torch.equal(model._asked(batch, "names"), named)
-    assert torch.equal(model._asked(unlabelled, "mood"), pooled)
-    assert torch.equal(model._asked(unlabelled, "names"), torch.from_numpy(batch.word_ids >= 0))
+    assert torch.equal(model._needed(batch, "mood"), pooled & torch.tensor([True, False, True])[:, None])
+    assert torch.equal(model._needed(batch, "names"), named)
+    assert torch.equal(model._needed(unlabelled, "mood"), pooled)
+    assert torch.equal(model._needed(unlabelled, "names"), torch.from_numpy(batch.word_ids >= 0))
 
     def losses_and_gradients() -> list[torch.Tensor]:
         model.zero_grad()
@@ -202,7 +202,7 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
         return [torch.stack(losses).detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
 
     some = losses_and_gradients()
-    monkeypatch.setattr(Model, "_asked", lambda self, batch, task: batch.mask)
+    monkeypatch.setattr(Model, "_needed", lambda self, batch, task: batch.mask)
     for one, other in zip(some, losses_and_gradients(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
@@ -234,8 +234,8 @@ DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda folder: shutil.rmtree(folder), "config.json is missing"),
     (lambda folder: (folder / "config.json").write_text("{"), "config.json: is not readable"),
     (lambda folder: (folder / "config.json").write_text("[]"), "config.json: is not readable"),
-    (lambda folder: (folder / "config.json").write_text('{"format": 1}'), "config.json: lacks 'encoder'"),
-    (_version, "format is 99; this version reads 1"),
+    (lambda folder: (folder / "config.json").write_text('{"format": 2}'), "config.json: lacks 'encoder'"),
+    (_version, "format is 99; this version reads 2"),
     (_task, r"model.safetensors: does not fit config.json: .*mood"),
     (_width, "does not fit config.json"),
     (_truncate, "model.safetensors: does not fit config.json"),

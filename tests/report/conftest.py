@@ -14,7 +14,7 @@ from mtl.config import Params, Run, parse
 from mtl.data.schema import schema, text_of, write
 from mtl.evaluation.predictions import SCHEMA
 from mtl.evaluation.results import evaluate
-from mtl.tasks import to_text
+from mtl.tasks.base import to_text
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>&amp;\x00\x1b[31m\u202egnp'
 WORDS = ["the", "a", "quiet", "storm", "rolled", "over", "lovely", "awful", "hills", "and", "we", "saw", "nothing", "but", "grey", "rain"]

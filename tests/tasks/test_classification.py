@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from mtl.tasks import TASKS
-from mtl.tasks.classification import Classification, confusion, counts, from_counts, metrics, per_type
+from mtl import plugins
+from mtl.tasks.classification import Classification, ClassificationSettings, counts, macro_f1
 
 pairs = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40)
 
@@ -18,14 +18,15 @@ pairs = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), mi
 @given(pairs)
 def test_scores_agree_with_scikit_learn(rows: list[tuple[str, str]]) -> None:
     gold, prediction = map(list, zip(*rows, strict=True))
-    found = metrics(gold, prediction)
+    found = Classification.metrics(gold, prediction)
     assert found["accuracy"] == pytest.approx(accuracy_score(gold, prediction), abs=1e-15)
     assert found["macro_f1"] == pytest.approx(f1_score(gold, prediction, average="macro", zero_division=0), abs=1e-14)
-    names, matrix = confusion(gold, prediction)
+    table = Classification.confusion(gold, prediction)
+    names, matrix = table["classes"], table["counts"]
     if len(names) > 1:  # scikit-learn warns of a single class
         assert np.array_equal(matrix, confusion_matrix(gold, prediction, labels=names))
     expected = f1_score(gold, prediction, average=None, labels=names, zero_division=0)
-    assert [row["f1"] for row in per_type(gold, prediction).values()] == pytest.approx(expected.tolist())
+    assert [row["f1"] for row in Classification.per_class(gold, prediction).values()] == pytest.approx(expected.tolist())
 
 
 @given(pairs, st.integers(0, 1000))
@@ -33,19 +34,21 @@ def test_counts_give_the_metric_of_any_resample(rows: list[tuple[str, str]], see
     gold, prediction = map(np.array, zip(*rows, strict=True))
     drawn = np.random.default_rng(seed).integers(0, len(rows), size=(3, len(rows)))
     weights = np.stack([np.bincount(sample, minlength=len(rows)) for sample in drawn])
-    found = from_counts(weights @ counts(gold.tolist(), prediction.tolist()))
-    assert found == pytest.approx([metrics(gold[s].tolist(), prediction[s].tolist())["macro_f1"] for s in drawn])
+    found = macro_f1(weights @ counts(gold.tolist(), prediction.tolist()))
+    assert found == pytest.approx([Classification.metrics(gold[s].tolist(), prediction[s].tolist())["macro_f1"] for s in drawn])
 
 
 def test_no_rows_score_zero() -> None:
-    assert metrics([], []) == {"accuracy": 0.0, "macro_f1": 0.0}
+    assert Classification.metrics([], []) == {"accuracy": 0.0, "macro_f1": 0.0}
     assert counts([], []).shape == (0, 0)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_predicting_the_train_distribution_costs_one(smoothing: float) -> None:
     labels = ["a"] * 6 + ["b"] * 3 + [None] * 5 + ["c"]
-    task = TASKS["classification"](Classification.fit(labels, smoothing))
+    task = plugins.task_type("classification")(
+        Classification.fit(labels, ClassificationSettings(type="classification", label="x", label_smoothing=smoothing))
+    )
     shares = (1 - smoothing) * torch.tensor([0.6, 0.3, 0.1]) + smoothing / 3
     logits = shares.log().expand(len(labels), 3)
     assert task.loss(logits, task.targets(labels)).item() == pytest.approx(1.0, abs=1e-6)

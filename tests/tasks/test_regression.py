@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtl.data.labels import LARGEST
-from mtl.tasks.regression import Regression, counts, from_counts, metrics
+from mtl.data.labels.number import LARGEST
+from mtl.tasks.regression import Regression, moments, pearson_of
 
 values = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=3, max_size=30)
 
@@ -23,7 +23,7 @@ def texts(numbers: np.ndarray) -> list[str]:
 @given(values, st.sampled_from([0.0, 1e4]))
 def test_correlations_agree_with_scipy(rows: list[tuple[int, int]], shift: float) -> None:
     x, y = np.array(rows).T / 10 + shift
-    found = metrics(texts(x), texts(y))
+    found = Regression.metrics(texts(x), texts(y))
     assert found["mse"] == pytest.approx(float(np.mean((x - y) ** 2)))
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
@@ -37,14 +37,14 @@ def test_counts_give_the_metric_of_any_resample(rows: list[tuple[int, int]], see
     x, y = np.array(rows).T / 10 + 100
     drawn = np.random.default_rng(seed).integers(0, len(x), size=(3, len(x)))
     weights = np.stack([np.bincount(sample, minlength=len(x)) for sample in drawn])
-    found = from_counts(weights @ counts(texts(x), texts(y)))
-    assert found == pytest.approx([metrics(texts(x[s]), texts(y[s]))["pearson"] for s in drawn], abs=1e-9)
+    found = pearson_of(weights @ moments(texts(x), texts(y)))
+    assert found == pytest.approx([Regression.metrics(texts(x[s]), texts(y[s]))["pearson"] for s in drawn], abs=1e-9)
 
 
 @pytest.mark.parametrize("rows", [[], ["1.0"], ["2.5", "2.5", "2.5"]])
 def test_what_has_no_correlation_scores_zero(rows: list[str]) -> None:
-    assert metrics(rows, rows) == {"pearson": 0.0, "spearman": 0.0, "mse": 0.0}
-    assert from_counts(counts(rows, rows).sum(0)) == 0.0
+    assert Regression.metrics(rows, rows) == {"pearson": 0.0, "spearman": 0.0, "mse": 0.0}
+    assert pearson_of(moments(rows, rows).sum(0)) == 0.0
 
 
 def test_predicting_the_mean_costs_one() -> None:
@@ -83,5 +83,5 @@ def test_the_largest_numbers_that_are_labels_give_finite_figures() -> None:
     task = Regression(Regression.fit(labels))
     assert task.targets(labels).isfinite().all()
     gold, flat = [repr(label) for label in labels], ["0.0"] * 4
-    assert all(math.isfinite(value) for given in (gold, flat) for value in metrics(gold, given).values())
-    assert from_counts(1e9 * counts(gold, gold).sum(0)) == pytest.approx(1.0)
+    assert all(math.isfinite(value) for given in (gold, flat) for value in Regression.metrics(gold, given).values())
+    assert pearson_of(1e9 * moments(gold, gold).sum(0)) == pytest.approx(1.0)

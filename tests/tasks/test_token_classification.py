@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from mtl.data.schema import legal_iob2
+from mtl.data.spans import entities, legal_iob2
 from mtl.tasks.base import IGNORED, to_text
-from mtl.tasks.token_classification import TokenClassification, counts, entities, from_counts, metrics, per_type, viterbi
+from mtl.tasks.token_classification import TokenClassification, counts, micro, viterbi
 
 TAGS = ["O", "B-LOC", "I-LOC", "B-per-son", "I-per-son"]
 row_pairs = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=8), min_size=1, max_size=6)
@@ -28,14 +28,14 @@ def split(rows: list[list[tuple[str, str]]]) -> tuple[list[list[str]], list[list
 @settings(max_examples=200)
 def test_scores_agree_with_seqeval_to_the_last_digit(rows: list[list[tuple[str, str]]]) -> None:
     gold, prediction = split(rows)
-    found = metrics([to_text(row) for row in gold], [to_text(row) for row in prediction])
+    found = TokenClassification.metrics([to_text(row) for row in gold], [to_text(row) for row in prediction])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # seqeval warns where a quotient is undefined
         assert found["precision"] == precision_score(gold, prediction)
         assert found["recall"] == recall_score(gold, prediction)
         assert found["f1"] == f1_score(gold, prediction)
         report = classification_report(gold, prediction, output_dict=True) if any(map(entities, gold)) else {}
-    types = per_type([to_text(row) for row in gold], [to_text(row) for row in prediction])
+    types = TokenClassification.per_class([to_text(row) for row in gold], [to_text(row) for row in prediction])
     for name in set(report) - {"micro avg", "macro avg", "weighted avg"}:
         assert types[name]["f1"] == report[name]["f1-score"]
         assert types[name]["support"] == report[name]["support"]
@@ -51,14 +51,14 @@ def test_counts_give_the_metric_of_any_resample(rows: list[list[tuple[str, str]]
     gold, prediction = (np.array([to_text(row) for row in side]) for side in split(rows))
     drawn = np.random.default_rng(seed).integers(0, len(rows), size=(3, len(rows)))
     weights = np.stack([np.bincount(sample, minlength=len(rows)) for sample in drawn])
-    found = from_counts(weights @ counts(gold.tolist(), prediction.tolist()))
-    assert found.tolist() == [metrics(gold[s].tolist(), prediction[s].tolist())["f1"] for s in drawn]
+    found = micro(weights @ counts(gold.tolist(), prediction.tolist()))[2]
+    assert found.tolist() == [TokenClassification.metrics(gold[s].tolist(), prediction[s].tolist())["f1"] for s in drawn]
 
 
 def test_no_rows_and_no_entities_score_zero() -> None:
     nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
-    assert metrics([], []) == nothing
-    assert metrics(['["O"]'], ['["O"]']) == nothing
+    assert TokenClassification.metrics([], []) == nothing
+    assert TokenClassification.metrics(['["O"]'], ['["O"]']) == nothing
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 4), min_size=1, max_size=4))
@@ -120,5 +120,5 @@ def test_a_row_of_which_nothing_was_seen_is_all_o() -> None:
 
 
 def test_logits_without_a_word_array_are_refused() -> None:
-    with pytest.raises(ValueError, match="word array"):
+    with pytest.raises(ValueError, match="needs word_ids"):
         task_of(["O"]).decode(torch.zeros(1, 1, 1))

@@ -24,7 +24,7 @@ from mtl.data import schema
 from mtl.errors import DataError, TrainingError
 from mtl.model import folder as models
 from mtl.model.device import Precision
-from mtl.tasks import Prediction
+from mtl.tasks.base import Prediction
 from mtl.tasks.regression import Regression
 from mtl.training import optimizers
 from mtl.training import run as runs

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from mtl.augment import AUGMENTERS
 from mtl.augment.randomness import Stream
 from mtl.config import AugmentMethod
 from mtl.data.schema import schema, text_of
 from mtl.errors import AugmentError
+from mtl.plugins import implementation_of
 
 
 class TextAugmenter:
@@ -34,11 +34,11 @@ class TextAugmenter:
         self.name = method.type
         if method.needs_tags:
             raise AugmentError(f"{method.type} works on tags, and a text has none; use it in augment.methods")
-        missing = AUGMENTERS[method.type].available(method)
+        missing = implementation_of(method).available(method)
         if missing:
             raise AugmentError(missing)
         one = method.model_copy(update={"copies": 1})
-        self._augmenter = AUGMENTERS[method.type](one, Stream(seed, self.name))
+        self._augmenter = implementation_of(method)(one, Stream(seed, self.name))
         self._calls: Counter[str] = Counter()
 
     def augment(self, data: str | Iterable[str] | None, n: int = 1, num_thread: int = 1) -> list[str]:

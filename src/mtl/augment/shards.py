@@ -24,18 +24,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.augment import AUGMENTERS, Augmenter
 from mtl.augment.alignment import prove
 from mtl.augment.examples import Examples
 from mtl.augment.originals import Originals, TextHashes
 from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
-from mtl.augment.variants import schema_of, tag_columns
+from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.config import Params
 from mtl.data.coded import Lists, plain, pruned, slices, take
 from mtl.data.schema import ROW_GROUP, Writer, text_of
 from mtl.errors import AugmentError, DataError
 from mtl.pipeline.stages import ENCODER
+from mtl.plugins import implementation_of
 
 BLOCK = 512  # rows
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
@@ -144,9 +144,9 @@ class _Shard:
         self.originals = Originals(map(self.hashes, self.examples.texts()), self.examples.rows)
         self.methods = methods = params.methods_of(dataset)
         self.rows = 0
-        self.tallies = {name: _Tally(AUGMENTERS[spec.type].available(spec)) for name, spec in methods.items()}
+        self.tallies = {name: _Tally(implementation_of(spec).available(spec)) for name, spec in methods.items()}
         self.augmenters: dict[str, Augmenter] = {
-            name: AUGMENTERS[spec.type](spec, Stream(params.seed, name))
+            name: implementation_of(spec)(spec, Stream(params.seed, name))
             for name, spec in methods.items()
             if self.tallies[name].note is None
         }

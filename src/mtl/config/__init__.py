@@ -21,25 +21,24 @@ from mtl.config.augment import (
 from mtl.config.base import SPLITS, Source, Split
 from mtl.config.checks import scoring_issues
 from mtl.config.datasets import (
-    ClassLabel,
+    TEXT,
     ConllReader,
     Dataset,
     DelimitedReader,
     Fractions,
     JsonLinesReader,
     Label,
-    NumberLabel,
+    LabelSettings,
     ParallelReader,
     ParquetReader,
     Reader,
-    TagsLabel,
 )
 from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse, read_yaml
 from mtl.config.params import Params
 from mtl.config.schema import json_schema
-from mtl.config.tasks import LABEL_TYPE_OF, Task
+from mtl.config.tasks import Task, TaskSettings
 from mtl.config.train import (
     BALANCING_TYPES,
     UNWEIGHTED,
@@ -60,8 +59,8 @@ from mtl.config.tune import Range, Tune
 
 __all__ = [
     "BALANCING_TYPES",
-    "LABEL_TYPE_OF",
     "SPLITS",
+    "TEXT",
     "UNWEIGHTED",
     "AnnealedSampling",
     "Augment",
@@ -70,7 +69,6 @@ __all__ = [
     "Balancing",
     "BaseEncoder",
     "CagradBalancing",
-    "ClassLabel",
     "ConllReader",
     "Dataset",
     "Delete",
@@ -85,10 +83,10 @@ __all__ = [
     "InsertPunctuation",
     "JsonLinesReader",
     "Label",
+    "LabelSettings",
     "LabelTokenReplace",
     "MentionReplace",
     "Nlpaug",
-    "NumberLabel",
     "ParallelReader",
     "Params",
     "ParquetReader",
@@ -104,8 +102,8 @@ __all__ = [
     "Split",
     "Swap",
     "Synonym",
-    "TagsLabel",
     "Task",
+    "TaskSettings",
     "TemperatureSampling",
     "Train",
     "TransformerEncoder",

@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from mtl.config.base import Name, Rate, Section, Share, Source
+from mtl import plugins
+from mtl.config.base import Name, OneOf, Rate, Section, Share, Source
 
 
 class Method(Section):
     """What all augmentation methods have in common."""
 
+    implementation: ClassVar[str]
+    """``module:Class`` of the ``mtl.augment.variants.Augmenter``."""
     needs_tags: ClassVar[bool] = False
     """Whether the method works on tags: it is then applied only to datasets that have some."""
     borrows: ClassVar[bool] = False
     """Whether its variants hold words of other rows of the train split."""
 
+    type: str
     copies: Annotated[int, Field(ge=1, le=100)] = 1
     """Variants made of each training row."""
     datasets: tuple[Name, ...] | None = None
@@ -25,6 +29,7 @@ class Method(Section):
 class Synonym(Method):
     """Swaps words for synonyms of the shipped table, one token for one token."""
 
+    implementation = "mtl.augment.synonym:SynonymAugmenter"
     type: Literal["synonym"]
     rate: Rate = 0.3
     """Share of the words that have a synonym that are swapped."""
@@ -33,6 +38,7 @@ class Synonym(Method):
 class BackTranslate(Method):
     """Translates there and back; entities and other protected tokens go through as placeholders."""
 
+    implementation = "mtl.augment.back_translate:BackTranslateAugmenter"
     type: Literal["back_translate"]
     engine: Literal["apertium", "transformers", "ctranslate2"] = "apertium"
     """Apertium translates by rules; the others run a pair of models, ctranslate2 with 8-bit weights and faster on a CPU."""
@@ -62,6 +68,7 @@ class BackTranslate(Method):
 class Nlpaug(Method):
     """Any word or character augmenter of nlpaug, by its class name."""
 
+    implementation = "mtl.augment.nlpaug:NlpaugAugmenter"
     type: Literal["nlpaug"]
     augmenter: Annotated[str, Field(min_length=1)]
     """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word). ``type: "nlpaug:KeyboardAug"`` is
@@ -73,6 +80,7 @@ class Nlpaug(Method):
 class MentionReplace(Method):
     """Replaces entities by others of the same type from the train split (Dai & Adel 2020)."""
 
+    implementation = "mtl.augment.mention_replace:MentionReplaceAugmenter"
     needs_tags = True
     borrows = True
     type: Literal["mention_replace"]
@@ -83,6 +91,7 @@ class MentionReplace(Method):
 class LabelTokenReplace(Method):
     """Replaces tokens by others that carry the same tag in the train split (Dai & Adel 2020)."""
 
+    implementation = "mtl.augment.label_token_replace:LabelTokenReplaceAugmenter"
     needs_tags = True
     borrows = True
     type: Literal["label_token_replace"]
@@ -93,6 +102,7 @@ class LabelTokenReplace(Method):
 class ShuffleWithinSegments(Method):
     """Shuffles tokens within segments: an entity, or what stands between two (Dai & Adel 2020)."""
 
+    implementation = "mtl.augment.shuffle_within_segments:ShuffleWithinSegmentsAugmenter"
     needs_tags = True
     type: Literal["shuffle_within_segments"]
     rate: Rate = 0.3
@@ -102,6 +112,7 @@ class ShuffleWithinSegments(Method):
 class Delete(Method):
     """Leaves words out, never entities (random deletion of Wei & Zou 2019)."""
 
+    implementation = "mtl.augment.delete:DeleteAugmenter"
     type: Literal["delete"]
     rate: Rate = 0.1
     """Chance that a word is left out."""
@@ -110,6 +121,7 @@ class Delete(Method):
 class Swap(Method):
     """Lets pairs of words change places, never entities (random swap of Wei & Zou 2019)."""
 
+    implementation = "mtl.augment.swap:SwapAugmenter"
     type: Literal["swap"]
     rate: Rate = 0.1
     """Swaps per word, at least one a row."""
@@ -118,6 +130,7 @@ class Swap(Method):
 class InsertPunctuation(Method):
     """Puts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
 
+    implementation = "mtl.augment.insert_punctuation:InsertPunctuationAugmenter"
     type: Literal["insert_punctuation"]
     rate: Rate = 0.3
     """Marks per word at most; how many is drawn from 1 up to that."""
@@ -126,6 +139,7 @@ class InsertPunctuation(Method):
 class Typo(Method):
     """Makes one slip of the keyboard in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
 
+    implementation = "mtl.augment.typo:TypoAugmenter"
     type: Literal["typo"]
     rate: Rate = 0.1
     """Chance that a word is misspelt, at least one a row."""
@@ -142,30 +156,15 @@ class NlpaugInShort(Method):
 
 def _at_length(method: Any) -> Any:
     """``type: "nlpaug:KeyboardAug"`` as type and augmenter."""
-    kind = method.get("type") if isinstance(method, Mapping) else None
-    if not isinstance(kind, str) or not kind.startswith("nlpaug:"):
+    type_ = method.get("type") if isinstance(method, Mapping) else None
+    if not isinstance(type_, str) or not type_.startswith("nlpaug:"):
         return method
     if "augmenter" in method:
-        raise ValueError(f"name the augmenter in type ({kind}) or in augmenter, not in both")
-    return {**method, "type": "nlpaug", "augmenter": kind.removeprefix("nlpaug:")}
+        raise ValueError(f"name the augmenter in type ({type_}) or in augmenter, not in both")
+    return {**method, "type": "nlpaug", "augmenter": type_.removeprefix("nlpaug:")}
 
 
-_Methods = Annotated[
-    Synonym
-    | BackTranslate
-    | MentionReplace
-    | LabelTokenReplace
-    | ShuffleWithinSegments
-    | Delete
-    | Swap
-    | InsertPunctuation
-    | Typo
-    | Nlpaug,
-    Field(discriminator="type"),
-]
-
-
-AugmentMethod = Annotated[_Methods, BeforeValidator(_at_length, json_schema_input_type=_Methods | NlpaugInShort)]
+AugmentMethod = Annotated[Method, OneOf(plugins.AUGMENTERS, _at_length)]
 
 
 class Augment(Section):

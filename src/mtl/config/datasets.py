@@ -1,16 +1,16 @@
 """The section ``datasets``: sources, readers, labels and splits."""
 
-import itertools
 import math
 import string
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from mtl.config.base import Name, Rate, Section, Share, Source, Split
+from mtl import plugins
+from mtl.config.base import Name, OneOf, Rate, Section, Share, Source, Split
 
 
 def _source_form(value: Any) -> str:
@@ -81,46 +81,22 @@ class ParallelReader(Section):
 Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
 
 
-class ClassLabel(Section):
-    """A class per text: the column's own values, mapped values, or a number cut into named bins."""
+class LabelSettings(Section):
+    """Base of all label types: where a label is read from. Each lives in a module of ``mtl.data.labels``."""
 
-    type: Literal["class"]
+    implementation: ClassVar[str]
+    """``module:Class`` of the ``mtl.data.labels.base.LabelType`` that reads and checks such labels."""
+    positional: ClassVar[bool] = False
+    """Whether a label speaks of positions in a text field, which augmentation must keep aligned."""
+
+    type: str
     column: str
-    values: Annotated[dict[str, str], Field(min_length=1)] | None = None
-    """Renames values, such as ``{"0": negative, "1": positive}``; a value not named is a malformed row."""
-    bins: Annotated[dict[str, tuple[float, float]], Field(min_length=1)] | None = None
-    """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "ClassLabel":
-        if self.values is not None and self.bins is not None:
-            raise ValueError("give values or bins, not both")
-        spans = sorted((low, high, name) for name, (low, high) in (self.bins or {}).items())
-        for low, high, name in spans:
-            if not low < high:
-                raise ValueError(f"bin {name}: low {low} must be less than high {high}")
-        for (_, high, first), (low, _, second) in itertools.pairwise(spans):
-            if low < high:
-                raise ValueError(f"bins {first} and {second} overlap")
-        return self
+    """Column that holds the label."""
+    field: Name | None = None
+    """Text field that the label is about; the dataset's only field if it has one."""
 
 
-class NumberLabel(Section):
-    """A number per text."""
-
-    type: Literal["number"]
-    column: str
-
-
-class TagsLabel(Section):
-    """A tag per token; read as IOB1, IOB2 or BIOES, kept as IOB2."""
-
-    type: Literal["tags"]
-    column: str
-    scheme: Literal["iob1", "iob2", "bioes"] = "iob2"
-
-
-Label = Annotated[ClassLabel | NumberLabel | TagsLabel, Field(discriminator="type")]
+Label = Annotated[LabelSettings, OneOf(plugins.LABELS)]
 
 
 def _text_encoding(name: str) -> str:
@@ -133,6 +109,21 @@ def _text_encoding(name: str) -> str:
     if not fits:
         raise ValueError(f"{name!r} is no encoding of texts that keeps ASCII as it is; choose one such as cp1252, latin-1 or shift_jis")
     return name
+
+
+TEXT = "text"
+"""Name of the text field of a dataset that has one."""
+
+Fields = Annotated[dict[Name, str], Field(min_length=1, max_length=2)]
+
+
+def _text_fields(value: Any) -> Any:
+    """A list of columns as fields that are called like them."""
+    if isinstance(value, list | tuple):
+        if len(set(map(str, value))) < len(value):
+            raise ValueError("names a column twice")
+        return {str(name): name for name in value}
+    return value
 
 
 class Fractions(Section):
@@ -158,8 +149,9 @@ class Dataset(Section):
     ]
     """One source, or one for each split that the publisher gives."""
     reader: Reader
-    text: str = "text"
-    """Column that holds the text; for ``conll`` and ``parallel`` readers the column of tokens."""
+    text: Annotated[str | Fields, BeforeValidator(_text_fields, json_schema_input_type=str | tuple[Name, ...] | Fields)] = "text"
+    """Column that holds the text; for ``conll`` and ``parallel`` readers the column of tokens. Of two texts: ``{field: column}``, such as
+    ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
@@ -172,6 +164,16 @@ class Dataset(Section):
     """Turns ``&amp;`` and its like into the characters they stand for, in texts that are not tokens."""
     max_malformed: Share = 0.01
     """Share of malformed rows above which reading fails."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Text fields in the order in which a model reads them, each with its column; a single one is called ``text``."""
+        column = "token" if isinstance(self.reader, ConllReader) else self.text
+        return {TEXT: column} if isinstance(column, str) else column
+
+    def field_of(self, label: str) -> str:
+        """The text field that a label is about; the first one for a label of the whole row."""
+        return self.labels[label].field or next(iter(self.fields))
 
     @property
     def sources(self) -> dict[str, Source]:

@@ -1,15 +1,20 @@
 """The section ``encoder``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mtl.config.base import Layers, Section, Source
+from mtl import plugins
+from mtl.config.base import Layers, OneOf, Section, Source
 
 
 class BaseEncoder(Section):
     """What all encoders have in common."""
 
+    implementation: ClassVar[str]
+    """``module:Class`` of the ``mtl.encoders.base.Encoder``."""
+
+    type: str
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     """Longest sequence in subwords, special ones included."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -18,6 +23,7 @@ class BaseEncoder(Section):
 class TransformerEncoder(BaseEncoder):
     """Any Hugging Face encoder: a folder, a package's folder, or ``hf://owner/name``."""
 
+    implementation = "mtl.encoders.transformer:TransformerEncoder"
     type: Literal["transformer"]
     source: Source
     word_shape: bool = True
@@ -38,6 +44,7 @@ class SmallEncoder(BaseEncoder):
 class FeedForwardEncoder(SmallEncoder):
     """Embeddings of a window of subwords through a multi-layer perceptron."""
 
+    implementation = "mtl.encoders.fnn:FeedForwardEncoder"
     type: Literal["fnn"]
     window: Annotated[int, Field(ge=0, le=8)] = 2
     layers: Layers = 2
@@ -46,6 +53,7 @@ class FeedForwardEncoder(SmallEncoder):
 class ConvolutionalEncoder(SmallEncoder):
     """Convolutions of several widths side by side (Kim 2014)."""
 
+    implementation = "mtl.encoders.cnn:ConvolutionalEncoder"
     type: Literal["cnn"]
     kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=15)], ...], Field(min_length=1)] = (3, 5)
     layers: Layers = 2
@@ -54,9 +62,10 @@ class ConvolutionalEncoder(SmallEncoder):
 class RecurrentEncoder(SmallEncoder):
     """A bidirectional LSTM or GRU."""
 
+    implementation = "mtl.encoders.rnn:RecurrentEncoder"
     type: Literal["rnn"]
     cell: Literal["lstm", "gru"] = "lstm"
     layers: Layers = 1
 
 
-Encoder = Annotated[TransformerEncoder | FeedForwardEncoder | ConvolutionalEncoder | RecurrentEncoder, Field(discriminator="type")]
+Encoder = Annotated[BaseEncoder, OneOf(plugins.ENCODERS)]

@@ -64,9 +64,6 @@ def dump(params: Params) -> str:
     return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
 
 
-_OPTIONAL_SECTIONS = ("augment", "train", "experiment", "evaluate", "report")
-
-
 _SOURCE_FORMS = {"Source", "Sources", "Range", "Choices"}
 
 
@@ -80,7 +77,7 @@ def _union_tags(schema: Any) -> set[str]:
 
 
 def _issue(item: Any, content: Mapping[str, Any], tags: set[str]) -> Issue:
-    """One pydantic error as a issue: its path without the tags of unions, its message with the bad value and the choices."""
+    """One pydantic error as an issue: its path without the tags of unions, its message with the bad value and the choices."""
     path: list[str] = []
     node: Any = content
     for part in item["loc"]:
@@ -106,8 +103,7 @@ def _message(item: Any) -> str:
         case "extra_forbidden":
             return "unknown key"
         case "missing":
-            whole_section = len(item["loc"]) == 1 and item["loc"][0] in _OPTIONAL_SECTIONS
-            return f"is required; write `{item['loc'][0]}: {{}}` for the defaults" if whole_section else "is required"
+            return "is required"
         case "union_tag_invalid":
             context = item["ctx"]
             return f"{context['tag']!r} is unknown; choose from: {context['expected_tags']}"

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mtl.config.augment import Augment, AugmentMethod
 from mtl.config.base import Name, Section
-from mtl.config.datasets import Dataset
+from mtl.config.datasets import Dataset, LabelSettings
 from mtl.config.encoder import Encoder
 from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
@@ -17,19 +17,19 @@ from mtl.config.tune import Tune
 
 
 class Params(Section):
-    """All of ``params.yaml``. Every section but ``tune`` is required, since DVC tracks each by its name; ``train: {}`` takes the
-    defaults."""
+    """All of ``params.yaml``. Sections that have defaults may be left out; DVC tracks sections by name, so a project under DVC writes
+    ``train: {}`` for the defaults of ``train``."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Seed of splits, augmentation and search; ``experiment.seeds`` are those of the runs."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
-    augment: Augment
+    augment: Augment = Augment()
     encoder: Encoder
-    train: Train
-    experiment: Experiment
-    evaluate: Evaluate
-    report: Report
+    train: Train = Train()
+    experiment: Experiment = Experiment()
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
     tune: Tune | None = None
     """The search, for those who want one."""
 
@@ -42,12 +42,16 @@ class Params(Section):
             if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
         )
 
+    def label_of(self, task: str) -> LabelSettings:
+        """The label that a task learns; its type is the same in all datasets of the task."""
+        return self.datasets[self.datasets_of(task)[0]].labels[self.tasks[task].label]
+
     def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
         """The augmentation methods that are applied to a dataset."""
-        tagged = any(label.type == "tags" for label in self.datasets[dataset].labels.values())
+        positional = any(label.positional for label in self.datasets[dataset].labels.values())
 
         def applied(method: AugmentMethod) -> bool:
-            return (tagged or not method.needs_tags) if method.datasets is None else dataset in method.datasets
+            return (positional or not method.needs_tags) if method.datasets is None else dataset in method.datasets
 
         return {name: method for name, method in self.augment.methods.items() if applied(method)}
 

@@ -1,13 +1,11 @@
 """The data card of a dataset: what was read, what was left out, how it is split and labelled, and what leaked."""
 
-import statistics
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mtl.config import SPLITS, Dataset
+from mtl.data.labels import label_type
 from mtl.data.splits import leaks, repeats
-from mtl.data.tags import entities
 
 if TYPE_CHECKING:
     from mtl.data.prepare import Counts, Example
@@ -18,7 +16,7 @@ SAMPLES = 5
 
 def make(dataset: str, settings: Dataset, examples: Sequence["Example"], counts: "Counts") -> dict[str, Any]:
     """The card as a JSON-able dict; its keys are those of the file ``<dataset>.json``."""
-    texts = [" ".join(example.tokens) for example in examples]
+    texts = [example.text for example in examples]
     used = [name for name in SPLITS if any(example.split == name for example in examples)]
     longest = max(examples, key=lambda example: len(example.tokens))
     total, malformed = sum(counts.read.values()), sum(counts.malformed.values())
@@ -53,27 +51,9 @@ def _texts_of(examples: Sequence["Example"], texts: Sequence[str], split: str) -
     return [text for example, text in zip(examples, texts, strict=True) if example.split == split]
 
 
-def _distribution(examples: Sequence["Example"], label: str, kind: str, split: str) -> dict[str, Any]:
+def _distribution(examples: Sequence["Example"], label: str, type_: str, split: str) -> dict[str, Any]:
     values = [example.labels[label] for example in examples if example.split == split and example.labels[label] is not None]
-    return {"rows": len(values), **DISTRIBUTIONS[kind](values)}
-
-
-def _classes(values: Sequence[Any]) -> dict[str, Any]:
-    return {"classes": dict(sorted(Counter(values).items()))}
-
-
-def _numbers(values: Sequence[Any]) -> dict[str, Any]:
-    if not values:
-        return {"mean": None, "std": None, "min": None, "max": None}
-    return {"mean": statistics.fmean(values), "std": statistics.pstdev(values), "min": min(values), "max": max(values)}
-
-
-def _entities(values: Sequence[Any]) -> dict[str, Any]:
-    return {"entities": dict(sorted(Counter(kind for tags in values for _, _, kind in entities(tags)).items()))}
-
-
-DISTRIBUTIONS: dict[str, Callable[[Sequence[Any]], dict[str, Any]]] = {"class": _classes, "number": _numbers, "tags": _entities}
-"""Kind of a label to the summary of its values: rows by class; mean, population standard deviation, min and max; entities by type."""
+    return {"rows": len(values), **label_type(type_).summary(values)}
 
 
 def _leakage(examples: Sequence["Example"], texts: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ ends. Their tokens are the parts between spaces, so that ``mtl.data.schema.text_
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params
 from mtl.data import card, schema
-from mtl.data.labels import LABELS, LabelValue
+from mtl.data.labels import LabelType, reader_of
 from mtl.data.readers import Malformed, Row, read
 from mtl.data.splits import assign
 from mtl.errors import DataError
@@ -23,6 +23,8 @@ from mtl.files import write_json
 _BLANKS = re.compile(r"[ \t\r\n]+")
 SHOWN = 10
 """Malformed rows that are kept and shown."""
+FIELD_SEPARATOR = "\n"
+"""Stands between the text fields of a row; no token holds it."""
 
 
 class Example(NamedTuple):
@@ -30,8 +32,19 @@ class Example(NamedTuple):
 
     id: str
     split: str
-    tokens: list[str]
-    labels: dict[str, LabelValue]
+    fields: dict[str, list[str]]
+    """Tokens of each text field."""
+    labels: dict[str, Any]
+
+    @property
+    def tokens(self) -> list[str]:
+        """Tokens of all text fields."""
+        return [token for tokens in self.fields.values() for token in tokens]
+
+    @property
+    def text(self) -> str:
+        """All text fields, by which equal rows are found."""
+        return FIELD_SEPARATOR.join(" ".join(tokens) for tokens in self.fields.values())
 
 
 class Counts(NamedTuple):
@@ -76,10 +89,11 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed: int) -> Iterator[Example | None]:
     """The examples of one source; counts what is left out."""
     counts.read[source] = counts.malformed[source] = counts.unlabelled[source] = 0
-    wanted = [_text_column(settings), *(label.column for label in settings.labels.values())]
-    for number, row in enumerate(read(folder, settings.reader, settings.encoding, wanted), start=1):
+    columns = _columns(settings)
+    readers = {name: reader_of(label) for name, label in settings.labels.items()}
+    for number, row in enumerate(read(folder, settings.reader, settings.encoding, columns), start=1):
         counts.read[source] += 1
-        made = _example(settings, source, number, row, seed)
+        made = _example(settings, readers, source, number, row, seed)
         if isinstance(made, Malformed):
             _count_malformed(counts, source, made)
         elif all(value is None for value in made.labels.values()):
@@ -88,20 +102,36 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
             yield made
 
 
-def _example(settings: Dataset, source: str, number: int, row: Row | Malformed, seed: int) -> Example | Malformed:
+def _columns(settings: Dataset) -> list[str]:
+    """The columns that are read: of texts, then of labels (whose settings may name several)."""
+    labels = [
+        value for label in settings.labels.values() for key, value in label if key in ("column", "head", "tail") and isinstance(value, str)
+    ]
+    return list(dict.fromkeys([*settings.fields.values(), *labels]))
+
+
+def _example(
+    settings: Dataset, readers: Mapping[str, LabelType], source: str, number: int, row: Row | Malformed, seed: int
+) -> Example | Malformed:
     if isinstance(row, Malformed):
         return row
     try:
-        tokens = _tokens(row.values.get(_text_column(settings)), settings)
-        labels = {name: LABELS[label.type](row.values.get(label.column), label, tokens) for name, label in settings.labels.items()}
-        _check_unicode([*tokens, *(text for value in labels.values() for text in (value if isinstance(value, list) else [value]))])
+        fields = {field: _tokens(row.values.get(column), settings) for field, column in settings.fields.items()}
+        labels = {name: reader.read(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
+        _check_unicode(_strings([*fields.values(), *labels.values()]))
     except ValueError as error:
         return Malformed(row.line, str(error), str(row.values))
-    return Example(f"{source}-{number}", _split(settings, source, tokens, seed), tokens, labels)
+    example = Example(f"{source}-{number}", source, fields, labels)
+    return example._replace(split=_split(settings, source, example.text, seed))
 
 
-def _text_column(settings: Dataset) -> str:
-    return "token" if isinstance(settings.reader, ConllReader) else settings.text
+def _strings(values: Any) -> Iterator[str]:
+    """All strings within lists and mappings."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, list | dict):
+        for value in values.values() if isinstance(values, dict) else values:
+            yield from _strings(value)
 
 
 def _tokens(value: Any, settings: Dataset) -> list[str]:
@@ -114,7 +144,7 @@ def _tokens(value: Any, settings: Dataset) -> list[str]:
         given = settings.tokens or isinstance(settings.reader, ParallelReader)
         text = value if given or not settings.unescape_html else html.unescape(value)
         # Tags are for the tokens as they were cut: a no-break space within one must not make two of it.
-        tagged = given or any(label.type == "tags" for label in settings.labels.values())
+        tagged = given or any(label.positional for label in settings.labels.values())
         tokens = [token for token in _BLANKS.split(text) if token] if tagged else text.split()
     elif isinstance(value, list) and all(isinstance(token, str) for token in value):
         tokens = value
@@ -140,10 +170,10 @@ def _check_unicode(texts: Iterable[Any]) -> None:
             raise ValueError("holds half of a surrogate pair, which is no character") from None
 
 
-def _split(settings: Dataset, source: str, tokens: list[str], seed: int) -> str:
+def _split(settings: Dataset, source: str, text: str, seed: int) -> str:
     """Fractions assign out the single source, or the train source; any other source is its own split."""
     if settings.split is not None and source in ("all", "train"):
-        return assign(" ".join(tokens), settings.split, seed)
+        return assign(text, settings.split, seed)
     return source
 
 
@@ -185,13 +215,18 @@ def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> N
 
 
 def _table(settings: Dataset, examples: list[Example]) -> pa.Table:
+    texts: dict[str, list[Any]] = {}
+    for field in settings.fields:
+        rows = [example.fields[field] for example in examples]
+        texts |= dict(zip(schema.columns_of(field), (rows, [[True] * (len(tokens) - 1) + [False] for tokens in rows]), strict=True))
     columns: dict[str, list[Any]] = {
         "id": [example.id for example in examples],
         "split": [example.split for example in examples],
-        "tokens": [example.tokens for example in examples],
-        "space_after": [[True] * (len(example.tokens) - 1) + [False] for example in examples],
+        **texts,
         **{name: [example.labels[name] for example in examples] for name in settings.labels},
         "parent_id": [None] * len(examples),
         "augmenter": [None] * len(examples),
     }
-    return pa.table(columns, schema=schema.schema({name: label.type for name, label in settings.labels.items()}))
+    types = {name: label.type for name, label in settings.labels.items()}
+    about = {name: settings.field_of(name) for name in settings.labels}
+    return pa.table(columns, schema=schema.schema(types, list(settings.fields), about))

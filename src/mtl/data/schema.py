@@ -4,58 +4,96 @@
 |---|---|---|
 | id | string | unique within the dataset; an augmented row's id is ``<parent>~<method>~<copy>`` |
 | split | string | train, validation or test |
-| tokens | list<string> | the text; of a row without token labels: the text split at single spaces |
+| tokens | list<string> | the text field ``text``; of a row without positional labels: the text split at single spaces |
 | space_after | list<bool> | whether a space follows each token, so that the text is rebuilt exactly |
-| one column a label | string, float64 or list<string> | class, number or IOB2 tags; null where the row has no such label |
+| one column per label | that of its type (``mtl.data.labels``) | null where the row has no such label |
 | parent_id, augmenter | string | of augmented rows: the row they were made from, and the method; else null |
 
-No item of a list is null, and the file says so.
+A text field of another name has the columns ``<field>.tokens`` and ``<field>.space_after``. No item of a list is null, and the file
+says so.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.config import SPLITS
-from mtl.data.coded import NAMES, Lists, list_of, slices
+from mtl import plugins
+from mtl.config import SPLITS, TEXT
+from mtl.data.coded import NAMES, list_of, slices
+from mtl.data.labels import label_type
 from mtl.errors import DataError
 from mtl.files import replacing
-
-LABEL_TYPES: dict[str, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "tags": list_of(pa.string())}
-"""Kind of a label (``mtl.config.Label.kind``) to the Arrow type of its column."""
-
 
 ROW_GROUP = 16_384  # rows: what is read, worked on and written at once
 DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; of more, the rest is written as it comes
 
 
-def schema(labels: Mapping[str, str]) -> pa.Schema:
-    """The schema of a dataset whose labels are ``{name: kind}``."""
+def schema(labels: Mapping[str, str], fields: Sequence[str] = (TEXT,), label_fields: Mapping[str, str] | None = None) -> pa.Schema:
+    """The schema of a dataset.
+
+    Args:
+        labels: ``{name: type}``.
+        fields: names of the text fields.
+        label_fields: label to the text field that it is about; the first one for those that are not named.
+    """
+    texts = [
+        pa.field(column, list_of(item), nullable=False)
+        for field in fields
+        for column, item in zip(columns_of(field), (pa.string(), pa.bool_()), strict=True)
+    ]
+    metadata = {f"label:{name}": type_ for name, type_ in labels.items()}
+    metadata |= {f"field:{name}": field for name, field in (label_fields or {}).items() if field != fields[0]}
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field("split", pa.string(), nullable=False),
-            pa.field("tokens", list_of(pa.string()), nullable=False),
-            pa.field("space_after", list_of(pa.bool_()), nullable=False),
-            *(pa.field(name, LABEL_TYPES[kind]) for name, kind in labels.items()),
+            *texts,
+            *(pa.field(name, label_type(type_).arrow()) for name, type_ in labels.items()),
             pa.field("parent_id", pa.string()),
             pa.field("augmenter", pa.string()),
         ],
-        metadata={f"label:{name}": kind for name, kind in labels.items()},
+        metadata=metadata,
     )
 
 
+def columns_of(field: str) -> tuple[str, str]:
+    """The columns of a text field: its tokens, and whether a space follows each."""
+    return ("tokens", "space_after") if field == TEXT else (f"{field}.tokens", f"{field}.space_after")
+
+
+def fields_of(table_schema: pa.Schema) -> list[str]:
+    """The text fields of a canonical table, in their order."""
+    columns = [name for name in table_schema.names if name == "tokens" or name.endswith(".tokens")]
+    return [TEXT if name == "tokens" else name.removesuffix(".tokens") for name in columns]
+
+
 def labels_of(table_schema: pa.Schema) -> dict[str, str]:
-    """The labels of a canonical table as ``{name: kind}``, in the order of its columns."""
-    metadata = {key.decode(): value.decode() for key, value in (table_schema.metadata or {}).items()}
+    """The labels of a canonical table as ``{name: type}``, in the order of its columns."""
+    metadata = _metadata(table_schema)
     return {name: metadata[f"label:{name}"] for name in table_schema.names if f"label:{name}" in metadata}
+
+
+def field_of(table_schema: pa.Schema, label: str) -> str:
+    """The text field that a label is about."""
+    return _metadata(table_schema).get(f"field:{label}") or fields_of(table_schema)[0]
+
+
+def positional_labels(table_schema: pa.Schema, field: str | None = None) -> list[str]:
+    """The labels that speak of positions in a text field, or in any."""
+    return [
+        name
+        for name, type_ in labels_of(table_schema).items()
+        if plugins.settings_of(plugins.LABELS, type_).positional and field in (None, field_of(table_schema, name))
+    ]
+
+
+def _metadata(table_schema: pa.Schema) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in (table_schema.metadata or {}).items()}
 
 
 def text_of(tokens: Iterable[str], space_after: Iterable[bool]) -> str:
@@ -63,36 +101,8 @@ def text_of(tokens: Iterable[str], space_after: Iterable[bool]) -> str:
     return "".join(token + " " if space else token for token, space in zip(tokens, space_after, strict=True)).removesuffix(" ")
 
 
-def legal_iob2(tags: Iterable[str]) -> bool:
-    """Whether tags form legal IOB2: each is O, B-type or I-type, and an I- follows a B- or I- of its type."""
-    previous = "O"
-    for tag in tags:
-        if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
-            return False
-        if tag.startswith("I-") and previous[2:] != tag[2:]:
-            return False
-        previous = tag
-    return True
-
-
-def _illegal_iob2(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
-    """Whether each row of a column of tags is no ``legal_iob2``, [rows]; a null row is fine. Letters are looked at once a distinct tag."""
-    tags = Lists.of(column)
-    distinct = tags.words.to_pylist()
-    types = {name: number for number, name in enumerate(dict.fromkeys(tag[2:] for tag in distinct))}
-    wrong = np.array([not legal_iob2(["B-" + tag.removeprefix("I-") if tag[:2] == "I-" else tag]) for tag in distinct], dtype=bool)
-    inner = np.array([tag[:2] == "I-" for tag in distinct], dtype=bool)
-    kind = np.array([types[tag[2:]] if tag != "O" else -1 for tag in distinct], dtype=np.int64)
-    places = np.flatnonzero(tags.codes != pc.index(tags.words, "O").as_py())  # most are O
-    places = places[(wrong | inner)[tags.codes[places]]]
-    rows = np.searchsorted(tags.offsets, places, side="right") - 1
-    codes, before = tags.codes[places], tags.codes[places - 1]
-    broken = wrong[codes] | (places == tags.offsets[rows]) | (kind[codes] != kind[before])
-    return np.bincount(rows[broken], minlength=len(column)) > 0
-
-
 def check(table: pa.Table, where: str) -> None:
-    """Check what the types cannot say: unique ids, known splits, one flag and one tag a token, legal IOB2.
+    """Check what the types cannot say: unique ids, known splits, one flag per token, and legal labels.
 
     Raises:
         DataError: names the first offending row.
@@ -103,17 +113,16 @@ def check(table: pa.Table, where: str) -> None:
     unknown = set(pc.unique(table.column("split")).to_pylist()) - set(SPLITS)
     if unknown:
         raise DataError(f"{where}: unknown split {sorted(unknown)[0]!r}; choose from: {', '.join(SPLITS)}")
-    lengths = pc.list_value_length(table.column("tokens"))
-    aligned = ["space_after"] + [name for name, kind in labels_of(table.schema).items() if kind == "tags"]
-    for column in aligned:
-        same = pc.fill_null(pc.equal(pc.list_value_length(table.column(column)), lengths), True)
+    for field in fields_of(table.schema):
+        tokens, spaces = columns_of(field)
+        same = pc.equal(pc.list_value_length(table.column(spaces)), pc.list_value_length(table.column(tokens)))
         if not pc.all(same, min_count=0).as_py():
             row = same.to_pylist().index(False)
-            raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} has another length than tokens")
-    for column in aligned[1:]:
-        tags = table.column(column)
-        for row in np.flatnonzero(_illegal_iob2(tags))[:1].tolist():
-            raise DataError(f"{where}: row {ids[row].as_py()!r}: {column} is not legal IOB2: {' '.join(tags[row].as_py())}")
+            raise DataError(f"{where}: row {ids[row].as_py()!r}: {spaces} has another length than tokens")
+    for name, type_ in labels_of(table.schema).items():
+        lengths = pc.list_value_length(table.column(columns_of(field_of(table.schema, name))[0]))
+        if issue := label_type(type_).illegal(table.column(name), lengths):
+            raise DataError(f"{where}: row {ids[issue[0]].as_py()!r}: {name} {issue[1]}")
 
 
 class Writer:

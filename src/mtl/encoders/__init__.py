@@ -1,35 +1,29 @@
 """Encoders: subwords of text to hidden states, behind one interface; built from settings, restored from a saved ``config()``."""
 
-import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mtl import plugins
 from mtl.config import BaseEncoder
 from mtl.encoders.base import Encoder
 from mtl.encoders.tokenizer import Encoded, SubwordTokenizer
 from mtl.errors import EncoderError
 
-ENCODERS: dict[str, str] = {
-    "transformer": "mtl.encoders.transformer:TransformerEncoder",
-    "cnn": "mtl.encoders.cnn:ConvolutionalEncoder",
-    "rnn": "mtl.encoders.rnn:RecurrentEncoder",
-    "fnn": "mtl.encoders.fnn:FeedForwardEncoder",
-}
-"""``encoder.type`` of ``params.yaml`` to its class, imported by those who use it: transformers takes seconds to import."""
 
-
-def encoder_class(kind: str) -> type[Encoder]:
-    """The class of an encoder type.
+def encoder_class(name: str) -> type[Encoder]:
+    """The class of an encoder type, imported only now: transformers takes seconds to import.
 
     Raises:
         EncoderError: the type is unknown.
     """
-    if kind not in ENCODERS:
-        raise EncoderError(f"encoder type {kind!r} is unknown; choose from: {', '.join(ENCODERS)}")
-    found: type[Encoder] = pkgutil.resolve_name(ENCODERS[kind])
+    try:
+        settings = plugins.settings_of(plugins.ENCODERS, name)
+    except KeyError:
+        raise EncoderError(f"encoder type {name!r} is unknown; choose from: {', '.join(plugins.names(plugins.ENCODERS))}") from None
+    found: type[Encoder] = plugins.implementation_of(settings)
     return found
 
 
@@ -62,4 +56,4 @@ def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, Subwor
         return kind.restore(config), SubwordTokenizer.load(tokenizer)
 
 
-__all__ = ["ENCODERS", "Encoded", "Encoder", "SubwordTokenizer", "build", "encoder_class", "restore"]
+__all__ = ["Encoded", "Encoder", "SubwordTokenizer", "build", "encoder_class", "restore"]

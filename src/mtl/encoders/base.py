@@ -1,7 +1,9 @@
 """The interface of all encoders, and what the small ones share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +17,25 @@ from mtl.encoders.cheap import Dropout
 from mtl.encoders.tokenizer import SHAPES, SubwordTokenizer
 
 Layers = list[list[nn.Parameter]]
+
+
+@dataclass(eq=False)
+class EncoderOutput:
+    """What heads receive of a batch."""
+
+    states: Tensor
+    """Hidden states ``[rows, positions, width]``."""
+    mask: Tensor
+    """Bool ``[rows, positions]``, true on real subwords."""
+    word_ids: npt.NDArray[np.int32]
+    """``[rows, positions]``, index of a token at its first subword, -1 elsewhere."""
+    pool: Callable[[Tensor, Tensor], Tensor]
+    """From states and mask to one vector per row."""
+
+    @cached_property
+    def pooled(self) -> Tensor:
+        """One vector per row, ``[rows, width]``, computed once."""
+        return self.pool(self.states, self.mask)
 
 
 class Encoder(nn.Module, ABC):

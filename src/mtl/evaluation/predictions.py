@@ -13,7 +13,7 @@ from mtl.data.schema import labels_of, read, text_of
 from mtl.errors import DataError
 from mtl.files import replacing
 from mtl.model.prediction import Predictor
-from mtl.tasks import to_text
+from mtl.tasks.base import to_text
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
@@ -90,12 +90,11 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     predictions = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
-            tagged = params.tasks[task].type == "token_classification"
             yield {
                 "task": task,
                 "dataset": row.dataset,
                 "id": row.id,
-                "text": to_text(row.tokens) if tagged else text_of(row.tokens, row.space_after),
+                "text": to_text(row.tokens) if predictor.model.tasks[task].shows_tokens else text_of(row.tokens, row.space_after),
                 "gold": to_text(gold),
                 "prediction": predictions[task][i].text,
                 "confidence": predictions[task][i].confidence,

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
 from mtl.evaluation.intervals import over_seeds
 from mtl.files import write_json, write_text
-from mtl.tasks import TASKS
-from mtl.tasks.classification import confusion
+from mtl.tasks.base import Metric
 
 ENOUGH_SEEDS = 5
 """With fewer, the quantile of Student's t makes intervals many times wider than the spread of the seeds."""
@@ -52,7 +52,7 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     write_json(out / "comparisons.json", comparisons, sort_keys=False)
     write_json(out / "metrics.json", headline(params, comparisons), sort_keys=False)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
-    main = {task: TASKS[spec.type].main_metric for task, spec in params.tasks.items()}
+    main = {task: plugins.task_type(spec.type).main_metric for task, spec in params.tasks.items()}
     write_csv(["step", "run", "task", "loss"], loss_rows(histories), out / "plots" / "loss.csv")
     write_csv(["step", "run", "task", "score"], score_rows(histories, main), out / "plots" / "validation.csv")
     write_csv(["task", "actual", "predicted"], confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
@@ -128,6 +128,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
     compared = compare(scores, confidence)
+    metrics = {task: plugins.task_type(spec.type).all_metrics[0] for task, spec in params.tasks.items()}
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
@@ -138,7 +139,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         "headline": joint_run(params).data,
         "tasks": {task: _task(params, task, predictions) for task in params.tasks},
         "runs": details,
-        "groups": [_group(key, group, confidence, TASKS[params.tasks[key.task].type].lowest) for key, group in scores.items()],
+        "groups": [_group(key, group, confidence, metrics[key.task]) for key, group in scores.items()],
         "comparisons": compared,
         "overall": overall(scores, list(params.tasks), confidence),
         "warnings": list(warnings(params, len(compared))),
@@ -159,22 +160,21 @@ def _about(run: Run) -> dict[str, Any]:
 def _task(params: Params, task: str, predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Any]:
     kind = params.tasks[task].type
     rows = len(predictions[joint_run(params).name][task].keys)
-    return {"type": kind, "metric": TASKS[kind].main_metric, "rows": rows, "datasets": list(params.datasets_of(task))}
+    return {"type": kind, "metric": plugins.task_type(kind).main_metric, "rows": rows, "datasets": list(params.datasets_of(task))}
 
 
 def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions], details: Mapping[str, Any]) -> dict[str, Array]:
     """Fill in ``details[run]["tasks"][task]``; the main metric's draws ``[resamples]`` by run."""
-    kind, confidence = params.tasks[task].type, params.evaluate.confidence
+    task_type, confidence = params.tasks[task].type, params.evaluate.confidence
+    type_ = plugins.task_type(task_type)
     sampled = {}
     for name, (keys, gold, prediction) in predictions.items():
-        drawn = draws(kind, gold, prediction, resample(keys, params.evaluate.resamples))
-        values = TASKS[kind].metrics(gold, prediction)
+        drawn = draws(task_type, gold, prediction, resample(keys, params.evaluate.resamples))
+        values = type_.metrics(gold, prediction)
         metrics = {metric: _measured(value, interval(drawn[metric], confidence)) for metric, value in values.items()}
-        details[name]["tasks"][task] = {"metrics": metrics, "per_type": TASKS[kind].per_type(gold, prediction)}
-        if kind == "classification":
-            classes, matrix = confusion(gold, prediction)
-            details[name]["tasks"][task]["confusion"] = {"classes": classes, "counts": matrix.tolist()}
-        sampled[name] = drawn[TASKS[kind].main_metric]
+        per_class, confusion = type_.per_class(gold, prediction), type_.confusion(gold, prediction)
+        details[name]["tasks"][task] = {"metrics": metrics, "per_class": per_class, **({"confusion": confusion} if confusion else {})}
+        sampled[name] = drawn[type_.main_metric]
     return sampled
 
 
@@ -184,7 +184,7 @@ def _measured(value: float, span: tuple[float, float]) -> dict[str, float]:
 
 def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: Mapping[str, Any]) -> dict[Key, Scores]:
     """The runs of a task brought together over seeds."""
-    metric = TASKS[params.tasks[task].type].main_metric
+    metric = plugins.task_type(params.tasks[task].type).main_metric
     members: dict[Key, list[str]] = {}
     for name in sampled:
         about = details[name]
@@ -199,7 +199,7 @@ def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: M
     }
 
 
-def _group(key: Key, group: Scores, confidence: float, lowest: float) -> dict[str, Any]:
+def _group(key: Key, group: Scores, confidence: float, metric: Metric) -> dict[str, Any]:
     """A setting's mean, standard deviation over seeds, and interval, cut where the task's main metric cannot be."""
     low, high = over_seeds(group.values, group.draws, confidence)
     return {
@@ -208,8 +208,8 @@ def _group(key: Key, group: Scores, confidence: float, lowest: float) -> dict[st
         "values": group.values.tolist(),
         "mean": float(group.values.mean()),
         "sd": spread(group.values),
-        "low": max(low, lowest),
-        "high": min(high, 1.0),
+        "low": max(low, metric.low),
+        "high": min(high, metric.high),
     }
 
 
@@ -274,7 +274,7 @@ def score_rows(histories: Mapping[str, Sequence[Mapping[str, Any]]], main: Mappi
 
 def confusion_rows(params: Params, predictions: Mapping[str, Predictions]) -> Iterator[tuple[str, str, str]]:
     """(task, actual, predicted) of every test row; classes carry their task's name where there are several such tasks."""
-    tasks = [task for task, spec in params.tasks.items() if spec.type == "classification"]
+    tasks = [task for task, spec in params.tasks.items() if plugins.task_type(spec.type).confusion([], [])]
     for task in tasks:
         prefix = f"{task}: " if len(tasks) > 1 else ""
         for (actual, predicted), times in sorted(Counter(zip(predictions[task].gold, predictions[task].prediction, strict=True)).items()):

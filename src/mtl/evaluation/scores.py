@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError
 from mtl.evaluation.bootstrap import draws, interval, resample
 from mtl.evaluation.predictions import predict
 from mtl.model.card import CONFIDENCE, RESAMPLES, Score
-from mtl.tasks import TASKS
 
 
 def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Score]:
@@ -32,6 +32,6 @@ def _scores(params: Params, task: str, rows: Sequence[Mapping[str, str]]) -> Ite
     task_type = params.tasks[task].type
     gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
     drawn = draws(task_type, gold, prediction, resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES))
-    values = TASKS[task_type].metrics(gold, prediction)
-    for metric in sorted(values, key=lambda name: name != TASKS[task_type].main_metric):
+    values = plugins.task_type(task_type).metrics(gold, prediction)
+    for metric in sorted(values, key=lambda name: name != plugins.task_type(task_type).main_metric):
         yield Score(task, metric, values[metric], *interval(drawn[metric], CONFIDENCE), len(rows))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from mtl import plugins
 from mtl.config import Params, Run, TransformerEncoder
 
 NAME = "README.md"
@@ -17,11 +18,6 @@ RESAMPLES, CONFIDENCE = 1000, 0.95
 """Of the bootstrap behind the intervals: the defaults of ``evaluate``, whose settings would not change a card."""
 LICENSE = "unknown"
 """It depends on the encoder and the data; only the user knows their terms."""
-HUB_TASKS = {
-    "classification": "text-classification",
-    "regression": "text-classification",  # the hub's name for any head on the whole text
-    "token_classification": "token-classification",
-}
 HUB_METRICS = {"macro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 """Metrics that have another name on the hub."""
 
@@ -95,12 +91,13 @@ The licence above is `unknown`: before you pass the model on, look up the terms 
 def front_matter(params: Params, run: Run, used: Sequence[str], scores: Sequence[Score]) -> str:
     """The YAML that the hub reads."""
     types = [params.tasks[task].type for task in run.tasks]
+    hub_tasks = [plugins.task_type(name).hub_task for name in types]
     results = [_result(params, score) for score in scores]
     data = ModelCardData(
         license=LICENSE,
         library_name="mtl",
-        pipeline_tag=HUB_TASKS[types[0]],
-        tags=list(dict.fromkeys([*(["multi-task-learning"] if len(types) > 1 else []), *(HUB_TASKS[task_type] for task_type in types)])),
+        pipeline_tag=hub_tasks[0],
+        tags=list(dict.fromkeys([*(["multi-task-learning"] if len(types) > 1 else []), *hub_tasks])),
         datasets=list(used),
         metrics=list(dict.fromkeys(HUB_METRICS.get(score.metric, score.metric) for score in scores)) or None,
         model_name=run.name if results else None,
@@ -112,7 +109,7 @@ def front_matter(params: Params, run: Run, used: Sequence[str], scores: Sequence
 def _result(params: Params, score: Score) -> EvalResult:
     names = params.datasets_of(score.task)
     return EvalResult(
-        task_type=HUB_TASKS[params.tasks[score.task].type],
+        task_type=plugins.task_type(params.tasks[score.task].type).hub_task,
         task_name=score.task,
         dataset_type="-".join(names),
         dataset_name=" and ".join(names),

@@ -9,11 +9,10 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mtl import encoders
+from mtl import encoders, plugins
 from mtl.errors import ModelError
 from mtl.files import replacing, write_text
 from mtl.model.model import Model
-from mtl.tasks import TASKS
 
 FORMAT = 2
 """Version of the model folder; raised when an older reader could not read it."""
@@ -26,13 +25,12 @@ def save(model: Model, folder: Path, extra: Mapping[str, Any]) -> None:
     Args:
         model: on any device.
         folder: exists.
-        extra: JSON-able things for config.json, such as the label and type of each task under ``tasks``.
+        extra: JSON-able things for config.json, such as the label of each task under ``tasks``.
     """
     with replacing(folder / WEIGHTS) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
     model.tokenizer.save(folder / TOKENIZER)
-    types = {kind: name for name, kind in TASKS.items()}
-    tasks = {name: {"type": types[type(task)], "state": task.state} for name, task in model.tasks.items()}
+    tasks: dict[str, dict[str, Any]] = {name: {"type": task.name, "state": task.state} for name, task in model.tasks.items()}
     for name, more in extra.get("tasks", {}).items():
         tasks[name] |= more
     config = {
@@ -75,7 +73,7 @@ def load(folder: Path) -> Model:
     config = read_config(folder)
     try:
         encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
-        tasks = {name: TASKS[spec["type"]](spec["state"]) for name, spec in config["tasks"].items()}
+        tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
         model = Model(encoder, tokenizer, tasks, max_length=config["max_length"], dropout=config["dropout"])
         model.load_state_dict(load_file(folder / WEIGHTS))
     except KeyError as error:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from mtl.encoders import Encoder, SubwordTokenizer
-from mtl.encoders.base import ByTask
+from mtl.encoders.base import ByTask, EncoderOutput
 from mtl.encoders.cheap import make_cheap
 from mtl.model.batch import Batch
 from mtl.model.device import MICRO_BATCH, PACKED_MICRO_BATCH
 from mtl.model.micro_batches import Rows, micro_batches
 from mtl.seeds import seed_of
-from mtl.tasks import TaskType
+from mtl.tasks.base import TaskType
 
 
 class Model(nn.Module):
@@ -47,24 +47,24 @@ class Model(nn.Module):
         encoder.branch(self.tasks)
 
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
-        """Logits by task: ``[rows, outputs]`` of a text-level task, ``[rows, positions, outputs]`` of a token-level one."""
-        packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whoever asks
-        asked = {name: self._asked(batch, name) if packs else batch.mask for name in tasks}
-        hidden = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, asked, batch.rows)
-        # Tasks that share all layers share their hidden states too, to be pooled once.
-        texts = {id(hidden[name]): hidden[name] for name in asked if self.tasks[name].level == "text"}
-        pooled = {key: self.encoder.pool(states, batch.mask) for key, states in texts.items()}
-        return {
-            name: self.heads[name](pooled[id(states)] if self.tasks[name].level == "text" else states) for name, states in hidden.items()
-        }
+        """The outputs of the heads, by task."""
+        packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whatever a head needs
+        needed = {name: self._needed(batch, name) if packs else batch.mask for name in tasks}
+        states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, needed, batch.rows)
+        # Tasks that share all layers share their hidden states too, which are then pooled once.
+        outputs = {id(own): self._output(batch, own) for own in states.values()}
+        return {name: self.heads[name](outputs[id(own)]) for name, own in states.items()}
 
-    def _asked(self, batch: Batch, task: str) -> Tensor:
-        """The positions that a head looks at, bool ``[rows, positions]``; of a batch with targets, only for items that have one."""
-        asked = self.encoder.pooled(batch.mask) if self.tasks[task].level == "text" else batch.first
+    def _output(self, batch: Batch, states: Tensor) -> EncoderOutput:
+        return EncoderOutput(states, batch.mask, batch.word_ids, pool=self.encoder.pool)
+
+    def _needed(self, batch: Batch, task: str) -> Tensor:
+        """The positions whose states a head uses, bool ``[rows, positions]``; of a batch with targets, only for labelled items."""
+        needed = self.tasks[task].positions(self.encoder.pooled(batch.mask), batch.first)
         if task not in batch.targets:
-            return asked
+            return needed
         known = self.tasks[task].labelled(batch.targets[task])
-        return asked & known.unsqueeze(1) if known.ndim == 1 else known
+        return needed & known.unsqueeze(1) if known.ndim == 1 else known
 
     def own(self, task: str) -> list[nn.Parameter]:
         """What is learnt for one task alone: its head, and what the encoder has for it."""

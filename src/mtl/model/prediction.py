@@ -15,7 +15,7 @@ from mtl.model.device import Precision, choose_device
 from mtl.model.folder import load
 from mtl.model.micro_batches import Rows
 from mtl.model.model import Model
-from mtl.tasks import Prediction, TaskType
+from mtl.tasks.base import Prediction, TaskType
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
 """Largest size of a batch by device, in subwords. A CPU spends more time on asking the system for the memory of larger ones."""
@@ -25,7 +25,7 @@ def encode(
     tokenizer: SubwordTokenizer, rows: Sequence[Sequence[str]], max_length: int, tasks: Iterable[TaskType | type[TaskType]]
 ) -> Encoded:
     """Rows as these tasks look at them: all windows of a long row if one of them is about tokens, else its beginning."""
-    windows = any(task.level == "token" for task in tasks)
+    windows = any(task.all_windows for task in tasks)
     return encode_windows(tokenizer, rows, max_length) if windows else tokenizer.encode(rows, max_length)
 
 
@@ -62,11 +62,11 @@ def predictions(
                 # An prediction is finite always: a logit that is no number counts as 0, one beyond fp16 as the largest float32.
                 scores, task = logits.float().nan_to_num(nan=0.0).cpu(), model.tasks[name]
                 # A text is judged by its first window: what training shows of a long row is its beginning.
-                own = (first if task.level == "text" else whole)[rows]
+                own = (whole if task.all_windows else first)[rows]
                 owners = owner[rows[own]].tolist()
                 decoded = task.decode(scores[torch.from_numpy(own)], batch.word_ids[own], [tokens[row] for row in owners])
                 found[name].update(zip(owners, decoded, strict=True))
-                if task.level == "token":
+                if task.all_windows:
                     parts[name].update({int(rows[i]): scores[i][torch.from_numpy(batch.word_ids[i] >= 0)] for i in np.flatnonzero(~own)})
     model.train(was_training)
     for name in wanted:
@@ -84,7 +84,7 @@ def _merged(
     for row, own in windows.items():
         best, place = best_windows(encoded, own)
         scores = torch.stack([parts[own[i]][p] for i, p in zip(best.tolist(), place.tolist(), strict=True)])
-        yield row, task.decode(scores[None], np.arange(len(scores))[None], [tokens[row]])[0]
+        yield row, task.decode(scores[None], np.arange(len(scores), dtype=np.int32)[None], [tokens[row]])[0]
 
 
 class Predictor:

@@ -1,25 +1,36 @@
-"""What every task type offers: the interface between data, heads, training and evaluation.
+"""What every task type offers: the interface between data, heads, training, evaluation, report and applications.
 
 A task object is built from a ``state``, a JSON-able dict that ``fit`` learns from the train labels and that the model folder keeps.
+Neither torch nor numpy is imported before it is used: a task's settings stand in the same module, and the Snakefile reads them.
 """
+
+from __future__ import annotations
 
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from mtl.lazy import lazy
+from mtl.tasks.views import Judge
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from torch import Tensor, nn
+
+    Array = npt.NDArray[np.float64]
+    WordIds = npt.NDArray[np.int32]
+    Weighted = Callable[[Array], Array]
+else:
+    np, torch, nn = lazy("numpy"), lazy("torch"), lazy("torch.nn")
 
 State = dict[str, Any]
-Label = str | float | Sequence[str | None]
-"""A class, a number, or a tag per token."""
-Counts = npt.NDArray[np.float64]
-Words = npt.NDArray[np.integer[Any]] | Tensor
+Label = str | float | Sequence[str | None] | Mapping[str, Any]
+"""A class, a number, a tag per token, or what else a label type reads."""
 
 IGNORED = -100
 """Target of an item that has no label; the value that ``cross_entropy`` skips."""
@@ -27,8 +38,7 @@ MIN_ENTROPY = 0.1
 """Floor (nats) of the entropy that a loss is divided by, so that almost constant labels do not blow it up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A predicted entity: tokens ``start`` (inclusive) to ``end`` (exclusive) of a row."""
 
     type: str
@@ -51,47 +61,100 @@ class Prediction:
         return to_text(self.value)
 
 
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A raw text with its tokens, by which predictions become characters."""
+
+    text: str
+    tokens: Sequence[str]
+    starts: Sequence[int]
+    """Offset in characters of each token."""
+
+    def characters(self, start: int, end: int) -> tuple[int, int]:
+        """The characters ``[start, end)`` of tokens ``[start, end)``."""
+        return self.starts[start], self.starts[end - 1] + len(self.tokens[end - 1])
+
+
+class Metric(NamedTuple):
+    """A metric of a task type."""
+
+    name: str
+    low: float = 0.0
+    """The least that it can be."""
+    high: float = 1.0
+    """The most that it can be."""
+    higher_is_better: bool = True
+    hub: str = ""
+    """Its name on the Hugging Face hub, where that is another one."""
+
+
 def to_text(value: Label) -> str:
-    """A label or prediction as a string: the class, ``repr`` of the number, or a JSON list of tags."""
+    """A label or prediction as a string: the class, ``repr`` of the number, or JSON of anything else."""
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), ensure_ascii=False)
     if isinstance(value, Sequence):
         return json.dumps(list(value), ensure_ascii=False)
     return repr(float(value))
 
 
 class TaskType(ABC):
-    """A kind of task. Subclasses live in one file each and are listed in ``mtl.tasks.TASKS``."""
+    """A type of task. Each lives in one module with its settings; ``mtl.plugins`` finds it by the settings' ``type``."""
 
-    level: ClassVar[Literal["text", "token"]]
+    name: ClassVar[str]
+    """The ``type`` of its settings."""
+    all_metrics: ClassVar[tuple[Metric, ...]]
+    """All metrics, the main one first: weights are kept by it, and headlines show it."""
     main_metric: ClassVar[str]
-    lowest: ClassVar[float] = 0.0
-    """The least that the main metric can be; the most is 1."""
+    """Name of the main metric."""
+    hub_task: ClassVar[str]
+    """The pipeline tag of the Hugging Face hub."""
+    all_windows: ClassVar[bool] = False
+    """Whether all windows of a row that is too long are computed and joined, or the first one only."""
+    shows_tokens: ClassVar[bool] = False
+    """Whether the predictions file holds a row's tokens as a JSON list instead of its text."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.main_metric = cls.all_metrics[0].name
+
+    # --- labels and model -------------------------------------------------------------------------------------------
+
     @staticmethod
     @abstractmethod
-    def fit(labels: Sequence[Label | None], label_smoothing: float = 0.0) -> State:
-        """Learn classes, tags or scale from the train labels; nulls are skipped. The state is JSON-able."""
+    def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
+        """Learn classes, tags or scale from the train labels; nulls are skipped. The state is JSON-able.
 
-    @property
+        Args:
+            labels: of the train split.
+            settings: of the task; defaults if not given.
+        """
+
     @abstractmethod
-    def outputs(self) -> int:
-        """Width of the logits."""
-
     def head(self, width: int, dropout: float) -> nn.Module:
-        """Dropout and one linear layer: ``[..., width] -> [..., outputs]``, drawn from the ambient generator."""
-        linear = nn.Linear(width, self.outputs)
-        nn.init.normal_(linear.weight, std=0.02)
-        nn.init.zeros_(linear.bias)
-        return nn.Sequential(nn.Dropout(dropout), linear)
+        """A module from ``EncoderOutput`` to this task's outputs, drawn from the ambient generator."""
+
+    def positions(self, pooled: Tensor, first: Tensor) -> Tensor:
+        """The positions whose states the head uses, bool ``[rows, positions]``; others need not be computed.
+
+        Args:
+            pooled: positions that pooling uses, bool ``[rows, positions]``.
+            first: positions of the first subword of each token, likewise.
+        """
+        return pooled
 
     @abstractmethod
-    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
-        """Targets on the CPU: ``[rows]``, or ``[rows, positions]`` of a token task, whose ``word`` array ``[rows, positions]``
-        holds a token's index at its first subword and -1 elsewhere. A null label, and one never seen in training, is masked."""
+    def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
+        """Targets on the CPU: ``[rows]``, or ``[rows, positions]``. A null label, and one never seen in training, is masked.
+
+        Args:
+            labels: of the rows.
+            word_ids: ``[rows, positions]``, index of a token at its first subword and -1 elsewhere.
+        """
 
     @abstractmethod
     def labelled(self, targets: Tensor) -> Tensor:
@@ -109,26 +172,35 @@ class TaskType(ABC):
         """The mean loss over labelled items, about 1 for a predictor that ignores its input; 0 if there are none.
 
         Args:
-            logits: ``[rows, outputs]`` or ``[rows, positions, outputs]``, any floating type; computed in float32.
-            targets: of the same leading shape, from ``targets``.
-            count: number of labelled items to divide by, when the batch is one part of a step.
+            logits: output of the head, any floating type; computed in float32.
+            targets: from ``targets``.
+            count: number of labelled items to divide by, when the batch is one micro-batch of a step.
         """
         total, own = self.loss_sum(logits, targets)
         return total / torch.as_tensor(own if count is None else count, device=total.device).clamp(min=1)
 
     @abstractmethod
-    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
-        """One prediction a row. Token tasks need ``word`` (see ``targets``) and the number of tokens of each row, cut-off ones included."""
+    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """One prediction per row.
 
-    @staticmethod
-    @abstractmethod
-    def counts(gold: Sequence[str], prediction: Sequence[str]) -> Counts:
-        """Statistics of each row ``[rows, k]`` whose sum over any (re)sample of the rows is enough for the main metric."""
+        Args:
+            logits: output of the head.
+            word_ids: see ``targets``.
+            lengths: number of tokens of each row, those cut off included.
+        """
 
-    @staticmethod
-    @abstractmethod
-    def from_counts(counts: Counts) -> Counts:
-        """The main metric ``[resamples]`` from summed statistics ``[resamples, k]``."""
+    # --- training's questions ---------------------------------------------------------------------------------------
+
+    def items_cut(self, label: Label, tokens_cut: int) -> int:
+        """How many labelled items, such as entities, lie in the last ``tokens_cut`` tokens of a row that training does not see."""
+        return 0
+
+    def constant(self, predictions: Sequence[Prediction]) -> Any:
+        """The single value that all predictions (or all their tokens) have, or None: such a head has learnt nothing of use."""
+        values = {item for prediction in predictions for item in _items(prediction.value)}
+        return next(iter(values)) if len(values) == 1 else None
+
+    # --- metrics ----------------------------------------------------------------------------------------------------
 
     @staticmethod
     @abstractmethod
@@ -137,8 +209,43 @@ class TaskType(ABC):
 
     @staticmethod
     @abstractmethod
-    def per_type(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, f1 and support of each class or entity type; empty for numbers."""
+    def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
+        """For each metric a function from row weights ``[n, rows]`` to its values ``[n]``: what the bootstrap needs."""
+
+    @staticmethod
+    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Precision, recall, f1 and support of each class or entity type; empty where there are none."""
+        return {}
+
+    @staticmethod
+    def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any] | None:
+        """``{"classes": names, "counts": [gold][predicted]}``; None where classes do not exclude each other."""
+        return None
+
+    # --- what people see --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def to_json(self, prediction: Prediction, row: TextRow) -> Any:
+        """A prediction as ``mtl predict``, the Python API and services give it."""
+
+    def describe(self) -> str:
+        """What it can predict, in Markdown, for the model card."""
+        return ""
+
+    @staticmethod
+    @abstractmethod
+    def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:
+        """What says how wrong a row of the predictions file is, given all rows of one run."""
+
+    @staticmethod
+    def wrong_rows(rows: int, wrong: int, listed: int) -> str:
+        """How many rows are wrong, and how many of them the error browser lists, in words."""
+        text = f"{wrong:,} of {rows:,} rows wrong".replace(",", "\u202f")
+        return f"{text}; listed: the {listed} most confident" if listed < wrong else f"{text}; all listed"
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def loss_scale(frequencies: Mapping[str, int], label_smoothing: float) -> float:
@@ -146,10 +253,10 @@ def loss_scale(frequencies: Mapping[str, int], label_smoothing: float) -> float:
 
     The entropy (nats) of the smoothed train distribution, which is the loss of the best constant predictor, but at least ``MIN_ENTROPY``.
     """
-    total, kinds = sum(frequencies.values()), len(frequencies)
+    total, classes = sum(frequencies.values()), len(frequencies)
     if total == 0:
         return 1.0
-    shares = [(1 - label_smoothing) * n / total + label_smoothing / kinds for n in frequencies.values()]
+    shares = [(1 - label_smoothing) * n / total + label_smoothing / classes for n in frequencies.values()]
     return max(-sum(p * math.log(p) for p in shares if p > 0), MIN_ENTROPY)
 
 
@@ -162,18 +269,16 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, state: State) -> Tensor:
     return total / float(state["loss_scale"])
 
 
-def scores(found: Counts, predicted: Counts, gold: Counts) -> tuple[Counts, Counts, Counts]:
+def precision_recall_f1(hits: Array, predicted: Array, gold: Array) -> tuple[Array, Array, Array]:
     """Precision, recall and F1 from true positives, predictions and gold items; 0 where a quotient is undefined."""
-    precision = found / np.where(predicted == 0, 1, predicted)
-    recall = found / np.where(gold == 0, 1, gold)
+    precision = hits / np.where(predicted == 0, 1, predicted)
+    recall = hits / np.where(gold == 0, 1, gold)
     total = precision + recall
     return precision, recall, 2 * precision * recall / np.where(total == 0, 1, total)
 
 
-def score_table(names: Sequence[str], found: Counts, predicted: Counts, gold: Counts) -> dict[str, dict[str, float]]:
+def score_table(names: Sequence[str], hits: Array, predicted: Array, gold: Array) -> dict[str, dict[str, float]]:
     """Precision, recall, f1 and support by name."""
-    precision, recall, f1 = scores(found, predicted, gold)
-    return {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": float(n)}
-        for name, p, r, f, n in zip(names, precision, recall, f1, gold, strict=True)
-    }
+    columns = (*precision_recall_f1(hits, predicted, gold), gold)
+    keys = ("precision", "recall", "f1", "support")
+    return {name: dict(zip(keys, map(float, row), strict=True)) for name, *row in zip(names, *columns, strict=True)}

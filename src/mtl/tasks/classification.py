@@ -1,15 +1,38 @@
-"""A class per text."""
+"""A class per row."""
+
+from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from mtl.tasks.base import IGNORED, Counts, Label, Prediction, State, TaskType, Words, cross_entropy_sum, loss_scale, score_table
+from mtl.config import TaskSettings
+from mtl.lazy import lazy
+from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, cross_entropy_sum, loss_scale, score_table
+from mtl.tasks.views import Judge, Judged, Mark, cut
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from mtl.tasks import heads
+    from mtl.tasks.base import Array, Weighted, WordIds
+else:
+    np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
+
+
+class ClassificationSettings(TaskSettings):
+    """A class per row: cross-entropy on the pooled text."""
+
+    implementation = "mtl.tasks.classification:Classification"
+    label_types = ("class",)
+
+    type: Literal["classification"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target probability that is spread over all classes (Szegedy et al. 2016)."""
 
 
 def names(gold: Sequence[str], prediction: Sequence[str]) -> list[str]:
@@ -17,15 +40,15 @@ def names(gold: Sequence[str], prediction: Sequence[str]) -> list[str]:
     return sorted({*gold, *prediction})
 
 
-def counts(gold: Sequence[str], prediction: Sequence[str]) -> Counts:
-    """Right, predicted and gold per class and row: ``[rows, 3 * classes]``, the classes sorted within each third."""
+def counts(gold: Sequence[str], prediction: Sequence[str]) -> Array:
+    """Hits, predictions and gold rows per class and row: ``[rows, 3 * classes]``, the classes sorted within each third."""
     order = names(gold, prediction)
     is_gold = one_hot(gold, order)
     is_predicted = one_hot(prediction, order)
     return np.concatenate([is_gold * is_predicted, is_predicted, is_gold], axis=1)
 
 
-def one_hot(labels: Sequence[str], order: Sequence[str]) -> Counts:
+def one_hot(labels: Sequence[str], order: Sequence[str]) -> Array:
     """``[rows, classes]`` of 0 and 1."""
     index = {name: i for i, name in enumerate(order)}
     matrix = np.zeros((len(labels), len(order)))
@@ -33,43 +56,21 @@ def one_hot(labels: Sequence[str], order: Sequence[str]) -> Counts:
     return matrix
 
 
-def from_counts(counts: Counts) -> Counts:
-    """Macro-F1 ``[resamples]``: the mean over the classes that occur in the resample, as gold or as prediction."""
-    right, predicted, gold = np.split(counts, 3, axis=-1)
+def macro_f1(counts: Array) -> Array:
+    """Macro-F1 ``[resamples]`` from summed counts: the mean over the classes that occur in the resample, as gold or as prediction."""
+    hits, predicted, gold = np.split(counts, 3, axis=-1)
     present = gold + predicted > 0
-    f1 = 2 * right / np.where(present, gold + predicted, 1)
-    result: Counts = f1.sum(-1) / np.maximum(present.sum(-1), 1)
+    f1 = 2 * hits / np.where(present, gold + predicted, 1)
+    result: Array = f1.sum(-1) / np.maximum(present.sum(-1), 1)
     return result
 
 
-def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-    """Accuracy and macro-F1, equal to scikit-learn's; 0 without rows."""
-    if not gold:
-        return {"accuracy": 0.0, "macro_f1": 0.0}
-    right = sum(a == b for a, b in zip(gold, prediction, strict=True))
-    return {"accuracy": right / len(gold), "macro_f1": float(from_counts(counts(gold, prediction).sum(0)))}
-
-
-def per_type(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, f1 and support per class."""
-    return score_table(names(gold, prediction), *np.split(counts(gold, prediction).sum(0), 3))
-
-
-def confusion(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The classes, and how often a class (row) was predicted as another (column)."""
-    order = names(gold, prediction)
-    return order, (one_hot(gold, order).T @ one_hot(prediction, order)).astype(np.int64)
-
-
 class Classification(TaskType):
-    """A class per text: cross-entropy over the classes of the train split."""
+    """A class per row: cross-entropy over the classes of the train split."""
 
-    level = "text"
-    main_metric = "macro_f1"
-    counts = staticmethod(counts)
-    from_counts = staticmethod(from_counts)
-    metrics = staticmethod(metrics)
-    per_type = staticmethod(per_type)
+    name = "classification"
+    all_metrics = (Metric("macro_f1", hub="f1"), Metric("accuracy"))
+    hub_task = "text-classification"
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
@@ -77,18 +78,17 @@ class Classification(TaskType):
         self._index = {name: i for i, name in enumerate(self.classes)}
 
     @staticmethod
-    def fit(labels: Sequence[Label | None], label_smoothing: float = 0.0) -> State:
+    def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
         """The sorted classes, and the scale of the loss."""
+        smoothing = 0.0 if settings is None else settings.label_smoothing
         frequencies = Counter(str(label) for label in labels if label is not None)
-        scale = loss_scale(frequencies, label_smoothing)
-        return {"classes": sorted(frequencies), "loss_scale": scale, "label_smoothing": label_smoothing}
+        return {"classes": sorted(frequencies), "loss_scale": loss_scale(frequencies, smoothing), "label_smoothing": smoothing}
 
-    @property
-    def outputs(self) -> int:
-        """The number of classes."""
-        return len(self.classes)
+    def head(self, width: int, dropout: float) -> nn.Module:
+        """A linear layer on the pooled text."""
+        return heads.PooledHead(width, len(self.classes), dropout)
 
-    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
+    def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""
         known: dict[Any, int] = {**self._index}
         return torch.tensor([known.get(label, IGNORED) for label in labels], dtype=torch.int64)
@@ -101,7 +101,52 @@ class Classification(TaskType):
         """Summed cross-entropy over the entropy of the classes, and the number of labelled rows."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable class of each row, with its probability."""
         confidence, best = logits.detach().float().softmax(-1).max(-1)
         return [Prediction(self.classes[i], p) for i, p in zip(best.tolist(), confidence.tolist(), strict=True)]
+
+    @staticmethod
+    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
+        """Accuracy and macro-F1, equal to scikit-learn's; 0 without rows."""
+        if not gold:
+            return {"accuracy": 0.0, "macro_f1": 0.0}
+        hits = sum(a == b for a, b in zip(gold, prediction, strict=True))
+        return {"accuracy": hits / len(gold), "macro_f1": float(macro_f1(counts(gold, prediction).sum(0)))}
+
+    @staticmethod
+    def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
+        """Macro-F1 from counts, accuracy from hits."""
+        matrix = counts(gold, prediction)
+        hits = np.array([a == b for a, b in zip(gold, prediction, strict=True)], dtype=np.float64)
+        return {"macro_f1": lambda weights: macro_f1(weights @ matrix), "accuracy": lambda weights: weights @ hits / len(hits)}
+
+    @staticmethod
+    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Precision, recall, f1 and support per class."""
+        return score_table(names(gold, prediction), *np.split(counts(gold, prediction).sum(0), 3))
+
+    @staticmethod
+    def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any]:
+        """The classes, and how often a class (row) was predicted as another (column)."""
+        order = names(gold, prediction)
+        return {"classes": order, "counts": (one_hot(gold, order).T @ one_hot(prediction, order)).astype(np.int64).tolist()}
+
+    def to_json(self, prediction: Prediction, row: TextRow) -> dict[str, Any]:
+        """``{"label", "probability"}``."""
+        return {"label": prediction.value, "probability": prediction.confidence}
+
+    def describe(self) -> str:
+        """The classes."""
+        return ", ".join(f"`{name}`" for name in self.classes)
+
+    @staticmethod
+    def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:
+        """One class against another."""
+        return _judged
+
+
+def _judged(row: Mapping[str, Any]) -> Judged:
+    gold, prediction, confidence = row["gold"], row["prediction"], row["confidence"]
+    pairs = [(gold, prediction)] if gold != prediction else []
+    return Judged([Mark(cut(row["text"]))], gold, prediction, pairs, float(len(pairs)), f"{confidence:.3f}", confidence)

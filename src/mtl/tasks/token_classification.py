@@ -1,51 +1,61 @@
-"""A tag per token: entity spans in IOB2."""
+"""A tag per token: entities in IOB2."""
+
+from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
+from pydantic import Field
 
+from mtl.config import TaskSettings
+from mtl.data.spans import Entity, entities
+from mtl.lazy import lazy
 from mtl.tasks.base import (
     IGNORED,
-    Counts,
     Label,
+    Metric,
     Prediction,
     Span,
     State,
     TaskType,
-    Words,
+    TextRow,
     cross_entropy_sum,
     loss_scale,
+    precision_recall_f1,
     score_table,
-    scores,
 )
+from mtl.tasks.views import Judge, Judged, Mark, listed
 
-Entity = tuple[str, int, int]
-"""Type, first token, token after the last."""
-Matrix = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from torch import Tensor, nn
+
+    from mtl.tasks import heads
+    from mtl.tasks.base import Array, Weighted, WordIds
+
+    Matrix = npt.NDArray[Any]
+else:
+    np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
+
+OUTSIDE = "no entity"
+AROUND = 20
+"""Tokens shown on both sides of a wrong entity in a row of more than ``WHOLE`` tokens."""
+WHOLE = 80
 
 
-def entities(tags: Sequence[str]) -> list[Entity]:
-    """The entities that tags spell, in order.
+class TokenClassificationSettings(TaskSettings):
+    """A tag per token: cross-entropy at each token's first subword, decoded to legal IOB2."""
 
-    Illegal sequences are read as conlleval and seqeval's default mode read them: an I- that does not continue an entity of
-    its type begins one.
-    """
-    spans: list[Entity] = []
-    start, kind = 0, ""
-    for i, tag in enumerate([*tags, "O"]):
-        current = tag[2:]
-        if kind and (tag[0] != "I" or current != kind):
-            spans.append((kind, start, i))
-            kind = ""
-        if current and not kind:
-            start, kind = i, current
-    return spans
+    implementation = "mtl.tasks.token_classification:TokenClassification"
+    label_types = ("tags",)
+
+    type: Literal["token_classification"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target probability that is spread over all tags (Szegedy et al. 2016)."""
 
 
 def entity_sets(rows: Sequence[str]) -> list[set[Entity]]:
@@ -55,45 +65,28 @@ def entity_sets(rows: Sequence[str]) -> list[set[Entity]]:
 
 def type_names(*sides: Sequence[set[Entity]]) -> list[str]:
     """All entity types that occur, sorted."""
-    return sorted({kind for side in sides for row in side for kind, _, _ in row})
+    return sorted({entity.type for side in sides for row in side for entity in row})
 
 
-def counts(gold: Sequence[str], prediction: Sequence[str]) -> Counts:
-    """Found, predicted and gold entities per type and row: ``[rows, 3 * types]``, the types sorted within each third.
+def counts(gold: Sequence[str], prediction: Sequence[str]) -> Array:
+    """Hits, predicted and gold entities per type and row: ``[rows, 3 * types]``, the types sorted within each third.
 
-    An entity is found if type, start and end all agree.
+    An entity is a hit if type, start and end all agree.
     """
-    right, answered = entity_sets(gold), entity_sets(prediction)
-    order = {name: i for i, name in enumerate(type_names(right, answered))}
-    matrix = np.zeros((len(right), 3, len(order)))
-    for row, (a, b) in enumerate(zip(right, answered, strict=True)):
+    expected, predicted = entity_sets(gold), entity_sets(prediction)
+    order = {name: i for i, name in enumerate(type_names(expected, predicted))}
+    matrix = np.zeros((len(expected), 3, len(order)))
+    for row, (a, b) in enumerate(zip(expected, predicted, strict=True)):
         for third, spans in enumerate((a & b, b, a)):
-            for kind, _, _ in spans:
-                matrix[row, third, order[kind]] += 1
-    return matrix.reshape(len(right), 3 * len(order))
+            for entity in spans:
+                matrix[row, third, order[entity.type]] += 1
+    return matrix.reshape(len(expected), 3 * len(order))
 
 
-def micro(counts: Counts) -> tuple[Counts, Counts, Counts]:
+def micro(counts: Array) -> tuple[Array, Array, Array]:
     """Precision, recall and F1 over all types, from summed statistics ``[..., 3 * types]``."""
-    found, predicted, gold = (third.sum(-1) for third in np.split(counts, 3, axis=-1))
-    return scores(found, predicted, gold)
-
-
-def from_counts(counts: Counts) -> Counts:
-    """Entity-level micro F1 ``[resamples]``."""
-    return micro(counts)[2]
-
-
-def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-    """Entity-level precision, recall and F1 over all types, equal to seqeval's default mode; 0 where undefined."""
-    precision, recall, f1 = micro(counts(gold, prediction).sum(0))
-    return {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
-
-
-def per_type(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, f1 and support (gold entities) per entity type."""
-    names = type_names(entity_sets(gold), entity_sets(prediction))
-    return score_table(names, *np.split(counts(gold, prediction).sum(0), 3))
+    hits, predicted, gold = (third.sum(-1) for third in np.split(counts, 3, axis=-1))
+    return precision_recall_f1(hits, predicted, gold)
 
 
 def viterbi(log_probabilities: Matrix, lengths: npt.NDArray[np.int64], tags: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -107,11 +100,11 @@ def viterbi(log_probabilities: Matrix, lengths: npt.NDArray[np.int64], tags: Seq
         lengths: ``[rows]``, tokens of each row.
         tags: every I- tag's B- tag is among them.
     """
-    rows, width, kinds = log_probabilities.shape
+    rows, width, count = log_probabilities.shape
     inside = np.array([i for i, tag in enumerate(tags) if tag.startswith("I-")], dtype=np.int64)
     opening = np.array([tags.index(f"B-{tags[i][2:]}") for i in inside], dtype=np.int64)
-    back = np.zeros((rows, width, kinds), dtype=np.int64)
-    score = np.zeros((rows, kinds))
+    back = np.zeros((rows, width, count), dtype=np.int64)
+    score = np.zeros((rows, count))
     for t in range(width):
         back[:, t] = score.argmax(1)[:, None]
         back[:, t, inside] = np.where(score[:, inside] >= score[:, opening], inside, opening)
@@ -136,12 +129,11 @@ def _trace(last: npt.NDArray[np.int64], back: npt.NDArray[np.int64]) -> npt.NDAr
 class TokenClassification(TaskType):
     """A tag per token: cross-entropy at each token's first subword, decoded to legal IOB2."""
 
-    level = "token"
-    main_metric = "f1"
-    counts = staticmethod(counts)
-    from_counts = staticmethod(from_counts)
-    metrics = staticmethod(metrics)
-    per_type = staticmethod(per_type)
+    name = "token_classification"
+    all_metrics = (Metric("f1"), Metric("precision"), Metric("recall"))
+    hub_task = "token-classification"
+    all_windows = True
+    shows_tokens = True
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
@@ -149,28 +141,33 @@ class TokenClassification(TaskType):
         self._index = {tag: i for i, tag in enumerate(self.tags)}
 
     @staticmethod
-    def fit(labels: Sequence[Label | None], label_smoothing: float = 0.0) -> State:
+    def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
         """O, then B- and I- of each sorted entity type; and the scale of the loss, from the tags of all tokens."""
-        frequencies = Counter(tag for row in labels if row is not None and not isinstance(row, float) for tag in row if tag is not None)
+        smoothing = 0.0 if settings is None else settings.label_smoothing
+        rows: Any = (row for row in labels if row is not None)
+        frequencies = Counter(tag for row in rows for tag in row if tag is not None)
         types = sorted({tag[2:] for tag in frequencies if tag != "O"})
         tags = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
-        scale = loss_scale({tag: frequencies[tag] for tag in tags}, label_smoothing)
-        return {"tags": tags, "loss_scale": scale, "label_smoothing": label_smoothing}
+        scale = loss_scale({tag: frequencies[tag] for tag in tags}, smoothing)
+        return {"tags": tags, "loss_scale": scale, "label_smoothing": smoothing}
 
-    @property
-    def outputs(self) -> int:
-        """The number of tags."""
-        return len(self.tags)
+    def head(self, width: int, dropout: float) -> nn.Module:
+        """A linear layer on every position."""
+        return heads.TokenHead(width, len(self.tags), dropout)
 
-    def targets(self, labels: Sequence[Label | None], word_ids: Words | None = None) -> Tensor:
+    def positions(self, pooled: Tensor, first: Tensor) -> Tensor:
+        """The first subword of each token."""
+        return first
+
+    def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Tag indices int64 ``[rows, positions]`` at each token's first subword, ``IGNORED`` elsewhere and where masked."""
         words = _words(word_ids)
         known: dict[Any, int] = {**self._index}
         result = np.full(words.shape, IGNORED, dtype=np.int64)
         for row, tags in enumerate(labels):
-            if tags is None or isinstance(tags, float):
+            if tags is None:
                 continue
-            encoded = np.array([known.get(tag, IGNORED) for tag in tags], dtype=np.int64)
+            encoded = np.array([known.get(tag, IGNORED) for tag in _sequence(tags)], dtype=np.int64)
             first = words[row] >= 0
             result[row, first] = encoded[words[row, first]]
         return torch.from_numpy(result)
@@ -183,8 +180,8 @@ class TokenClassification(TaskType):
         """Summed cross-entropy over the entropy of the tags, and the number of labelled tokens."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: Words | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
-        """The most probable legal tags of each row, one a token; tokens cut off by the longest length are O.
+    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """The most probable legal tags of each row, one per token; tokens beyond the longest length are O.
 
         A span's confidence is the product of the probabilities of its tags. A row's is the mean probability of the tags of the
         tokens that the model saw, 1 if it saw none.
@@ -192,7 +189,7 @@ class TokenClassification(TaskType):
         words = _words(word_ids)
         seen = np.maximum(words.max(axis=1, initial=-1) + 1, 0).astype(np.int64)
         log_probabilities = logits.detach().float().log_softmax(-1).cpu().numpy()
-        compact = np.zeros((len(words), int(seen.max(initial=0)), self.outputs), dtype=np.float64)
+        compact = np.zeros((len(words), int(seen.max(initial=0)), len(self.tags)), dtype=np.float64)
         row, position = np.nonzero(words >= 0)
         compact[row, words[row, position]] = log_probabilities[row, position]
         path = viterbi(compact, seen, self.tags)
@@ -200,14 +197,143 @@ class TokenClassification(TaskType):
         totals = seen.tolist() if lengths is None else lengths
         return [self._prediction(path[i, :n], chosen[i, :n], totals[i]) for i, n in enumerate(seen.tolist())]
 
-    def _prediction(self, path: npt.NDArray[np.int64], probabilities: Counts, length: int) -> Prediction:
+    def _prediction(self, path: npt.NDArray[np.int64], probabilities: Array, length: int) -> Prediction:
         tags = tuple(self.tags[i] for i in path) + ("O",) * (length - len(path))
-        spans = tuple(Span(kind, start, end, float(probabilities[start:end].prod())) for kind, start, end in entities(tags))
+        spans = tuple(Span(*entity, float(probabilities[entity.start : entity.end].prod())) for entity in entities(tags))
         return Prediction(tags, float(probabilities.mean()) if len(probabilities) else 1.0, spans)
 
+    def items_cut(self, label: Label, tokens_cut: int) -> int:
+        """Entities that begin in the tokens that were cut."""
+        return sum(str(tag).startswith("B-") for tag in _sequence(label)[-tokens_cut:])
 
-def _words(word_ids: Words | None) -> Matrix:
-    """The word array as numpy; it is what a token task cannot do without."""
+    @staticmethod
+    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
+        """Entity-level precision, recall and F1 over all types, equal to seqeval's default mode; 0 where undefined."""
+        precision, recall, f1 = micro(counts(gold, prediction).sum(0))
+        return {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
+
+    @staticmethod
+    def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
+        """All three from counts of entities."""
+        matrix = counts(gold, prediction)
+        return {
+            "f1": lambda weights: micro(weights @ matrix)[2],
+            "precision": lambda weights: micro(weights @ matrix)[0],
+            "recall": lambda weights: micro(weights @ matrix)[1],
+        }
+
+    @staticmethod
+    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Precision, recall, f1 and support (gold entities) per entity type."""
+        names = type_names(entity_sets(gold), entity_sets(prediction))
+        return score_table(names, *np.split(counts(gold, prediction).sum(0), 3))
+
+    def to_json(self, prediction: Prediction, row: TextRow) -> dict[str, Any]:
+        """``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity."""
+        return {"entities": [_entity_json(span, row) for span in prediction.spans]}
+
+    def describe(self) -> str:
+        """The entity types."""
+        return "entities: " + ", ".join(f"`{name}`" for name in dict.fromkeys(tag[2:] for tag in self.tags if tag != "O"))
+
+    @staticmethod
+    def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:
+        """Entities against entities."""
+        return _judged
+
+
+def _entity_json(span: Span, row: TextRow) -> dict[str, Any]:
+    start, end = row.characters(span.start, span.end)
+    return {"type": span.type, "text": row.text[start:end], "start": start, "end": end, "confidence": span.confidence}
+
+
+def _sequence(label: Label) -> Sequence[str | None]:
+    """The tags of a row."""
+    if isinstance(label, float | str | Mapping):
+        raise TypeError(f"not a list of tags: {label!r}")
+    return label
+
+
+def _words(word_ids: WordIds | None) -> Matrix:
+    """The word ids as numpy; a token task cannot do without them."""
     if word_ids is None:
-        raise ValueError("token_classification needs the word array")
-    return word_ids.cpu().numpy() if isinstance(word_ids, Tensor) else np.asarray(word_ids)
+        raise ValueError("token_classification needs word_ids")
+    return word_ids.cpu().numpy() if isinstance(word_ids, torch.Tensor) else np.asarray(word_ids)
+
+
+# --- the error browser ------------------------------------------------------------------------------------------------
+
+
+def _judged(row: Mapping[str, Any]) -> Judged:
+    tokens = json.loads(row["text"])
+    gold, predicted = entities(json.loads(row["gold"])), entities(json.loads(row["prediction"]))
+    clusters = overlapping([*set(gold) - set(predicted)], [*set(predicted) - set(gold)])
+    marks = [((hit.start, hit.end), Mark(" ".join(tokens[hit.start : hit.end]), "right", hit.type)) for hit in {*gold} & {*predicted}]
+    marks += [_cluster(tokens, *cluster) for cluster in clusters]
+    pairs = [pair for a, b in clusters for pair in _pairs(a, b)]
+    errors = Counter(mark.note for _, mark in sorted(marks) if mark.status != "right")
+    note = listed([f"{error} ×{times}" if times > 1 else error for error, times in errors.items()] or ["right"])
+    confidence = row["confidence"]
+    return Judged(stretches(tokens, sorted(marks)), _types(gold), note, pairs, float(len(clusters)), f"{confidence:.3f}", confidence)
+
+
+def overlapping(gold: Sequence[Entity], predicted: Sequence[Entity]) -> list[tuple[list[Entity], list[Entity]]]:
+    """Wrong entities that share tokens, brought together: (gold ones, predicted ones), in the order of the text."""
+    clusters: list[tuple[list[Entity], list[Entity]]] = []
+    end = 0
+    sides = [(entity.start, entity.end, side, entity) for side, found in enumerate((gold, predicted)) for entity in found]
+    for start, stop, side, entity in sorted(sides):
+        if start >= end:
+            clusters.append(([], []))
+        clusters[-1][side].append(entity)
+        end = max(end, stop)
+    return clusters
+
+
+def _cluster(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[tuple[int, int], Mark]:
+    both = gold + predicted
+    start, end = min(entity.start for entity in both), max(entity.end for entity in both)
+    return (start, end), Mark(" ".join(tokens[start:end]), *_error(tokens, gold, predicted))
+
+
+def _error(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[str, str]:
+    """The type of an error, and a description."""
+    if not predicted:
+        return "missed", f"missed {gold[0].type}"
+    if not gold:
+        return "spurious", f"spurious {predicted[0].type}"
+    if len(gold) == len(predicted) == 1 and gold[0][1:] == predicted[0][1:]:
+        return "type", f"{gold[0].type} predicted as {predicted[0].type}"
+    expected, actual = (
+        listed([f"{entity.type} “{' '.join(tokens[entity.start : entity.end])}”" for entity in side]) for side in (gold, predicted)
+    )
+    return "bounds", f"{expected} predicted as {actual}"
+
+
+def _pairs(gold: list[Entity], predicted: list[Entity]) -> list[tuple[str, str]]:
+    sides = ([entity.type for entity in side] or [OUTSIDE] for side in (gold, predicted))
+    return [(a, b) for expected, actual in [tuple(sides)] for a in expected for b in actual]
+
+
+def stretches(tokens: Sequence[str], marks: Sequence[tuple[tuple[int, int], Mark]]) -> list[Mark]:
+    """The whole row as plain and marked text; of a long row what is near its wrong entities."""
+    wrong = [place for place, mark in marks if mark.status != "right"] or [(0, 0)]
+    near = [len(tokens) <= WHOLE or any(a - AROUND <= i < b + AROUND for a, b in wrong) for i in range(len(tokens))]
+    result, at = [], 0
+    for (start, end), mark in [*marks, ((len(tokens), len(tokens)), Mark(""))]:
+        result.append(Mark(_near(tokens, near, at, start)))
+        if any(near[start:end]):
+            result.append(mark)
+        at = end
+    return [mark for mark in result if mark.text]
+
+
+def _near(tokens: Sequence[str], near: Sequence[bool], start: int, end: int) -> str:
+    """The tokens that are near, with one ellipsis for each stretch that is not."""
+    kept = [token if is_near else "" for token, is_near in zip(tokens[start:end], near[start:end], strict=True)]
+    words = [word or "…" for i, word in enumerate(kept) if word or i == 0 or kept[i - 1]]
+    return " ".join(words)
+
+
+def _types(spans: Sequence[Entity]) -> str:
+    return listed(list(dict.fromkeys(entity.type for entity in spans))) if spans else OUTSIDE

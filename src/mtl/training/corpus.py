@@ -12,7 +12,7 @@ from mtl.encoders import Encoded
 from mtl.encoders.store import Stored
 from mtl.model.batch import Batch, collate
 from mtl.model.micro_batches import Rows
-from mtl.tasks import TaskType
+from mtl.tasks.base import TaskType
 from mtl.training.columns import Column
 
 E = TypeVar("E", bound=Encoded | Stored)

@@ -29,7 +29,7 @@ from mtl.model.micro_batches import Rows
 from mtl.model.model import Model
 from mtl.model.prediction import BATCH_TOKENS, predictions
 from mtl.seeds import seed_of
-from mtl.tasks import Prediction, to_text
+from mtl.tasks.base import Prediction, to_text
 from mtl.training import balancing, optimizers
 from mtl.training.columns import Groups, Mask, Strings
 from mtl.training.corpus import Corpus, labelled_batch

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 
-from mtl import encoders
+from mtl import encoders, plugins
 from mtl.config import Params, Run, SmallEncoder
 from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.store import Stored, encode_stored
@@ -31,7 +31,6 @@ from mtl.model.model import Model
 from mtl.model.prediction import encode
 from mtl.progress import note, progress_bar
 from mtl.seeds import seed_of
-from mtl.tasks import TASKS
 from mtl.training import checkpoint
 from mtl.training.columns import Column, Mask
 from mtl.training.corpus import Corpus
@@ -182,8 +181,8 @@ def _prepare(
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
     encoder, tokenizer = encoders.build(params.encoder, source, rows.train.tokens)
     fitted = {
-        name: TASKS[params.tasks[name].type](
-            TASKS[params.tasks[name].type].fit(rows.train.labels[name], label_smoothing=params.tasks[name].label_smoothing)
+        name: plugins.task_type(params.tasks[name].type)(
+            plugins.task_type(params.tasks[name].type).fit(rows.train.labels[name], params.tasks[name])
         )
         for name in run.tasks
     }
@@ -203,7 +202,7 @@ def _data(params: Params, run: Run, rows: Rows, tokenizer: SubwordTokenizer) -> 
     stored = encode_stored(tokenizer, chain(train.tokens.parts(), variants.tokens.parts()), length)
     validation = rows.validation.only(rows.validation.labelled(run.tasks))
     tokens = list(validation.tokens)
-    judged = encode(tokenizer, tokens, length, [TASKS[params.tasks[task].type] for task in run.tasks])
+    judged = encode(tokenizer, tokens, length, [plugins.task_type(params.tasks[task].type) for task in run.tasks])
     used = np.union1d(stored.used, judged.subwords)
     numbers = np.full(tokenizer.size, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
@@ -266,7 +265,7 @@ def _warnings(params: Params, run: Run, rows: Rows, precision: Precision) -> lis
 
 def _values(labels: Column) -> set[str]:
     """The classes or tags that occur."""
-    return set() if labels.values is None else labels.distinct()
+    return labels.vocabulary()
 
 
 def _only_value(labels: Column) -> str | None:

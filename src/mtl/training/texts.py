@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.config import LABEL_TYPE_OF, Params, Split, Task
+from mtl.config import Params, Split, Task
 from mtl.data import schema
+from mtl.data.labels import label_type
+from mtl.data.labels.base import Storage
 from mtl.errors import DataError
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
@@ -106,7 +108,8 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
         DataError: a table is missing or damaged.
     """
     ids, parents, groups, files = [], [], Growing(np.int16), []
-    labels = {task: Columns(LABEL_TYPE_OF[params.tasks[task].type]) for task in tasks}
+    storages = {task: label_type(params.label_of(task).type).storage for task in tasks}
+    labels = {task: Columns(storage) for task, storage in storages.items()}
     for source in tables:
         _check(source.path, params, source.dataset)
         masks = Growing(np.bool_)
@@ -121,7 +124,7 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
             groups.add(np.full(len(part), list(params.datasets).index(source.dataset)))
             for task in tasks:
                 if task in known:
-                    labels[task].add(_labels(params.tasks[task], part))
+                    labels[task].add(_labels(params.tasks[task], part, storages[task]))
                 else:
                     labels[task].skip(len(part))
         files.append((source.path, masks.array()))
@@ -141,9 +144,9 @@ def _prefixed(dataset: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(pa.scalar(dataset), column, "/")
 
 
-def _labels(task: Task, table: pa.Table) -> Column:
+def _labels(task: Task, table: pa.Table, storage: Storage) -> Column:
     """The labels that a task finds in a canonical table."""
-    labels = Column.of(table.column(task.label))
+    labels = Column.of(table.column(task.label), storage)
     if task.methods is None:
         return labels
     rows = zip(table.column("id").to_pylist(), table.column("parent_id").to_pylist(), strict=True)

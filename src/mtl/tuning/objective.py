@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl import plugins
 from mtl.config import Params
 from mtl.errors import TrainingError
-from mtl.tasks import TASKS
 
 FLOOR = 0.1
 """Least score that others are divided by: one near 0, or below it, would make any change look huge, or turn it round."""
@@ -15,7 +15,7 @@ Scores = dict[str, float]
 
 def main_metrics(params: Params) -> dict[str, str]:
     """The metric that each task is judged by; of all of them more is better, and 1 is the best."""
-    return {name: TASKS[task.type].main_metric for name, task in params.tasks.items()}
+    return {name: plugins.task_type(task.type).main_metric for name, task in params.tasks.items()}
 
 
 def scores(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> Scores:

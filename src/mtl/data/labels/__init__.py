@@ -1,0 +1,25 @@
+"""Label types: each is one module with its settings, its Arrow type, how a label is read from a row, checked and summarised."""
+
+from typing import Any
+
+from mtl import plugins
+from mtl.data.labels.base import LabelType
+
+
+def label_type(name: str) -> type[LabelType]:
+    """The class of a label type.
+
+    Raises:
+        KeyError: there is no such type.
+    """
+    found: type[LabelType] = plugins.implementation_of(plugins.settings_of(plugins.LABELS, name))
+    return found
+
+
+def reader_of(settings: Any) -> LabelType:
+    """What reads the labels that settings describe."""
+    reader: LabelType = plugins.implementation_of(settings)(settings)
+    return reader
+
+
+__all__ = ["LabelType", "label_type", "reader_of"]

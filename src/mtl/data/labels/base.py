@@ -1,0 +1,138 @@
+"""The interface of all label types, and how values of cells become labels. A null or an empty cell is no label, which masks the loss."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from mtl.lazy import lazy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = lazy("pyarrow")
+
+Storage = Literal["codes", "numbers", "code_lists", "objects"]
+
+
+class LabelType(ABC):
+    """Reads and checks the labels of one type. Stateless but for its settings."""
+
+    storage: ClassVar[Storage]
+    """How training holds a column: codes of strings, numbers, lists of codes, or plain objects."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def arrow(cls) -> pa.DataType:
+        """Type of the label's column in the canonical table."""
+
+    @abstractmethod
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> Any:
+        """The label of a row, or None if it has none.
+
+        Args:
+            row: values by column.
+            tokens: of the text field that the label is about.
+
+        Raises:
+            ValueError: the value is not such a label; the message names the column.
+        """
+
+    @classmethod
+    def illegal(cls, column: pa.ChunkedArray, lengths: pa.ChunkedArray) -> tuple[int, str] | None:
+        """The first row of a column whose label breaks the type's rules, with the reason; None if there is none.
+
+        Args:
+            column: labels, ``[rows]``.
+            lengths: number of tokens of each row's text field, ``[rows]``.
+        """
+        return None
+
+    @staticmethod
+    @abstractmethod
+    def summary(values: Sequence[Any]) -> dict[str, Any]:
+        """What the data card says of all labels of a split, JSON-able."""
+
+    @classmethod
+    def to_tags(cls, value: Any, length: int) -> list[str] | None:
+        """A positional label as IOB2 tags of its field's tokens, by which augmentation protects and carries it.
+
+        Args:
+            value: the label; None for no label.
+            length: number of tokens.
+        """
+        raise NotImplementedError(f"{cls.__name__} does not speak of positions")
+
+    @classmethod
+    def from_tags(cls, tags: Sequence[str] | None, value: Any) -> Any:
+        """The positional label that tags of a variant spell.
+
+        Args:
+            tags: of the variant; None for no label.
+            value: label of the original row, for what tags do not say.
+        """
+        raise NotImplementedError(f"{cls.__name__} does not speak of positions")
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell holds no label: null, white space or NaN."""
+    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
+
+
+def number(value: Any, column: str) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: the value is not one.
+    """
+    try:
+        if isinstance(value, bool) or (isinstance(value, str) and "_" in value):  # Python would take True and 1_0
+            raise ValueError
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{column}: {str(value)[:40]!r} is not a number") from None
+    if not math.isfinite(result):
+        raise ValueError(f"{column}: {value!r} is not finite")
+    return result
+
+
+def class_name(value: Any, column: str) -> str:
+    """The name of a class: text without surrounding white space, true and false as in JSON, whole numbers without a point.
+
+    Raises:
+        ValueError: the value is a list or an object.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value).strip()
+    raise ValueError(f"{column}: a {type(value).__name__} is not a class")
+
+
+def range_of(value: Any, column: str, length: int) -> tuple[int, int]:
+    """A range of tokens ``[start, end)``.
+
+    Raises:
+        ValueError: it is not a pair of integers inside the text.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2 or not all(type(end) is int for end in value):
+        raise ValueError(f"{column}: must be [start, end) in tokens, not {str(value)[:40]!r}")
+    start, end = value
+    if not 0 <= start < end <= length:
+        raise ValueError(f"{column}: [{start}, {end}) is not a range within {length} tokens")
+    return start, end
+
+
+def range_tags(ranges: Sequence[tuple[int, int, str]], length: int) -> list[str]:
+    """IOB2 tags of ranges (start, end, type) that do not overlap."""
+    tags = ["O"] * length
+    for start, end, name in ranges:
+        tags[start:end] = [f"B-{name}", *[f"I-{name}"] * (end - start - 1)]
+    return tags

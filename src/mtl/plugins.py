@@ -1,0 +1,129 @@
+"""What ``params.yaml`` can name by its ``type``: task types, label types, augmenters and encoders; built in, or of outside packages.
+
+Each is a settings model with a literal ``type``. Its ``implementation`` names the class that does the work as ``module:Class``, so that
+reading settings imports no more than it must. An outside package adds its own by an entry point of the group::
+
+    [project.entry-points."mtl.tasks"]
+    text_length = "my_package.text_length:TextLengthSettings"
+"""
+
+import hashlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from mtl.errors import PluginError
+
+TASKS, LABELS, AUGMENTERS, ENCODERS = "mtl.tasks", "mtl.labels", "mtl.augmenters", "mtl.encoders"
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    TASKS: {
+        "classification": "mtl.tasks.classification:ClassificationSettings",
+        "regression": "mtl.tasks.regression:RegressionSettings",
+        "token_classification": "mtl.tasks.token_classification:TokenClassificationSettings",
+    },
+    LABELS: {
+        "class": "mtl.data.labels.single_class:ClassLabel",
+        "classes": "mtl.data.labels.several_classes:ClassesLabel",
+        "number": "mtl.data.labels.number:NumberLabel",
+        "tags": "mtl.data.labels.tags:TagsLabel",
+        "spans": "mtl.data.labels.spans:SpansLabel",
+        "relation": "mtl.data.labels.relation:RelationLabel",
+        "text": "mtl.data.labels.text:TextLabel",
+    },
+    AUGMENTERS: {
+        "synonym": "mtl.config.augment:Synonym",
+        "back_translate": "mtl.config.augment:BackTranslate",
+        "mention_replace": "mtl.config.augment:MentionReplace",
+        "label_token_replace": "mtl.config.augment:LabelTokenReplace",
+        "shuffle_within_segments": "mtl.config.augment:ShuffleWithinSegments",
+        "delete": "mtl.config.augment:Delete",
+        "swap": "mtl.config.augment:Swap",
+        "insert_punctuation": "mtl.config.augment:InsertPunctuation",
+        "typo": "mtl.config.augment:Typo",
+        "nlpaug": "mtl.config.augment:Nlpaug",
+    },
+    ENCODERS: {
+        "transformer": "mtl.config.encoder:TransformerEncoder",
+        "fnn": "mtl.config.encoder:FeedForwardEncoder",
+        "cnn": "mtl.config.encoder:ConvolutionalEncoder",
+        "rnn": "mtl.config.encoder:RecurrentEncoder",
+    },
+}
+"""By group: type to its settings model. A built-in name cannot be replaced from outside."""
+
+
+def names(group: str) -> list[str]:
+    """The types of a group, built-in ones first."""
+    return list(BUILT_IN[group] | _outside(group))
+
+
+def settings_of(group: str, name: str) -> Any:
+    """The settings model of a type.
+
+    Raises:
+        KeyError: there is no such type.
+        PluginError: an outside package cannot be imported.
+    """
+    target = BUILT_IN[group].get(name) or _outside(group)[name]
+    return _resolved(f"{group} {name!r}", target)
+
+
+def implementation_of(settings: Any) -> Any:
+    """The class that does what a settings model, or an instance of one, describes.
+
+    Raises:
+        PluginError: it cannot be imported.
+    """
+    return _resolved(
+        f"the implementation of {settings.type if not isinstance(settings, type) else settings.__name__}", settings.implementation
+    )
+
+
+def task_type(name: str) -> Any:
+    """The class of a task type, such as ``mtl.tasks.classification.Classification``.
+
+    Raises:
+        KeyError: there is no such type.
+        PluginError: an outside package cannot be imported.
+    """
+    return implementation_of(settings_of(TASKS, name))
+
+
+def outside_code(value: Any) -> dict[str, str]:
+    """The plug-ins of outside packages that settings use: module to the sha256 of its source. Results depend on them."""
+    modules = {cls.__module__ for model in _models(value) if (cls := type(model)).__module__.partition(".")[0] != "mtl"}
+    return {name: hashlib.sha256(_source(name)).hexdigest() for name in sorted(modules)}
+
+
+def _models(value: Any) -> Iterator[Any]:
+    """All models within settings, themselves included."""
+    if hasattr(type(value), "model_fields"):
+        yield value
+        yield from _models([getattr(value, name) for name in type(value).model_fields])
+    elif isinstance(value, dict):
+        yield from _models(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _models(item)
+
+
+def _source(module: str) -> bytes:
+    path = inspect.getsourcefile(pkgutil.resolve_name(module))
+    return Path(path).read_bytes() if path else module.encode()
+
+
+@cache
+def _outside(group: str) -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=group) if point.name not in BUILT_IN[group]}
+
+
+def _resolved(what: str, target: str) -> Any:
+    try:
+        return pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(f"{what} ({target}) cannot be imported: {error}") from error
