@@ -2,16 +2,18 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mtl.config
 import mtl.jobs
+import mtl.plugins
 from mtl.pipeline.stages import RULES, STAGES, stage_of
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(mtl.jobs.__file__).parent
-NEUTRAL = {"errors.py", "files.py", "names.py", "progress.py", "__init__.py", "jobs.py"}
+NEUTRAL = {"errors.py", "files.py", "lazy.py", "names.py", "plugins.py", "progress.py", "__init__.py", "jobs.py"}
 """Modules that decide no result, or whose values are in the settings of each job. (Where ids of variants are made or read, names count.)"""
 
 
@@ -64,3 +66,16 @@ def test_jobs_read_what_jobs_before_them_made() -> None:
             assert {stage_of(name.split("/")[0]) for name in job.after} <= {*stage.after, stage_of(job.rule)}
             before.add(job.id)
     assert list(mtl.jobs.JOBS) == list(RULES)
+
+
+def test_the_code_of_an_outside_package_decides_the_jobs_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = mtl.config.load(ROOT / "params.yaml")
+    before = [job for stage in STAGES.values() for job in stage.jobs(settings)]
+
+    def of_a_task(value: Any) -> dict[str, str]:
+        return {"toy": "0" * 64} if value is settings.tasks or (isinstance(value, list) and settings.tasks in value) else {}
+
+    monkeypatch.setattr(mtl.plugins, "outside_code", of_a_task)
+    after = [job for stage in STAGES.values() for job in stage.jobs(settings)]
+    changed = [job.rule for job, other in zip(after, before, strict=True) if job != other]
+    assert list(dict.fromkeys(changed)) == ["train_run", "card_run", "predict_run", "evaluate_runs", "render_report"]

@@ -6,6 +6,7 @@ A stage is what DVC versions: a folder below ``data/``. Its jobs, of one or more
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from mtl import plugins
 from mtl.config import BackTranslate, Params, Run, Source, TransformerEncoder
 from mtl.names import ShardName
 
@@ -154,7 +155,13 @@ def _learnt(params: Params, run: Run) -> _Reads:
 
 
 def _settings(params: Params, *sections: str) -> dict[str, Any]:
-    return params.model_dump(mode="json", include=set(sections))
+    """Sections of the params, with the code of outside packages that they name."""
+    return params.model_dump(mode="json", include=set(sections)) | _outside([getattr(params, section) for section in sections])
+
+
+def _outside(models: Any) -> dict[str, Any]:
+    code = plugins.outside_code(models)
+    return {"plugins": code} if code else {}
 
 
 def _dumped(items: Mapping[str, Source]) -> dict[str, Any]:
@@ -168,14 +175,15 @@ def _download(params: Params) -> Iterator[Job]:
 
 def _prepare(params: Params) -> Iterator[Job]:
     for name, dataset in params.datasets.items():
-        settings = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")}
+        settings = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json"), **_outside(dataset)}
         yield Job("prepare_dataset", name, "examples", *_downloads(params, [name]), settings, (f"{name}.parquet", f"{name}.json"))
 
 
 def _augment(params: Params) -> Iterator[Job]:
     for dataset in params.datasets:
-        methods = {name: method.model_dump(mode="json") for name, method in params.methods_of(dataset).items()}
-        settings = {"seed": params.seed, "dataset": dataset, "shards": params.augment.shards, "methods": methods}
+        applied = params.methods_of(dataset)
+        methods = {name: method.model_dump(mode="json") for name, method in applied.items()}
+        settings = {"seed": params.seed, "dataset": dataset, "shards": params.augment.shards, "methods": methods, **_outside(applied)}
         models = [f"model.{name}" for name in methods]
         if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
             models.append(ENCODER)
@@ -210,6 +218,7 @@ def _card(params: Params) -> Iterator[Job]:
             "sources": {name: _dumped(params.datasets[name].sources) for name in used},
             "encoder": content["encoder"],
             "augment": content["augment"] if run.data == "augmented" else None,
+            **_outside(params.tasks),
         }
         yield Job("card_run", name, f"models/{name}", *reads, settings, ("README.md",))
 
@@ -230,17 +239,20 @@ def _evaluate(params: Params) -> Iterator[Job]:
     yield Job("evaluate_runs", "all", "results", *reads, _settings(params, "tasks", "experiment", "evaluate"), RESULTS)
 
 
+REPORTED = ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report")
+
+
 def _report(params: Params) -> Iterator[Job]:
     reads = _examples(params.datasets, ".parquet", ".json") | _shards(params, params.datasets)
     reads |= _models(params.runs(), *MODEL_FILES, "history.jsonl", "run.json") | _predictions(params.runs())
     reads |= _Reads(("evaluate_runs/all",), ("results/*", *BESIDE))
-    yield Job("render_report", "all", "report", *reads, params.model_dump(mode="json", exclude={"tune"}), ("report.html",))
+    yield Job("render_report", "all", "report", *reads, _settings(params, *REPORTED), ("report.html",))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")
-_TABLE = ("data/coded.py", "data/schema.py")
+_TABLE = ("data/coded.py", "data/labels", "data/schema.py")
 MODEL = (*(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")), "seeds.py")
 """The package ``model`` without the card, so that a reworded card trains nothing."""
 
