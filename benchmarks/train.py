@@ -305,8 +305,8 @@ def without_packing(make: Callable[..., Loop]) -> Loop:
 def without_narrowing(make: Callable[..., Loop]) -> Loop:
     """The last layer computes every position of the rows that have a label."""
     loop = make(balancing="static")
-    asked = loop.model._asked
-    loop.model._asked = lambda batch, task: batch.mask & asked(batch, task).any(1, keepdim=True)  # type: ignore[method-assign]
+    needed = loop.model._needed
+    loop.model._needed = lambda batch, task: batch.mask & needed(batch, task).any(1, keepdim=True)  # type: ignore[method-assign]
     return loop
 
 

@@ -69,7 +69,7 @@ def test_check_tells_every_issue_at_once(capsys: pytest.CaptureFixture[str]) -> 
     write(content)
     assert main(["check"]) == 2
     errors = capsys.readouterr().err
-    for key in ("params.yaml: 3 issue", "train.lr", "tasks.mood.weight", "datasets.mood.split"):
+    for key in ("params.yaml: 3 issues", "train.lr", "tasks.mood.weight", "datasets.mood.split"):
         assert key in errors
 
 

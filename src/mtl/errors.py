@@ -3,9 +3,9 @@
 MtlError                 caught once, at the edge of the command line: message on stderr, exit status 2
 ├── ParamsError          params.yaml is wrong; lists every issue
 ├── PluginError          a task type, augmenter or encoder of an outside package cannot be imported
-├── SourceError          a source cannot be fetched, or its sum differs
+├── SourceError          a source cannot be fetched, or its checksum differs
 ├── DataError            a file's content is wrong; names file and line
-├── AugmentError         an augmenter broke a invariant, or its engine is missing
+├── AugmentError         an augmenter broke an invariant, or its engine is missing
 ├── EncoderError         an encoder cannot be found or loaded
 ├── TrainingError        training cannot go on (a full disk, ...)
 │   └── UnfitError       ... with these settings: no other try would end better (a NaN loss, ...)
@@ -34,7 +34,8 @@ class ParamsError(MtlError):
     def __init__(self, source: str, issues: Iterable[Issue]) -> None:
         self.source = source
         self.issues = list(issues)
-        lines = [f"{source}: {len(self.issues)} issue(s)"]
+        count = len(self.issues)
+        lines = [f"{source}: {count} issue{'' if count == 1 else 's'}"]
         lines += [f"  {issue.key}: {issue.message}" for issue in self.issues]
         super().__init__("\n".join(lines))
 
@@ -44,7 +45,7 @@ class PluginError(MtlError):
 
 
 class SourceError(MtlError):
-    """A source cannot be fetched, is unsafe to open, or has another sum than stated."""
+    """A source cannot be fetched, is unsafe to open, or has another checksum than stated."""
 
 
 class DataError(MtlError):
@@ -52,7 +53,7 @@ class DataError(MtlError):
 
 
 class AugmentError(MtlError):
-    """An augmenter broke its invariant, or the engine it needs is not installed."""
+    """An augmenter broke an invariant, or the engine it needs is not installed."""
 
 
 class EncoderError(MtlError):

@@ -66,7 +66,7 @@ def test_other_losses_end_the_comparison(train: ModuleType, make: Callable[..., 
     ours, others = make(balancing="static"), train.Others(make(balancing="static", whole=True))
     assert train.check_equal(ours, others) < 1e-4
     with torch.no_grad():
-        others.module.model.heads["mood"][1].bias[0] += 1
+        others.module.model.heads["mood"].layers[1].bias[0] += 1
     with pytest.raises(SystemExit, match="do not compute the same"):
         train.check_equal(ours, others)
 

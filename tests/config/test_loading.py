@@ -74,7 +74,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "tasks.sentiment.datasets",
             ["films"],
             "tasks.sentiment.datasets",
-            "'films' is no dataset; choose from: tweets_sentiment, tweets_entities",
+            "'films' is not a dataset; choose from: tweets_sentiment, tweets_entities",
         ),
         ("tasks.sentiment.datasets", ["tweets_entities"], "tasks.sentiment.label", "no label 'sentiment'; choose from: entities"),
         (
@@ -114,7 +114,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (f"{TWEETS}.source", {"dev": {"url": "a"}, "train": {"url": "b"}}, f"{TWEETS}.source.dev", "'train', 'validation' or 'test'"),
         (f"{TWEETS}.reader", {"format": "parallel", "files": {"text": "../a"}}, f"{TWEETS}.reader", "inside the source's folder"),
         (f"{TWEETS}.labels.sentiment.bins", {}, f"{TWEETS}.labels.sentiment.bins", "at least 1 item"),
-        *((f"{TWEETS}.encoding", name, f"{TWEETS}.encoding", f"{name!r} is no encoding of texts") for name in ENCODINGS),
+        *((f"{TWEETS}.encoding", name, f"{TWEETS}.encoding", f"{name!r} is not a text encoding") for name in ENCODINGS),
         ("train.weight_decay", float("inf"), "train.weight_decay", "finite"),
         ("train.balancing", "norms", "train.balancing", "'norms' is unknown; choose from: 'static', 'pcgrad'"),
         ("train.balancing", {"type": "gradnorm", "beta": 1}, "train.balancing.beta", "unknown key"),
@@ -133,11 +133,11 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "is required",
         ),
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
-        ("augment.methods", {}, "augment.methods", "is empty, yet experiment asks for augmented runs"),
+        ("augment.methods", {}, "augment.methods", "is empty, but experiment has augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
         ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
         ("augment.methods.back_translate.engine", "ctranslate2", "augment.methods.back_translate", "needs forward and backward models"),
-        ("augment.methods.encoder", MODELS, "augment.methods.encoder", "the name is kept for the download of the encoder"),
+        ("augment.methods.encoder", MODELS, "augment.methods.encoder", "the name is reserved for the download of the encoder"),
         ("augment.min_similarity", 1.5, "augment.min_similarity", "less than or equal to 1"),
         ("augment.methods.synonym.type", "shuffle", "augment.methods.synonym", "'shuffle' is unknown; choose from"),
         (
@@ -159,18 +159,18 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "tasks.sentiment.methods",
             {"typo": 1},
             "tasks.sentiment.methods",
-            "'typo' is no method of augment.methods; choose from: synonym, back_translate",
+            "'typo' is not a method of augment.methods; choose from: synonym, back_translate",
         ),
         ("experiment.sizes", [0, "all"], "experiment.sizes.0", "a number of rows, 1 or more, or all, not 0"),
         ("experiment.sizes", ["some", "all"], "experiment.sizes.0", "or all, not 'some'"),
         ("experiment.sizes", [50], "experiment.sizes", "must hold all"),
-        ("experiment.sizes", [50, "all", 50], "experiment.sizes", "names 50 twice"),
-        ("experiment.seeds", [1, 2, 1], "experiment.seeds", "names 1 twice"),
+        ("experiment.sizes", [50, "all", 50], "experiment.sizes", "names 50 more than once"),
+        ("experiment.seeds", [1, 2, 1], "experiment.seeds", "names 1 more than once"),
         ("tasks.delta_m", {"type": "regression", "label": "intensity"}, "tasks.delta_m", "choose another"),
         ("tasks.sentiment.methods", {"synonym": 0}, "tasks.sentiment.methods.synonym", "greater than or equal to 1, not 0"),
     ],
 )
-def test_a_issue_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
+def test_an_issue_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
     set_(path, value)(content)
     with pytest.raises(ParamsError, match=message):
         mtl.config.parse(content)
@@ -274,7 +274,7 @@ def test_balancing_without_a_place_for_weights_says_so(content: dict[str, Any], 
         task.pop("weight", None)
     mtl.config.parse(content)
     content["tasks"]["sentiment"]["weight"] = 2
-    assert f"train.balancing {balancing} has no place for weights" in issues(content)["tasks.sentiment.weight"]
+    assert f"train.balancing {balancing} does not use weights" in issues(content)["tasks.sentiment.weight"]
 
 
 def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content: dict[str, Any]) -> None:
@@ -319,3 +319,42 @@ def test_runs_of_fewer_rows_stand_beside_those_of_all(content: dict[str, Any]) -
     assert list(runs) == ["joint-augmented-1-50", "joint-augmented-1", "joint-augmented-2-50", "joint-augmented-2"]
     assert (runs["joint-augmented-2-50"].seed, runs["joint-augmented-2-50"].size) == (2, 50)
     assert {name: runs[name] for name in before} == before
+
+
+def test_old_keys_are_told_their_new_names_all_at_once(content: dict[str, Any]) -> None:
+    for dataset in content["datasets"].values():
+        for label in dataset["labels"].values():
+            label["kind"] = label.pop("type")
+    content["experiment"]["alone"] = content["experiment"].pop("single_task")
+    set_("train.lr", 1)(content)
+    assert issues(content) == {
+        "datasets.tweets_sentiment.labels.sentiment.kind": "is called type now; rename it",
+        "datasets.tweets_sentiment.labels.intensity.kind": "is called type now; rename it",
+        "datasets.tweets_entities.labels.entities.kind": "is called type now; rename it",
+        "experiment.alone": "is called single_task now; rename it",
+        "train.lr": "unknown key",
+    }
+
+
+def test_sections_with_defaults_may_be_left_out(content: dict[str, Any]) -> None:
+    required = {"seed", "datasets", "tasks", "encoder"}
+    small = {key: value for key, value in content.items() if key in required}
+    small["tasks"] = {name: {key: value for key, value in task.items() if key != "methods"} for name, task in small["tasks"].items()}
+    small["experiment"] = {"joint": ["plain"], "single_task": []}
+    assert mtl.config.parse(small).train == mtl.config.Train()
+
+
+def test_two_text_fields_are_columns_by_name_or_a_list(content: dict[str, Any]) -> None:
+    dataset = content["datasets"]["tweets_sentiment"]
+    dataset["reader"] = {"format": "csv"}
+    dataset["text"] = {"premise": "sentence1", "hypothesis": "sentence2"}
+    params = mtl.config.parse(content)
+    assert params.datasets["tweets_sentiment"].fields == {"premise": "sentence1", "hypothesis": "sentence2"}
+    assert params.datasets["tweets_sentiment"].field_of("intensity") == "premise"
+    dataset["text"] = ["question", "context"]
+    assert mtl.config.parse(content).datasets["tweets_sentiment"].fields == {"question": "question", "context": "context"}
+    dataset["text"] = ["a", "b", "c"]
+    assert "at most 2" in issues(content)["datasets.tweets_sentiment.text"]
+    dataset["text"] = {"a": "x", "b": "y"}
+    dataset["labels"]["intensity"]["field"] = "c"
+    assert issues(content) == {"datasets.tweets_sentiment.labels.intensity.field": "'c' is not a text field; choose from: a, b"}

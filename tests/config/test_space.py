@@ -27,7 +27,7 @@ def test_the_search_bears_on_no_stage() -> None:
         assert list(stage.jobs(searched)) == list(stage.jobs(plain))
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "docs/tuning.md"])
+@pytest.mark.parametrize("file", ["params.yaml", "docs/how-to/search-settings.md"])
 def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
     text = re.sub(r"^# ?", "", (ROOT / file).read_text(), flags=re.MULTILINE) if file == "params.yaml" else (ROOT / file).read_text()
     (section,) = re.findall(r"^tune:\n(?: .*\n)+", text, flags=re.MULTILINE)

@@ -15,7 +15,7 @@ from mtl.encoders import fused
 from mtl.encoders.transformer import PACKING, TransformerEncoder
 from mtl.errors import EncoderError
 
-from .test_packing import asked_of, encoder_of, inputs, needs_fused
+from .test_packing import encoder_of, inputs, needs_fused, segments, selected_of
 
 TASKS = ("names", "mood")
 Pass = Callable[[TransformerEncoder], dict[str, Tensor]]
@@ -32,12 +32,12 @@ def branched(kind: str, count: int) -> TransformerEncoder:
     return encoder
 
 
-def by_task(encoder: TransformerEncoder, rows: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+def by_task(encoder: TransformerEncoder, rows: dict[str, Tensor] | None = None, pairs: bool = False) -> dict[str, Tensor]:
     subwords, mask, word_shape_ids = inputs()
-    asked = {"names": asked_of("some", mask), "mood": asked_of("the first of some rows", mask)}
-    assert all(positions is not None for positions in asked.values())
-    found = encoder.by_task(subwords, mask, word_shape_ids, asked, rows or {})  # type: ignore[arg-type]
-    return {task: found[task][asked[task]] for task in TASKS}  # type: ignore[index]
+    selected = {"names": selected_of("some", mask), "mood": selected_of("the first of some rows", mask)}
+    assert all(positions is not None for positions in selected.values())
+    found = encoder.by_task(subwords, mask, word_shape_ids, selected, rows or {}, segments(mask) if pairs else None)  # type: ignore[arg-type]
+    return {task: found[task][selected[task]] for task in TASKS}  # type: ignore[index]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -50,20 +50,21 @@ def test_each_task_gets_what_a_model_with_its_layers_gives(kind: str, count: int
         stack: Any = whole._stack()
         for place, layer in enumerate(encoder._branches[0].copies[task]):
             stack[len(stack) - count + place].load_state_dict(layer.state_dict())
-        asked = asked_of("some" if task == "names" else "the first of some rows", mask)
-        torch.testing.assert_close(found[task], whole(subwords, mask, word_shape_ids)[asked], rtol=1e-4, atol=1e-5)
+        selected = selected_of("some" if task == "names" else "the first of some rows", mask)
+        torch.testing.assert_close(found[task], whole(subwords, mask, word_shape_ids)[selected], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
-def test_packed_is_padded_and_so_are_some_rows(kind: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_is_padded_and_so_are_some_rows(kind: str, count: int, pairs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, found = branched(kind, count), []
     _, mask, _ = inputs()
     some = {"mood": torch.arange(0, len(mask), 2)}
     for packs, rows in ((True, {}), (False, {}), (False, some)):
         monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device, packs=packs: packs)
         encoder.zero_grad()
-        states = by_task(encoder, rows)
+        states = by_task(encoder, rows, pairs)
         assert encoder.model.config._attn_implementation == ("packed" if packs else "sdpa")  # type: ignore[union-attr]
         loss = sum((states[task].square() * torch.linspace(0, 1, 16)).sum() for task in TASKS)
         loss.backward()  # type: ignore[union-attr]
@@ -95,12 +96,12 @@ def test_only_rows_that_a_task_asks_for_go_through_its_layers(count: int) -> Non
     for task, made in computed.items():
         layer: Any = encoder._branches[0].copies[task][0]
         layer.attention.self.key.register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
-    asked = {"names": mask & rows[:, None], "mood": torch.zeros_like(mask)}
-    found = encoder.by_task(subwords, mask, word_shape_ids, asked, {})
+    selected = {"names": mask & rows[:, None], "mood": torch.zeros_like(mask)}
+    found = encoder.by_task(subwords, mask, word_shape_ids, selected, {})
     assert computed == {"names": [int(mask[rows].sum())], "mood": []}
-    assert torch.equal(found["names"].any(-1), asked["names"])
+    assert torch.equal(found["names"].any(-1), selected["names"])
     assert not found["mood"].any()
-    assert all(not states.any() for states in encoder.by_task(subwords, mask & False, word_shape_ids, asked, {}).values())
+    assert all(not states.any() for states in encoder.by_task(subwords, mask & False, word_shape_ids, selected, {}).values())
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

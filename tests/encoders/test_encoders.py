@@ -16,6 +16,8 @@ from transformers import AutoModel, GPT2Config, GPT2Model, RobertaConfig, Robert
 
 from mtl import config
 from mtl.encoders import ENCODERS, Encoder, SubwordTokenizer, build, restore
+from mtl.encoders.base import EncoderOutput, marker_positions, mean_pool
+from mtl.encoders.tokenizer import Marker
 from mtl.errors import EncoderError
 
 ROWS = [
@@ -100,6 +102,71 @@ def test_narrowed_it_is_the_same_and_widened_it_is_whole(built: Built) -> None:
     assert len(changed) == 1
     assert (encoder.state_dict()[changed[0]] != before[changed[0]]).all(1).nonzero()[:, 0].tolist() == used.tolist()
     encoder.load_state_dict(before)
+
+
+def test_a_vocabulary_with_markers_is_pruned_restored_saved_and_loaded(tiny_bert: Path, tmp_path: Path) -> None:
+    for kind, spec in SETTINGS.items():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            encoder, tokenizer = build(settings_of(**spec), tiny_bert, ROWS)
+            before, plain = encoder.embedding.weight.detach().clone(), batch(tokenizer, ROWS)
+            hidden = encoder.eval()(*plain)
+            tokenizer.add_markers(["[E1]", "[/E1]"])
+            encoder.grow_vocabulary(tokenizer.size)
+            encoder.grow_vocabulary(tokenizer.size - 1)
+        assert encoder.vocabulary == encoder.embedding.num_embeddings == len(encoder.embedding.weight) == tokenizer.size == len(before) + 2
+        assert torch.equal(encoder.embedding.weight[:-2], before), kind
+        assert torch.equal(encoder(*plain), hidden)
+        grown = encoder.embedding.weight.detach().clone()
+        assert not torch.equal(grown[-1], grown[-2])
+        assert ((grown[-2:] - before.mean(0)).abs() < 6 * before.std(0)).all()
+        rows: list[Any] = [[Marker("[E1]"), "fox", Marker("[/E1]"), "jumps"]]
+        inputs, used = batch(tokenizer, rows), np.unique(tokenizer.encode(rows, 32).subwords)
+        expected = encoder(*inputs)
+        encoder.prune_vocabulary(used)
+        with pytest.raises(RuntimeError, match="pruned"):
+            encoder.grow_vocabulary(999)
+        found = encoder(torch.from_numpy(np.searchsorted(used, inputs[0].numpy())), *inputs[1:])
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+        encoder.embedding.weight.data += 1
+        assert encoder.vocabulary == tokenizer.size
+        encoder.restore_vocabulary()
+        changed = (encoder.embedding.weight != grown).all(1).nonzero()[:, 0].tolist()
+        assert changed == used.tolist()
+        assert set(changed) >= {tokenizer.size - 2, tokenizer.size - 1}
+        tokenizer.save(tmp_path / "tokenizer.json")
+        again, loaded = restore(json.loads(json.dumps(encoder.config())), tmp_path / "tokenizer.json")
+        again.load_state_dict(encoder.state_dict(), strict=True)
+        assert torch.equal(again.eval()(*batch(loaded, rows)), encoder(*inputs))
+
+
+def test_small_encoders_see_the_separator_only(built: Built) -> None:
+    encoder, tokenizer = built
+    subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
+    with torch.no_grad():
+        same = torch.equal(encoder(subwords, mask, word_shape_ids, None, mask.long()), encoder(subwords, mask, word_shape_ids))
+    assert same == (encoder.config()["type"] != "transformer")
+
+
+def test_an_output_pools_once_and_knows_named_positions() -> None:
+    subwords, mask = (
+        torch.tensor([[2, 9, 5, 9], [2, 5, 5, 9], [5, 8, 9, 8]]),
+        torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]).bool(),
+    )
+    calls: list[int] = []
+
+    def pool(states: Tensor, mask: Tensor) -> Tensor:
+        calls.append(1)
+        return mean_pool(states, mask)
+
+    states = torch.arange(24.0).view(3, 4, 2)
+    positions = marker_positions(subwords, mask, {"nine": 9, "eight": 8, "seven": 7})
+    assert {name: place.tolist() for name, place in positions.items()} == {"nine": [1, -1, -1], "eight": [-1, -1, 1], "seven": [-1] * 3}
+    output = EncoderOutput(states, mask, np.full(mask.shape, -1), pool, positions=positions)
+    assert output.at("nine").tolist() == [[2, 3], [0, 0], [0, 0]]
+    assert output.pooled is output.pooled
+    assert (calls, output.pooled.tolist()) == ([1], [[3, 4], [10, 11], [17, 18]])
+    assert EncoderOutput(states, mask, torch.full(mask.shape, -1), pool).segment_ids is None
 
 
 def test_restored_it_is_the_same(built: Built, tmp_path: Path) -> None:

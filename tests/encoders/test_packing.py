@@ -53,7 +53,7 @@ def test_packed_is_padded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(packed, padded, rtol=1e-4, atol=1e-5)
 
 
-def asked_of(name: str, mask: Tensor) -> Tensor | None:
+def selected_of(name: str, mask: Tensor) -> Tensor | None:
     place, row = torch.arange(mask.shape[1]), torch.arange(len(mask))[:, None]
     by_name: dict[str, Tensor | None] = {
         "all": None,
@@ -68,40 +68,96 @@ def asked_of(name: str, mask: Tensor) -> Tensor | None:
     return by_name[name]
 
 
-ASKED = (
+def segments(mask: Tensor) -> Tensor:
+    """Some rows of one field, others of two of unlike length."""
+    begin = torch.tensor([LENGTHS[0], 1, LENGTHS[2], LENGTHS[3], 5, 11, 6])
+    return (torch.arange(mask.shape[1]) >= begin[:, None]).long() * mask
+
+
+SELECTIONS = (
     "all", "some", "none", "the first of a row", "the last of a row", "as many as rows", "the first of a row, all of others, none of some",
     "the first of some rows",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ASKED[1:])
+TYPES = {kind: kind in {"albert", "bert", "electra", "ernie"} for kind in sorted(PACKING)}
+"""Whether the models of a type embed which of two fields a subword is in, as they are published."""
+
+
+def with_types(kind: str) -> TransformerEncoder:
+    encoder = encoder_of(kind, type_vocab_size=1 + TYPES[kind])
+    torch.nn.init.normal_(encoder.get_parameter(next(n for n, _ in encoder.named_parameters() if "token_type_embeddings" in n)))
+    return encoder
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_packed_is_padded_with_two_fields(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, (subwords, mask, word_shape_ids) = with_types(kind), inputs()
+    segment_ids, selected = segments(mask), selected_of("the first of a row, all of others, none of some", mask)
+    assert selected is not None
+    results = []
+    for packs, positions in ((True, None), (True, selected), (False, None), (False, selected)):
+        monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device, packs=packs: packs)
+        encoder.zero_grad()
+        hidden = encoder(subwords, mask, word_shape_ids, positions, segment_ids)
+        (hidden[selected].square() * torch.linspace(0, 1, 16)).sum().backward()
+        results.append([hidden[selected].detach(), *(parameter.grad for parameter in encoder.parameters())])
+    for one, *others in zip(*results, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    without = encoder(subwords, mask, word_shape_ids)
+    assert (without[segment_ids == 1] - hidden[segment_ids == 1]).abs().max().item() > 1e-3 or not TYPES[kind]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_two_fields_are_those_of_the_library(kind: str) -> None:
+    encoder, (subwords, mask, word_shape_ids) = with_types(kind).eval(), inputs()
+    segment_ids = segments(mask)
+    torch.nn.init.zeros_(encoder.word_shape_ids.weight)  # type: ignore[union-attr]
+    with torch.no_grad():
+        hidden = encoder(subwords, mask, word_shape_ids, None, segment_ids)
+        encoder.model.set_attn_implementation("sdpa")  # type: ignore[operator]
+        ids = subwords.masked_fill(~mask, encoder.model.config.pad_token_id)  # type: ignore[union-attr]
+        types = {"token_type_ids": segment_ids} if TYPES[kind] else {}
+        expected = encoder.model(input_ids=ids, attention_mask=mask.long(), **types).last_hidden_state
+    torch.testing.assert_close(hidden[mask], expected[mask], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_one_field_has_the_same_bits_beside_rows_of_two(kind: str) -> None:
+    encoder, (subwords, mask, word_shape_ids) = with_types(kind).eval(), inputs()
+    with torch.no_grad():
+        assert torch.equal(encoder(subwords, mask, word_shape_ids), encoder(subwords, mask, word_shape_ids, None, 0 * subwords))
+
+
+@pytest.mark.parametrize("name", SELECTIONS[1:])
 @pytest.mark.parametrize("kind", sorted(PACKING))
 def test_what_is_asked_does_not_change(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
-    asked = asked_of(name, mask)
-    assert asked is not None
+    selected = selected_of(name, mask)
+    assert selected is not None
     found = {}
-    for name, positions in (("some", asked), ("all", None)):
+    for name, positions in (("some", selected), ("all", None)):
         encoder.zero_grad()
         hidden = encoder(subwords, mask, word_shape_ids, positions)
-        (hidden[asked].square() * torch.linspace(0, 1, 16)).sum().backward()
-        found[name] = [hidden[asked].detach(), *(parameter.grad for parameter in encoder.parameters())]
+        (hidden[selected].square() * torch.linspace(0, 1, 16)).sum().backward()
+        found[name] = [hidden[selected].detach(), *(parameter.grad for parameter in encoder.parameters())]
     for some, every in zip(found["some"], found["all"], strict=True):
         torch.testing.assert_close(some, every, rtol=1e-4, atol=1e-6)
     monkeypatch.setattr(TransformerEncoder, "packs", lambda self, device: False)
-    torch.testing.assert_close(encoder(subwords, mask, word_shape_ids, asked)[asked], found["some"][0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoder(subwords, mask, word_shape_ids, selected)[selected], found["some"][0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_the_last_layer_computes_what_is_asked(kind: str) -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
-    asked = mask & (torch.arange(mask.shape[1]) < 2)
+    selected = mask & (torch.arange(mask.shape[1]) < 2)
     computed: list[int] = []
     for layer in encoder._stack():
         layer.intermediate.register_forward_hook(lambda module, states, result: computed.append(result.shape[1]))  # type: ignore[operator, union-attr]
-    hidden = encoder(subwords, mask, word_shape_ids, asked)
-    assert computed == [sum(LENGTHS), int(asked.sum())]
-    assert torch.equal(hidden.any(-1), asked)
+    hidden = encoder(subwords, mask, word_shape_ids, selected)
+    assert computed == [sum(LENGTHS), int(selected.sum())]
+    assert torch.equal(hidden.any(-1), selected)
     encoder(subwords, mask, word_shape_ids)
     assert computed[2:] == [sum(LENGTHS)] * 2
     assert not encoder(subwords, mask, word_shape_ids, torch.zeros_like(mask)).any()
@@ -110,23 +166,23 @@ def test_the_last_layer_computes_what_is_asked(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_for_one_position_a_row_the_last_layer_makes_neither_keys_nor_values(kind: str) -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
-    asked = asked_of("the first of a row, all of others, none of some", mask)
+    selected = selected_of("the first of a row, all of others, none of some", mask)
     several = sum(length for row, length in enumerate(LENGTHS) if row % 3 == 1 and length > 1)
     attention: Any = encoder._stack()[-1].attention
     computed: dict[str, list[int]] = {"query": [], "key": [], "value": []}
     for name, made in computed.items():
         getattr(attention.self, name).register_forward_hook(lambda module, states, result, made=made: made.append(result.shape[-2]))
-    encoder(subwords, mask, word_shape_ids, asked)
+    encoder(subwords, mask, word_shape_ids, selected)
     assert computed == {"query": [3, several], "key": [several], "value": [several]}
     attention.self.dropout.p = 0.5
-    encoder(subwords, mask, word_shape_ids, asked)
+    encoder(subwords, mask, word_shape_ids, selected)
     assert computed["key"][1:] == [sum(LENGTHS)]
 
 
 def test_a_row_without_subwords_is_passed_over() -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of("bert"), inputs()
     mask = mask & (torch.arange(len(mask)) != 3)[:, None]
-    hidden = encoder(subwords, mask, word_shape_ids, asked_of("the first of a row", mask))
+    hidden = encoder(subwords, mask, word_shape_ids, selected_of("the first of a row", mask))
     assert hidden.any(-1).any(-1).tolist() == [length > 1 for length in LENGTHS]
 
 
@@ -134,13 +190,13 @@ def test_threads_ask_for_positions_of_their_own() -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of("bert").eval(), inputs()
     positions = [mask & (torch.arange(mask.shape[1]) < count) for count in range(1, 9)] * 10
 
-    def nonzero(asked: Tensor) -> Tensor:
+    def nonzero(selected: Tensor) -> Tensor:
         with torch.inference_mode():
-            return encoder(subwords, mask, word_shape_ids, asked).any(-1)
+            return encoder(subwords, mask, word_shape_ids, selected).any(-1)
 
     with ThreadPoolExecutor(4) as pool:
-        for asked, found in zip(positions, pool.map(nonzero, positions), strict=True):
-            assert torch.equal(asked, found)
+        for selected, found in zip(positions, pool.map(nonzero, positions), strict=True):
+            assert torch.equal(selected, found)
 
 
 @pytest.mark.parametrize("kind", sorted(PACKING))
@@ -158,16 +214,17 @@ needs_fused = pytest.mark.skipif(not fused.available(), reason="this machine's t
 
 
 @needs_fused
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", SELECTIONS)
 @pytest.mark.parametrize("kind", sorted(PACKING - {"albert"}))
 def test_fused_is_the_same(kind: str, name: str) -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of(kind).eval(), inputs()
-    same, asked = copy.deepcopy(encoder), asked_of(name, mask)
+    same, selected = copy.deepcopy(encoder), selected_of(name, mask)
     same.fuse()
     assert all(isinstance(layer, fused.FusedLayer) for layer in same._stack())
-    with torch.inference_mode():
-        expected, found = encoder(subwords, mask, word_shape_ids, asked), same(subwords, mask, word_shape_ids, asked)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for segment_ids in (None, segments(mask)):
+        with torch.inference_mode():
+            expected, found = (one(subwords, mask, word_shape_ids, selected, segment_ids) for one in (encoder, same))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["albert", "distilbert"])
@@ -215,7 +272,7 @@ def test_of_one_position_a_row_fused_makes_no_keys_in_the_last_layer(monkeypatch
 
     monkeypatch.setattr(fused.FusedLinear, "__call__", counted)
     with torch.inference_mode():
-        encoder(subwords, mask, word_shape_ids, asked_of("the first of a row", mask))
+        encoder(subwords, mask, word_shape_ids, selected_of("the first of a row", mask))
     assert computed == [sum(LENGTHS)] * 4 + [len(LENGTHS)] * 2
 
 

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from mtl.encoders import Encoded, SubwordTokenizer
-from mtl.encoders.store import encode_stored
+from mtl.encoders.store import Coded, coded, encode_stored
+from mtl.encoders.tokenizer import Marker, with_markers
 
 ROWS = [["one", "row"], [], ["another", "unfathomable", "ROW", "3"], ["last"], ["x"] * 40]
-FIELDS = ("subwords", "offsets", "word_shape_ids", "lost", "word_ids")
+FIELDS = ("subwords", "offsets", "word_shape_ids", "lost", "word_ids", "boundary")
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,23 @@ def test_no_rows(tokenizer: SubwordTokenizer) -> None:
     stored = encode_stored(tokenizer, [], 16)
     assert len(stored.lengths) == len(stored.used) == 0
     assert len(stored.take(np.array([], dtype=np.int64)).subwords) == 0
+
+
+def test_rows_of_two_fields_and_of_one_are_read_back(tokenizer: SubwordTokenizer) -> None:
+    rights = [["a", "row"], [], None, ["x"] * 30, ["y"]]
+    left, right = pa.array(ROWS, pa.list_(pa.string())), pa.array(rights, pa.list_(pa.string()))
+    mixed = [coded(left[1:4], right[1:4]), left]  # slices have the strings of the whole behind them
+    stored = encode_stored(tokenizer, mixed, 16)
+    expected = tokenizer.encode([*ROWS[1:4], *ROWS], 16, [*rights[1:4], *[None] * 5])
+    for rows in ([0, 1, 2, 3, 4, 5, 6, 7], [2, 0]):
+        same(stored.take(np.array(rows)), expected.take(np.array(rows)))
+    assert stored.take(np.array([0])).pairs.tolist() == [True]
+    assert stored.digest() != encode_stored(tokenizer, [left[1:4], left], 16).digest()
+
+
+def test_markers_are_stored(tmp_path: Path) -> None:
+    tokenizer = SubwordTokenizer.train(ROWS, 300)
+    ids = tokenizer.add_markers(["[E1]"])
+    words, left, right = coded(pa.array(ROWS[:1], pa.list_(pa.string())))
+    part = Coded(words, with_markers(left, np.array([[1]]), np.array([ids["[E1]"]])), right)
+    same(encode_stored(tokenizer, [part], 16).take(np.array([0])), tokenizer.encode([["one", Marker("[E1]"), "row"]], 16))

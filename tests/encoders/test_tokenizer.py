@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mtl.encoders.tokenizer import SHAPES, WORD_SHAPES, Encoded, SubwordTokenizer, word_shape
+from mtl.data.tokens import tokenize
+from mtl.encoders.tokenizer import SHAPES, WORD_SHAPES, Encoded, Field, Marker, SubwordTokenizer, with_markers, word_shape
+from mtl.encoders.windows import encode_windows
 from mtl.errors import EncoderError
 
 ROWS = [["the", "quick", "Fox"], ["waste", "of", "time"], ["the", "fox"]] * 3
@@ -152,3 +154,182 @@ def test_a_learnt_vocabulary_knows_every_character() -> None:
 def test_no_rows_give_empty_arrays(bert: SubwordTokenizer) -> None:
     encoded = bert.encode([], 8)
     assert (len(encoded), encoded.subwords.dtype, encoded.word_shape_ids.dtype) == (0, np.int32, np.int8)
+
+
+# --- two fields -------------------------------------------------------------------------------------------------------
+
+PAIRS = st.lists(st.tuples(st.lists(st.text(max_size=6), max_size=9), st.none() | st.lists(st.text(max_size=6), max_size=9)), max_size=5)
+
+
+def segments_of(encoded: Encoded, row: int) -> list[int]:
+    return encoded.segment_ids[encoded.offsets[row] : encoded.offsets[row + 1]].tolist()
+
+
+def test_two_fields_as_they_should_be(bert: SubwordTokenizer) -> None:
+    encoded = bert.encode([["The", "foxes"], ["fox"], ["fox"]], 16, [["fox", "the"], None, []])
+    the, fox, e, s = (bert._tokenizer.token_to_id(subword) for subword in ("the", "fox", "##e", "##s"))
+    assert row_of(encoded, 0)[:2] == ([2, the, fox, e, s, 3, fox, the, 3], [-1, 0, 1, -1, -1, -1, 0, 1, -1])
+    assert row_of(encoded, 1)[:2] == ([2, fox, 3], [-1, 0, -1])
+    assert row_of(encoded, 2)[:2] == ([2, fox, 3, 3], [-1, 0, -1, -1])
+    assert [segments_of(encoded, row) for row in range(3)] == [[0] * 6 + [1] * 3, [0] * 3, [0, 0, 0, 1]]
+    assert (encoded.boundary.tolist(), encoded.pairs.tolist()) == ([6, 3, 3], [True, False, True])
+
+
+@given(PAIRS, st.integers(4, 20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_fields_are_the_beginnings_of_what_each_is_by_itself(
+    bert: SubwordTokenizer, rows: list[tuple[list[str], list[str] | None]], max_length: int
+) -> None:
+    lefts, rights = [left for left, _ in rows], [right for _, right in rows]
+    encoded = bert.encode(lefts, max_length, rights)
+    for i, (left, right) in enumerate(rows):
+        subwords, word_ids, _ = row_of(encoded, i)
+        bodies = [row_of(bert.encode([field], 999), 0)[0][1:-1] for field in (left, right or [])]
+        room = max_length - (2 if right is None else 3)
+        kept = [bodies[0][:room], bodies[1][: max(0, room - len(bodies[0]))]]
+        assert subwords == [2, *kept[0], 3, *([] if right is None else [*kept[1], 3])]
+        own = [word for word in word_ids if word >= 0]
+        counts = [sum(w >= 0 and s == field for w, s in zip(word_ids, segments_of(encoded, i), strict=True)) for field in (0, 1)]
+        assert own == [*range(counts[0]), *range(counts[1])]
+        assert encoded.lost[i] == len(left) + len(right or []) - sum(counts)
+    order = np.arange(len(rows))[::-1]
+    alone = bert.encode(lefts[::-1], max_length, rights[::-1])
+    for name in ("subwords", "offsets", "word_ids", "word_shape_ids", "segment_ids", "lost", "boundary"):
+        np.testing.assert_array_equal(getattr(encoded.take(order), name), getattr(alone, name), err_msg=name)
+
+
+def test_one_field_is_the_same_beside_two(bert: SubwordTokenizer) -> None:
+    alone, beside = bert.encode(ROWS, 6), bert.encode(ROWS, 6, [None] * len(ROWS))
+    assert alone.digest() == beside.digest()
+    assert alone.lost.tolist() == beside.lost.tolist()
+
+
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        (processors.RobertaProcessing(("[SEP]", 3), ("[CLS]", 2)), [2, "a", 3, 3, "b", 3]),
+        (processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2)), [2, "a", 3, "b", 3]),
+        (processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 3)]), ["a", 3, "b", 3]),
+        (
+            processors.TemplateProcessing(
+                single="$A [SEP] [CLS]", pair="$A [SEP] $B:1 [SEP]:1 [CLS]:2", special_tokens=[("[SEP]", 3), ("[CLS]", 2)]
+            ),
+            ["a", 3, "b", 3, 2],
+        ),
+        (None, ["a", "b"]),
+    ],
+)
+def test_pairs_are_framed_as_the_tokenizer_frames_them(processor: object, expected: list[str | int]) -> None:
+    words = Tokenizer(models.WordLevel({"a": 0, "b": 1, "[CLS]": 2, "[SEP]": 3, "[UNK]": 4}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    if processor is not None:
+        words.post_processor = processor
+    encoded = SubwordTokenizer(words).encode([["a"]], 8, [["b"]])
+    assert encoded.subwords.tolist() == [{"a": 0, "b": 1}.get(item, item) for item in expected]  # type: ignore[call-overload]
+    assert encoded.boundary.tolist() == [expected.index("b")]
+    assert encoded.word_ids.tolist() == [0 if isinstance(item, str) else -1 for item in expected]
+
+
+def test_room_is_needed_beside_the_frame_of_two_fields(bert: SubwordTokenizer) -> None:
+    assert bert.encode([["the"]], 3).lengths.tolist() == [3]
+    with pytest.raises(EncoderError, match="max_length 3 leaves no room for text beside 3 special subwords"):
+        bert.encode([["the"]], 3, [["fox"]])
+    with pytest.raises(ValueError, match="1 rows have 2 right fields"):
+        bert.encode([["the"]], 8, [["fox"], None])
+
+
+HOSTILE = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from(
+            "\u0301\u200d\u200b\ufe0f\u2028\x00\x1c\xa0ß\u0130\ufb01\u1e9e\U0001f468\U0001f3fd\ud800\u0e33\u0915\u094d\uac00\u1100\u202e"
+        ),
+        st.sampled_from(" .'-[]#@ aB"),
+    ),
+    max_size=30,
+)
+
+
+@given(st.lists(st.tuples(HOSTILE, HOSTILE), min_size=1, max_size=3), st.integers(5, 24))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("learnt", [False, True])
+def test_offsets_of_tokens_are_exact_in_every_field(
+    bert: SubwordTokenizer, learnt: bool, rows: list[tuple[str, str]], max_length: int
+) -> None:
+    tokenizer = LEARNT if learnt else bert
+    fields = [[tokenize(row[field]) for row in rows] for field in (0, 1)]
+    lefts, rights = ([tokens for tokens, _, _ in field] for field in fields)
+    for encoded in (tokenizer.encode(lefts, max_length, rights), encode_windows(tokenizer, lefts, max_length, rights)):
+        for window in range(len(encoded)):
+            row = window if encoded.owner is None else int(encoded.owner[window])
+            subwords, word_ids, shapes = row_of(encoded, window)
+            for place, (word, segment) in enumerate(zip(word_ids, segments_of(encoded, window), strict=True)):
+                if word < 0:
+                    continue
+                tokens, _, starts = fields[segment][row]
+                piece = rows[row][segment][starts[word] : starts[word] + len(tokens[word])]
+                assert piece == tokens[word]
+                # The subwords that stand there are those of this very slice of the text.
+                inner = next((i for i in range(place + 1, len(shapes)) if shapes[i] % 2 or not shapes[i]), len(shapes))
+                whole = row_of(tokenizer.encode([[piece]], 999), 0)[0][1:-1]
+                assert subwords[place:inner] == whole[: inner - place]
+                assert inner - place == len(whole) or not shapes[inner]  # cut at the end of a field only
+
+
+LEARNT = SubwordTokenizer.train(ROWS, 300)
+
+
+# --- markers ----------------------------------------------------------------------------------------------------------
+
+NAMES = ["[E1]", "[/E1]"]
+
+
+def marked(tiny_bert: Path) -> tuple[SubwordTokenizer, dict[str, int]]:
+    tokenizer = SubwordTokenizer.load(tiny_bert / "tokenizer.json")
+    return tokenizer, tokenizer.add_markers(NAMES)
+
+
+def test_a_marker_is_an_entry_of_the_vocabulary_and_no_token(tiny_bert: Path, bert: SubwordTokenizer, tmp_path: Path) -> None:
+    tokenizer, ids = marked(tiny_bert)
+    assert list(ids.values()) == [bert.size, bert.size + 1]
+    assert tokenizer.size == bert.size + 2
+    assert tokenizer.add_markers(NAMES) == ids
+    tokenizer.save(tmp_path / "tokenizer.json")
+    loaded = SubwordTokenizer.load(tmp_path / "tokenizer.json")
+    assert (loaded.add_markers(NAMES), loaded.size) == (ids, tokenizer.size)
+    row = [Marker("[E1]"), "the", Marker("[/E1]"), "fox"]
+    for one in (tokenizer, loaded):
+        the, fox = (one._tokenizer.token_to_id(subword) for subword in ("the", "fox"))
+        encoded = one.encode([row, ["the"]], 16, [["fox", Marker("[E1]"), "the"], None])
+        assert row_of(encoded, 0) == (
+            [2, ids["[E1]"], the, ids["[/E1]"], fox, 3, fox, ids["[E1]"], the, 3],
+            [-1, -1, 0, -1, 1, -1, 0, -1, 1, -1],
+            [0, 0, 1, 0, 1, 0, 1, 0, 1, 0],
+        )
+    cut = tokenizer.encode([["the", "fox", Marker("[E1]"), "the"]], 4)
+    assert (row_of(cut, 0)[1], cut.lost.tolist()) == ([-1, 0, 1, -1], [1])
+
+
+@given(tokens, st.integers(3, 20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_spells_a_marker(tiny_bert: Path, bert: SubwordTokenizer, rows: list[list[str]], max_length: int) -> None:
+    tokenizer, _ = marked(tiny_bert)
+    hostile = [[*row, "[E1]", "[/E1]x", str(Marker("[E1]"))] for row in rows]
+    assert tokenizer.encode(hostile, max_length).digest() == bert.encode(hostile, max_length).digest()
+
+
+@pytest.mark.parametrize("name", ["the", "[SEP]", "[CLS]", "[UNK]"])
+def test_a_subword_of_the_tokenizer_cannot_be_a_marker(tiny_bert: Path, name: str) -> None:
+    tokenizer, _ = marked(tiny_bert)
+    with pytest.raises(EncoderError, match=f"{name[1:-1]}.* cannot be a marker"):
+        tokenizer.add_markers([name])
+    with pytest.raises(EncoderError, match="no marker 'the'"):
+        tokenizer.encode([[Marker("the")]], 8)
+
+
+def test_markers_are_put_between_coded_tokens() -> None:
+    field = Field(np.array([5, 6, 7, 8]), np.array([3, -1, 0, 1]))
+    places = np.array([[0, 3, 3, 1], [-1, -1, -1, -1], [0, -1, -1, -1], [-1, 1, -1, 0]])
+    result = with_markers(field, places, np.array([20, 21, 22, 23]))
+    assert result.token.tolist() == [~20, 5, ~23, 6, 7, ~21, ~22, ~20, ~23, 8, ~21]
+    assert result.counts.tolist() == [7, -1, 1, 3]

@@ -34,11 +34,11 @@ def grid(**named: Scores) -> dict[Key, Scores]:
 
 
 def test_a_large_difference_is_a_gain_and_its_mirror_a_loss() -> None:
-    found = compare(grid(t_joint_plain=scores(0.9, 0.9, 0.9), t_single_plain=scores(0.7, 0.7, 0.7, seed=9)), 0.95)
-    assert [(item["kind"], item["within"], item["verdict"]) for item in found] == [("joint", "plain", "gained")]
-    found = compare(grid(t_joint_plain=scores(0.7, 0.7, 0.7), t_single_plain=scores(0.9, 0.9, 0.9, seed=9)), 0.95)
-    assert found[0]["verdict"] == "lost"
-    assert found[0]["difference"] == pytest.approx(found[0]["first"] - found[0]["second"])
+    result = compare(grid(t_joint_plain=scores(0.9, 0.9, 0.9), t_single_plain=scores(0.7, 0.7, 0.7, seed=9)), 0.95)
+    assert [(item["kind"], item["within"], item["verdict"]) for item in result] == [("joint", "plain", "gained")]
+    result = compare(grid(t_joint_plain=scores(0.7, 0.7, 0.7), t_single_plain=scores(0.9, 0.9, 0.9, seed=9)), 0.95)
+    assert result[0]["verdict"] == "lost"
+    assert result[0]["difference"] == pytest.approx(result[0]["first"] - result[0]["second"])
 
 
 def test_equal_runs_differ_in_nothing() -> None:
@@ -64,12 +64,12 @@ def test_chance_is_seldom_called_a_difference() -> None:
 def test_the_correction_widens_intervals_with_the_number_of_comparisons() -> None:
     assert corrected_confidence(0.95, 1) == pytest.approx(0.95)
     assert corrected_confidence(0.95, 5) == pytest.approx(0.99)
-    alone = grid(t_joint_plain=scores(0.8), t_single_plain=scores(0.75, seed=3))
+    single = grid(t_joint_plain=scores(0.8), t_single_plain=scores(0.75, seed=3))
     crowd = {
-        **alone,
+        **single,
         **grid(u_joint_plain=scores(0.8), u_single_plain=scores(0.8, seed=4), v_joint_plain=scores(0.8), v_single_plain=scores(0.8)),
     }
-    one, three = compare(alone, 0.95)[0], compare(crowd, 0.95)[0]
+    one, three = compare(single, 0.95)[0], compare(crowd, 0.95)[0]
     assert (one["low"], one["corrected_low"]) == (three["low"], one["low"])
     assert three["corrected_low"] < three["low"]
     assert three["corrected_high"] > three["high"]
@@ -102,13 +102,13 @@ def test_delta_m_is_the_mean_relative_gain() -> None:
 def test_delta_m_says_when_it_has_no_value() -> None:
     runs = grid(t_joint_plain=constant(0.5), t_single_plain=constant(0.0), u_joint_plain=constant(0.7), u_single_plain=constant(0.8))
     [item] = overall(runs, ["t", "u"], 0.95)
-    assert (item["delta_m"], item["undefined"]) == (None, "t alone scores no more than 0")
+    assert (item["delta_m"], item["undefined"]) == (None, "t scores at most 0 as a single task")
     assert overall(grid(t_joint_plain=constant(0.5)), ["t"], 0.95) == []
 
 
 def test_delta_m_of_seeds_is_that_of_their_means_and_a_seed_near_zero_does_not_rule_it() -> None:
-    alone, other = constant(0.001, 0.5, 0.499), constant(0.5, 0.5, 0.5)
-    runs = grid(t_joint_plain=constant(0.4, 0.3, 0.5), t_single_plain=alone, u_joint_plain=other, u_single_plain=other)
+    single, other = constant(0.001, 0.5, 0.499), constant(0.5, 0.5, 0.5)
+    runs = grid(t_joint_plain=constant(0.4, 0.3, 0.5), t_single_plain=single, u_joint_plain=other, u_single_plain=other)
     [item] = overall(runs, ["t", "u"], 0.95)
     assert item["delta_m"] == pytest.approx(100 * (0.4 / (1 / 3) - 1) / 2)
     assert item["low"] + item["high"] == pytest.approx(2 * item["delta_m"])
@@ -126,9 +126,9 @@ def test_sizes_are_compared_each_by_itself_and_corrected_together() -> None:
             ("single", 0.8, all_, 30),
         )
     }
-    found = compare(runs, 0.95)
-    assert [(item["size"], item["within"]) for item in found] == [(50, "plain"), ("all", "plain")]
-    assert found[0]["difference"] > 0.2 > abs(found[1]["difference"])
-    assert found[0]["corrected_low"] < found[0]["low"]
+    result = compare(runs, 0.95)
+    assert [(item["size"], item["within"]) for item in result] == [(50, "plain"), ("all", "plain")]
+    assert result[0]["difference"] > 0.2 > abs(result[1]["difference"])
+    assert result[0]["corrected_low"] < result[0]["low"]
     both = {**runs, **{key._replace(task="u"): value for key, value in runs.items()}}
     assert [(item["data"], item["size"]) for item in overall(both, ["t", "u"], 0.95)] == [("plain", 50), ("plain", "all")]

@@ -12,10 +12,10 @@ ROWS, RESAMPLES, TIMES = 100, 150, 400
 WEIGHTS = np.random.default_rng(5).multinomial(ROWS, np.full(ROWS, 1 / ROWS), size=RESAMPLES) / ROWS
 
 
-def experiment(draw: np.random.Generator, seeds: int, rows: float, both: float, seed_variance: float) -> tuple[Array, Array]:
+def experiment(draw: np.random.Generator, seeds: int, rows: float, both: float, training: float) -> tuple[Array, Array]:
     """Values and draws of a difference whose true mean is 0, with these standard deviations of its parts."""
     common, own = draw.normal(0, rows * ROWS**0.5, ROWS), draw.normal(0, both * ROWS**0.5, (seeds, ROWS))
-    by_row = common + own + draw.normal(0, seed_variance, (seeds, 1))
+    by_row = common + own + draw.normal(0, training, (seeds, 1))
     return by_row.mean(1), by_row @ WEIGHTS.T
 
 
@@ -39,7 +39,7 @@ def test_seeds_that_agree_have_the_interval_of_the_rows() -> None:
     assert shared_variance(draws * np.array([[1], [-1]])) == 0  # a covariance below 0 is no variance
 
 
-def test_seeds_that_agree_by_seed_variance_do_not_hide_the_chance_of_rows() -> None:
+def test_seeds_that_agree_by_chance_do_not_hide_the_variance_over_rows() -> None:
     _, draws = experiment(np.random.default_rng(3), 3, 0, 1, 0)
     assert over_seeds(np.full(3, 0.2), draws, 0.95) == interval(draws.mean(0), 0.95)
 
@@ -52,7 +52,7 @@ def test_chance_is_called_a_difference_no_more_often_than_stated(seeds: int, par
     assert false <= stats.binom.ppf(0.999, TIMES, 0.05)
 
 
-def test_a_difference_that_is_there_is_found() -> None:
+def test_a_difference_that_exists_is_detected() -> None:
     draw = np.random.default_rng(9)
-    found = [over_seeds(values + 3, draws + 3, 0.95) for values, draws in (experiment(draw, 5, 0.7, 0.5, 0.5) for _ in range(100))]
-    assert sum(low > 0 for low, _ in found) > 90
+    result = [over_seeds(values + 3, draws + 3, 0.95) for values, draws in (experiment(draw, 5, 0.7, 0.5, 0.5) for _ in range(100))]
+    assert sum(low > 0 for low, _ in result) > 90

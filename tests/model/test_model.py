@@ -133,7 +133,7 @@ def test_a_predictor_fuses_and_predictions_the_same(tiny_bert: Path, pooling: st
     model = Model(encoder, tokenizer, heads, max_length=32, dropout=0.0).eval()
     rows = [["the", "friend"], ["large", "cities"], ["over"] * 40, [], ["over", "the", "quick"]]
     encoded = encode_windows(tokenizer, rows, 32)
-    expected = predictors.predictions(model, encoded, [len(row) for row in rows], tasks)
+    expected = predictors.predictions(model, encoded, predictors.counts_of(rows), tasks)
     found = Predictor(model, "cpu").predict(rows, tasks)
     assert sum(isinstance(module, fused.FusedLayer) for module in model.modules()) == 2 + task_layers
     assert found.keys() == expected.keys() == set(tasks)

@@ -12,6 +12,10 @@ import torch
 
 from mtl.config import Params
 from mtl.data import schema
+from mtl.model.device import Precision
+from mtl.training.loop import Loop
+from mtl.training.prepare import prepare
+from mtl.training.splits import read_splits
 
 LABELS = {"reviews": {"mood": "class", "rating": "number"}, "places": {"names": "tags"}}
 GOOD, BAD, FILLER = (
@@ -119,3 +123,16 @@ def make_settings() -> Callable[..., Params]:
 @pytest.fixture(scope="session")
 def make_table() -> Callable[[str, list[dict[str, Any]]], pa.Table]:
     return table
+
+
+@pytest.fixture
+def make_loop(project: Path, make_settings: Callable[..., Params]) -> Callable[..., Loop]:
+    """Makes the loop of a plain joint run of the small project, without dropout unless asked for."""
+
+    def make(precision: str = "fp32", **options: Any) -> Loop:
+        params = make_settings(**{"encoder__dropout": 0.0, **options})
+        run = params.runs()["joint-plain-1"]
+        splits = read_splits(params, run, project / "examples", project / "shards")
+        return prepare(params, run, splits, None, Precision(precision, torch.device("cpu")))[0]
+
+    return make

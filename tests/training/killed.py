@@ -15,6 +15,7 @@ import torch
 
 from mtl.config import Params
 from mtl.training import checkpoint, run
+from mtl.training.gradients import StepResult
 from mtl.training.loop import Loop
 
 
@@ -24,19 +25,20 @@ def die() -> None:
 
 def plant(point: str) -> None:
     """Make this process die at a point."""
-    step, save, write = Loop._step, torch.save, run._write
-    written = 0
+    step, save, write = Loop._step, torch.save, run.write_results
+    count = 0
 
-    def dying_step(loop: Loop) -> None:
-        step(loop)
+    def dying_step(loop: Loop) -> StepResult | None:
+        result = step(loop)
         if loop.progress.step + 1 == int(point):
             die()
+        return result
 
     def dying_save(content: Any, file: Any) -> None:
-        nonlocal written
-        written += 1
+        nonlocal count
+        count += 1
         save(content, file)
-        if point == f"write:{written}":
+        if point == f"write:{count}":
             file.flush()
             file.truncate(file.tell() // 2)
             die()
@@ -50,7 +52,7 @@ def plant(point: str) -> None:
     elif point.startswith("write:"):
         checkpoint.torch.save = dying_save  # type: ignore[attr-defined]
     elif point == "end":
-        run._write = dying_write
+        run.write_results = dying_write
 
 
 def main(settings: str, name: str, project: str, out: str, encoder: str, *points: str) -> None:

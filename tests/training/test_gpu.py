@@ -100,9 +100,9 @@ def test_a_model_predictions_alike_on_both_devices(
     out = empty("model")
     trained(project, make_settings(precision="fp32"), out)
     rows = [["we", "saw", "Oslo"], ["the", "film", "was", "great"]]
-    found = {device: Predictor.load(out, device=device).predict(rows) for device in ("cpu", "cuda")}
-    for task, predictions in found["cpu"].items():
-        for cpu, gpu in zip(predictions, found["cuda"][task], strict=True):
+    result = {device: Predictor.load(out, device=device).predict(rows) for device in ("cpu", "cuda")}
+    for task, predictions in result["cpu"].items():
+        for cpu, gpu in zip(predictions, result["cuda"][task], strict=True):
             assert gpu.confidence == pytest.approx(cpu.confidence, abs=1e-3)
             assert gpu.value == (pytest.approx(cpu.value, abs=1e-3) if isinstance(cpu.value, float) else cpu.value)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mtl.config import Params
+from mtl.training.gradients import StepResult
 from mtl.training.live import live_metrics
 from mtl.training.loop import Loop
 from mtl.training.run import Preempted, train
@@ -53,13 +54,20 @@ def test_a_run_that_goes_on_shows_each_step_once(
         train(params, params.runs()["joint-plain-1"], project / "examples", project / "shards", None, out, live=live)
 
     step = Loop._step
+
+    def terminated(loop: Loop) -> StepResult | None:
+        result = step(loop)
+        if loop.progress.step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", lambda loop: (step(loop), loop.progress.step == 6 and os.kill(os.getpid(), signal.SIGTERM)))
+        patch.setattr(Loop, "_step", terminated)
         with pytest.raises(Preempted):
             run()
     assert [row[0] for row in rows(live, "loss/mood")[1:]] == ["1", "2", "3", "4", "5", "6", "7"]
     run()
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    shown = [[str(record["step"]), str(record["loss"]["mood"])] for record in history if record["kind"] == "train"]
-    assert rows(live, "loss/mood")[1:] == shown
+    expected = [[str(record["step"]), str(record["loss"]["mood"])] for record in history if record["kind"] == "train"]
+    assert rows(live, "loss/mood")[1:] == expected
     assert [row[1] for row in rows(live, "score")[1:]] == [str(record["score"]) for record in history if record["kind"] == "validation"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from mtl import config, encoders
 from mtl.config import Train
 from mtl.encoders import Encoder
+from mtl.encoders.base import EncoderOutput
 from mtl.errors import UnfitError
 from mtl.model.model import Model
 from mtl.tasks.classification import Classification
@@ -45,7 +46,9 @@ def backward(model: Model) -> None:
     encoded = model.tokenizer.encode(ROWS[:1], 32)
     subwords, word_shape_ids = (torch.from_numpy(array)[None].long() for array in (encoded.subwords, encoded.word_shape_ids))
     mask = torch.ones_like(subwords, dtype=torch.bool)
-    model.heads["mood"](model.encoder.pool(model.encoder(subwords, mask, word_shape_ids), mask)).square().sum().backward()
+    model.heads["mood"](
+        EncoderOutput(model.encoder(subwords, mask, word_shape_ids), mask, mask.numpy(), model.encoder.pool)
+    ).square().sum().backward()
 
 
 def norm_of(gradients: Iterable[Tensor]) -> float:
@@ -199,8 +202,8 @@ def test_frozen_layers_get_no_gradient(make_model: Callable[[str], Model], kind:
         for number, layer in enumerate(model.encoder.layers()):
             assert all((parameter.grad is None) == (number < frozen) for parameter in layer)
         built = optimizers.build(model, settings(), torch.device("cpu"))
-        learnt = {id(parameter) for group in built.param_groups for parameter in group["params"]}
-        assert learnt == {id(parameter) for parameter in model.parameters() if parameter.grad is not None}
+        learned = {id(parameter) for group in built.param_groups for parameter in group["params"]}
+        assert learned == {id(parameter) for parameter in model.parameters() if parameter.grad is not None}
 
 
 def test_more_frozen_layers_than_there_are_is_an_error(make_model: Callable[[str], Model]) -> None:

@@ -1,4 +1,4 @@
-"""The plan deals every row once, evenly, and knows nothing of tasks; micro-batches waste as little as can be."""
+"""The plan assigns every row once, evenly, and does not depend on tasks; micro-batches waste as little as can be."""
 
 import itertools
 import math
@@ -10,24 +10,24 @@ from hypothesis import strategies as st
 
 from mtl.model.micro_batches import micro_batches
 from mtl.seeds import seed_of
-from mtl.training.plan import plan, steps_per_epoch, total_steps, variant
+from mtl.training.plan import plan_epoch, steps_per_epoch, total_steps, variant
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=80).map(np.array)
 
 
 @given(LENGTHS, st.integers(1, 30), st.integers(0, 5))
-def test_plan_deals_every_row_once(lengths: np.ndarray, steps: int, epoch: int) -> None:
-    deal = plan(1, epoch, lengths, np.arange(len(lengths)) % 3, steps)
-    assert len(deal) == steps
-    assert sorted(np.concatenate([shown.rows for shown in deal])) == list(range(len(lengths)))
-    assert {int(number) for shown in deal for number in shown.passes} == {epoch}
+def test_plan_assigns_every_row_once(lengths: np.ndarray, steps: int, epoch: int) -> None:
+    planned = plan_epoch(1, epoch, lengths, np.arange(len(lengths)) % 3, steps)
+    assert len(planned) == steps
+    assert sorted(np.concatenate([step.rows for step in planned])) == list(range(len(lengths)))
+    assert {int(number) for step in planned for number in step.passes} == {epoch}
 
 
-def test_every_step_has_its_share_of_every_data_set() -> None:
+def test_every_step_has_its_share_of_every_dataset() -> None:
     random = np.random.default_rng(0)
     lengths, groups = random.integers(5, 40, 3000), np.repeat([0, 1, 2], [300, 700, 2000])
     steps = steps_per_epoch(lengths, 1500)
-    for rows, _ in plan(3, 0, lengths, groups, steps):
+    for rows, _ in plan_epoch(3, 0, lengths, groups, steps):
         for group in range(3):
             fair = lengths[groups == group].sum() / steps
             assert abs(lengths[rows[groups[rows] == group]].sum() - fair) <= 40
@@ -35,25 +35,25 @@ def test_every_step_has_its_share_of_every_data_set() -> None:
 
 def test_plan_depends_on_seed_and_epoch_alone() -> None:
     lengths, groups = np.full(200, 10), np.repeat([0, 1], 100)
-    deals = {key: [rows.tolist() for rows, _ in plan(*key, lengths, groups, 10)] for key in ((1, 0), (1, 1), (2, 0))}
-    assert deals[1, 0] == [rows.tolist() for rows, _ in plan(1, 0, lengths, groups, 10)]
-    assert deals[1, 0] != deals[1, 1] != deals[2, 0] != deals[1, 0]
+    planned = {key: [rows.tolist() for rows, _ in plan_epoch(*key, lengths, groups, 10)] for key in ((1, 0), (1, 1), (2, 0))}
+    assert planned[1, 0] == [rows.tolist() for rows, _ in plan_epoch(1, 0, lengths, groups, 10)]
+    assert planned[1, 0] != planned[1, 1] != planned[2, 0] != planned[1, 0]
 
 
-def test_order_within_a_data_set_does_not_hang_on_the_others() -> None:
+def test_order_within_a_dataset_does_not_depend_on_the_others() -> None:
     lengths, groups = np.full(200, 10), np.repeat([0, 1], 100)
-    both = [rows[groups[rows] == 0].tolist() for rows, _ in plan(1, 0, lengths, groups, 10)]
-    assert both == [rows.tolist() for rows, _ in plan(1, 0, lengths[:100], groups[:100], 10)]
+    both = [rows[groups[rows] == 0].tolist() for rows, _ in plan_epoch(1, 0, lengths, groups, 10)]
+    assert both == [rows.tolist() for rows, _ in plan_epoch(1, 0, lengths[:100], groups[:100], 10)]
 
 
 @given(LENGTHS, st.integers(1, 12), st.lists(st.floats(0, 5), min_size=1, max_size=3), st.integers(0, 5))
-def test_a_data_set_is_gone_through_pass_by_pass_across_epochs(lengths: np.ndarray, steps: int, rates: list[float], seed: int) -> None:
+def test_a_dataset_is_used_pass_by_pass_across_epochs(lengths: np.ndarray, steps: int, rates: list[float], seed: int) -> None:
     """Every row of a pass before any of the next; nothing is left out, and nothing comes twice, where an epoch or a pass ends."""
     groups = np.arange(len(lengths)) % len(rates)
     passes = {group: np.arange(4 * steps + 1) * (rate / steps) for group, rate in enumerate(rates)}
-    epochs = [plan(seed, epoch, lengths, groups, steps, passes) for epoch in range(4)]
-    assert [len(deal) for deal in epochs] == [steps] * 4
-    assigned = [np.concatenate(column) for column in zip(*(shown for deal in epochs for shown in deal), strict=True)]
+    epochs = [plan_epoch(seed, epoch, lengths, groups, steps, passes) for epoch in range(4)]
+    assert [len(planned) for planned in epochs] == [steps] * 4
+    assigned = [np.concatenate(column) for column in zip(*(step for planned in epochs for step in planned), strict=True)]
     for group, rate in enumerate(rates):
         rows, numbers = (column[groups[assigned[0]] == group] for column in assigned)
         assert (np.diff(numbers) >= 0).all()
@@ -69,17 +69,17 @@ def test_one_pass_an_epoch_is_the_plan_of_whole_numbers() -> None:
     lengths, groups = random.integers(5, 40, 500), np.repeat([0, 1], [100, 400])
     passes = dict.fromkeys((0, 1), np.arange(61) / 20)
     for epoch in range(3):
-        whole, assigned = plan(3, epoch, lengths, groups, 20), plan(3, epoch, lengths, groups, 20, passes)
+        whole, assigned = plan_epoch(3, epoch, lengths, groups, 20), plan_epoch(3, epoch, lengths, groups, 20, passes)
         assert sum(set(a.rows.tolist()) == set(b.rows.tolist()) for a, b in zip(whole, assigned, strict=True)) >= 18
 
 
-def test_every_step_has_the_share_that_is_asked_for() -> None:
+def test_every_step_has_the_share_that_is_set() -> None:
     random = np.random.default_rng(0)
     lengths, groups = random.integers(5, 40, 2000), np.repeat([0, 1], [200, 1800])
     total, steps = int(lengths.sum()), 20
     sizes = {group: int(lengths[groups == group].sum()) for group in (0, 1)}
     passes = {group: np.arange(2 * steps + 1) * (total / 2 / steps / size) for group, size in sizes.items()}
-    for rows, numbers in plan(3, 1, lengths, groups, steps, passes):
+    for rows, numbers in plan_epoch(3, 1, lengths, groups, steps, passes):
         for group in (0, 1):
             assert abs(lengths[rows[groups[rows] == group]].sum() - total / steps / 2) <= 40
         assert set(numbers[groups[rows] == 1]) <= {0, 1}  # half of 1.1 passes an epoch: goes on where it stopped
@@ -87,8 +87,8 @@ def test_every_step_has_the_share_that_is_asked_for() -> None:
 
 def test_each_pass_has_an_order_of_its_own() -> None:
     lengths, groups = np.full(50, 10), np.zeros(50, dtype=np.int64)
-    (shown,) = plan(1, 0, lengths, groups, 1, {0: np.array([0.0, 3.0])})
-    orders = [shown.rows[shown.passes == number].tolist() for number in range(3)]
+    (step,) = plan_epoch(1, 0, lengths, groups, 1, {0: np.array([0.0, 3.0])})
+    orders = [step.rows[step.passes == number].tolist() for number in range(3)]
     assert [sorted(order) for order in orders] == [list(range(50))] * 3
     assert orders[0] != orders[1] != orders[2]
 
@@ -128,10 +128,10 @@ def test_micro_batches_of_nothing() -> None:
     assert micro_batches(np.array([], dtype=np.int64), 10, 1) == []
 
 
-def test_variants_are_shown_at_their_share_and_each_as_often() -> None:
-    shown = [variant(1, epoch, f"row-{i}", 3, 0.4) for i in range(2000) for epoch in range(2)]
-    assert abs(sum(v is not None for v in shown) / 4000 - 0.4) < 4 * math.sqrt(0.24 / 4000)
-    counts = np.bincount([v for v in shown if v is not None])
+def test_variants_are_sampled_at_their_share_and_each_as_often() -> None:
+    sampled = [variant(1, epoch, f"row-{i}", 3, 0.4) for i in range(2000) for epoch in range(2)]
+    assert abs(sum(v is not None for v in sampled) / 4000 - 0.4) < 4 * math.sqrt(0.24 / 4000)
+    counts = np.bincount([v for v in sampled if v is not None])
     assert len(counts) == 3
     assert counts.max() - counts.min() < 120
     assert variant(1, 0, "row", 0, 1.0) is None

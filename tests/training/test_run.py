@@ -26,10 +26,15 @@ from mtl.model import folder as models
 from mtl.model.device import Precision
 from mtl.tasks.base import Prediction
 from mtl.tasks.regression import Regression
-from mtl.training import optimizers
-from mtl.training import run as runs
-from mtl.training.loop import _one_prediction
+from mtl.training import feed, optimizers
+from mtl.training.feed import StepBatches
+from mtl.training.gradients import StepResult
+from mtl.training.loop import Loop
+from mtl.training.prepare import prepare
+from mtl.training.resume import identity
 from mtl.training.run import Preempted, train
+from mtl.training.splits import read_splits
+from mtl.training.validation import constant_prediction
 
 Maker = Callable[[str], Path]
 Settings = Callable[..., Params]
@@ -75,12 +80,12 @@ def test_the_folder_holds_the_model_and_its_record(finished: Path) -> None:
     assert {name.split(".")[0] for name in weights} == {"encoder", "heads"}
     assert {name.split(".")[1] for name in weights if name.startswith("heads")} == {"names", "mood", "rating"}
     config = json.loads((finished / "config.json").read_text())
-    assert (config["format"], config["max_length"], config["encoder"]["type"]) == (1, 32, "fnn")
+    assert (config["format"], config["max_length"], config["encoder"]["type"]) == (models.FORMAT, 32, "fnn")
     assert (config["tasks"]["mood"]["type"], config["tasks"]["mood"]["label"]) == ("classification", "mood")
     assert config["tasks"]["mood"]["state"]["classes"] == ["bad", "good"]
 
 
-def test_run_json_says_what_was_done(finished: Path) -> None:
+def test_run_json_records_what_was_done(finished: Path) -> None:
     facts = json.loads((finished / "run.json").read_text())
     assert (facts["run"], facts["model"], facts["data"], facts["seed"]) == ("joint-augmented-1", "joint", "augmented", 1)
     assert facts["rows"] == {"reviews": 80, "places": 40}
@@ -111,7 +116,7 @@ def test_history_has_losses_weights_norms_and_scores(finished: Path) -> None:
     )
 
 
-def test_every_task_is_learnt(project: Path, make_settings: Settings, empty: Maker) -> None:
+def test_every_task_is_learned(project: Path, make_settings: Settings, empty: Maker) -> None:
     out = empty("long")
     run(make_settings(epochs=12, eval_every=20), "joint-plain-1", project, out)
     metrics = history(out, "validation")[-1]["metrics"]
@@ -142,67 +147,63 @@ def test_seeds_give_other_weights(finished: Path, project: Path, make_settings: 
 def test_single_gets_the_same_updates_with_the_same_rows(
     project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, sampling: Any
 ) -> None:
-    from mtl.training import loop
-
     seen: dict[str, list[list[float]]] = {}
-    batches = loop.Loop._batches
+    batches = Loop._batches
 
-    def spy(self: loop.Loop, **options: Any) -> list[Any]:
+    def spy(self: Loop, **options: Any) -> StepBatches:
         made = batches(self, **options)
-        ratings = [value for batch in made if "rating" in batch.targets for value in batch.targets["rating"].tolist()]
+        ratings = [value for batch in made.batches if "rating" in batch.targets for value in batch.targets["rating"].tolist()]
         seen.setdefault(",".join(self.model.tasks), []).append(sorted(r for r in ratings if r == r))
         return made
 
-    monkeypatch.setattr(loop.Loop, "_batches", spy)
+    monkeypatch.setattr(Loop, "_batches", spy)
     params = make_settings(sampling=sampling)
     facts = [run(params, name, project, empty(name)) for name in ("joint-augmented-1", "joint-plain-1", "single_rating-augmented-1")]
     assert facts[0]["steps"] == facts[1]["steps"] == facts[2]["steps"]
     assert facts[2]["rows"] == {"reviews": 80}
-    joint, alone = seen["names,mood,rating"], seen["rating"]
-    assert joint[: len(alone)] == alone
-    assert sampling != "proportional" or all(alone)
+    joint, single = seen["names,mood,rating"], seen["rating"]
+    assert joint[: len(single)] == single
+    assert sampling != "proportional" or all(single)
 
 
 @pytest.mark.parametrize("sampling", ["proportional", "uniform", {"type": "fixed", "shares": {"reviews": 1, "places": 5}}])
 def test_run_json_counts_rows_passes_and_coverage(
     project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, sampling: Any
 ) -> None:
-    from mtl.training import loop
-
     trained: list[int] = []
 
     def spy(corpus: Any, rows: Any, *more: Any) -> Any:
         trained.extend(rows.tolist())
         return labelled_batch(corpus, rows, *more)
 
-    labelled_batch = loop.labelled_batch
-    monkeypatch.setattr(loop, "labelled_batch", spy)
+    labelled_batch = feed.labelled_batch
+    monkeypatch.setattr(feed, "labelled_batch", spy)
     facts = run(make_settings(sampling=sampling), "joint-plain-1", project, empty("counted"))
     reviews, places = ([row for row in trained if (row < 80) == first] for first in (True, False))
     expected = {
         name: {"rows": len(rows), "passes": pytest.approx(len(rows) / size), "coverage": pytest.approx(len(set(rows)) / size)}
         for name, rows, size in (("reviews", reviews, 80), ("places", places, 40))
     }
-    assert facts["shown"]["datasets"] == expected
-    assert facts["shown"]["tasks"] == {"names": expected["places"], "mood": expected["reviews"], "rating": expected["reviews"]}
-    assert facts["epochs"] == {name: counts["passes"] for name, counts in facts["shown"]["datasets"].items()}
+    assert facts["sampled"]["datasets"] == expected
+    assert facts["sampled"]["tasks"] == {"names": expected["places"], "mood": expected["reviews"], "rating": expected["reviews"]}
+    assert facts["epochs"] == {name: counts["passes"] for name, counts in facts["sampled"]["datasets"].items()}
     counts = np.bincount(trained)
     if sampling == "proportional":
         assert set(counts) == {2}
     elif sampling != "uniform":
-        assert facts["shown"]["datasets"]["reviews"]["coverage"] < 1
+        assert facts["sampled"]["datasets"]["reviews"]["coverage"] < 1
         assert set(counts[:80]) == {0, 1}
         assert set(counts[80:]) == {4, 5}
 
 
-def test_a_head_that_says_one_thing_only_reaches_run_json_and_the_log(
+def test_a_constant_prediction_reaches_run_json_and_the_log(
     project: Path, make_settings: Settings, empty: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = changed(project, empty("reviews"), "reviews", lambda row: row | ({"mood": "good"} if row["split"] == "train" else {}))
-    for shown in (True, False):
-        facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=shown)
-        (warning,) = (warning for warning in facts["warnings"] if "the head predictions" in warning)
-        assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == shown
+    for progress in (True, False):
+        facts = run(make_settings(epochs=0.5), "joint-plain-1", folder, empty("silent"), progress=progress)
+        (warning,) = (warning for warning in facts["warnings"] if "the head predicts" in warning)
+        assert (f"joint-plain-1: warning: {warning}\n" in capsys.readouterr().err) == progress
 
 
 def test_killed_at_many_points_it_ends_as_if_it_had_not_been(project: Path, make_settings: Settings, empty: Maker) -> None:
@@ -223,23 +224,22 @@ def test_killed_at_many_points_it_ends_as_if_it_had_not_been(project: Path, make
 def test_sigterm_and_ctrl_c_save_and_the_next_call_goes_on(
     finished: Path, project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    from mtl.training import loop
+    out, step = empty("terminated"), Loop._step
 
-    out, step = empty("terminated"), loop.Loop._step
-
-    def terminated(self: loop.Loop) -> None:
-        step(self)
+    def terminated(self: Loop) -> StepResult | None:
+        result = step(self)
         if self.progress.step == 5:
             os.kill(os.getpid(), number)
+        return result
 
     before = signal.getsignal(number)
-    monkeypatch.setattr(loop.Loop, "_step", terminated)
+    monkeypatch.setattr(Loop, "_step", terminated)
     with pytest.raises(Preempted, match=r"stopped after step 6 of \d+;") as caught:
         run(make_settings(), "joint-augmented-1", project, out)
     assert caught.value.exit_status == 143
     assert signal.getsignal(number) is before
     assert [path.name for path in sorted((out / "checkpoint").iterdir())] == ["0000000004.pt", "0000000006.pt"]
-    monkeypatch.setattr(loop.Loop, "_step", step)
+    monkeypatch.setattr(Loop, "_step", step)
     run(make_settings(), "joint-augmented-1", project, out)
     assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
@@ -247,13 +247,11 @@ def test_sigterm_and_ctrl_c_save_and_the_next_call_goes_on(
 def test_a_second_ctrl_c_ends_training_at_once(
     project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mtl.training import loop
-
-    def impatient(self: loop.Loop) -> None:
+    def impatient(self: Loop) -> None:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(loop.Loop, "_step", impatient)
+    monkeypatch.setattr(Loop, "_step", impatient)
     with pytest.raises(KeyboardInterrupt):
         run(make_settings(), "joint-plain-1", project, empty("impatient"))
 
@@ -266,7 +264,7 @@ def test_a_thread_can_train_too(project: Path, make_settings: Settings, empty: M
     assert (out / "run.json").is_file()
 
 
-def test_a_foreign_checkpoint_is_not_gone_on_from(
+def test_a_foreign_checkpoint_is_passed_over(
     finished: Path, project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = empty("foreign")
@@ -288,8 +286,8 @@ def test_early_stopping_keeps_the_best_weights(project: Path, make_settings: Set
     assert validations[-1]["step"] == facts["steps"] == facts["best_step"] + 10
     assert facts["best_score"] == max(v["metrics"]["rating"]["pearson"] for v in validations)
     rows = [row for row in schema.read(project / "examples" / "reviews.parquet").to_pylist() if row["split"] == "validation"]
-    found = Predictor(models.load(out), "cpu").predict([row["tokens"] for row in rows], ["rating"])["rating"]
-    metrics = Regression.metrics([repr(row["rating"]) for row in rows], [prediction.text for prediction in found])
+    predictions = Predictor(models.load(out), "cpu").predict([row["tokens"] for row in rows], ["rating"])["rating"]
+    metrics = Regression.metrics([repr(row["rating"]) for row in rows], [prediction.text for prediction in predictions])
     assert metrics["pearson"] == pytest.approx(facts["best_score"], rel=1e-5)
     assert validations[-1]["metrics"]["rating"]["pearson"] != pytest.approx(facts["best_score"], rel=1e-5)
 
@@ -309,7 +307,7 @@ def changed(project: Path, out: Path, dataset: str, change: Callable[[dict[str, 
     return out
 
 
-def test_what_the_data_lacks_is_said(project: Path, make_settings: Settings, empty: Maker) -> None:
+def test_what_the_data_lacks_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:
     def odd(row: dict[str, Any]) -> dict[str, Any]:
         long = ["word"] * 40
         more = {
@@ -332,7 +330,7 @@ def test_what_the_data_lacks_is_said(project: Path, make_settings: Settings, emp
     assert facts["precision"] == "bf16"
 
 
-def test_settings_that_do_nothing_of_use_are_named(project: Path, make_settings: Settings, empty: Maker) -> None:
+def test_settings_without_effect_are_named(project: Path, make_settings: Settings, empty: Maker) -> None:
     facts = run(make_settings(epochs=0.5, precision="tf32", freeze_layers=1), "joint-plain-1", project, empty("out"))
     assert facts["warnings"][:2] == [
         "precision tf32 on a CPU has no effect: all is computed in fp32",
@@ -363,11 +361,11 @@ def test_a_checkpoint_of_another_optimizer_s_groups_is_not_the_run_s_own(project
     """As one of an earlier version of the code: its state could not be loaded."""
     params = make_settings()
     made = params.runs()["joint-plain-1"]
-    rows, precision = runs._read(params, made, project / "examples", project / "shards"), Precision("fp32", torch.device("cpu"))
-    loop = runs._prepare(params, made, rows, None, precision)[0]
-    identity = runs._identity(params, made, loop, precision)
+    splits = read_splits(params, made, project / "examples", project / "shards")
+    loop = prepare(params, made, splits, None, Precision("fp32", torch.device("cpu")))[0]
+    before = identity(params, made, loop)
     loop.optimizer.param_groups[0]["params"].pop()
-    assert runs._identity(params, made, loop, precision) != identity
+    assert identity(params, made, loop) != before
 
 
 def test_memory_that_runs_out_beside_a_step_is_an_error(
@@ -387,11 +385,12 @@ def test_a_model_that_cannot_be_written_is_written_by_the_next_call(
     finished: Path, project: Path, make_settings: Settings, empty: Maker
 ) -> None:
     out = empty("full")
-    (out / ".model.safetensors.tmp").mkdir()  # nothing can be written under that name
+    blocked = out / f".model.safetensors.{os.getpid()}.tmp"
+    blocked.mkdir()  # nothing can be written under that name
     with pytest.raises(TrainingError, match=r"full: the model cannot be written: .*make room and run again, training then goes on"):
         run(make_settings(), "joint-augmented-1", project, out)
     assert (out / "checkpoint").exists()
-    (out / ".model.safetensors.tmp").rmdir()
+    blocked.rmdir()
     run(make_settings(), "joint-augmented-1", project, out)
     assert (out / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
@@ -415,7 +414,7 @@ def test_labels_that_are_all_the_same_are_named_and_do_no_harm(
     assert all(tensor.isfinite().all() for tensor in load_file(out / "model.safetensors").values())
 
 
-def test_an_augmented_run_without_variants_says_so(
+def test_an_augmented_run_without_variants_is_named(
     project: Path, make_settings: Settings, empty: Maker, make_table: Callable[..., pa.Table]
 ) -> None:
     folder = changed(project, empty("none"), "", lambda row: row)
@@ -425,7 +424,7 @@ def test_an_augmented_run_without_variants_says_so(
     assert sum("has no variants: its shards hold none that the run learns from" in warning for warning in facts["warnings"]) == 2
 
 
-def test_a_run_whose_tasks_learn_from_no_method_is_as_a_plain_one_and_says_so(project: Path, make_settings: Settings, empty: Maker) -> None:
+def test_a_run_without_methods_equals_a_plain_one_and_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:
     params = make_settings(epochs=0.5)
     none = params.model_copy(update={"tasks": {name: task.model_copy(update={"methods": {}}) for name, task in params.tasks.items()}})
     augmented, plain = empty("augmented"), empty("plain")
@@ -436,7 +435,7 @@ def test_a_run_whose_tasks_learn_from_no_method_is_as_a_plain_one_and_says_so(pr
 
 
 @pytest.mark.parametrize(
-    ("given", "gold", "warns"),
+    ("predicted", "gold", "warns"),
     [
         ([("O", "O"), ("O",)], ['["O", "B-x"]', '["O"]'], True),
         ([("O", "B-x"), ("O",)], ['["O", "B-x"]', '["O"]'], False),
@@ -446,9 +445,9 @@ def test_a_run_whose_tasks_learn_from_no_method_is_as_a_plain_one_and_says_so(pr
         ([0.5, 0.6], ["1.0", "2.0"], False),
     ],
 )
-def test_a_head_that_says_one_thing_only_is_named(given: list[Any], gold: list[str], warns: bool) -> None:
-    warning = _one_prediction("task", [Prediction(value, 1.0) for value in given], gold)
-    assert (warning is not None and warning.startswith("task: the head predictions ")) == warns
+def test_a_constant_prediction_is_named(predicted: list[Any], gold: list[str], warns: bool) -> None:
+    warning = constant_prediction("task", Regression({"mean": 0.0, "std": 1.0}), [Prediction(value, 1.0) for value in predicted], gold)
+    assert (warning is not None and warning.startswith("task: the head predicts ")) == warns
 
 
 def test_without_validation_rows_the_last_weights_are_kept(project: Path, make_settings: Settings, empty: Maker) -> None:
@@ -475,16 +474,16 @@ def test_faulty_input_is_named(project: Path, make_settings: Settings, empty: Ma
 
 
 def test_labels_of_other_tasks_are_part_of_what_a_checkpoint_belongs_to(project: Path, make_settings: Settings, empty: Maker) -> None:
-    """They decide on the plan, also in a run of one task alone."""
+    """They decide on the plan, also in a single-task run."""
     params = make_settings()
     run = params.runs()["single_mood-augmented-1"].model_copy(update={"data": "plain"})
 
     def drop(row: dict[str, Any]) -> dict[str, Any]:
         return row | ({"names": None} if row["id"].endswith("1") else {})
 
-    found = []
+    identities = []
     for folder in (project, changed(project, empty("fewer"), "places", drop)):
-        precision = Precision("fp32", torch.device("cpu"))
-        loop = runs._prepare(params, run, runs._read(params, run, folder / "examples", folder / "shards"), None, precision)[0]
-        found.append(runs._identity(params, run, loop, precision))
-    assert found[0] != found[1]
+        splits = read_splits(params, run, folder / "examples", folder / "shards")
+        loop = prepare(params, run, splits, None, Precision("fp32", torch.device("cpu")))[0]
+        identities.append(identity(params, run, loop))
+    assert identities[0] != identities[1]

@@ -13,9 +13,9 @@ SIZES = {"small": 100, "large": 900}
 
 
 def made(sampling: Any, epoch_steps: int = 10, steps: int = 30) -> dict[str, Passes]:
-    found = passes(TypeAdapter(Sampling).validate_python(sampling), SIZES, epoch_steps, steps)
-    assert found is not None
-    return found
+    result = passes(TypeAdapter(Sampling).validate_python(sampling), SIZES, epoch_steps, steps)
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ def made(sampling: Any, epoch_steps: int = 10, steps: int = 30) -> dict[str, Pas
     ],
 )
 def test_shares_that_stay(sampling: Any, share: float) -> None:
-    found = made(sampling)
+    result = made(sampling)
     # 1000 subwords an epoch.
-    np.testing.assert_allclose(found["small"], np.arange(31) / 10 * share * 1000 / 100, rtol=1e-12)
-    np.testing.assert_allclose(found["large"], np.arange(31) / 10 * (1 - share) * 1000 / 900, rtol=1e-12)
+    np.testing.assert_allclose(result["small"], np.arange(31) / 10 * share * 1000 / 100, rtol=1e-12)
+    np.testing.assert_allclose(result["large"], np.arange(31) / 10 * (1 - share) * 1000 / 900, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("end", "share"), [(0.0, 1 / 2), (0.5, 1 / 4), (1.0, 1 / 10)])
@@ -46,13 +46,13 @@ def test_annealed_shares_go_from_proportional_to_the_end(end: float, share: floa
 
 def test_every_step_has_as_many_subwords_whatever_the_shares() -> None:
     for sampling in ("uniform", "annealed", {"type": "fixed", "shares": {"small": 3, "large": 1}}):
-        found = made(sampling)
-        np.testing.assert_allclose(sum(np.diff(found[name]) * size for name, size in SIZES.items()), 100)
+        result = made(sampling)
+        np.testing.assert_allclose(sum(np.diff(result[name]) * size for name, size in SIZES.items()), 100)
 
 
 def test_passes_reach_to_the_end_of_the_last_epoch() -> None:
     for sampling in ("uniform", "annealed"):
-        assert {len(found) for found in made(sampling, steps=23).values()} == {31}
+        assert {len(result) for result in made(sampling, steps=23).values()} == {31}
     assert len(made("uniform", epoch_steps=1, steps=1)["small"]) == 2
 
 

@@ -58,9 +58,9 @@ def test_variants_are_those_of_the_rows_drawn(project: Path, make_settings: Sett
     params = make_settings()
     variants = read_variants(params, project / "shards", TASKS)
     part = subset(rows, run_of(5))
-    found = variants_within(params, run_of(5), part, variants)
-    assert len(found) == 2 * 10
-    assert set(found.parents) == labelled(part)
+    result = variants_within(params, run_of(5), part, variants)
+    assert len(result) == 2 * 10
+    assert set(result.parents) == labelled(part)
     borrowed = params.augment.model_copy(update={"methods": {"swap": MentionReplace(type="mention_replace")}})
     other = params.model_copy(update={"augment": borrowed})
     assert len(variants_within(other, run_of(5), part, variants)) == 0
@@ -81,8 +81,8 @@ def test_every_size_has_the_same_budget_of_updates(project: Path, make_settings:
         out.mkdir()
         train(params, run, project / "examples", project / "shards", None, out)
         facts[run.name] = json.loads((out / "run.json").read_text())
-    assert len({found["budget"] for found in facts.values()}) == 1
-    assert all(found["steps"] == found["budget"] > 10 for found in facts.values())
+    assert len({result["budget"] for result in facts.values()}) == 1
+    assert all(result["steps"] == result["budget"] > 10 for result in facts.values())
     assert facts["joint-plain-1-6"]["rows"] == {"reviews": 6, "places": 6}
     assert (facts["joint-plain-1-6"]["size"], facts["joint-plain-1"]["size"]) == (6, "all")
     assert facts["joint-plain-1-6"]["epochs"]["reviews"] >= 8 * facts["joint-plain-1"]["epochs"]["reviews"]

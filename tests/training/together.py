@@ -21,7 +21,9 @@ from mtl.config import Params
 from mtl.errors import MtlError
 from mtl.tasks.regression import Regression
 from mtl.training import run
-from mtl.training.loop import Loop, Preempted
+from mtl.training.gradients import StepResult
+from mtl.training.loop import Loop
+from mtl.training.signals import Preempted
 
 SIGNALS = {"kill": [signal.SIGKILL], "int": [signal.SIGINT, signal.SIGINT]}
 
@@ -32,13 +34,14 @@ def plant(event: str) -> None:
     step, loss = Loop._step, Regression.loss
     now = 0
 
-    def counted(loop: Loop) -> None:
+    def counted(loop: Loop) -> StepResult | None:
         nonlocal now
         now = loop.progress.step + 1
-        step(loop)
+        result = step(loop)
         if what in SIGNALS and now == int(number):
             for sent in SIGNALS[what]:
                 os.kill(os.getpid(), sent)
+        return result
 
     def broken(*arguments: Any) -> torch.Tensor:
         return loss(*arguments) * (math.nan if what == "nan" and now == int(number) else 1.0)

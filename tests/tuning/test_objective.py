@@ -8,7 +8,7 @@ from mtl.tuning.objective import relative, scores
 
 
 @pytest.mark.parametrize(
-    ("found", "reference", "score"),
+    ("scores", "reference", "score"),
     [
         ({"a": 0.6, "b": 0.4}, {"a": 0.6, "b": 0.4}, 1.0),
         ({"a": 0.9, "b": 0.4}, {"a": 0.6, "b": 0.4}, 1.25),
@@ -18,9 +18,9 @@ from mtl.tuning.objective import relative, scores
     ],
 )
 def test_the_mean_over_tasks_of_scores_relative_to_those_of_trial_0(
-    found: dict[str, float], reference: dict[str, float], score: float
+    scores: dict[str, float], reference: dict[str, float], score: float
 ) -> None:
-    assert relative(found, reference) == pytest.approx(score)
+    assert relative(scores, reference) == pytest.approx(score)
 
 
 def test_a_task_without_a_score_is_named(small: Params) -> None:

@@ -14,7 +14,7 @@ from tuning.test_trial import MakeSearch
 PATHS = ("train.warmup", "train.weight_decay", "augment.share", "tasks.names.weight", "tasks.mood.weight", "encoder.dropout")
 
 
-def test_a_choice_of_the_settings_as_they_stand_single_is_marked_too() -> None:
+def test_a_choice_only_of_the_present_settings_is_marked_too() -> None:
     values = [8, 2, 4]
     trials = [{"number": i, "state": "complete", "score": 1 + i / 10, "params": {"train.epochs": value}} for i, value in enumerate(values)]
     drawn = figures.coordinates({"trials": trials, "best": 2, "space": {"train.epochs": {"choices": [2, 4]}}})

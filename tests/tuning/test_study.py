@@ -12,12 +12,12 @@ from tuning.conftest import searched
 
 def tried(params: Params, journal: Path, numbers: list[int]) -> dict[int, space.Values]:
     """The values of trials that begin in this order, each opened as by a process of its own."""
-    found = {}
+    result = {}
     for number in numbers:
         study = Study(params, journal, number)
         study.enqueue()
-        found[number] = study.begin(number)[1]
-    return found
+        result[number] = study.begin(number)[1]
+    return result
 
 
 @pytest.mark.parametrize("method", ["random", "grid"])
@@ -30,7 +30,7 @@ def test_values_do_not_depend_on_the_order_in_which_trials_begin(method: str, tm
     assert forwards[0] == space.present(params)
 
 
-def test_what_other_trials_found_does_not_bear_on_random_ones(tmp_path: Path) -> None:
+def test_random_trials_do_not_depend_on_the_results_of_others(tmp_path: Path) -> None:
     params = searched(trials=14)
     known = Study(params, tmp_path / "a.log")
     known.enqueue()
@@ -57,13 +57,13 @@ def test_more_trials_are_added_to_those_that_are_there(tmp_path: Path) -> None:
     ]
 
 
-def test_choices_may_be_mappings_and_the_settings_as_they_stand_may_lie_outside(tmp_path: Path) -> None:
+def test_choices_may_be_mappings_and_the_present_settings_may_lie_outside(tmp_path: Path) -> None:
     cnn = {"type": "cnn", "width": 16, "vocabulary": 300}
     params = searched(space={"encoder": [cnn, {"type": "rnn"}], "train.epochs": {"low": 2, "high": 3}})
-    found = tried(params, tmp_path / "a.log", [0, 1])
-    assert found[0] == {"encoder": params.encoder.model_dump(), "train.epochs": 1.0}
-    assert found[1]["encoder"] in (cnn, {"type": "rnn"})
-    assert 2 <= found[1]["train.epochs"] <= 3
+    result = tried(params, tmp_path / "a.log", [0, 1])
+    assert result[0] == {"encoder": params.encoder.model_dump(), "train.epochs": 1.0}
+    assert result[1]["encoder"] in (cnn, {"type": "rnn"})
+    assert 2 <= result[1]["train.epochs"] <= 3
     assert Study(params, tmp_path / "a.log").trials()[0].params == {}
 
 

@@ -70,9 +70,9 @@ def test_a_trial_is_judged_by_the_validations_that_choose_its_weights(
     params, seen = searched(train={"score_window": 2, "eval_every": 2}), tmp_path / "seen"
 
     def watched(*args: Any, **options: Any) -> bool:
-        found = train(*args, **options)
+        result = train(*args, **options)
         shutil.copytree(args[5], seen)
-        return found
+        return result
 
     train = trials.train
     monkeypatch.setattr(trials, "train", watched)
@@ -150,7 +150,7 @@ def test_settings_that_cannot_be_trained_end_their_trial_and_not_the_search(make
     assert "None of 2 trials did better" in write_summary(params, search)
 
 
-def test_settings_as_they_stand_that_cannot_be_trained_are_an_error(make_search: MakeSearch) -> None:
+def test_present_settings_that_cannot_be_trained_are_an_error(make_search: MakeSearch) -> None:
     params = searched(method="grid", trials=None, space={"train.learning_rate": [5e-3, 1e30]})
     content = params.model_dump(mode="json")
     content["train"]["learning_rate"] = 1e30

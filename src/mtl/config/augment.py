@@ -15,24 +15,24 @@ class Method(Section):
     implementation: ClassVar[str]
     """``module:Class`` of the ``mtl.augment.variants.Augmenter``."""
     needs_tags: ClassVar[bool] = False
-    """Whether the method works on tags: it is then applied only to datasets that have some."""
+    """Whether the method works on labelled positions: it is applied only to datasets that have such labels."""
     borrows: ClassVar[bool] = False
-    """Whether its variants hold words of other rows of the train split."""
+    """Whether its variants contain words of other train rows."""
 
     type: str
     copies: Annotated[int, Field(ge=1, le=100)] = 1
-    """Variants made of each training row."""
+    """Variants per training row."""
     datasets: tuple[Name, ...] | None = None
-    """Datasets it is applied to; without it, all that it can work on."""
+    """Datasets it is applied to; by default all that it can work on."""
 
 
 class Synonym(Method):
-    """Swaps words for synonyms of the shipped table, one token for one token."""
+    """Replaces words by synonyms of the shipped table, one token for one token."""
 
     implementation = "mtl.augment.synonym:SynonymAugmenter"
     type: Literal["synonym"]
     rate: Rate = 0.3
-    """Share of the words that have a synonym that are swapped."""
+    """Share of the words with synonyms that are replaced."""
 
 
 class BackTranslate(Method):
@@ -71,7 +71,7 @@ class Nlpaug(Method):
     implementation = "mtl.augment.nlpaug:NlpaugAugmenter"
     type: Literal["nlpaug"]
     augmenter: Annotated[str, Field(min_length=1)]
-    """Such as ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word). ``type: "nlpaug:KeyboardAug"`` is
+    """For example ``KeyboardAug`` (nlpaug.augmenter.char) or ``SpellingAug`` (nlpaug.augmenter.word). ``type: "nlpaug:KeyboardAug"`` is
     short for ``type: nlpaug`` and ``augmenter: KeyboardAug``."""
     options: dict[str, Any] = {}
     """Arguments of its constructor."""
@@ -85,7 +85,7 @@ class MentionReplace(Method):
     borrows = True
     type: Literal["mention_replace"]
     rate: Rate = 0.5
-    """Chance that an entity is replaced."""
+    """Probability that an entity is replaced."""
 
 
 class LabelTokenReplace(Method):
@@ -96,7 +96,7 @@ class LabelTokenReplace(Method):
     borrows = True
     type: Literal["label_token_replace"]
     rate: Rate = 0.2
-    """Chance that a token is replaced."""
+    """Probability that a token is replaced."""
 
 
 class ShuffleWithinSegments(Method):
@@ -106,43 +106,43 @@ class ShuffleWithinSegments(Method):
     needs_tags = True
     type: Literal["shuffle_within_segments"]
     rate: Rate = 0.3
-    """Chance that a segment is shuffled."""
+    """Probability that a segment is shuffled."""
 
 
 class Delete(Method):
-    """Leaves words out, never entities (random deletion of Wei & Zou 2019)."""
+    """Deletes words, never entities (random deletion of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.delete:DeleteAugmenter"
     type: Literal["delete"]
     rate: Rate = 0.1
-    """Chance that a word is left out."""
+    """Probability that a word is deleted."""
 
 
 class Swap(Method):
-    """Lets pairs of words change places, never entities (random swap of Wei & Zou 2019)."""
+    """Swaps pairs of words, never entities (random swap of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.swap:SwapAugmenter"
     type: Literal["swap"]
     rate: Rate = 0.1
-    """Swaps per word, at least one a row."""
+    """Swaps per word, at least one per row."""
 
 
 class InsertPunctuation(Method):
-    """Puts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
+    """Inserts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
 
     implementation = "mtl.augment.insert_punctuation:InsertPunctuationAugmenter"
     type: Literal["insert_punctuation"]
     rate: Rate = 0.3
-    """Marks per word at most; how many is drawn from 1 up to that."""
+    """Maximum number of marks per word; the number is drawn from 1 up to the maximum."""
 
 
 class Typo(Method):
-    """Makes one slip of the keyboard in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
+    """Makes one typing error in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
 
     implementation = "mtl.augment.typo:TypoAugmenter"
     type: Literal["typo"]
     rate: Rate = 0.1
-    """Chance that a word is misspelt, at least one a row."""
+    """Probability that a word is misspelt, at least one per row."""
 
 
 class NlpaugInShort(Method):
@@ -173,9 +173,9 @@ class Augment(Section):
     shards: Annotated[int, Field(ge=1, le=99_999)] = 2
     """Shards per dataset: one job and one Parquet file each."""
     methods: dict[Name, AugmentMethod] = {}
-    """By a name of your choice, which rows and report carry."""
+    """Name of your choice to method; rows and report carry the name."""
     share: Share = 0.5
-    """Chance that a row that has variants is trained on as one of them rather than as it was written."""
+    """Probability that a row with variants is replaced by one of them in a training step."""
     min_similarity: Share | None = None
-    """Variants are dropped if the cosine of their embedding and their original's is below it: that of the pretrained encoder, which must be
-    of type transformer. Null: no text is embedded."""
+    """Smallest cosine similarity of a variant's embedding and its original's; variants below are dropped. Embeddings are those of the
+    pretrained encoder, which must be of type transformer. Null: no filter."""

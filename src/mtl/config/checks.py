@@ -20,7 +20,7 @@ def relations(params: Params) -> list[Issue]:
     for task, spec in params.tasks.items():
         for name in spec.datasets or ():
             if name not in params.datasets:
-                issues.append(Issue(f"tasks.{task}.datasets", f"{name!r} is no dataset; choose from: {names}"))
+                issues.append(Issue(f"tasks.{task}.datasets", f"{name!r} is not a dataset; choose from: {names}"))
             elif spec.label not in params.datasets[name].labels:
                 choices = ", ".join(params.datasets[name].labels)
                 issues.append(Issue(f"tasks.{task}.label", f"dataset {name!r} has no label {spec.label!r}; choose from: {choices}"))
@@ -38,12 +38,12 @@ def relations(params: Params) -> list[Issue]:
     for method, spec_ in params.augment.methods.items():
         for name in spec_.datasets or ():
             if name not in params.datasets:
-                issues.append(Issue(f"augment.methods.{method}.datasets", f"{name!r} is no dataset; choose from: {names}"))
+                issues.append(Issue(f"augment.methods.{method}.datasets", f"{name!r} is not a dataset; choose from: {names}"))
             elif spec_.needs_tags and not any(label.positional for label in params.datasets[name].labels.values()):
                 message = f"{spec_.type} works on labelled positions such as tags, and {name!r} has none"
                 issues.append(Issue(f"augment.methods.{method}.datasets", message))
         if isinstance(spec_, BackTranslate) and spec_.models and method == "encoder":
-            issues.append(Issue("augment.methods.encoder", "the name is kept for the download of the encoder; choose another"))
+            issues.append(Issue("augment.methods.encoder", "the name is reserved for the download of the encoder; choose another"))
     if params.augment.min_similarity is not None and not isinstance(params.encoder, TransformerEncoder):
         found = f"encoder.type is {params.encoder.type!r}; choose transformer, or null for no such filter"
         issues.append(Issue("augment.min_similarity", f"needs a pretrained encoder, and {found}"))
@@ -51,18 +51,20 @@ def relations(params: Params) -> list[Issue]:
         for name in spec.methods or ():
             if name not in params.augment.methods:
                 choices = ", ".join(params.augment.methods) or "(none)"
-                issues.append(Issue(f"tasks.{task}.methods", f"{name!r} is no method of augment.methods; choose from: {choices}"))
+                issues.append(Issue(f"tasks.{task}.methods", f"{name!r} is not a method of augment.methods; choose from: {choices}"))
     if params.train.score != "mean" and params.train.score not in params.tasks:
         issues.append(Issue("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
     issues += _training_issues(params)
     for task in {"delta_m", "joint", "mean", "score", "text", "tokens"} & set(params.tasks):
-        issues.append(Issue(f"tasks.{task}", "the name is kept for a part of the results; choose another"))
+        issues.append(Issue(f"tasks.{task}", "the name is reserved for a part of the results; choose another"))
     for key, values in (("seeds", params.experiment.seeds), ("sizes", params.experiment.sizes)):
-        issues += [Issue(f"experiment.{key}", f"names {value} twice") for value, times in Counter[Any](values).items() if times > 1]
+        issues += [
+            Issue(f"experiment.{key}", f"names {value} more than once") for value, times in Counter[Any](values).items() if times > 1
+        ]
     if "all" not in params.experiment.sizes:
         issues.append(Issue("experiment.sizes", "must hold all: the headline and `predict` use the runs on all rows"))
     if "augmented" in (*params.experiment.joint, *params.experiment.single_task) and not params.augment.methods:
-        issues.append(Issue("augment.methods", "is empty, yet experiment asks for augmented runs; name a method or leave only plain"))
+        issues.append(Issue("augment.methods", "is empty, but experiment has augmented runs; name a method or leave only plain"))
     return issues
 
 
@@ -75,7 +77,7 @@ def _training_issues(params: Params) -> list[Issue]:
     """Balancing and sampling that do not fit tasks and datasets."""
     kind, sampling = params.train.balancing.type, params.train.sampling
     issues = [
-        Issue(f"tasks.{task}.weight", f"train.balancing {kind} has no place for weights; leave it at 1, or choose another way of balancing")
+        Issue(f"tasks.{task}.weight", f"train.balancing {kind} does not use weights; leave it at 1, or choose another balancing method")
         for task, spec in params.tasks.items()
         if kind in UNWEIGHTED and spec.weight != 1
     ]
@@ -113,7 +115,7 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
             if split in dataset.source and getattr(dataset.split, split, 0) > 0
         ]
     issues += [
-        Issue(f"datasets.{name}.labels.{label}", "the name is kept for a column of its own; choose another")
+        Issue(f"datasets.{name}.labels.{label}", "the name is reserved for a column of its own; choose another")
         for label in RESERVED & set(dataset.labels)
     ]
     issues += [
@@ -127,7 +129,7 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
         declared |= {"text" if len(dataset.fields) == 1 else f"text.{field}": column for field, column in dataset.fields.items()}
         for key, column in declared.items():
             if column not in columns:
-                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is no column; choose from: {', '.join(columns)}"))
+                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {', '.join(columns)}"))
     return issues
 
 
@@ -157,7 +159,7 @@ def relations_of_raw(content: Mapping[str, Any]) -> list[Issue]:
         named = spec.get("datasets")
         for name in named if isinstance(named, list) else ():
             if isinstance(name, str) and name not in datasets:
-                issues.append(Issue(f"tasks.{task}.datasets", f"{name!r} is no dataset; choose from: {', '.join(map(str, datasets))}"))
+                issues.append(Issue(f"tasks.{task}.datasets", f"{name!r} is not a dataset; choose from: {', '.join(map(str, datasets))}"))
         if isinstance(spec.get("label"), str) and spec["label"] not in labels:
             issues.append(
                 Issue(

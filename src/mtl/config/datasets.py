@@ -14,13 +14,13 @@ from mtl.config.base import Name, OneOf, Rate, Section, Share, Source, Split
 
 
 def _source_form(value: Any) -> str:
-    """Whether a dataset's source is one, or one for each split."""
+    """Whether a dataset has one source, or one for each split."""
     one = isinstance(value, Source) or not isinstance(value, Mapping) or bool({"url", "sha256"} & set(value))
     return "Source" if one else "Sources"
 
 
 def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, if none but those of skipped columns stands there twice."""
+    """The names, if none occurs twice; skipped columns may."""
     if twice := sorted(name for name, times in Counter(columns).items() if times > 1 and not name.startswith("_")):
         raise ValueError(f"column {twice[0]!r} is named twice")
     return columns
@@ -30,7 +30,7 @@ Columns = Annotated[tuple[str, ...], AfterValidator(_names)]
 
 
 class ConllReader(Section):
-    """One token a line, columns split by white space, a blank line between sentences; ``-DOCSTART-`` is dropped."""
+    """One token per line, columns separated by white space, a blank line between sentences; ``-DOCSTART-`` lines are dropped."""
 
     format: Literal["conll"]
     columns: Columns = ("token", "tags")
@@ -47,11 +47,11 @@ class DelimitedReader(Section):
     ``_`` skips a column, ``_*`` at the end any number. With delimiter ``" "`` and quoting none the last one takes the rest of the line."""
     quoting: Literal["minimal", "none"] = "minimal"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """Another delimiter than the format's own."""
+    """A delimiter other than that of the format."""
 
 
 class JsonLinesReader(Section):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     format: Literal["jsonl"]
 
@@ -63,7 +63,7 @@ class ParquetReader(Section):
 
 
 class ParallelReader(Section):
-    """A folder of files with one row a line each, such as ``seq.in``, ``seq.out`` and ``label``."""
+    """A folder of files with one row per line each, such as ``seq.in``, ``seq.out`` and ``label``."""
 
     format: Literal["parallel"]
     files: dict[str, str]
@@ -100,14 +100,14 @@ Label = Annotated[LabelSettings, OneOf(plugins.LABELS)]
 
 
 def _text_encoding(name: str) -> str:
-    """The name, if Python knows an encoding of texts by it in which ASCII is as in UTF-8: files are read line by line."""
+    """The name, if it is a text encoding of Python that encodes ASCII as UTF-8 does: files are read line by line."""
     plain = string.ascii_letters + "\n"
     try:
         fits = plain.encode().decode(name) == plain
     except (LookupError, ValueError):
         fits = False
     if not fits:
-        raise ValueError(f"{name!r} is no encoding of texts that keeps ASCII as it is; choose one such as cp1252, latin-1 or shift_jis")
+        raise ValueError(f"{name!r} is not a text encoding that contains ASCII; choose one such as cp1252, latin-1 or shift_jis")
     return name
 
 
@@ -127,7 +127,7 @@ def _text_fields(value: Any) -> Any:
 
 
 class Fractions(Section):
-    """How rows are assigned where the source does not say: by a hash of the text, so that equal texts stay together."""
+    """How rows are assigned to splits where the source does not say: by a hash of the text, so that equal texts stay together."""
 
     train: Rate
     validation: Share = 0.0
@@ -156,12 +156,12 @@ class Dataset(Section):
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
     split: Fractions | None = None
-    """Deals out the rows of a single source, or of the source named ``train`` where others lack;
-    leave it out where every split has a source."""
+    """Assigns the rows of a single source to splits, or those of the source ``train`` where other splits have no source. Leave it out where
+    every split has a source."""
     encoding: Annotated[str, AfterValidator(_text_encoding)] | None = None
     """Fallback for bytes that are not UTF-8, such as ``cp1252``; without one such a byte is an error."""
     unescape_html: bool = False
-    """Turns ``&amp;`` and its like into the characters they stand for, in texts that are not tokens."""
+    """Replaces HTML entities such as ``&amp;`` by their characters, in texts that are not tokens."""
     max_malformed: Share = 0.01
     """Share of malformed rows above which reading fails."""
 

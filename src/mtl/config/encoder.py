@@ -16,8 +16,9 @@ class BaseEncoder(Section):
 
     type: str
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
-    """Longest sequence in subwords, special ones included."""
+    """Longest sequence in subwords, special tokens included."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout of hidden states."""
 
 
 class TransformerEncoder(BaseEncoder):
@@ -27,18 +28,20 @@ class TransformerEncoder(BaseEncoder):
     type: Literal["transformer"]
     source: Source
     word_shape: bool = True
-    """Adds a learned embedding of each word's shape (case, digits), zero at the start; helps uncased encoders with entities."""
+    """Adds a learned embedding of each word's shape (case, digits), initially zero; it helps uncased encoders with entities."""
     pooling: Literal["mean", "first"] = "mean"
-    """What a text-level head sees of a text: the mean of its hidden states, or that of its first subword ([CLS])."""
+    """How a text becomes one vector: the mean of its hidden states, or the state of its first subword ([CLS])."""
     task_layers: Annotated[int, Field(ge=0)] = 0
-    """How many of the topmost layers each task has a copy of its own of; the tasks share what is below."""
+    """Each task can have its own copy of the top layers: how many. The tasks share the layers below."""
 
 
 class SmallEncoder(BaseEncoder):
     """Encoders trained from scratch on a vocabulary learnt from the train split."""
 
     vocabulary: Annotated[int, Field(ge=260, le=60_000)] = 8_000
+    """Subwords in the vocabulary."""
     width: Annotated[int, Field(ge=8, le=4096)] = 128
+    """Size of hidden states."""
 
 
 class FeedForwardEncoder(SmallEncoder):
@@ -47,6 +50,7 @@ class FeedForwardEncoder(SmallEncoder):
     implementation = "mtl.encoders.fnn:FeedForwardEncoder"
     type: Literal["fnn"]
     window: Annotated[int, Field(ge=0, le=8)] = 2
+    """Subwords on each side of a position."""
     layers: Layers = 2
 
 
@@ -56,6 +60,7 @@ class ConvolutionalEncoder(SmallEncoder):
     implementation = "mtl.encoders.cnn:ConvolutionalEncoder"
     type: Literal["cnn"]
     kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=15)], ...], Field(min_length=1)] = (3, 5)
+    """Widths of the convolutions."""
     layers: Layers = 2
 
 

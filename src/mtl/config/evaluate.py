@@ -13,3 +13,4 @@ class Evaluate(Section):
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Bootstrap resamples of the test rows."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Confidence of intervals, before correction for several comparisons."""

@@ -8,7 +8,7 @@ from mtl.config.base import Count, Section
 
 
 def _size(value: Any) -> Any:
-    """A number of rows or ``all``, told apart here so that a issue is one and says both."""
+    """A number of rows or ``all``, checked here so that there is one issue, which names both."""
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
     raise ValueError(f"must be a number of rows, 1 or more, or all, not {value!r}")
@@ -19,15 +19,17 @@ Size = Annotated[Count | Literal["all"], BeforeValidator(_size)]
 
 
 class Experiment(Section):
-    """The matrix of runs: seeds × sizes × {joint, each task alone} × {augmented, plain}. All have the same budget of updates."""
+    """The matrix of runs: seeds × sizes × {joint, single-task} × {augmented, plain}. All runs have the same budget of updates."""
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
-    """With several, intervals and verdicts cover the variance over training seeds too; five show much more than two."""
+    """With several seeds, intervals and verdicts cover the variance over seeds too; five show much more than two."""
     sizes: tuple[Size, ...] = ("all",)
-    """Such as ``[50, 150, 500, all]``, for a learning curve: labelled train rows of each dataset, drawn by the run's seed, smaller parts
-    within larger ones. Validation and test stay whole."""
+    """Labelled train rows of each dataset, such as ``[50, 150, 500, all]`` for a learning curve. Rows are drawn by the run's seed; smaller
+    samples are contained in larger ones. Validation and test stay whole."""
     joint: Annotated[tuple[Literal["augmented", "plain"], ...], Field(min_length=1)] = ("augmented", "plain")
+    """Data of the joint runs."""
     single_task: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
+    """Data of the single-task runs, one per task."""
 
 
 class Run(Section):
@@ -35,7 +37,7 @@ class Run(Section):
 
     tasks: tuple[str, ...]
     model: str
-    """``joint``, or the name of the task that is trained alone."""
+    """``joint``, or the name of the only task."""
     data: Literal["augmented", "plain"]
     seed: int
     size: Size = "all"

@@ -1,7 +1,7 @@
 """Reading ``params.yaml``; every issue is reported at once, with its dotted path."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 file (the dialect that DVC writes) as plain values.
 
     Raises:
-        ParamsError: the file is missing, is not UTF-8 or YAML, or is no mapping.
+        ParamsError: the file is missing, is not UTF-8 or YAML, or is not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -47,21 +47,53 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
     Raises:
         ParamsError: lists every issue with its dotted path and the allowed values.
     """
+    renamed = list(_renamed(content))
+    if renamed:
+        content = _with_new_keys(content)
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
         tags = _SOURCE_FORMS | _union_tags(Params.model_json_schema())
         issues = [_issue(item, content, tags) for item in error.errors()]
-        raise ParamsError(source, [*issues, *checks.relations_of_raw(content)]) from None
-    issues = checks.relations(params)
-    if issues:
+        raise ParamsError(source, [*renamed, *issues, *checks.relations_of_raw(content)]) from None
+    if issues := [*renamed, *checks.relations(params)]:
         raise ParamsError(source, issues)
     return params
 
 
 def dump(params: Params) -> str:
-    """All settings, defaults included, as JSON in the order given: datasets and tasks are assigned with in that order."""
+    """All settings, defaults included, as JSON in the order given: that of datasets and tasks decides results."""
     return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
+
+
+RENAMED = {("datasets", "*", "labels", "*", "kind"): "type", ("experiment", "alone"): "single_task"}
+"""Path of a key of earlier versions (``*``: any name) to its present name."""
+
+
+def _renamed(content: Any, path: tuple[str, ...] = ()) -> Iterator[Issue]:
+    """An issue for each key that has another name now."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            here = (*path, str(key))
+            if (new := _new_key(here)) and new not in content:
+                yield Issue(".".join(here), f"is called {new} now; rename it")
+            yield from _renamed(value, here)
+
+
+def _with_new_keys(content: Any, path: tuple[str, ...] = ()) -> Any:
+    """The same with present names, so that other issues are found too."""
+    if not isinstance(content, Mapping):
+        return content
+    new = {key: _new_key((*path, str(key))) or key for key in content}
+    return {key if new[key] in content else new[key]: _with_new_keys(value, (*path, str(key))) for key, value in content.items()}
+
+
+def _new_key(path: tuple[str, ...]) -> str | None:
+    return next((new for old, new in RENAMED.items() if len(old) == len(path) and all(map(_matches, old, path))), None)
+
+
+def _matches(pattern: str, key: str) -> bool:
+    return pattern in ("*", key)
 
 
 _SOURCE_FORMS = {"Source", "Sources", "Range", "Choices"}

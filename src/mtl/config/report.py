@@ -11,5 +11,6 @@ class Report(Section):
     """The HTML report."""
 
     title: str = "Multi-task training report"
+    """Title of the page."""
     samples: Annotated[int, Field(ge=0, le=50)] = 5
-    """Augmented rows shown per dataset and method."""
+    """Sampled augmented rows per dataset and method."""

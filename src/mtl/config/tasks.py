@@ -20,11 +20,11 @@ class TaskSettings(Section):
     label: Name
     """Label of the datasets below."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Datasets to learn from; without it, all that have the label."""
+    """Datasets to learn from; by default all that have the label."""
     weight: Positive = 1.0
     """wₜ in the joint loss Σ wₜ·ℓₜ."""
     methods: dict[Name, Count] | None = None
-    """Augmentation methods whose variants this task learns from, and how many copies of each at most; without it, all of
+    """Augmentation methods whose variants this task learns from, each with its maximum number of copies; by default all of
     ``augment.methods``. ``{}``: none."""
 
     def learns_from(self, method: str, copy: int) -> bool:

@@ -1,4 +1,4 @@
-"""The section ``train``: balancing, sampling, optimiser and all else that training needs."""
+"""The section ``train``: balancing, sampling, optimiser, schedule and stopping."""
 
 from typing import Annotated, Literal
 
@@ -8,21 +8,21 @@ from mtl.config.base import Count, Name, Positive, Rate, Section, Share, by_name
 
 
 class PlainBalancing(Section):
-    """Balancing without settings of its own: a fixed sum, or an aggregation of the tasks' encoder gradients."""
+    """Balancing without settings: fixed weights, or an aggregation of the tasks' encoder gradients."""
 
     type: Literal["static", "pcgrad", "mgda", "nash_mtl", "upgrad", "imtl_g", "aligned_mtl"]
 
 
 class GradientNormBalancing(Section):
-    """Equal norms: tasks weigh on the shared encoder in proportion to their weights, whatever the scale of their losses."""
+    """Equal gradient norms: each task's gradient share follows its weight, whatever the scale of its loss."""
 
     type: Literal["gradient_norm"]
     by: Literal["task", "dataset"] = "task"
-    """dataset: tasks that learn from the same datasets have one say together, shared among them, rather than one each."""
+    """task: each task has a gradient share of its own. dataset: tasks that learn from the same datasets divide one share."""
     rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Exponent of a task's loss over the mean of all tasks' losses: above 0, tasks that lag behind pull more."""
+    """Exponent of a task's loss relative to the mean loss: above 0, tasks that lag behind get larger gradient shares."""
     interval: Count = 20
-    """Steps between two measurements of the norms."""
+    """Steps between two measurements of the gradient norms."""
 
 
 class UncertaintyBalancing(Section):
@@ -30,7 +30,7 @@ class UncertaintyBalancing(Section):
 
     type: Literal["uncertainty"]
     learning_rate: Positive = 0.01
-    """Of the logarithms of the variances."""
+    """Learning rate of the log variances."""
 
 
 class DwaBalancing(Section):
@@ -38,9 +38,9 @@ class DwaBalancing(Section):
 
     type: Literal["dwa"]
     temperature: Positive = 2.0
-    """The higher, the more alike the weights."""
+    """Higher values make the weights more equal."""
     interval: Count = 50
-    """Steps over which losses are averaged before they are compared; an epoch in the paper."""
+    """Steps over which losses are averaged before they are compared. The paper uses an epoch."""
 
 
 class GradNormBalancing(Section):
@@ -48,11 +48,11 @@ class GradNormBalancing(Section):
 
     type: Literal["gradnorm"]
     alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.5
-    """How much more a task that lags behind gets; 0: equal norms for all."""
+    """Strength of the pull towards equal training rates; 0 gives all tasks equal norms."""
     learning_rate: Positive = 0.025
-    """Of the weights."""
+    """Learning rate of the weights."""
     interval: Count = 1
-    """Steps between two updates of the weights, each of which costs a backward pass for every task."""
+    """Steps between two updates of the weights. Each update costs a backward pass per task."""
 
 
 class CagradBalancing(Section):
@@ -60,7 +60,7 @@ class CagradBalancing(Section):
 
     type: Literal["cagrad"]
     c: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """How far from the mean gradient, as a share of its norm; 0 is the mean itself."""
+    """Distance from the mean gradient, as a share of its norm; 0 gives the mean itself."""
 
 
 BALANCING_TYPES = (
@@ -70,7 +70,7 @@ BALANCING_TYPES = (
 
 
 UNWEIGHTED = {"mgda", "imtl_g"}
-"""Ways of balancing that have no place for ``tasks.<task>.weight``."""
+"""Balancing methods that do not use ``tasks.<task>.weight``."""
 
 
 _Balancing = Annotated[
@@ -83,7 +83,7 @@ Balancing = Annotated[_Balancing, BeforeValidator(by_name, json_schema_input_typ
 
 
 class PlainSampling(Section):
-    """Each dataset in proportion to its size, every row once an epoch; or all datasets alike."""
+    """proportional: each dataset in proportion to its size, every row once per epoch. uniform: equal shares."""
 
     type: Literal["proportional", "uniform"]
 
@@ -93,7 +93,7 @@ class TemperatureSampling(Section):
 
     type: Literal["temperature"]
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
-    """1 is proportional; the higher, the more alike the shares."""
+    """1 is proportional; higher values make the shares more equal."""
 
 
 class AnnealedSampling(Section):
@@ -105,15 +105,15 @@ class AnnealedSampling(Section):
 
 
 class FixedSampling(Section):
-    """Shares as given."""
+    """Fixed shares."""
 
     type: Literal["fixed"]
     shares: Annotated[dict[Name, Positive], Field(min_length=1)]
-    """Dataset to its share of each step; they are divided by their sum."""
+    """Share of each dataset in a step; shares are normalised."""
 
 
 SAMPLING_TYPES = ("proportional", "uniform", "temperature", "annealed")
-"""Those that need no settings."""
+"""Sampling types that need no settings."""
 
 
 _Sampling = Annotated[PlainSampling | TemperatureSampling | AnnealedSampling | FixedSampling, Field(discriminator="type")]
@@ -126,18 +126,18 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Adam(Section):
-    """Adam (Kingma & Ba 2015). Weight decay is an L2 penalty in the gradient, which adam scales like the rest of it; adamw takes it off
-    the weights by itself (decoupled, Loshchilov & Hutter 2019).
+    """Adam (Kingma & Ba 2015). ``adam`` adds weight decay to the gradient as an L2 penalty; ``adamw`` decouples it (Loshchilov & Hutter
+    2019).
     """
 
     type: Literal["adam", "adamw"]
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    """Decay of the running mean of the gradient, and of that of its square."""
+    """Decay rates of the running means of the gradient and of its square."""
 
 
 class Sgd(Section):
-    """Stochastic gradient descent with momentum. Weight decay is an L2 penalty in the gradient; sgdw decouples it (Loshchilov & Hutter
-    2019).
+    """Stochastic gradient descent with momentum. ``sgd`` adds weight decay to the gradient as an L2 penalty; ``sgdw`` decouples it
+    (Loshchilov & Hutter 2019).
     """
 
     type: Literal["sgd", "sgdw"]
@@ -157,47 +157,47 @@ class Train(Section):
     """Joint training."""
 
     epochs: Positive = 3.0
-    """Passes over each dataset's train split; with another ``sampling`` than proportional, over as many rows."""
+    """Passes over the train split of each dataset. With a ``sampling`` other than proportional: passes over as many rows."""
     batch_tokens: Annotated[int, Field(ge=16)] = 1024
-    """Real tokens (subwords) per optimiser step, all datasets together."""
+    """Subword tokens per optimiser step, over all datasets."""
     micro_batch_tokens: Annotated[int, Field(ge=16)] | None = None
-    """Largest padded size, in subwords, of the micro-batches whose gradients add up to a step: what must fit the device's memory at once.
-    The result does not depend on it. Null: what suits the device."""
+    """Largest padded size of a micro-batch, in subwords: what must fit the device's memory at once. The gradients of a step's micro-batches
+    are added up, so the result does not depend on it. Null: chosen for the device."""
     optimizer: Optimizer = Adam(type="adamw")
-    """A name, or a mapping with ``type`` and settings of its own, such as ``{type: sgd, momentum: 0.95}``."""
+    """A name, or a mapping with ``type`` and its settings, such as ``{type: sgd, momentum: 0.95}``."""
     learning_rate: Positive = 2e-4
-    """Of the encoder's top layer, at its height."""
+    """Peak learning rate of the encoder's top layer."""
     head_learning_rate: Positive = 1e-3
+    """Peak learning rate of the heads."""
     layer_decay: Rate = 1.0
-    """Factor on the learning rate from each layer of the encoder to the one below it, the embeddings being the lowest
-    (discriminative fine-tuning, Howard & Ruder 2018). 1: all layers learn at the same rate."""
+    """Learning rate of each encoder layer relative to the layer above it; the embeddings are the lowest layer (discriminative fine-tuning,
+    Howard & Ruder 2018). 1: all layers have the same rate."""
     freeze_layers: Annotated[int, Field(ge=0)] = 0
-    """Layers of the encoder that stay as they are, counted from the bottom, embeddings first."""
+    """Number of frozen encoder layers, counted from the embeddings up."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
-    """Of matrices; biases, norms and other vectors do not decay. Coupled or decoupled: see ``optimizer``."""
+    """Weight decay of matrices; biases, norms and other vectors do not decay. See ``optimizer`` for coupled or decoupled decay."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """The learning rate's way after the warm-up: down to 0 in a line or by half a cosine, or level."""
+    """Learning rate after the warm-up: linear or cosine decay to 0, or constant."""
     warmup: Share = 0.1
-    """Share of all steps in which the learning rate rises."""
+    """Share of all steps in which the learning rate rises linearly from 0."""
     clip_norm: Positive = 1.0
-    """The greatest norm of the gradient on what the tasks share, and for each task of that on its own head and layers."""
+    """Largest gradient norm: of the shared parameters, and separately of each task's own head and layers."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
-    """auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU. tf32 is fp32 whose matrix products
-    are rounded to 10 bits on a GPU."""
+    """auto: bf16 on a GPU that supports it, fp16 with loss scaling on other GPUs, fp32 on a CPU. tf32: fp32 with matrix products rounded
+    to 10 bits on a GPU."""
     balancing: Balancing = GradientNormBalancing(type="gradient_norm")
-    """How much each task weighs on the shared encoder: a name, or ``{type: name, ...}`` with its settings. gradient_norm: in proportion to
-    the tasks' weights, whatever the scale of their losses."""
+    """How the tasks' gradients on the shared encoder are balanced: a name, or ``{type: name, ...}`` with its settings."""
     sampling: Sampling = PlainSampling(type="proportional")
-    """What share of a step each dataset has: a name, or ``{type: name, ...}`` with its settings. Whatever it is, the number of steps
-    is that of ``epochs`` passes over all datasets together."""
+    """The share of each dataset in a step: a name, or ``{type: name, ...}`` with its settings. The number of steps is always that of
+    ``epochs`` passes over all datasets."""
     eval_every: Count = 50
     """Steps between two validations."""
     patience: Count = 5
-    """Validations without a better score before training stops."""
+    """Validations without improvement before training stops."""
     score: str = "mean"
-    """What early stopping watches: the geometric ``mean`` of all tasks' main metrics, or one task's name."""
+    """Score that early stopping watches: the geometric ``mean`` of all main metrics, or the main metric of the named task."""
     score_window: Count = 1
-    """What decides is the mean score of so many validations, the last ones: one by itself is luck in part where there are few rows."""
+    """Number of most recent validations whose mean score decides. A single validation on few rows is noisy."""
     stop: Literal["together", "each"] = "together"
-    """together: training stops when ``score`` has not risen for ``patience`` validations. each: a task whose own main metric has not risen
-    for so long is left out from there on, and training stops with the last of them."""
+    """together: training stops when ``score`` has not risen for ``patience`` validations. each: a task is left out once its own main metric
+    has not risen for ``patience`` validations; training stops with the last task."""

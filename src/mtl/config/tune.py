@@ -11,16 +11,16 @@ Number = Annotated[int | float, Field(allow_inf_nan=False)]
 
 
 class Range(Section):
-    """Numbers from low to high; whole ones where the param takes no others."""
+    """Numbers from low to high; integers where the setting takes only integers."""
 
     low: Number
     high: Number
     log: bool = False
-    """Whether 0.001 lies half-way between 0.0001 and 0.01: right for learning rates."""
+    """Sample on a logarithmic scale, as suits learning rates."""
     step: Annotated[int | float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Only low, low + step, … are tried."""
+    """Distance between the values that are tried, from low upwards."""
     points: Annotated[int, Field(ge=2)] | None = None
-    """Of a grid: how many values, evenly spaced, or evenly in their logarithms with ``log``."""
+    """Number of values in a grid, evenly spaced, on a logarithmic scale with ``log``."""
 
     @model_validator(mode="after")
     def _check(self) -> "Range":
@@ -45,14 +45,14 @@ Axis = Annotated[Annotated[Range, Tag("Range")] | Annotated[Choices, Tag("Choice
 
 
 class Tune(Section):
-    """The search for better settings that ``snakemake tune`` makes; it is no part of any other stage."""
+    """The search for better settings, run by ``snakemake tune``. No other stage depends on it."""
 
     method: Literal["grid", "random", "tpe"] = "tpe"
     """tpe: Bayesian, by a tree-structured Parzen estimator (Bergstra et al. 2011)."""
     trials: Annotated[int, Field(ge=2, le=10_000)] | None = None
-    """Trials in all, the settings as they stand being the first; 20 if not given. A grid has as many as it has points."""
+    """Number of trials, of which the first uses the settings as they are; 20 by default. A grid has one trial per point."""
     pruning: Literal["none", "median", "hyperband"] | None = None
-    """Ends trials that do badly before their time. Null: median for tpe; none for grid and random, which can then be repeated exactly."""
+    """Ends unpromising trials early. Null: median for tpe; none for grid and random, which are then exactly reproducible."""
     space: Annotated[dict[str, Axis], Field(min_length=1)]
-    """What is searched: dotted path of a param to ``{low, high}`` or to a list of choices, such as
+    """Dotted path of a setting to ``{low, high}`` or to a list of choices, such as
     ``train.learning_rate: {low: 1.0e-5, high: 1.0e-3, log: true}``."""

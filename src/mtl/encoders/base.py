@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,23 +19,45 @@ from mtl.encoders.tokenizer import SHAPES, SubwordTokenizer
 Layers = list[list[nn.Parameter]]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class EncoderOutput:
-    """What heads receive of a batch."""
+    """What a head gets: the hidden states of some rows, and where in them their fields, tokens and markers are."""
 
     states: Tensor
-    """Hidden states ``[rows, positions, width]``."""
+    """``[rows, positions, width]``."""
     mask: Tensor
     """Bool ``[rows, positions]``, true on real subwords."""
-    word_ids: npt.NDArray[np.int32]
-    """``[rows, positions]``, index of a token at its first subword, -1 elsewhere."""
+    word_ids: npt.NDArray[np.integer] | Tensor
+    """``[rows, positions]``, index of the token in its field at its first subword, else -1."""
     pool: Callable[[Tensor, Tensor], Tensor]
-    """From states and mask to one vector per row."""
+    """The encoder's pooling, of ``states`` and ``mask``."""
+    segment_ids: Tensor | None = None
+    """Int64 ``[rows, positions]``, the field of each subword, 0 or 1; ``None`` if all rows have one field."""
+    positions: Mapping[str, Tensor] = field(default_factory=dict)
+    """By name, one position in each row, such as that of a marker: int64 ``[rows]``, -1 in a row without it."""
 
     @cached_property
     def pooled(self) -> Tensor:
-        """One vector per row, ``[rows, width]``, computed once."""
+        """One vector a row, ``[rows, width]``: computed on first use, then kept for all heads that share this output."""
         return self.pool(self.states, self.mask)
+
+    def at(self, name: str) -> Tensor:
+        """The hidden states at a named position, ``[rows, width]``; 0 in a row without it."""
+        positions = self.positions[name]
+        states = self.states[torch.arange(len(positions), device=positions.device), positions.clamp(min=0)]
+        return states.masked_fill((positions < 0).unsqueeze(-1), 0.0)
+
+
+def marker_positions(subwords: Tensor, mask: Tensor, markers: Mapping[str, int]) -> dict[str, Tensor]:
+    """By name, the position of each marker in each row, int64 ``[rows]``; -1 in a row without it.
+
+    Args:
+        subwords: int64 ``[rows, positions]``.
+        mask: bool ``[rows, positions]``, true on real subwords.
+        markers: by name, the index of the marker among ``subwords``; a pruned encoder has indices of its own.
+    """
+    found = {name: (subwords == index) & mask for name, index in markers.items()}
+    return {name: torch.where(here.any(1), here.int().argmax(1), -1) for name, here in found.items()}
 
 
 class Encoder(nn.Module, ABC):
@@ -43,7 +65,7 @@ class Encoder(nn.Module, ABC):
 
     width: int
     _whole: tuple[Tensor, Tensor, int | None] | None = None
-    """While pruned: the subwords kept, and the weights and padding index of all."""
+    """While the vocabulary is pruned: the subwords kept, and the weights and padding index of all."""
 
     @classmethod
     @abstractmethod
@@ -60,30 +82,44 @@ class Encoder(nn.Module, ABC):
         """All that ``restore`` needs, JSON-able, with the key ``type``."""
 
     @abstractmethod
-    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states ``[rows, positions, width]``.
 
         Args:
             subwords: int64 ``[rows, positions]``, padded at the right with anything in the vocabulary.
             mask: bool ``[rows, positions]``, true on real subwords.
             word_shape_ids: int64 ``[rows, positions]``, word-shape classes of ``mtl.encoders.tokenizer``.
-            asked: bool ``[rows, positions]``, true where a hidden state is made use of, all if not given; others may be anything finite.
+            selected: bool ``[rows, positions]``, true where a hidden state is used, all if not given; others may be anything finite.
+            segment_ids: int64 ``[rows, positions]``, the field of each subword, 0 or 1; not given if all rows have one field.
         """
 
     def by_task(
-        self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        segment_ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Hidden states for each task, ``[rows, positions, width]``.
 
         Args:
-            subwords, mask, word_shape_ids: see ``forward``.
-            asked: by task, bool ``[rows, positions]``; see ``forward``.
-            rows: by task, the only rows that it makes use of, int64 ``[n]``; all if it is not there.
+            subwords, mask, word_shape_ids, segment_ids: see ``forward``.
+            selected: by task, bool ``[rows, positions]``; see ``forward``.
+            rows: by task, the only rows that it uses, int64 ``[n]``; all if it is not there.
         """
-        if not asked:
+        if not selected:
             return {}
-        union = torch.stack(list(asked.values())).any(0) if self.packs(mask.device) else None
-        return dict.fromkeys(asked, self(subwords, mask, word_shape_ids, union))
+        union = torch.stack(list(selected.values())).any(0) if self.packs(mask.device) else None
+        return dict.fromkeys(selected, self(subwords, mask, word_shape_ids, union, segment_ids))
 
     def branch(self, tasks: Iterable[str]) -> None:
         """Give each task the layers of its own that the settings ask for: once, and before weights are loaded."""
@@ -117,8 +153,9 @@ class Encoder(nn.Module, ABC):
         """The embedding of the subwords."""
 
     def prune_vocabulary(self, subwords: npt.NDArray[np.integer]) -> None:
-        """Keep only the embeddings of some subwords: for training, whose optimiser would otherwise spend its time and memory on those
-        that never occur. From now on subword ``subwords[i]`` goes by the index i.
+        """Keep only the embeddings of some subwords. Those that never occur would cost the optimiser time and memory in training.
+
+        From now on subword ``subwords[i]`` has the index i.
 
         Args:
             subwords: ``[kept]``, sorted, each once.
@@ -135,8 +172,32 @@ class Encoder(nn.Module, ABC):
         """While pruned, the subwords kept, ``[kept]``."""
         return np.empty(0, dtype=np.int64) if self._whole is None else self._whole[0].numpy()
 
+    @property
+    def vocabulary(self) -> int:
+        """The number of subwords embedded, those that are pruned included."""
+        return self.embedding.num_embeddings if self._whole is None else len(self._whole[1])
+
+    def grow_vocabulary(self, size: int) -> None:
+        """Embed at least this many subwords, such as ``tokenizer.size`` after ``add_markers``. Fewer than there are change nothing.
+
+        New embeddings are drawn from the ambient torch generator, with the mean and the deviation of the others.
+
+        Raises:
+            RuntimeError: the vocabulary is pruned.
+        """
+        embedding = self.embedding
+        if self._whole is not None:
+            raise RuntimeError("a pruned vocabulary cannot grow: restore it first")
+        if (more := size - embedding.num_embeddings) <= 0:
+            return
+        weight = embedding.weight.detach()
+        mean, deviation = (values.expand(more, -1) for values in (weight.mean(0), weight.std(0)))
+        grown = torch.cat([weight, torch.normal(mean, deviation)])
+        embedding.weight = nn.Parameter(grown, requires_grad=embedding.weight.requires_grad)
+        embedding.num_embeddings = size
+
     def restore_vocabulary(self) -> None:
-        """Undo ``prune_vocabulary``: the embeddings kept go back to their places, and the others are as they were."""
+        """Undo ``prune_vocabulary``: the embeddings kept go back to their rows, and the others are as they were."""
         if self._whole is None:
             return
         embedding, (kept, whole, embedding_padding) = self.embedding, self._whole
@@ -213,7 +274,7 @@ class FromScratch(Encoder):
 
     def config(self) -> dict[str, Any]:
         """The arguments of the constructor, and the type."""
-        return {"type": self.kind, **self._config}
+        return {"type": self.kind, **self._config, "vocabulary": self.vocabulary}
 
     def embed(self, subwords: Tensor, word_shape_ids: Tensor) -> Tensor:
         """Normalised embeddings ``[rows, positions, width]``."""

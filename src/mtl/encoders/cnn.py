@@ -40,7 +40,14 @@ class ConvolutionalEncoder(FromScratch):
         super().__init__(vocabulary=vocabulary, width=width, dropout=dropout, kernels=list(kernels), layers=layers)
         self.blocks.extend(Block(width, kernels, dropout) for _ in range(layers))
 
-    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         hidden = self.embed(subwords, word_shape_ids)
         for block in self.blocks:

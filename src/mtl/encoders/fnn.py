@@ -19,7 +19,14 @@ class FeedForwardEncoder(FromScratch):
         for size in sizes:
             self.blocks.append(nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.LayerNorm(width), Dropout(dropout)))
 
-    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         # Padding is zero, like what lies beyond the ends of the longest row.
         embedded = self.embed(subwords, word_shape_ids) * mask.unsqueeze(-1)

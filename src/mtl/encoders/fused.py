@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
+from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
 
 ROWS = 2048
 """The number of packed positions that weights are laid out for; any other number is computed as well."""
@@ -61,16 +61,16 @@ class FusedLayer(nn.Module):
         self.down, self.down_norm = FusedLinear(layer.output.dense), layer.output.LayerNorm
 
     def forward(self, hidden_states: Tensor, *_: Any, packed: Packed, **__: Any) -> Tensor:
-        """Hidden states ``[1, packed, width]``, in the last layer only those at ``PLACES``."""
+        """Hidden states ``[1, packed, width]``, in the last layer only those at ``SELECTED``."""
         states = hidden_states.squeeze(0)
-        places = PLACES.get() if self.last else None
-        if places is None:
+        selected = SELECTED.get() if self.last else None
+        if selected is None:
             attended = self._attend(states, packed)
         else:
-            attended, states = attend_at(places, states, packed, self._attend, self._attend_once), states[places]
+            attended, states = attend_at(selected, states, packed, self._attend, self._attend_once), states[selected]
         states = self.norm(self.attended.plus(attended, states))
-        found: Tensor = self.down_norm(self.down.plus(self.act(self.up(states)), states))
-        return found[None]
+        result: Tensor = self.down_norm(self.down.plus(self.act(self.up(states)), states))
+        return result[None]
 
     def train(self, mode: bool = True) -> Self:
         """Evaluation mode only."""
@@ -85,6 +85,6 @@ class FusedLayer(nn.Module):
         query, key, value = (part(states).view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
         return packed_attention(self, query, key, value, None, packed=packed, scaling=self.scaling)[0].view_as(states)
 
-    def _attend_once(self, states: Tensor, places: Tensor, runs: Runs) -> Tensor:
-        query = self.projections[0](states[places]).view(-1, self.heads, self.width)
+    def _attend_once(self, states: Tensor, positions: Tensor, runs: Runs) -> Tensor:
+        query = self.projections[0](states[positions]).view(-1, self.heads, self.width)
         return attend_once(query, self.key, self.value, states, runs, self.scaling) + self.projections[2].bias

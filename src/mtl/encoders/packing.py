@@ -1,7 +1,7 @@
-"""Rows of unlike length end to end, so that nothing is computed for padding.
+"""Rows of different lengths end to end, so that nothing is computed for padding.
 
-All that a transformer does to a position but attention needs no other position. So the real positions of all rows go through the model
-as one long row, and attention, which must not look across texts (a plain mask would let it), is computed by runs of rows of equal length.
+A transformer computes each position by itself, except in attention. So the real positions of all rows go through the model as one long
+row. Attention must not look across texts, as it would with a plain mask: it is computed by runs of rows of equal length.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from torch.autograd.function import Function, once_differentiable
 ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
 """What torch's ``scaled_dot_product_attention`` calls on a CPU where there is neither mask nor dropout, and its gradient."""
-PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
-"""The packed positions that the last layer is to compute, in the present thread's forward pass; all if ``None``."""
+SELECTED: ContextVar[Tensor | None] = ContextVar("selected", default=None)
+"""The packed positions that the last layer computes in the present thread's forward pass; all if ``None``."""
 
 Runs = tuple[tuple[int, int], ...]
 """Length and number of rows, for each run of rows of equal length."""
@@ -31,7 +31,7 @@ class Packed:
     mask: Tensor
     """Bool ``[rows, positions]``, true on the real positions of the padded form."""
     index: Tensor
-    """``[packed]``, the place of each real position in the flattened padded form."""
+    """``[packed]``, the index of each real position in the flattened padded form."""
     runs: Runs
 
     @classmethod
@@ -42,7 +42,7 @@ class Packed:
 
     @property
     def positions(self) -> Tensor:
-        """``[packed]``, the place of each position in its own row."""
+        """``[packed]``, the index of each position in its own row."""
         return self.index % self.mask.shape[1]
 
     @property
@@ -50,18 +50,26 @@ class Packed:
         """``[packed]``, the row of each position."""
         return self.index // self.mask.shape[1]
 
-    def only(self, kept: Tensor, places: Tensor) -> "tuple[Packed, Tensor, Tensor]":
-        """Some rows, bool ``[rows]``, by themselves; their positions; and those of ``places`` that they have, counted there."""
+    def only(self, kept: Tensor, selected: Tensor) -> "tuple[Packed, Tensor, Tensor]":
+        """Some rows by themselves.
+
+        Args:
+            kept: the rows, bool ``[rows]``.
+            selected: packed positions, int64 ``[n]``.
+
+        Returns:
+            The rows; their packed positions, int64; and the selected positions in these rows, as indices into the latter.
+        """
         here = kept[self.rows]
-        return Packed.of(self.mask & kept[:, None]), here.nonzero().squeeze(1), (here.cumsum(0) - 1)[places[here[places]]]
+        return Packed.of(self.mask & kept[:, None]), here.nonzero().squeeze(1), (here.cumsum(0) - 1)[selected[here[selected]]]
 
     def pack(self, padded: Tensor) -> Tensor:
         """``[rows, positions, …]`` to ``[packed, …]``."""
         return padded.flatten(0, 1).index_select(0, self.index)
 
-    def unpack(self, packed: Tensor, places: Tensor | None = None) -> Tensor:
-        """``[packed, …]``, or only some ``places`` of it, to ``[rows, positions, …]``, 0 elsewhere."""
-        index = self.index if places is None else self.index[places]
+    def unpack(self, packed: Tensor, selected: Tensor | None = None) -> Tensor:
+        """``[packed, …]``, or only the selected positions of it, to ``[rows, positions, …]``, 0 elsewhere."""
+        index = self.index if selected is None else self.index[selected]
         whole = packed.new_zeros(self.mask.numel(), *packed.shape[1:])
         return whole.index_copy(0, index, packed).view(*self.mask.shape, *packed.shape[1:])
 
@@ -134,9 +142,9 @@ def _by_runs(states: Tensor, runs: Runs) -> list[Tensor]:
 
 
 def attend_once(query: Tensor, key: Tensor, value: Tensor, states: Tensor, runs: Runs, scaling: float) -> Tensor:
-    """What one position of each row attends to, ``[rows, heads · width]``, less the bias of values; without keys and values of the others.
+    """Attention of one position of each row, ``[rows, heads · width]``, without the bias of values. It makes no keys and values.
 
-    A score q·(Wx + b) is (Wᵀq)·x and a constant that softmax takes away; a mean of Wx + b is W times the mean of x, and b.
+    A score q·(Wx + b) is (Wᵀq)·x plus a constant, which softmax cancels; a mean of Wx + b is W times the mean of x, plus b.
 
     Args:
         query: ``[rows, heads, width]``.
@@ -148,41 +156,41 @@ def attend_once(query: Tensor, key: Tensor, value: Tensor, states: Tensor, runs:
     sought = torch.bmm(query.transpose(0, 1), key).transpose(0, 1).contiguous()  # [rows, heads, hidden]
     sizes, counts = [length * rows for length, rows in runs], [rows for _, rows in runs]
     means = []
-    for (length, rows), run, asked in zip(runs, torch.split(states, sizes), torch.split(sought, counts), strict=True):
+    for (length, rows), run, queries in zip(runs, torch.split(states, sizes), torch.split(sought, counts), strict=True):
         row_states = run.view(rows, length, -1)
-        scores = torch.bmm(asked, row_states.transpose(1, 2)) * scaling
+        scores = torch.bmm(queries, row_states.transpose(1, 2)) * scaling
         means.append(torch.bmm(scores.softmax(-1), row_states))
-    found = torch.bmm(torch.cat(means).transpose(0, 1), value.transpose(1, 2))  # [heads, rows, width]
-    return found.transpose(0, 1).flatten(1)
+    attended = torch.bmm(torch.cat(means).transpose(0, 1), value.transpose(1, 2))  # [heads, rows, width]
+    return attended.transpose(0, 1).flatten(1)
 
 
 def attend_at(
-    places: Tensor,
+    selected: Tensor,
     states: Tensor,
     packed: Packed,
     fully: Callable[[Tensor, Packed], Tensor],
     once: Callable[[Tensor, Tensor, Runs], Tensor],
 ) -> Tensor:
-    """What some packed positions attend to, ``[places, width]``.
+    """Attention of some packed positions, ``[selected, width]``.
 
     Args:
-        places: the positions.
+        selected: the positions.
         states: ``[packed, hidden]``.
         packed: their rows.
         fully: attention of all positions of rows, ``[packed, width]``, from their states.
         once: attention of one position of each row, ``[rows, width]``, from states, positions and runs.
     """
-    rows = packed.rows[places]
+    rows = packed.rows[selected]
     counts = torch.bincount(rows, minlength=len(packed.mask))
     single, several = counts == 1, counts > 1
     if not single.any():
-        return fully(states, packed).index_select(0, places)
+        return fully(states, packed).index_select(0, selected)
     if single.all():
-        return once(states, places, packed.runs)
-    found, order = [], []
+        return once(states, selected, packed.runs)
+    attended, order = [], []
     for kept in (single, several) if several.any() else (single,):
-        part, positions, asked = packed.only(kept, places)
+        part, positions, own = packed.only(kept, selected)
         inner = states.index_select(0, positions)
-        found.append(once(inner, asked, part.runs) if kept is single else fully(inner, part).index_select(0, asked))
+        attended.append(once(inner, own, part.runs) if kept is single else fully(inner, part).index_select(0, own))
         order.append(kept[rows].nonzero().squeeze(1))
-    return torch.cat(found).index_select(0, torch.cat(order).argsort())
+    return torch.cat(attended).index_select(0, torch.cat(order).argsort())

@@ -20,7 +20,14 @@ class RecurrentEncoder(FromScratch):
         for size in [width] + [self.width] * (layers - 1):
             self.blocks.append(CELLS[cell](size, half, batch_first=True, bidirectional=True))
 
-    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         hidden = self.embed(subwords, word_shape_ids)
         # Packed, so that the backward direction starts at each row's own end; lengths must be on the CPU (a sync point).

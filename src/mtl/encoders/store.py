@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.encoders.tokenizer import Encoded, SubwordTokenizer, taken
+from mtl.encoders.tokenizer import Encoded, Field, Ints, SubwordTokenizer, taken
 
 
 class Filed:
@@ -45,6 +45,7 @@ class Stored:
     offsets: npt.NDArray[np.int64]
     word_shape_ids: Filed
     lost: npt.NDArray[np.int32]
+    boundary: npt.NDArray[np.int32]
     used: npt.NDArray[np.int64]
     """The subwords that occur, sorted."""
     sha256: str
@@ -58,36 +59,60 @@ class Stored:
 
     def take(self, rows: npt.NDArray[np.integer]) -> Encoded:
         """Some of the rows, in this order."""
-        return Encoded(*taken(self.subwords, self.word_shape_ids, self.offsets, rows), self.lost[rows], numbers=self.numbers)
+        own = taken(self.subwords, self.word_shape_ids, self.offsets, rows)
+        return Encoded(*own, self.lost[rows], self.boundary[rows], numbers=self.numbers)
 
     def digest(self) -> str:
         """sha256 of all rows."""
         return self.sha256
 
 
-def encode_stored(tokenizer: SubwordTokenizer, parts: Iterable[pa.Array], max_length: int, folder: Path | None = None) -> Stored:
+class Coded(NamedTuple):
+    """Some rows of one or two text fields, as the arguments of ``SubwordTokenizer.encode_distinct``."""
+
+    words: list[str]
+    left: Field
+    right: Field | None = None
+
+
+def coded(left: pa.Array, right: pa.Array | None = None) -> Coded:
+    """Rows whose fields are lists of strings; a null list is a right field that a row does not have."""
+    fields = [left] if right is None else [left, right]
+    tokens = pa.concat_arrays([field.flatten() for field in fields]).dictionary_encode()
+    codes, counts = np.asarray(tokens.indices, dtype=np.int64), [_counts(field) for field in fields]
+    cuts = np.cumsum([np.maximum(part, 0).sum() for part in counts])[:-1]
+    return Coded(tokens.dictionary.to_pylist(), *map(Field, np.split(codes, cuts), counts))
+
+
+def _counts(field: pa.Array) -> Ints:
+    return np.asarray(pc.list_value_length(field).fill_null(-1), dtype=np.int64)
+
+
+def encode_stored(tokenizer: SubwordTokenizer, parts: Iterable[pa.Array | Coded], max_length: int, folder: Path | None = None) -> Stored:
     """Encode rows part by part; see ``SubwordTokenizer.encode``.
 
     Args:
         tokenizer: of the encoder.
-        parts: lists of strings, some rows at a time.
+        parts: some rows at a time: lists of strings, or what ``coded`` makes of those of two fields.
         max_length: in subwords.
         folder: where the files are, which have no name and go with the process; that of the system if not given.
     """
     occurs = np.zeros(tokenizer.size, dtype=np.bool_)
     number = np.uint16 if tokenizer.size <= 2**16 else np.int32
-    digest, lengths, losses = hashlib.sha256(), [], []
+    digest, lengths = hashlib.sha256(), [np.zeros(0, dtype=np.int64)]
+    losses, boundaries = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
     subwords, word_shape_ids = Filed(number, folder), Filed(np.int8, folder)
     for part in parts:
-        tokens = part.flatten().dictionary_encode()
-        codes, counts = (np.asarray(array, dtype=np.int64) for array in (tokens.indices, pc.list_value_length(part)))
-        encoded = tokenizer.encode_distinct(tokens.dictionary.to_pylist(), codes, counts, max_length)
+        words, left, right = part if isinstance(part, Coded) else coded(part)
+        encoded = tokenizer.encode_distinct(words, left, max_length, right)
         occurs[encoded.subwords] = True
         lengths.append(encoded.lengths)
         losses.append(encoded.lost)
+        boundaries.append(encoded.boundary)
         for array, file in ((encoded.subwords, subwords), (encoded.word_shape_ids, word_shape_ids)):
             digest.update(file.add(array))
         digest.update(encoded.lengths.data)
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *lengths]))])
-    lost = np.concatenate([np.zeros(0, dtype=np.int32), *losses])
-    return Stored(subwords, offsets, word_shape_ids, lost, np.flatnonzero(occurs), digest.hexdigest())
+        digest.update(encoded.boundary.data)
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    lost, boundary = (np.concatenate(part) for part in (losses, boundaries))
+    return Stored(subwords, offsets, word_shape_ids, lost, boundary, np.flatnonzero(occurs), digest.hexdigest())

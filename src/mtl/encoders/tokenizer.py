@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from mtl.errors import EncoderError
 from mtl.files import write_text
@@ -21,9 +22,42 @@ SHAPES = 1 + 2 * len(WORD_SHAPES)
 Ints = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A marker token among the tokens of a row. It is not a string, so no text can spell it; see ``SubwordTokenizer.add_markers``."""
+
+    name: str
+
+
+Row = Sequence[str | Marker]
+"""The tokens of one field of a row."""
+
+
+class Field(NamedTuple):
+    """One text field of some rows, as places in a list of distinct tokens."""
+
+    token: Ints
+    """``[tokens]``, of all rows end to end: the place of each token in the list, or ``~id`` for the marker with that vocabulary index."""
+    counts: Ints
+    """``[rows]``, tokens of each row, markers included; -1 where the row does not have the field."""
+
+
+def with_markers(field: Field, places: Ints, markers: Ints) -> Field:
+    """Put markers between the tokens of a field.
+
+    Args:
+        field: of some rows.
+        places: ``[rows, markers]``, how many tokens of the row stand before each marker; -1 for no marker.
+        markers: ``[rows, markers]``, their vocabulary indices. Those with the same place stay in this order.
+    """
+    used = places >= 0
+    at = (_starts(np.maximum(field.counts, 0))[:-1, None] + places)[used]
+    return Field(np.insert(field.token, at, ~np.broadcast_to(markers, places.shape)[used]), field.counts + used.sum(1))
+
+
 @dataclass(frozen=True)
 class Encoded:
-    """Rows as flat arrays; row i is ``offsets[i]:offsets[i + 1]``."""
+    """Rows of one or two text fields as flat arrays; row i is ``offsets[i]:offsets[i + 1]``."""
 
     subwords: npt.NDArray[np.integer]
     """``[n_subwords]``, vocabulary indices."""
@@ -32,13 +66,15 @@ class Encoded:
     word_shape_ids: npt.NDArray[np.int8]
     """``[n_subwords]``, shape class of the word; odd at the first subword of each token, even elsewhere."""
     lost: npt.NDArray[np.int32]
-    """``[rows]``, tokens without a subword because the row was too long."""
+    """``[rows]``, tokens of both fields without a subword because the row was too long."""
+    boundary: npt.NDArray[np.int32]
+    """``[rows]``, the position in the row where the second field begins; the length of the row if it has one field."""
     owner: npt.NDArray[np.int64] | None = None
     """``[rows]``, where rows are windows of longer ones: the row that each is cut from (see ``mtl.encoders.windows``)."""
     begin: npt.NDArray[np.int64] | None = None
-    """``[rows]``, of windows: the token that each begins with."""
+    """``[rows]``, of windows: the token of the last field that each begins with."""
     numbers: npt.NDArray[np.int32] | None = None
-    """``[vocabulary]``, where the encoder is narrowed: what each subword goes by there."""
+    """``[vocabulary]``, where the encoder's vocabulary is pruned: the index of each subword there."""
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -50,24 +86,84 @@ class Encoded:
         return np.diff(self.offsets)
 
     @property
+    def pairs(self) -> npt.NDArray[np.bool_]:
+        """``[rows]``, whether each row has a second field."""
+        return self.boundary < self.lengths
+
+    @property
+    def segment_ids(self) -> npt.NDArray[np.int8]:
+        """``[n_subwords]``, 0 in the first field, 1 in the second; special subwords count with the field before them."""
+        return (np.arange(len(self.subwords)) >= np.repeat(self.offsets[:-1] + self.boundary, self.lengths)).astype(np.int8)
+
+    @cached_property
     def word_ids(self) -> npt.NDArray[np.int32]:
-        """``[n_subwords]``, index of the token at its first subword, -1 on special and continuation subwords."""
+        """``[n_subwords]``, index of the token in its field at its first subword; -1 on special, marker and continuation subwords."""
         first = self.word_shape_ids % 2 == 1
         before = np.concatenate([[0], np.cumsum(first)])
-        begin = before[self.offsets[:-1]] - (0 if self.begin is None else self.begin)
-        return np.where(first, before[:-1] - np.repeat(begin, self.lengths), -1).astype(np.int32)
+        skipped = 0 if self.begin is None else self.begin
+        left, right = before[self.offsets[:-1]], before[self.offsets[:-1] + self.boundary] - skipped
+        if (pairs := self.pairs).any():
+            base = np.where(self.segment_ids, np.repeat(right, self.lengths), np.repeat(left - skipped * ~pairs, self.lengths))
+        else:
+            base = np.repeat(left - skipped, self.lengths)
+        return np.where(first, before[:-1] - base, -1).astype(np.int32)
 
     def take(self, rows: npt.NDArray[np.integer]) -> "Encoded":
         """Some of the rows, in this order."""
+        own = taken(self.subwords, self.word_shape_ids, self.offsets, rows)
         owner, begin = (None if array is None else array[rows] for array in (self.owner, self.begin))
-        return Encoded(*taken(self.subwords, self.word_shape_ids, self.offsets, rows), self.lost[rows], owner, begin, self.numbers)
+        return Encoded(*own, self.lost[rows], self.boundary[rows], owner, begin, self.numbers)
 
     def digest(self) -> str:
         """sha256 of all rows."""
-        found = hashlib.sha256()
-        for array in (self.subwords, self.word_shape_ids, self.offsets):
-            found.update(np.ascontiguousarray(array).data)
-        return found.hexdigest()
+        result = hashlib.sha256()
+        for array in (self.subwords, self.word_shape_ids, self.offsets, self.boundary):
+            result.update(np.ascontiguousarray(array).data)
+        return result.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Uncut:
+    """One field of rows as subwords, without special ones and however many they are."""
+
+    subwords: npt.NDArray[np.int32]
+    word_shape_ids: npt.NDArray[np.int8]
+    offsets: Ints
+    """``[rows + 1]``."""
+
+    @property
+    def lengths(self) -> Ints:
+        """``[rows]``, subwords of each row."""
+        return np.diff(self.offsets)
+
+    def lost(self, kept: Ints) -> Ints:
+        """``[rows]``, tokens that do not start among the first subwords kept of each row, ``[rows]``."""
+        before = _starts(self.word_shape_ids % 2)
+        beyond: Ints = before[self.offsets[1:]] - before[self.offsets[:-1] + kept]
+        return beyond
+
+
+class Cut(NamedTuple):
+    """A range of each row's subwords of one field."""
+
+    field: Uncut
+    starts: Ints
+    """``[rows]``, indices into the flat arrays of the field."""
+    sizes: Ints
+    """``[rows]``."""
+
+
+class Frame(NamedTuple):
+    """The special subwords around and between the fields of a row."""
+
+    first: npt.NDArray[np.int32]
+    middle: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int32]
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return sum(map(len, self))
 
 
 class Flat(Protocol):
@@ -103,11 +199,10 @@ class SubwordTokenizer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = _for_single_words(tokenizer)
-        sample = self._tokenizer.encode(["a"], is_pretokenized=True)
-        special = np.array(sample.special_tokens_mask, dtype=bool)
-        body = np.flatnonzero(~special)
-        self._first = np.array(sample.ids[: body[0]], dtype=np.int32)
-        self._last = np.array(sample.ids[body[-1] + 1 :], dtype=np.int32)
+        self.single = _frame(self._tokenizer.encode(["a"], is_pretokenized=True))
+        pair = _frame(self._tokenizer.encode(["a"], ["a"], is_pretokenized=True))
+        # A tokenizer without a template for pairs puts nothing around them.
+        self.pair = pair if pair.size > self.single.size else Frame(self.single.first, self.single.last, self.single.last)
         self.unknown = _unknown(self._tokenizer)
 
     @property
@@ -117,59 +212,131 @@ class SubwordTokenizer:
 
     @property
     def special(self) -> int:
-        """How many special subwords frame a row."""
-        return len(self._first) + len(self._last)
+        """How many special subwords frame a row of one field."""
+        return self.single.size
 
-    def encode(self, rows: Sequence[Sequence[str]], max_length: int) -> Encoded:
+    def add_markers(self, names: Sequence[str]) -> dict[str, int]:
+        """Make marker tokens entries of the vocabulary; those added before, or loaded, keep their index.
+
+        A row holds one as ``Marker(name)``. The same name in a text stays plain text.
+
+        Returns:
+            The vocabulary index of each. The encoder's embedding must have as many: see ``Encoder.grow_vocabulary``.
+
+        Raises:
+            EncoderError: a name is an ordinary subword, or a special one that the tokenizer needs itself.
+        """
+        taken = {*self.single.first.tolist(), *self.pair.middle.tolist(), *self.pair.last.tolist(), self.unknown}
+        for name in names:
+            index = self._tokenizer.token_to_id(name)
+            if index in taken or (index is not None and not self._is_special(index)):
+                raise EncoderError(f"{name!r} cannot be a marker: it is a subword of the tokenizer")
+        self._tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+        return {name: self.marker(Marker(name)) for name in names}
+
+    def marker(self, marker: Marker) -> int:
+        """The vocabulary index of a marker.
+
+        Raises:
+            EncoderError: it was not added.
+        """
+        index = self._tokenizer.token_to_id(marker.name)
+        if index is None or not self._is_special(index):
+            raise EncoderError(f"the tokenizer has no marker {marker.name!r}")
+        return int(index)
+
+    def _is_special(self, index: int) -> bool:
+        added = self._tokenizer.get_added_tokens_decoder().get(index)
+        return added is not None and added.special
+
+    def encode(self, rows: Sequence[Row], max_length: int, right: Sequence[Row | None] | None = None) -> Encoded:
         """Encode rows of tokens, cutting each at ``max_length`` subwords, special ones included.
+
+        Args:
+            rows: the only field of each row, or the left one.
+            max_length: in subwords. Of a row that is longer the right field is cut, and the left one only if it does not fit by itself.
+            right: the right field of each row, ``None`` for a row that has one field.
 
         Raises:
             EncoderError: ``max_length`` leaves no room beside the special subwords.
         """
-        index: dict[str, int] = {}
-        token = np.array([index.setdefault(word, len(index)) for row in rows for word in row], dtype=np.int64)
-        return self.encode_distinct(list(index), token, np.array([len(tokens) for tokens in rows], dtype=np.int64), max_length)
+        words, left, other = self.coded(rows, right)
+        return self.encode_distinct(words, left, max_length, other)
 
-    def encode_distinct(self, words: list[str], token: Ints, counts: Ints, max_length: int) -> Encoded:
+    def coded(self, rows: Sequence[Row], right: Sequence[Row | None] | None = None) -> tuple[list[str], Field, Field | None]:
+        """Distinct tokens, and the fields as places in them.
+
+        Raises:
+            ValueError: there are not as many right fields as rows.
+        """
+        if right is not None and len(right) != len(rows):
+            raise ValueError(f"{len(rows)} rows have {len(right)} right fields")
+        index: dict[str | Marker, int] = {}
+        fields = [
+            Field(
+                np.array([index.setdefault(token, len(index)) for row in field if row is not None for token in row], dtype=np.int64),
+                np.array([-1 if row is None else len(row) for row in field], dtype=np.int64),
+            )
+            for field in ([rows] if right is None else [rows, right])
+        ]
+        words = [token for token in index if isinstance(token, str)]
+        if len(words) < len(index):
+            place = {word: number for number, word in enumerate(words)}
+            code = np.array([~self.marker(token) if isinstance(token, Marker) else place[token] for token in index])
+            fields = [Field(code[field.token], field.counts) for field in fields]
+        return words, fields[0], fields[1] if right is not None else None
+
+    def encode_distinct(self, words: list[str], left: Field, max_length: int, right: Field | None = None) -> Encoded:
         """The same for rows given by their distinct tokens.
 
         Args:
             words: the distinct tokens.
-            token: ``[tokens]``, the place in ``words`` of each token of all rows, end to end.
-            counts: ``[rows]``, tokens of each row.
-            max_length: as in ``encode``.
+            left: the only field of each row, or the left one.
+            max_length, right: as in ``encode``.
         """
-        room = max_length - self.special
-        if room < 1:
-            raise EncoderError(f"max_length {max_length} leaves no room for text beside {self.special} special subwords")
-        rows = len(counts)
-        subwords, starts, word_shape_ids = self._words(words)
-        row = np.repeat(np.arange(rows), counts)
-        first_of_row = _starts(counts)
-        sizes = np.diff(starts)[token]
-        begin = _starts(sizes)  # of each token, in the uncut text of all rows
-        row_begin = begin[first_of_row]
+        fields, pairs = self.uncut(words, left, right), with_two_fields(left, right)
+        cuts = beginnings(fields, self.room(pairs, max_length))
+        return self.framed(cuts, pairs, lost(cuts))
 
-        of = np.repeat(np.arange(len(token)), sizes)  # the token of each subword
-        inner = np.arange(len(of)) - begin[of]
-        place = np.arange(len(of)) - row_begin[row[of]]
-        of, inner, place = (array[place < room] for array in (of, inner, place))
+    def room(self, pairs: npt.NDArray[np.bool_], max_length: int) -> Ints:
+        """``[rows]``, subwords that a row has for its text; ``pairs`` says which rows have two fields, ``[rows]``.
 
-        offsets = _starts(np.minimum(np.diff(row_begin), room) + self.special)
-        encoded = self._framed(offsets, rows)
-        at = offsets[row[of]] + len(self._first) + place
-        encoded.subwords[at] = subwords[starts[token[of]] + inner]
-        encoded.word_shape_ids[at] = word_shape_ids[token[of]] + (inner > 0)
-        encoded.lost[:] = np.bincount(row[begin[:-1] - row_begin[row] >= room], minlength=rows)
-        return encoded
+        Raises:
+            EncoderError: there are none.
+        """
+        special = max(self.single.size, self.pair.size if pairs.any() else 0)
+        if max_length <= special:
+            raise EncoderError(f"max_length {max_length} leaves no room for text beside {special} special subwords")
+        return max_length - np.where(pairs, self.pair.size, self.single.size)
 
-    def _framed(self, offsets: Ints, rows: int) -> Encoded:
-        """Empty rows of the given size with their special subwords."""
-        total = int(offsets[-1])
-        subwords = np.zeros(total, dtype=np.int32)
-        subwords[offsets[:-1, None] + np.arange(len(self._first))] = self._first
-        subwords[offsets[1:, None] - len(self._last) + np.arange(len(self._last))] = self._last
-        return Encoded(subwords, offsets, np.zeros(total, dtype=np.int8), np.zeros(rows, dtype=np.int32))
+    def uncut(self, words: list[str], left: Field, right: Field | None = None) -> list[Uncut]:
+        """The subwords of each field."""
+        table = _Table(*self._words(words))
+        return [table.look_up(field) for field in (left, right) if field is not None]
+
+    def framed(
+        self, cuts: Sequence[Cut], pairs: npt.NDArray[np.bool_], lost: Ints, owner: Ints | None = None, begin: Ints | None = None
+    ) -> Encoded:
+        """Rows made of a range of each field and special subwords.
+
+        Args:
+            cuts: of one or two fields.
+            pairs: ``[rows]``, whether a row has two.
+            lost, owner, begin: see ``Encoded``.
+        """
+        sizes = [np.where(pairs, len(two), len(one)) for one, two in zip(self.single, self.pair, strict=True)]
+        starts = [sizes[0], sizes[0] + cuts[0].sizes + sizes[1]]  # of each field in its row
+        lengths = np.sum([*sizes, *(cut.sizes for cut in cuts)], axis=0)
+        offsets = _starts(lengths)
+        total, boundary = int(offsets[-1]), np.where(pairs, starts[1], lengths).astype(np.int32)
+        subwords, word_shape_ids = np.zeros(total, dtype=np.int32), np.zeros(total, dtype=np.int8)
+        for frame, rows in ((self.single, ~pairs), (self.pair, pairs)):
+            for part, stop in zip(frame, (*starts, lengths), strict=True):
+                subwords[((offsets[:-1] + stop)[rows, None] - len(part)) + np.arange(len(part))] = part
+        for cut, start in zip(cuts, starts, strict=False):
+            at, source = _ranges(offsets[:-1] + start, cut.sizes), _ranges(cut.starts, cut.sizes)
+            subwords[at], word_shape_ids[at] = cut.field.subwords[source], cut.field.word_shape_ids[source]
+        return Encoded(subwords, offsets, word_shape_ids, lost.astype(np.int32), boundary, owner, begin)
 
     def _words(self, words: list[str]) -> tuple[npt.NDArray[np.int32], Ints, npt.NDArray[np.int8]]:
         """Subwords of all words end to end, where each starts ``[words + 1]``, and the shape class of its first subword."""
@@ -224,7 +391,9 @@ class SubwordTokenizer:
         )
         tokenizer.train_from_iterator(map(list, rows), trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", special_tokens=[(subword, tokenizer.token_to_id(subword)) for subword in ("[CLS]", "[SEP]")]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[(subword, tokenizer.token_to_id(subword)) for subword in ("[CLS]", "[SEP]")],
         )
         return cls(tokenizer)
 
@@ -232,6 +401,71 @@ class SubwordTokenizer:
 def _starts(sizes: npt.NDArray[Any]) -> Ints:
     """Where items of these sizes begin when laid end to end, and where the last ends: ``[n + 1]``."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+
+def _ranges(starts: Ints, sizes: Ints) -> Ints:
+    """The integers of the ranges that begin there and have these sizes, end to end."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + sizes, sizes)
+
+
+class _Table(NamedTuple):
+    """The subwords of distinct words; see ``SubwordTokenizer._words``."""
+
+    subwords: npt.NDArray[np.int32]
+    starts: Ints
+    word_shape_ids: npt.NDArray[np.int8]
+
+    def look_up(self, field: Field) -> Uncut:
+        """The subwords of all rows of a field."""
+        if (field.token < 0).any():
+            return self._with_markers(field)
+        sizes = np.diff(self.starts)[field.token]
+        begin = _starts(sizes)
+        first = self.word_shape_ids[field.token]
+        word_shape_ids = np.repeat(first + (first > 0), sizes)
+        word_shape_ids[begin[:-1]] = first
+        offsets = begin[_starts(np.maximum(field.counts, 0))]
+        return Uncut(self.subwords[_ranges(self.starts[field.token], sizes)], word_shape_ids, offsets)
+
+    def _with_markers(self, field: Field) -> Uncut:
+        """Markers are one more word each, of the shape class of special subwords."""
+        markers = np.unique(field.token[field.token < 0])
+        table = _Table(
+            np.concatenate([self.subwords, ~markers]).astype(np.int32),
+            np.concatenate([self.starts, self.starts[-1] + 1 + np.arange(len(markers))]),
+            np.concatenate([self.word_shape_ids, np.zeros(len(markers), dtype=np.int8)]),
+        )
+        place = len(self.word_shape_ids) + np.searchsorted(markers, field.token)
+        return table.look_up(Field(np.where(field.token < 0, place, field.token), field.counts))
+
+
+def with_two_fields(left: Field, right: Field | None) -> npt.NDArray[np.bool_]:
+    """``[rows]``, whether a row has two fields."""
+    return np.zeros(len(left.counts), dtype=np.bool_) if right is None else right.counts >= 0
+
+
+def beginnings(fields: Sequence[Uncut], room: Ints) -> list[Cut]:
+    """As much of the left field as has room, ``[rows]``, then of the right one."""
+    cuts = []
+    for field in fields:
+        cuts.append(Cut(field, field.offsets[:-1], np.minimum(field.lengths, room)))
+        room = room - cuts[-1].sizes
+    return cuts
+
+
+def lost(cuts: Sequence[Cut]) -> Ints:
+    """``[rows]``, tokens beyond what is kept of the beginning of each field."""
+    beyond: Ints = np.sum([cut.field.lost(cut.sizes) for cut in cuts], axis=0)
+    return beyond
+
+
+def _frame(sample: Encoding) -> Frame:
+    """The special subwords of an encoded sample of one or two fields."""
+    ids, fields = np.array(sample.ids, dtype=np.int32), np.array([-1 if field is None else field for field in sample.sequence_ids])
+    left, right = (np.flatnonzero(fields == field) for field in (0, 1))
+    last = right if len(right) else left
+    return Frame(ids[: left[0]], ids[left[-1] + 1 : last[0]], ids[last[-1] + 1 :])
 
 
 def _for_single_words(tokenizer: Tokenizer) -> Tokenizer:

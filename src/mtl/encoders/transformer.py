@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -20,7 +21,7 @@ from mtl.config import TransformerEncoder as TransformerSettings
 from mtl.encoders import fused
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
-from mtl.encoders.packing import PLACES, Packed, Runs, attend_at, attend_once, packed_attention
+from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
 from mtl.encoders.tokenizer import SubwordTokenizer
 from mtl.errors import EncoderError
 
@@ -36,16 +37,16 @@ VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model
 class Part(NamedTuple):
     """What a task's own layers compute of a batch."""
 
-    chosen: Tensor
+    rows: Tensor
     """The rows, or the packed positions."""
     packed: Packed | None = None
-    """The latter's rows."""
-    places: Tensor | None = None
-    """Of these positions, what the last layer computes."""
+    """The rows of these positions."""
+    selected: Tensor | None = None
+    """Those of these positions that the last layer computes."""
 
 
 PARTS: ContextVar[tuple[Mapping[str, Part], dict[str, Tensor]]] = ContextVar("parts")
-"""By task, what its own layers are to compute in the present thread's forward pass, and what they found."""
+"""By task, what its own layers compute in the present thread's forward pass, and their hidden states."""
 T = TypeVar("T")
 
 AttentionInterface.register("packed", packed_attention)
@@ -66,12 +67,13 @@ class TransformerEncoder(Encoder):
         self._branches: tuple[Branches, ...] = ()  # what a module has in a tuple is not a part of it anew
         self.attention: str = model.config._attn_implementation
         self.word_shape_ids = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
-        # ALBERT's stack has no such part: its layers are one and the same, and all compute all.
+        self._embeds_types = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in signature(model.forward).parameters
+        # ALBERT's stack does not have this module: its layers share their weights, and each computes all positions.
         attention: Any = getattr(self._stack()[-1], "attention", None)
-        if narrows := model.config.model_type in PACKING and attention is not None:
-            attention.self.__class__ = _narrowed(type(attention.self))
-            attention.output.register_forward_pre_hook(_narrow)
-        self._narrows = narrows
+        if prunes := model.config.model_type in PACKING and attention is not None:
+            attention.self.__class__ = _pruned(type(attention.self))
+            attention.output.register_forward_pre_hook(_prune_residual)
+        self._prunes_last_layer = prunes
 
     @classmethod
     def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
@@ -108,37 +110,50 @@ class TransformerEncoder(Encoder):
         more = {"word_shape": self.word_shape_ids is not None, "pooling": self.pooling, "task_layers": self.task_layers}
         return {"type": "transformer", "model": model, **more}
 
-    def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         if not self.packs(mask.device):
-            return self._padded(subwords, mask, word_shape_ids)
+            return self._padded(subwords, mask, word_shape_ids, segment_ids)
         packed = Packed.of(mask)
-        places = packed.pack(asked).nonzero().squeeze(1) if asked is not None and self._narrows else None
-        return packed.unpack(self._packed(subwords, word_shape_ids, packed, places), places)
+        chosen = packed.pack(selected).nonzero().squeeze(1) if selected is not None and self._prunes_last_layer else None
+        return packed.unpack(self._packed(subwords, word_shape_ids, packed, chosen, segment_ids), chosen)
 
     def by_task(
-        self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, asked: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+        self,
+        subwords: Tensor,
+        mask: Tensor,
+        word_shape_ids: Tensor,
+        selected: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        segment_ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """See ``Encoder.by_task``."""
         if not self._branches:
-            return super().by_task(subwords, mask, word_shape_ids, asked, rows)
-        found: dict[str, Tensor] = {}
+            return super().by_task(subwords, mask, word_shape_ids, selected, rows, segment_ids)
+        states: dict[str, Tensor] = {}
         if self.packs(mask.device):
             packed = Packed.of(mask)
-            places = {task: packed.pack(positions).nonzero().squeeze(1) for task, positions in asked.items()}
-            parts = {task: _part(packed, own) for task, own in places.items() if len(own)}
+            chosen = {task: packed.pack(positions).nonzero().squeeze(1) for task, positions in selected.items()}
+            parts = {task: _part(packed, own) for task, own in chosen.items() if len(own)}
             if parts:
-                with _set(PARTS, (parts, found)):
-                    self._packed(subwords, word_shape_ids, packed, None)
+                with _set(PARTS, (parts, states)):
+                    self._packed(subwords, word_shape_ids, packed, None, segment_ids)
             return {
-                task: packed.unpack(found[task][0], own) if task in found else torch.zeros(*mask.shape, self.width)
-                for task, own in places.items()
+                task: packed.unpack(states[task][0], own) if task in states else torch.zeros(*mask.shape, self.width)
+                for task, own in chosen.items()
             }
         every = torch.arange(len(mask), device=mask.device)
-        parts = {task: Part(rows.get(task, every)) for task in asked}
-        with _set(PARTS, (parts, found)):
-            self._padded(subwords, mask, word_shape_ids)
-        return {task: states.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].chosen, states) for task, states in found.items()}
+        parts = {task: Part(rows.get(task, every)) for task in selected}
+        with _set(PARTS, (parts, states)):
+            self._padded(subwords, mask, word_shape_ids, segment_ids)
+        return {task: own.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].rows, own) for task, own in states.items()}
 
     def branch(self, tasks: Iterable[str]) -> None:
         """See ``Encoder.branch``."""
@@ -160,31 +175,39 @@ class TransformerEncoder(Encoder):
 
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""
-        if not self._narrows or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
+        if not self._prunes_last_layer or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
             return
         for layers in (self._stack(), *(branches.copies[task] for branches in self._branches for task in branches.copies)):
             for place, layer in enumerate(layers):
                 if not isinstance(layer, Branches):
                     layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
 
-    def _padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor) -> Tensor:
+    def _padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
         """Hidden states ``[rows, positions, width]``."""
         model: Any = self.model
         model.config._attn_implementation = self.attention
-        hidden: Tensor = model(inputs_embeds=self._embed(subwords, word_shape_ids), attention_mask=mask.long()).last_hidden_state
+        embedded, types = self._embed(subwords, word_shape_ids), self._token_types(segment_ids)
+        hidden: Tensor = model(inputs_embeds=embedded, attention_mask=mask.long(), **types).last_hidden_state
         return hidden
 
-    def _packed(self, subwords: Tensor, word_shape_ids: Tensor, packed: Packed, places: Tensor | None) -> Tensor:
-        """The same ``[packed, width]`` without a computation on padding, nor in the last layer on others than some places, if given."""
+    def _packed(
+        self, subwords: Tensor, word_shape_ids: Tensor, packed: Packed, selected: Tensor | None, segment_ids: Tensor | None
+    ) -> Tensor:
+        """The same ``[packed, width]``, without padding; the last layer computes only the selected packed positions, if given."""
         model: Any = self.model
         model.config._attn_implementation = "packed"
         embedded, positions = self._embed(packed.pack(subwords), packed.pack(word_shape_ids)), packed.positions + _first_position(model)
-        with _set(PLACES, places):
-            hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed).last_hidden_state
+        types = self._token_types(None if segment_ids is None else packed.pack(segment_ids)[None])
+        with _set(SELECTED, selected):
+            hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed, **types).last_hidden_state
         return hidden[0]
 
+    def _token_types(self, segment_ids: Tensor | None) -> dict[str, Tensor]:
+        """The argument for models that embed which field a subword is in; others see the separator only."""
+        return {} if segment_ids is None or not self._embeds_types else {"token_type_ids": segment_ids}
+
     def _embed(self, subwords: Tensor, word_shape_ids: Tensor) -> Tensor:
-        """Embeddings rather than indices go into the model: some derive positions from the padding index, which we do not invariant."""
+        """Embeddings rather than indices go into the model: some models derive positions from the padding index, which rows may contain."""
         embedded: Tensor = self.embedding(subwords)
         return embedded if self.word_shape_ids is None else embedded + self.word_shape_ids(word_shape_ids)
 
@@ -192,8 +215,14 @@ class TransformerEncoder(Encoder):
     def embedding(self) -> nn.Embedding:
         """The embedding of the subwords."""
         model: Any = self.model
-        found: nn.Embedding = model.get_input_embeddings()
-        return found
+        embedding: nn.Embedding = model.get_input_embeddings()
+        return embedding
+
+    def grow_vocabulary(self, size: int) -> None:
+        """See ``Encoder.grow_vocabulary``; the model's configuration tells ``restore`` how many there are."""
+        super().grow_vocabulary(size)
+        model: Any = self.model
+        model.config.vocab_size = self.vocabulary
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """The mean over real positions, special ones included, as sentence encoders are trained; or the first one, as BERT is."""
@@ -208,7 +237,7 @@ class TransformerEncoder(Encoder):
         if not self.task_layers:
             return
         model: Any = self.model
-        if not self._narrows:
+        if not self._prunes_last_layer:
             kinds = ", ".join(sorted(PACKING - {"albert"}))
             raise EncoderError(
                 f"{source}: encoder.task_layers is {self.task_layers}, which a model of type {model.config.model_type} cannot "
@@ -247,25 +276,25 @@ class Branches(nn.Module):
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
-        parts, found = PARTS.get()
+        parts, results = PARTS.get()
         for task, part in parts.items():
-            states, mask = hidden.index_select(0 if part.packed is None else 1, part.chosen), attention_mask
+            states, mask = hidden.index_select(0 if part.packed is None else 1, part.rows), attention_mask
             if part.packed is not None:
                 kwargs = {**kwargs, "packed": part.packed}
             elif mask is not None:
-                mask = mask.index_select(0, part.chosen)
-            with _set(PLACES, part.places):
+                mask = mask.index_select(0, part.rows)
+            with _set(SELECTED, part.selected):
                 for layer in self.copies[task]:
                     states = layer(states, mask, *args, **kwargs)
-            found[task] = states
+            results[task] = states
         return hidden
 
 
-def _part(packed: Packed, places: Tensor) -> Part:
+def _part(packed: Packed, selected: Tensor) -> Part:
     """The rows that have one of some packed positions."""
-    kept = torch.bincount(packed.rows[places], minlength=len(packed.mask)) > 0
-    part, chosen, inner = packed.only(kept, places)
-    return Part(chosen, part, inner)
+    kept = torch.bincount(packed.rows[selected], minlength=len(packed.mask)) > 0
+    part, positions, inner = packed.only(kept, selected)
+    return Part(positions, part, inner)
 
 
 @contextmanager
@@ -277,39 +306,39 @@ def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-def _narrowed(kind: Any) -> Any:
-    """A class of attention that attends for ``PLACES`` alone."""
+def _pruned(kind: Any) -> Any:
+    """A class of attention that computes the positions ``SELECTED`` only."""
 
-    class Narrowed(kind):  # type: ignore[misc]
+    class Pruned(kind):  # type: ignore[misc]
         def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-            places = PLACES.get()
-            if places is None:
-                found: tuple[Tensor, None] = super().forward(hidden_states, *args, **kwargs)
-                return found
+            selected = SELECTED.get()
+            if selected is None:
+                result: tuple[Tensor, None] = super().forward(hidden_states, *args, **kwargs)
+                return result
             attend, packed = super().forward, kwargs["packed"]
 
             def fully(states: Tensor, packed: Packed) -> Tensor:
                 attended: Tensor = attend(states[None], **{**kwargs, "packed": packed})[0]
                 return attended[0]
 
-            def once(states: Tensor, places: Tensor, runs: Runs) -> Tensor:
-                query = self.query(states.index_select(0, places)).unflatten(-1, (self.num_attention_heads, self.attention_head_size))
+            def once(states: Tensor, positions: Tensor, runs: Runs) -> Tensor:
+                query = self.query(states.index_select(0, positions)).unflatten(-1, (self.num_attention_heads, self.attention_head_size))
                 # Softmax takes away what the bias of keys adds: its gradient is 0, but not missing.
                 bias: Tensor = self.value.bias + 0 * self.key.bias
                 return attend_once(query, self.key.weight, self.value.weight, states, runs, self.scaling) + bias
 
             if self.training and self.dropout.p:
-                return fully(hidden_states[0], packed).index_select(0, places)[None], None
-            return attend_at(places, hidden_states[0], packed, fully, once)[None], None
+                return fully(hidden_states[0], packed).index_select(0, selected)[None], None
+            return attend_at(selected, hidden_states[0], packed, fully, once)[None], None
 
-    return Narrowed
+    return Pruned
 
 
-def _narrow(module: nn.Module, states: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Of the states that go around the last layer's attention, those at ``PLACES``."""
-    attended, around = states
-    places = PLACES.get()
-    return (attended, around if places is None else around.index_select(1, places))
+def _prune_residual(module: nn.Module, states: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Of the states that the last layer adds to its attention, those at ``SELECTED``."""
+    attended, residual = states
+    selected = SELECTED.get()
+    return (attended, residual if selected is None else residual.index_select(1, selected))
 
 
 def _parameter_count(module: nn.Module) -> int:

@@ -15,7 +15,7 @@ from mtl.evaluation.intervals import over_seeds
 
 
 class Key(NamedTuple):
-    """A setting: all of its runs differ by their seed only."""
+    """A setting: its runs differ only by their seed."""
 
     task: str
     model: str
@@ -27,7 +27,7 @@ class Key(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The main metric of one task in the runs that differ by their seed only."""
+    """The main metric of one task in the runs that differ only by their seed."""
 
     seeds: tuple[int, ...]
     values: Array
@@ -40,7 +40,8 @@ class Pair(NamedTuple):
     """A question: is the first better than the second?"""
 
     kind: str
-    """``joint`` (joint against alone, on the data named) or ``augmentation`` (augmented against plain, of the model named)."""
+    """``joint`` (joint against single-task, on the data in ``within``) or ``augmentation`` (augmented against plain, for the model in
+    ``within``)."""
     within: str
     first: Key
     second: Key
@@ -48,32 +49,32 @@ class Pair(NamedTuple):
 
 def pairs(scores: Mapping[Key, Scores]) -> list[Pair]:
     """All comparisons that the runs allow, sorted by kind, then in the order of ``scores``."""
-    found = []
+    result = []
     for key in scores:
-        alone, plain = key._replace(model="single"), key._replace(data="plain")
-        if key.model == "joint" and alone in scores:
-            found.append(Pair("joint", key.data, key, alone))
+        single, plain = key._replace(model="single"), key._replace(data="plain")
+        if key.model == "joint" and single in scores:
+            result.append(Pair("joint", key.data, key, single))
         if key.data == "augmented" and plain in scores:
-            found.append(Pair("augmentation", key.model, key, plain))
-    return sorted(found, key=lambda pair: pair.kind != "joint")
+            result.append(Pair("augmentation", key.model, key, plain))
+    return sorted(result, key=lambda pair: pair.kind != "joint")
 
 
 def compare(scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, Any]]:
-    """Every paired difference, with its plain interval, its Bonferroni-corrected one and the verdict that this one gives.
+    """Every paired difference, with its plain interval, its Bonferroni-corrected interval and the verdict of the corrected one.
 
     Bonferroni's correction keeps the chance of any false verdict among all comparisons below ``1 - confidence``, whatever their
-    dependence (Dunn 1961). Holm's would reject more, but a verdict would then no longer be what its interval shows, and a sign
-    (gained, lost) would not be covered.
+    dependence (Dunn 1961). Holm's correction would reject more, but a verdict could then contradict its interval, and the sign (gained,
+    lost) would not be covered.
 
     Returns:
-        A flat list, of each comparison: ``kind`` (``joint`` or ``augmentation``), ``within`` (see ``Pair``), ``size`` (see ``Key``),
+        For each comparison: ``kind`` (``joint`` or ``augmentation``), ``within`` (see ``Pair``), ``size`` (see ``Key``),
         ``task``, ``first`` and ``second`` (mean scores of the sides), ``difference`` (first - second), ``sd`` (of the difference over
-        seeds; None for a single one), ``seeds`` (that both sides have), ``low`` and ``high`` (interval at ``confidence``),
+        seeds; None for a single one), ``seeds`` (of both sides), ``low`` and ``high`` (interval at ``confidence``),
         ``corrected_low`` and ``corrected_high``, and ``verdict`` (see ``verdict``).
     """
-    asked = pairs(scores)
-    corrected = corrected_confidence(confidence, len(asked))
-    return [_compared(pair, scores[pair.first], scores[pair.second], confidence, corrected) for pair in asked]
+    compared = pairs(scores)
+    corrected = corrected_confidence(confidence, len(compared))
+    return [_compared(pair, scores[pair.first], scores[pair.second], confidence, corrected) for pair in compared]
 
 
 def corrected_confidence(confidence: float, comparisons: int) -> float:
@@ -105,7 +106,7 @@ def _compared(pair: Pair, first: Scores, second: Scores, confidence: float, corr
 
 
 def shared(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Both sides with the seeds only that both have, paired by seed."""
+    """Both sides with only the seeds that both have, paired by seed."""
     seeds = tuple(seed for seed in first.seeds if seed in second.seeds)
 
     def keep(side: Scores) -> Scores:
@@ -116,15 +117,15 @@ def shared(first: Scores, second: Scores) -> tuple[Scores, Scores]:
 
 
 def spread(values: Array) -> float | None:
-    """Standard deviation over seeds; none for a single seed."""
+    """Standard deviation over seeds; ``None`` for a single seed."""
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def verdict(low: float, high: float, seeds: int) -> str:
     """In words: whether the interval of a difference excludes zero.
 
-    ``gained`` and ``lost`` speak of the way of training, so they need several seeds; the interval of one seed holds for its two models
-    only, of which one is ``ahead`` or ``behind``.
+    ``gained`` and ``lost`` are about the way of training, so they need several seeds. The interval of one seed holds only for its two
+    models: one of them is ``ahead`` or ``behind``.
     """
     better, worse = ("gained", "lost") if seeds > 1 else ("ahead", "behind")
     if low > 0:
@@ -137,35 +138,35 @@ def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: floa
 
     Maninis, Radosavovic & Kokkinos 2019 (CVPR, "Attentive single-tasking of multiple tasks"), as in the survey of Vandenhende et al.
     2021; all main metrics here are better when higher. It has no value where a single-task score is not above zero. Its interval is at
-    the plain confidence: it is one figure, not one of the comparisons.
+    the plain confidence: it is a single figure, not one of the comparisons.
     """
-    found = []
+    result = []
     for data, size in dict.fromkeys((key.data, key.size) for key in scores):
         sides = [(Key(task, "joint", data, size), Key(task, "single", data, size)) for task in tasks]
         if len(tasks) > 1 and all(key in scores for side in sides for key in side):
-            paired = {joint.task: shared(scores[joint], scores[alone]) for joint, alone in sides}
-            found.append({"data": data, "size": size, **_delta_m(paired, confidence)})
-    return found
+            paired = {joint.task: shared(scores[joint], scores[single]) for joint, single in sides}
+            result.append({"data": data, "size": size, **_delta_m(paired, confidence)})
+    return result
 
 
 def _delta_m(sides: Mapping[str, tuple[Scores, Scores]], confidence: float) -> dict[str, Any]:
-    undefined = [task for task, (_, alone) in sides.items() if alone.values.mean() <= 0]
+    undefined = [task for task, (_, single) in sides.items() if single.values.mean() <= 0]
     if undefined:
-        reason = f"{', '.join(undefined)} alone scores no more than 0"
+        reason = f"{' and '.join(undefined)} {'scores' if len(undefined) == 1 else 'score'} at most 0 as a single task"
         return {"delta_m": None, "low": None, "high": None, "tasks": {}, "undefined": reason}
-    gains = {task: float(100 * (joint.values.mean() / alone.values.mean() - 1)) for task, (joint, alone) in sides.items()}
-    parts = [_linear_gain(joint, alone) for joint, alone in sides.values()]
+    gains = {task: float(100 * (joint.values.mean() / single.values.mean() - 1)) for task, (joint, single) in sides.items()}
+    parts = [_linear_gain(joint, single) for joint, single in sides.values()]
     values, draws = (np.mean([part[i] for part in parts], axis=0) for i in (0, 1))
     low, high = over_seeds(values, draws, confidence)
     return {"delta_m": float(np.mean(list(gains.values()))), "low": low, "high": high, "tasks": gains, "undefined": None}
 
 
-def _linear_gain(joint: Scores, alone: Scores) -> tuple[Array, Array]:
+def _linear_gain(joint: Scores, single: Scores) -> tuple[Array, Array]:
     """The relative gain in percent of each seed, ``[seeds]``, and of its resamples, to first order in the scores (the delta method).
 
-    So a seed whose single-task score is near zero does not blow up the mean, which is the gain of the mean scores.
+    So a seed with a single-task score near zero does not dominate the mean, which is the gain of the mean scores.
     """
-    base = alone.values.mean()
+    base = single.values.mean()
     ratio = joint.values.mean() / base
     gain = 100 * (ratio - 1)
-    return gain + 100 * (joint.values - ratio * alone.values) / base, gain + 100 * (joint.draws - ratio * alone.draws) / base
+    return gain + 100 * (joint.values - ratio * single.values) / base, gain + 100 * (joint.draws - ratio * single.draws) / base

@@ -1,21 +1,55 @@
 """Batches: rows padded to the longest of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mtl.encoders import Encoded
+from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.store import Stored
+from mtl.encoders.windows import encode_windows
 from mtl.model.micro_batches import Rows
+
+
+class Pair(NamedTuple):
+    """The tokens of a row with two text fields."""
+
+    left: Sequence[str]
+    right: Sequence[str]
+
+
+TokenRow = Sequence[str] | Pair
+"""The tokens of a row: of its only text field, or of both."""
+
+
+def tokens_of(row: TokenRow, field: int) -> Sequence[str]:
+    """The tokens of one field of a row, counted from 0."""
+    if isinstance(row, Pair):
+        return row[field]
+    return row
+
+
+def encode_rows(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, *, windows: bool) -> Encoded:
+    """Rows of one or two fields as subwords.
+
+    Args:
+        tokenizer: of the encoder.
+        rows: tokens.
+        max_length: in subwords.
+        windows: cut rows that are too long into windows rather than off.
+    """
+    left = [tokens_of(row, 0) for row in rows]
+    right = [row.right if isinstance(row, Pair) else None for row in rows] if any(isinstance(row, Pair) for row in rows) else None
+    return encode_windows(tokenizer, left, max_length, right) if windows else tokenizer.encode(left, max_length, right)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded to the longest of them; all tensors ``[rows, positions]`` but the targets of text-level tasks, ``[rows]``."""
+    """Rows padded to the longest of them; all tensors ``[rows, positions]`` unless stated."""
 
     subwords: Tensor
     mask: Tensor
@@ -27,16 +61,24 @@ class Batch:
     """Labelled items by task, never 0."""
     rows: dict[str, Tensor] = field(default_factory=dict)
     """Of the tasks in ``targets``, the rows that have a label, ``[n]``: known here, a device need not be waited for."""
+    segment_ids: Tensor | None = None
+    """Int64, 0 in the first field of a row, 1 in the second; ``None`` if all rows have one field."""
+
+    def words(self, field: int) -> npt.NDArray[np.int32]:
+        """``word_ids`` of one text field, -1 in the other, ``[rows, positions]``."""
+        if self.segment_ids is None:
+            return self.word_ids
+        return np.where(self.segment_ids.cpu().numpy() == field, self.word_ids, np.int32(-1))
+
+    def first(self, field: int) -> Tensor:
+        """The first subword of each token of one text field, bool ``[rows, positions]``."""
+        first = self.word_shape_ids % 2 == 1
+        return first if self.segment_ids is None else first & (self.segment_ids == field)
 
     @property
     def real(self) -> int:
         """Subwords that are not padding."""
         return int((self.mask if self.mask.device.type == "cpu" else self.mask.cpu()).sum())
-
-    @property
-    def first(self) -> Tensor:
-        """Whether a subword is the first one of a token, bool ``[rows, positions]``."""
-        return self.word_shape_ids % 2 == 1
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; the copy runs beside the computation where it can."""
@@ -46,7 +88,8 @@ class Batch:
         targets, rows = (
             {task: part.pin_memory().to(device, non_blocking=True) for task, part in parts.items()} for parts in (self.targets, self.rows)
         )
-        return Batch(**move, word_ids=self.word_ids, targets=targets, counts=self.counts, rows=rows)
+        segment_ids = None if self.segment_ids is None else self.segment_ids.pin_memory().to(device, non_blocking=True)
+        return Batch(**move, word_ids=self.word_ids, targets=targets, counts=self.counts, rows=rows, segment_ids=segment_ids)
 
 
 def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
@@ -66,4 +109,5 @@ def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
         word_ids=padded(own.word_ids, -1, np.int32),
         targets={},
         counts={},
+        segment_ids=torch.from_numpy(padded(own.segment_ids)) if own.pairs.any() else None,
     )

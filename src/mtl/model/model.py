@@ -50,17 +50,17 @@ class Model(nn.Module):
         """The outputs of the heads, by task."""
         packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whatever a head needs
         needed = {name: self._needed(batch, name) if packs else batch.mask for name in tasks}
-        states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, needed, batch.rows)
+        states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, needed, batch.rows, batch.segment_ids)
         # Tasks that share all layers share their hidden states too, which are then pooled once.
         outputs = {id(own): self._output(batch, own) for own in states.values()}
         return {name: self.heads[name](outputs[id(own)]) for name, own in states.items()}
 
     def _output(self, batch: Batch, states: Tensor) -> EncoderOutput:
-        return EncoderOutput(states, batch.mask, batch.word_ids, pool=self.encoder.pool)
+        return EncoderOutput(states, batch.mask, batch.word_ids, self.encoder.pool, batch.segment_ids)
 
     def _needed(self, batch: Batch, task: str) -> Tensor:
         """The positions whose states a head uses, bool ``[rows, positions]``; of a batch with targets, only for labelled items."""
-        needed = self.tasks[task].positions(self.encoder.pooled(batch.mask), batch.first)
+        needed = self.tasks[task].positions(self.encoder.pooled(batch.mask), batch.first(self.tasks[task].field))
         if task not in batch.targets:
             return needed
         known = self.tasks[task].labelled(batch.targets[task])

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mtl.encoders import Encoded, SubwordTokenizer
-from mtl.encoders.windows import best_windows, encode_windows
+from mtl.encoders.windows import best_windows
 from mtl.errors import ModelError
-from mtl.model.batch import collate
+from mtl.model.batch import TokenRow, collate, encode_rows, tokens_of
 from mtl.model.device import Precision, choose_device
 from mtl.model.folder import load
 from mtl.model.micro_batches import Rows
@@ -21,70 +22,80 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
 """Largest size of a batch by device, in subwords. A CPU spends more time on asking the system for the memory of larger ones."""
 
 
-def encode(
-    tokenizer: SubwordTokenizer, rows: Sequence[Sequence[str]], max_length: int, tasks: Iterable[TaskType | type[TaskType]]
-) -> Encoded:
-    """Rows as these tasks look at them: all windows of a long row if one of them is about tokens, else its beginning."""
-    windows = any(task.all_windows for task in tasks)
-    return encode_windows(tokenizer, rows, max_length) if windows else tokenizer.encode(rows, max_length)
+Counts = Sequence[Sequence[int]]
+"""Number of tokens by text field and row, those cut off included."""
+
+
+def encode(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, tasks: Iterable[TaskType | type[TaskType]]) -> Encoded:
+    """Rows as these tasks need them: all windows of a long row if one of the tasks wants them, else its beginning."""
+    return encode_rows(tokenizer, rows, max_length, windows=any(task.all_windows for task in tasks))
+
+
+def counts_of(rows: Sequence[TokenRow]) -> Counts:
+    """Number of tokens by text field and row."""
+    return [[len(tokens_of(row, field)) for row in rows] for field in (0, 1)]
 
 
 def predictions(
     model: Model,
     encoded: Encoded,
-    tokens: Sequence[int],
+    counts: Counts,
     tasks: Iterable[str],
     *,
     batch_tokens: int | None = None,
     precision: Precision | None = None,
 ) -> dict[str, list[Prediction]]:
-    """Every task's prediction to every row, in the order of the rows.
+    """The predictions of every task for every row, in the order of the rows.
 
     Args:
         model: on any device; its mode (training or evaluation) is kept.
-        encoded: the rows, by the model's own tokenizer; those that are too long may be cut into windows.
-        tokens: number of tokens of each row, those cut off included.
-        tasks: names of the tasks asked.
-        batch_tokens: padded subwords of a batch, at most; what suits the device if not given.
+        encoded: the rows, by the model's own tokenizer; rows that are too long may be cut into windows.
+        counts: see ``counts_of``.
+        tasks: names of the requested tasks.
+        batch_tokens: padded subwords of a batch, at most; chosen for the device if not given.
         precision: of the forward pass; fp32 if not given.
     """
     device, was_training = model.device, model.training
-    wanted = list(tasks)
+    names, size = list(tasks), len(counts[0])
     owner = np.arange(len(encoded)) if encoded.owner is None else encoded.owner
-    first, whole = np.arange(len(encoded)) < len(tokens), np.bincount(owner, minlength=len(tokens))[owner] == 1
-    found: dict[str, dict[int, Prediction]] = {name: {} for name in wanted}
-    parts: dict[str, dict[int, Tensor]] = {name: {} for name in wanted}
+    first, whole = np.arange(len(encoded)) < size, np.bincount(owner, minlength=size)[owner] == 1
+    result: dict[str, dict[int, Prediction]] = {name: {} for name in names}
+    parts: dict[str, dict[int, Tensor]] = {name: {} for name in names}
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
         for rows in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[device.type]):
             batch = collate(encoded, rows).to(device)
-            for name, logits in model(batch, wanted).items():
-                # An prediction is finite always: a logit that is no number counts as 0, one beyond fp16 as the largest float32.
+            for name, logits in model(batch, names).items():
+                # A prediction is always finite: a logit that is NaN counts as 0, one beyond fp16 as the largest float32.
                 scores, task = logits.float().nan_to_num(nan=0.0).cpu(), model.tasks[name]
-                # A text is judged by its first window: what training shows of a long row is its beginning.
-                own = (whole if task.all_windows else first)[rows]
-                owners = owner[rows[own]].tolist()
-                decoded = task.decode(scores[torch.from_numpy(own)], batch.word_ids[own], [tokens[row] for row in owners])
-                found[name].update(zip(owners, decoded, strict=True))
-                if task.all_windows:
-                    parts[name].update({int(rows[i]): scores[i][torch.from_numpy(batch.word_ids[i] >= 0)] for i in np.flatnonzero(~own)})
+                words = batch.words(task.field)
+                own = np.where(joined := _joined(task, encoded)[rows], whole[rows], first[rows])
+                decoded = task.decode(scores[torch.from_numpy(own)], words[own], [counts[task.field][row] for row in owner[rows[own]]])
+                result[name].update(zip(owner[rows[own]].tolist(), decoded, strict=True))
+                for i in np.flatnonzero(joined & ~own):
+                    parts[name][int(rows[i])] = scores[i][torch.from_numpy(words[i] >= 0)]
     model.train(was_training)
-    for name in wanted:
-        found[name].update(_merged(model.tasks[name], encoded, owner, parts[name], tokens))
-    return {name: [by_row[row] for row in range(len(tokens))] for name, by_row in found.items()}
+    for name in names:
+        result[name].update(_merged(model.tasks[name], encoded, owner, parts[name], counts))
+    return {name: [by_row[row] for row in range(size)] for name, by_row in result.items()}
 
 
-def _merged(
-    task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Tensor], tokens: Sequence[int]
-) -> Iterator[tuple[int, Prediction]]:
-    """Predictions to the rows that are cut into windows: each token's scores are those of the window that knows most around it."""
+def _joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:
+    """Whether the windows of a row are joined, ``[windows]``. Windows of two fields repeat the left one: the first will do."""
+    if not task.all_windows:
+        return np.zeros(len(encoded), dtype=np.bool_)
+    return np.ones(len(encoded), dtype=np.bool_) if task.field else ~encoded.pairs
+
+
+def _merged(task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Tensor], counts: Counts) -> Iterator[tuple[int, Prediction]]:
+    """Predictions for rows that are cut into windows: the scores of a token are those of the window with most context around it."""
     windows: dict[int, list[int]] = {}
     for window in sorted(parts):
         windows.setdefault(int(owner[window]), []).append(window)
     for row, own in windows.items():
         best, place = best_windows(encoded, own)
         scores = torch.stack([parts[own[i]][p] for i, p in zip(best.tolist(), place.tolist(), strict=True)])
-        yield row, task.decode(scores[None], np.arange(len(scores), dtype=np.int32)[None], [tokens[row]])[0]
+        yield row, task.decode(scores[None], np.arange(len(scores), dtype=np.int32)[None], [counts[task.field][row]])[0]
 
 
 class Predictor:
@@ -106,7 +117,7 @@ class Predictor:
         return cls(load(folder), device)
 
     def chosen(self, tasks: Iterable[str] | None) -> list[str]:
-        """The names of the tasks that are asked, all if none is named.
+        """The names of the requested tasks, all by default.
 
         Raises:
             ModelError: the model has no such task.
@@ -118,13 +129,13 @@ class Predictor:
         return wanted
 
     def predict(
-        self, rows: Sequence[Sequence[str]], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+        self, rows: Sequence[TokenRow], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
     ) -> dict[str, list[Prediction]]:
-        """Predictions by task, in the order of the rows, each a sequence of tokens.
+        """Predictions by task, in the order of the rows, each a sequence of tokens or a ``Pair`` of two.
 
         Raises:
             ModelError: the model has no such task.
         """
         wanted = self.chosen(tasks)
         encoded = encode(self.model.tokenizer, rows, self.model.max_length, [self.model.tasks[name] for name in wanted])
-        return predictions(self.model, encoded, [len(row) for row in rows], wanted, batch_tokens=batch_tokens)
+        return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens)

@@ -117,6 +117,8 @@ class TaskType(ABC):
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.field = int(state.get("field", 0))
+        """The text field that its labels are about: 0, or 1 for the second of two."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -143,7 +145,7 @@ class TaskType(ABC):
 
         Args:
             pooled: positions that pooling uses, bool ``[rows, positions]``.
-            first: positions of the first subword of each token, likewise.
+            first: positions of the first subword of each token of the task's text field, likewise.
         """
         return pooled
 
@@ -153,7 +155,7 @@ class TaskType(ABC):
 
         Args:
             labels: of the rows.
-            word_ids: ``[rows, positions]``, index of a token at its first subword and -1 elsewhere.
+            word_ids: ``[rows, positions]``, index of a token of the task's text field at its first subword, and -1 elsewhere.
         """
 
     @abstractmethod
@@ -186,7 +188,7 @@ class TaskType(ABC):
         Args:
             logits: output of the head.
             word_ids: see ``targets``.
-            lengths: number of tokens of each row, those cut off included.
+            lengths: number of tokens of the task's text field in each row, those cut off included.
         """
 
     # --- training's questions ---------------------------------------------------------------------------------------

@@ -11,16 +11,16 @@ from mtl.errors import TrainingError
 
 KEPT = 2
 State = dict[str, Any]
-"""Tensors, numbers, strings, and lists and dicts of them: all that a reader which runs no code accepts."""
+"""Tensors, numbers, strings, and lists and dicts of them: what can be read without running code."""
 
 
 def write(folder: Path, step: int, identity: str, state: State) -> None:
     """Write the checkpoint of a step, and drop those older than the one before it.
 
     Args:
-        folder: made if it is not there.
-        step: updates tried so far; names the file.
-        identity: digest of all that must be equal for a run to go on from here.
+        folder: made if it is missing.
+        step: steps done so far; names the file.
+        identity: fingerprint of all that must be equal for a run to go on from here.
         state: what the run needs.
 
     Raises:
@@ -39,29 +39,29 @@ def write(folder: Path, step: int, identity: str, state: State) -> None:
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
         raise TrainingError(f"{path}: the checkpoint cannot be written: {error}; make room and run again, training then goes on") from None
-    for old in found(folder)[:-KEPT]:
+    for old in checkpoints(folder)[:-KEPT]:
         old.unlink()
 
 
 def read(folder: Path, identity: str) -> tuple[State | None, list[str]]:
-    """The newest checkpoint that is whole and of this very run, or ``None``; and a warning for each one that was passed over."""
+    """The newest whole checkpoint of this very run, or ``None``; and a warning for each one that was passed over."""
     warnings: list[str] = []
-    for path in reversed(found(folder)):
+    for path in reversed(checkpoints(folder)):
         try:
-            with zipfile.ZipFile(path) as file:  # torch does not look at the checksums that it writes
+            with zipfile.ZipFile(path) as file:  # torch does not verify the checksums that it writes
                 if bad := file.testzip():
-                    raise ValueError(f"the checksum of {bad} is not that of its bytes")
+                    raise ValueError(f"the checksum of {bad} does not match its bytes")
             content = torch.load(path, map_location="cpu", weights_only=True)
             if content["identity"] == identity:
                 return content["state"], warnings
             warnings.append(f"{path.name}: this checkpoint belongs to another run (other settings, data or code version) and was skipped")
-        except Exception as error:  # what is not a checkpoint makes readers raise nearly anything
+        except Exception as error:  # readers raise nearly anything on a file that is not a checkpoint
             reason = (str(error) or type(error).__name__).splitlines()[0]
             warnings.append(f"{path.name}: this checkpoint is damaged and was skipped: {reason}")
     return None, warnings
 
 
-def found(folder: Path) -> list[Path]:
+def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first."""
     return sorted(folder.glob("*.pt"))
 
@@ -75,7 +75,7 @@ def remove(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last: a file's new name lives in its folder."""
+    """Force the rename to disk too: a file's name is part of its folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -20,7 +20,7 @@ E = TypeVar("E", bound=Encoded | Stored)
 
 @dataclass(frozen=True, slots=True)
 class Corpus(Generic[E]):
-    """Encoded rows and, by task, one label (or ``None``) a row."""
+    """Encoded rows and, by task, one label (or ``None``) for each row."""
 
     encoded: E
     labels: Mapping[str, Column]
@@ -37,16 +37,16 @@ def labelled_batch(corpus: Corpus[Any], rows: Rows, tasks: Mapping[str, TaskType
     Args:
         corpus: the rows and their labels.
         rows: those of the batch.
-        tasks: whose targets.
-        beside: for each row another one that is shown with it, or -1: it has the label for a task that learns from that one.
+        tasks: those to make targets for.
+        beside: for each row the variant in the same step that it was added to, or -1. It gets no label of a task that uses that variant.
     """
     batch = collate(corpus.encoded, rows)
     for name, task in tasks.items():
         labels = [corpus.labels[name][row] for row in rows]
         if beside is not None:
-            taught = (beside >= 0) & corpus.labels[name].known[beside]
-            labels = [None if told else label for label, told in zip(labels, taught.tolist(), strict=True)]
-        targets = task.targets(labels, batch.word_ids)
+            covered = (beside >= 0) & corpus.labels[name].known[beside]
+            labels = [None if masked else label for label, masked in zip(labels, covered.tolist(), strict=True)]
+        targets = task.targets(labels, batch.words(task.field))
         if count := int(task.count(targets)):
             batch.targets[name] = targets
             batch.counts[name] = count

@@ -1,9 +1,9 @@
 """Several processes that train one model together, each on its share of every step's rows.
 
 They are started by ``torchrun``, ``accelerate launch`` or anything that sets the same environment (``RANK``, ``WORLD_SIZE``,
-``LOCAL_RANK``, ``MASTER_ADDR``, ``MASTER_PORT``). All of them lay the same plan and hold the same weights; gradients are added up
-once a step, before they are balanced and clipped, so that each process makes the same update as one process alone would make of
-the whole step. The first process alone validates, shows and writes.
+``LOCAL_RANK``, ``MASTER_ADDR``, ``MASTER_PORT``). All of them have the same plan and the same weights. Gradients are summed once a step,
+before they are balanced and clipped, so each process makes the update that a single process would make of the whole step. Only the
+first process validates, shows progress and writes files.
 """
 
 import os
@@ -21,13 +21,13 @@ from mtl.model.micro_batches import Rows
 Value = TypeVar("Value")
 
 BUCKET = 1 << 24
-"""Numbers that are sent at a time: 64 MiB of float32, so that the copy that is sent stays small beside the model."""
+"""Numbers sent at a time: 64 MiB of float32, so the copy in flight stays small beside the model."""
 
 
 class Processes:
-    """The processes of a run, seen from one of them. Of one process alone, every method gives back what it was given.
+    """The processes of a run, as seen by one of them. For a single process every method returns its argument.
 
-    Except for ``share``, a method that is called in one process must be called in all.
+    Except for ``share``, a method called in one process must be called in all.
     """
 
     def __init__(self, rank: int = 0, number: int = 1, local_rank: int = 0) -> None:
@@ -37,11 +37,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that validates, shows and writes."""
+        """Whether this is the process that validates, shows progress and writes files."""
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """The name of this process's device: ``auto`` means a GPU for each process of a machine, where it has any.
+        """The name of this process's device: ``auto`` means a GPU for each process of a machine that has GPUs.
 
         Raises:
             TrainingError: the machine has fewer GPUs than processes.
@@ -53,33 +53,33 @@ class Processes:
         return f"cuda:{self.local_rank}"
 
     def share(self, rows: Rows, lengths: Rows) -> Rows:
-        """This process's part of a step's rows: assigned in the order of their lengths, so that all have about as much to do."""
+        """This process's part of a step's rows: assigned in the order of their lengths, so that all have about the same work."""
         return rows if self.number == 1 else rows[lengths.argsort(kind="stable")[self.rank :: self.number]]
 
     def total(self, numbers: Sequence[float]) -> list[float]:
-        """Checksums over all processes; not finite where a number of any process is not."""
+        """Sums over all processes; not finite where a number of any process is not."""
         if self.number == 1:
             return list(numbers)
         totals = torch.tensor(numbers, dtype=torch.float64)
         dist.all_reduce(totals)
-        found: list[float] = totals.tolist()
-        return found
+        result: list[float] = totals.tolist()
+        return result
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether the flag is set in any process."""
         return flag if self.number == 1 else bool(self.total([flag])[0])
 
     def from_first(self, produce: Callable[[], Value]) -> Value:
-        """What the first process makes; the others wait for it."""
+        """What ``produce`` returns in the first process; the others wait for it."""
         if self.number == 1:
             return produce()
         sent: list[Any] = [produce() if self.first else None]
         dist.broadcast_object_list(sent, device=torch.device("cpu"))
-        found: Value = sent[0]
-        return found
+        result: Value = sent[0]
+        return result
 
     def add_up(self, tensors: Iterable[Tensor]) -> None:
-        """Put the checksums over all processes into the tensors, which have the same word_shape_ids everywhere."""
+        """Replace the tensors, of equal shapes in all processes, by their sums over the processes."""
         if self.number == 1:
             return
         for bucket in _buckets(tensors):
@@ -89,9 +89,9 @@ class Processes:
                 tensor.copy_(part.view_as(tensor))
 
     def add_up_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the checksums into the gradients. A gradient that one process has and another has not counts as 0 there; one that none has
-        stays
-        away, as the optimiser tells it from 0."""
+        """Replace gradients by their sums. A gradient that some process lacks counts as 0 there. One that all lack stays ``None``, which
+        the optimiser does not treat as 0.
+        """
         if self.number == 1:
             return
         every = list(parameters)
@@ -102,27 +102,27 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
         self.add_up(parameter.grad for parameter in reached if parameter.grad is not None)
 
-    def add_up_separate(self, separate: dict[str, list[Tensor]], word_shape_ids: Mapping[str, Sequence[Tensor]]) -> dict[str, list[Tensor]]:
-        """The checksums of gradients kept apart by task.
+    def add_up_separate(self, separate: dict[str, list[Tensor]], like: Mapping[str, Sequence[Tensor]]) -> dict[str, list[Tensor]]:
+        """The sums of gradients that are kept apart by task.
 
         Args:
             separate: the tasks that this process has rows of.
-            word_shape_ids: by task, in the same order everywhere, tensors of the word_shape_ids of its gradients.
+            like: by task, in the same order everywhere, tensors of the shapes of its gradients.
         """
         if self.number == 1:
             return separate
-        found = {task: separate.get(task) or [torch.zeros_like(tensor) for tensor in like] for task, like in word_shape_ids.items()}
-        self.add_up(tensor for gradients in found.values() for tensor in gradients)
-        return found
+        sums = {task: separate.get(task) or [torch.zeros_like(tensor) for tensor in tensors] for task, tensors in like.items()}
+        self.add_up(tensor for gradients in sums.values() for tensor in gradients)
+        return sums
 
     def check_equal(self, identity: str, model: nn.Module) -> None:
-        """Check that all processes have the same settings and data, and give all the weights of the first.
+        """Check that all processes have the same settings and data, and copy the weights of the first to all.
 
         Raises:
-            TrainingError: they have not.
+            TrainingError: they differ.
         """
         if self.any(self.from_first(lambda: identity) != identity):
-            raise TrainingError("the processes of this run have not the same settings, data or packages; train from one shared folder")
+            raise TrainingError("the processes of this run differ in settings, data or packages; train from one shared folder")
         for tensor in (*model.parameters(), *model.buffers()):
             if self.number > 1:
                 dist.broadcast(tensor.detach(), 0)
@@ -133,7 +133,7 @@ SINGLE_PROCESS = Processes()
 
 @contextmanager
 def join() -> Iterator[Processes]:
-    """The processes that the environment speaks of, connected: numbers by gloo, and what lies on GPUs by NCCL.
+    """Connect the processes that the environment names: by gloo on CPUs, by NCCL on GPUs.
 
     Raises:
         TrainingError: the others cannot be reached.

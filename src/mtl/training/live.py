@@ -1,4 +1,4 @@
-"""Metrics that can be looked at while a run trains: files that DVCLive writes, for ``dvc plots show`` and ``dvc metrics show``."""
+"""Metrics that can be read while a run trains: files that DVCLive writes, for ``dvc plots show`` and ``dvc metrics show``."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,19 +12,19 @@ LOG = logging.getLogger(__name__)
 
 @contextmanager
 def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -> Iterator[Callable[[], None]]:
-    """Gives a function that brings the files up to what the history has come to; they begin anew, from its first record, so that the
-    steps of a resumed run rise as those of any other.
+    """Gives a function that adds the newest records of the history to the files. The files start over from the first record, so the steps
+    of a resumed run increase like those of any other.
 
     Args:
-        folder: ``metrics.json`` (the last values) and ``plots/metrics/`` (a TSV each) are written there; nothing if it is ``None``.
+        folder: ``metrics.json`` (the last values) and ``plots/metrics/`` (a TSV each) are written there; ``None`` writes nothing.
         history: the records of the run so far.
     """
     if folder is None:
         yield lambda: None
         return
-    from dvclive.live import Live  # a second, for DVC comes with it
+    from dvclive.live import Live  # takes a second: it imports DVC
 
-    # No experiment is saved, no dvc.yaml written: what a run leaves for DVC is the business of the workflow's stages.
+    # It saves no experiment and writes no dvc.yaml: DVC tracks the outputs of the workflow's stages.
     live: Any = Live(str(folder), save_dvc_exp=False, dvcyaml=None)
     done = 0
 
@@ -38,7 +38,7 @@ def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -
         done = len(records)
         try:
             live.sync()
-        except (OSError, ValueError) as error:  # another process writes there, say: no reason to end a training
+        except (OSError, ValueError) as error:  # such as another process writing there: not a reason to end training
             LOG.warning("live metrics cannot be written: %s", error)
 
     update()
@@ -50,7 +50,7 @@ def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -
 
 
 def metrics_of(record: Record) -> dict[str, float]:
-    """What is shown of a record of the history, by names whose parts are divided by slashes."""
+    """The metrics in a record of the history; slashes separate the parts of a name."""
     if record["kind"] == "train":
         return {"learning_rate": record["learning_rate"]} | {f"loss/{task}": loss for task, loss in record["loss"].items()}
     scores = {f"validation/{task}/{name}": value for task, values in record["metrics"].items() for name, value in values.items()}

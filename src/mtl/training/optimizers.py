@@ -17,7 +17,7 @@ from mtl.model.model import Model
 Group = dict[str, Any]
 
 SHARED = ""
-"""The part of a model that all its tasks share; the others go by the name of their task."""
+"""Name of the part of a model that all tasks share; the other parts are named after their task."""
 
 
 class Adam(TorchAdam):
@@ -47,7 +47,7 @@ class SGDW(SGD):
     """
 
     def __init__(self, groups: Iterable[Group], *, momentum: float, fused: bool) -> None:
-        """``fused`` is not passed on: a fused step is entered, and weights would shrink, also where the loss scaler skips the update."""
+        """``fused`` is not passed on: a loss scaler enters a fused step also to skip it, and weights would shrink then."""
         apart = [{**group, "decoupled_weight_decay": group["weight_decay"], "weight_decay": 0.0} for group in groups]
         super().__init__(apart, momentum=momentum)
 
@@ -55,8 +55,8 @@ class SGDW(SGD):
     def step(self, closure: Any = None) -> Any:
         """Shrink the weights that have a gradient, then step."""
         for group in self.param_groups:
-            if learnt := [parameter for parameter in group["params"] if parameter.grad is not None]:
-                torch._foreach_mul_(learnt, 1 - group["lr"] * group["decoupled_weight_decay"])
+            if learned := [parameter for parameter in group["params"] if parameter.grad is not None]:
+                torch._foreach_mul_(learned, 1 - group["lr"] * group["decoupled_weight_decay"])
         return super().step(closure)
 
 
@@ -65,10 +65,10 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW,
 
 
 def build(model: Model, settings: Train, device: torch.device) -> Optimizer:
-    """The optimiser of a model's parameters, those of frozen layers apart.
+    """The optimiser of a model's parameters, without those of frozen layers.
 
-    Groups run from the top of the encoder to its bottom, then come the heads; ``initial_lr`` is what a schedule's factor multiplies, and
-    ``part`` is a task or ``SHARED``.
+    Groups run from the top of the encoder to its bottom, then come the heads. A schedule's factor multiplies ``initial_lr``; ``part`` is a
+    task or ``SHARED``.
     """
     parts = {id(parameter): task for task in model.tasks for parameter in model.own(task)}
     groups: dict[tuple[str, float, float], list[nn.Parameter]] = {}
@@ -79,30 +79,30 @@ def build(model: Model, settings: Train, device: torch.device) -> Optimizer:
                 decay = settings.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((parts.get(id(parameter), SHARED), rate, decay), []).append(parameter)
     options = settings.optimizer.model_dump(exclude={"type"})
-    # Fused: one kernel over all parameters instead of several passes over the memory of each, a third of the step's cost on a CPU.
+    # Fused: one kernel over all parameters instead of several passes over the memory of each; saves a third of the step's cost on a CPU.
     return OPTIMIZERS[settings.optimizer.type](
         [
             {"params": chosen, "part": part, "lr": rate, "initial_lr": rate, "weight_decay": decay}
             for (part, rate, decay), chosen in groups.items()
         ],
-        # Torch's fused SGD cannot start the momentum of some parameters later, as that of a head which meets its first label late.
+        # Torch's fused SGD cannot start the momentum of some parameters later, such as that of a head whose first label comes late.
         fused=device.type in ("cpu", "cuda") and "momentum" not in options,
         **options,
     )
 
 
 def clip(optimizer: Optimizer, limit: float, loss_factors: Mapping[str, float], *, scaled: bool) -> Tensor:
-    """Let the next step see gradients of at most this norm (Pascanu, Mikolov & Bengio 2013): that of what the tasks share, and for each
-    task that of what it has for itself. With one norm for all, a leap of one task's gradient would shorten the steps of all others.
+    """Clip the gradients of the next step to a norm (Pascanu, Mikolov & Bengio 2013): those of the shared part together, and those of each
+    task's own part together. With one norm for all, a jump in one task's gradient would shorten the steps of all others.
 
     Args:
         optimizer: has the gradients.
-        limit: the greatest norm.
-        loss_factors: by task, what the gradients of its own part are too large by; where none is given they are not.
+        limit: largest norm.
+        loss_factors: by task, the factor in the gradients of its own part, 1 if missing. The step divides by it.
         scaled: whether a loss scaler makes the step.
 
     Returns:
-        The sum of the norms as they were, a scalar.
+        The sum of the norms before clipping, a scalar.
     """
     parts: dict[str, list[Tensor]] = {}
     for group in optimizer.param_groups:
@@ -126,7 +126,7 @@ def _rates(model: Model, settings: Train) -> Iterable[tuple[Iterable[nn.Paramete
 
 
 def freeze(encoder: Encoder, count: int) -> None:
-    """Let the lowest layers stay as they are: no gradient is computed for them, nor through them.
+    """Freeze the lowest layers: no gradient is computed for them, nor through them.
 
     Raises:
         UnfitError: the encoder has fewer layers.

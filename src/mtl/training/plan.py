@@ -1,8 +1,8 @@
 """Which rows are trained on when: pure functions of seed, epoch and row lengths, so a position in the data is one integer.
 
-A step holds rows of every dataset, each in proportion to its size or as ``sampling`` says. The plan knows nothing of the tasks of a
-run: a run of one task alone drops the rows of the other datasets from the same steps, and so gets the same number of updates, each
-with the same rows of its task, as the joint run.
+A step holds rows of every dataset, each in proportion to its size or as ``sampling`` says. The plan does not depend on the tasks of a
+run. A single-task run drops the rows of the other datasets from the same steps: it gets as many updates as the joint run, each with
+the same rows of its task.
 """
 
 import math
@@ -27,19 +27,19 @@ def total_steps(lengths: npt.NDArray[np.integer], batch_tokens: int, epochs: flo
 
 
 def rounded_up(number: float) -> int:
-    """The next whole number, but for what rounding leaves: 0.07 of 100 is 7, though the product is a little more."""
+    """The next whole number, with rounding errors ignored: 0.07 of 100 is 7, though the product is a little more."""
     return math.ceil(round(number, 9))
 
 
-class Shown(NamedTuple):
+class PlannedStep(NamedTuple):
     """The rows of one step."""
 
     rows: Rows
     passes: Rows
-    """For each row how often its dataset had been gone through before, so that a row that comes again is known for it."""
+    """For each row the number of its dataset's pass, from 0: it tells the turns of a row apart."""
 
 
-class Epoch(Sequence[Shown]):
+class Epoch(Sequence[PlannedStep]):
     """The rows of each step of an epoch."""
 
     def __init__(self, rows: Rows, passes: Rows, starts: Rows) -> None:
@@ -52,10 +52,46 @@ class Epoch(Sequence[Shown]):
         if not -len(self) <= step < len(self):
             raise IndexError(step)
         part = slice(*self._starts[[step % len(self), step % len(self) + 1]])
-        return Shown(self._rows[part], self._passes[part])
+        return PlannedStep(self._rows[part], self._passes[part])
 
 
-def plan(
+class RunPlan:
+    """The rows of each step of a run."""
+
+    def __init__(
+        self,
+        seed: int,
+        lengths: npt.NDArray[np.integer],
+        groups: npt.NDArray[np.integer],
+        epoch_steps: int,
+        steps: int,
+        passes: Mapping[int, npt.NDArray[np.float64]] | None = None,
+    ) -> None:
+        """Plan so many steps, ``epoch_steps`` of them an epoch; see ``plan_epoch`` for the other arguments."""
+        self.seed = seed
+        self.lengths = lengths
+        self.groups = groups
+        self.epoch_steps = epoch_steps
+        self.steps = steps
+        self.passes = passes
+        self._epoch: tuple[int, Sequence[PlannedStep]] = (-1, [])
+
+    def __getitem__(self, step: int) -> PlannedStep:
+        epoch, index = divmod(step, self.epoch_steps)
+        if self._epoch[0] != epoch:
+            self._epoch = (-1, [])  # with many rows, one epoch in memory is enough
+            self._epoch = (epoch, plan_epoch(self.seed, epoch, self.lengths, self.groups, self.epoch_steps, self.passes))
+        return self._epoch[1][index]
+
+    def times_assigned(self, steps: int) -> Rows:
+        """How often each row is in the first ``steps`` steps, ``[rows]``."""
+        times = np.zeros(len(self.groups), dtype=np.int32)
+        for step in range(steps):
+            np.add.at(times, self[step].rows, 1)
+        return times
+
+
+def plan_epoch(
     seed: int,
     epoch: int,
     lengths: npt.NDArray[np.integer],
@@ -63,19 +99,19 @@ def plan(
     steps: int,
     passes: Mapping[int, npt.NDArray[np.float64]] | None = None,
 ) -> Epoch:
-    """Deal rows out to the steps of one epoch.
+    """Assign rows to the steps of one epoch.
 
-    Every group is gone through in passes. In each it is shuffled by itself and cut by the running sum of its subwords: so each step holds
-    its share of each group, and about the same number of subwords. A group that is through starts again, in another order; one that
-    is not through at the end of an epoch goes on there in the next.
+    Training goes through every group in passes. Each pass is shuffled by itself and cut by the running sum of its subwords: so each step
+    gets its share of each group, and about the same number of subwords. A finished pass is followed by another one, in a new order; a
+    pass that is unfinished at the end of an epoch continues in the next.
 
     Args:
         lengths: ``[rows]``, subwords of each row.
         groups: ``[rows]``, the dataset that each row belongs to; -1 for a row that is not assigned.
-        steps: number of steps to deal to.
+        steps: number of steps.
         passes: for each group how many passes lie before each step of the run (see ``sampling.passes``); without it, each row once.
     """
-    # Of many rows these arrays are the largest of a run, hence the small integers and the work in place.
+    # With many rows these arrays are the largest of a run, hence the small integers and the work in place.
     assigned = [(np.zeros(0, dtype=np.int32),) * 3]
     for group in np.unique(groups[groups >= 0]).tolist():
         members = np.flatnonzero(groups == group).astype(np.int32)
@@ -96,7 +132,7 @@ def plan(
 
 
 def _steps(lengths: npt.NDArray[np.integer], number: int, steps: int, passes: npt.NDArray[np.float64] | None) -> npt.NDArray[np.int32]:
-    """The step that each row of a pass falls in, ``[rows]``; one that is not of the epoch's where the pass goes beyond it."""
+    """The step of the epoch that each row of a pass falls in, ``[rows]``; outside of ``0 … steps-1`` where the pass goes beyond it."""
     middle = np.cumsum(lengths, dtype=np.int64)
     total = int(middle[-1])
     # The middle of a row decides, so that a long row falls where most of it lies.
@@ -109,7 +145,7 @@ def _steps(lengths: npt.NDArray[np.integer], number: int, steps: int, passes: np
 
 
 def variant(seed: int, number: int, row: str, variants: int, share: float) -> int | None:
-    """Which of its augmented variants a row is shown as in a pass; ``None`` for the row as it was written.
+    """Which of its augmented variants takes the place of an original row in a pass; ``None`` for the original row itself.
 
     Args:
         number: of the pass over the row's dataset.

@@ -1,4 +1,4 @@
-"""What share of a step each dataset has, and how far that has gone through it by then."""
+"""The share of each dataset in every step, and how many passes over it that comes to."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,24 +17,24 @@ def passes(sampling: Sampling, sizes: Mapping[str, int], epoch_steps: int, steps
 
     Args:
         sizes: subwords of each dataset.
-        epoch_steps: steps in which as many subwords are shown as all datasets have together.
+        epoch_steps: steps that train on as many subwords as all datasets have together.
         steps: steps of the run.
     """
     if sampling.type == "proportional":
         return None
-    shown = sum(sizes.values()) / epoch_steps
+    step_size = sum(sizes.values()) / epoch_steps
     whole = -(-steps // epoch_steps) * epoch_steps
-    # What is not shared out anew in each step is multiplied, not summed up: checksums of many small numbers drift.
+    # Constant shares are multiplied, not added up step by step: sums of many small numbers drift.
     if not isinstance(sampling, AnnealedSampling):
         shares = _normalised(_constant(sampling, sizes))
-        return {name: np.arange(whole + 1) * (shares[name] * shown / size) for name, size in sizes.items()}
+        return {name: np.arange(whole + 1) * (shares[name] * step_size / size) for name, size in sizes.items()}
     powers = 1 - (1 - sampling.end) * np.minimum(np.arange(whole) / max(steps - 1, 1), 1)
     each = _normalised({name: float(size) ** powers for name, size in sizes.items()})
-    return {name: np.concatenate([[0.0], np.cumsum(each[name] * shown / size)]) for name, size in sizes.items()}
+    return {name: np.concatenate([[0.0], np.cumsum(each[name] * step_size / size)]) for name, size in sizes.items()}
 
 
 def _constant(sampling: Sampling, sizes: Mapping[str, int]) -> dict[str, float]:
-    """Shares that stay as they are, times any number."""
+    """Constant shares, up to a common factor."""
     if isinstance(sampling, FixedSampling):
         return {name: sampling.shares[name] for name in sizes}
     power = 1 / sampling.temperature if isinstance(sampling, TemperatureSampling) else 0.0

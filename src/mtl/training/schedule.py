@@ -1,4 +1,4 @@
-"""The learning rate's way through a run: pure functions of the number of updates made."""
+"""The learning rate over a run: pure functions of the number of updates made."""
 
 import math
 from collections.abc import Callable
@@ -10,11 +10,11 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda left: (1 - math.cos(math.pi * left)) / 2,
     "constant": lambda left: 1.0,
 }
-"""``train.schedule`` to the factor on the learning rate where that share, 1 to 0, of what follows the warm-up is left."""
+"""``train.schedule`` to the factor on the learning rate, as a function of the share of updates after the warm-up that is left, 1 to 0."""
 
 
 def rate_factor(schedule: str, update: int, updates: int, warmup: float) -> float:
-    """Factor on the learning rate of an update: a linear rise to 1, then the way of the schedule, whose very end is never reached.
+    """Factor on the learning rate of an update: a linear rise to 1, then the schedule, short of its end: no update has rate 0.
 
     Args:
         schedule: a key of ``SCHEDULES``.

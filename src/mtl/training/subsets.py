@@ -1,7 +1,7 @@
 """Parts of the train split, for learning curves.
 
-A run of a size learns from that many labelled rows of each dataset. The order in which rows are drawn is a function of the run's seed and
-the row's id alone: so a smaller part lies within a larger one, joint run and task alone, augmented and plain learn from the same rows, and
+A run of a size learns from that many labelled rows of each dataset. The order in which rows are drawn depends only on the run's seed and
+the row's id. So a smaller part lies within a larger one; joint and single-task, augmented and plain runs learn from the same rows; and
 another seed draws others. The rows that are left out lose their labels and variants but keep their texts: vocabulary and number of
 updates are those of the whole.
 """
@@ -33,7 +33,7 @@ def subset(texts: Texts, run: Run) -> Texts:
 
 
 def variants_within(params: Params, run: Run, train: Texts, variants: Texts) -> Texts:
-    """The variants of the labelled rows; in a run of a size none that may hold words of rows which it does not learn from."""
+    """The variants of the labelled rows; in a run of a size, none that may contain words of rows that are left out."""
     if run.size == "all":
         return variants
     rows = {train.ids[row] for row in train.labelled(train.tasks).nonzero()[0].tolist()}
@@ -44,14 +44,15 @@ def variants_within(params: Params, run: Run, train: Texts, variants: Texts) -> 
     return variants.only(np.array(kept, dtype=np.bool_))
 
 
-def cautions(params: Params, run: Run, train: Texts) -> Iterator[str]:
-    """What a reader of a run of a size must know."""
+def size_cautions(params: Params, run: Run, train: Texts) -> Iterator[str]:
+    """What to know about a run of a size."""
     if run.size == "all":
         return
     groups = train.groups[train.labelled(train.tasks)]
     for i, name in enumerate(params.datasets):
-        if 0 < (found := int((groups == i).sum())) < run.size:
-            yield f"{name}: the size is {run.size}, but only {found} train rows have a label"
+        if 0 < (count := int((groups == i).sum())) < run.size:
+            have = "1 train row has" if count == 1 else f"{count} train rows have"
+            yield f"{name}: the size is {run.size}, but only {have} a label"
     left_out = [name for name, method in params.augment.methods.items() if method.borrows]
     if run.data == "augmented" and left_out:
-        yield f"variants of {', '.join(left_out)} are left out: they hold words of train rows that this run must not know"
+        yield f"variants of {', '.join(left_out)} are left out: they contain words of train rows that this run must not use"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,43 +15,64 @@ from mtl.data import schema
 from mtl.data.labels import label_type
 from mtl.data.labels.base import Storage
 from mtl.errors import DataError
+from mtl.model.batch import Pair, TokenRow
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
 NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
 
 
+class TokenFile(NamedTuple):
+    """The tokens of some rows of a canonical table."""
+
+    path: Path
+    mask: Mask
+    """Which rows of the table, ``[rows of the table]``."""
+    columns: tuple[str, ...]
+    """Columns of tokens: of one text field, or of two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of rows, read from their tables each time they are gone through: of many rows they are more than memory holds."""
+    """The tokens of rows, read from their tables on each pass: those of many rows do not fit the memory."""
 
-    files: tuple[tuple[Path, Mask], ...] = ()
-    """Tables, and which of the rows of each are meant."""
+    files: tuple[TokenFile, ...] = ()
 
-    def parts(self) -> Iterator[pa.Array]:
-        """Lists of strings, some at a time."""
-        for path, wanted in self.files:
+    def parts(self) -> Iterator[tuple[pa.Array, pa.Array | None]]:
+        """Lists of strings of some rows at a time, of the first text field and of the second, if there is one."""
+        for path, mask, columns in self.files:
             start = 0
-            for table in schema.read_parts(path, PART, ["tokens"]):
-                part = table.filter(pa.array(wanted[start : start + table.num_rows])).column("tokens").combine_chunks()
+            for table in schema.read_parts(path, PART, list(columns)):
+                part = table.filter(pa.array(mask[start : start + table.num_rows]))
                 start += table.num_rows
-                yield from part.chunks if isinstance(part, pa.ChunkedArray) else [part]
+                fields = [part.column(name).combine_chunks() for name in columns]
+                chunks = [field.chunks if isinstance(field, pa.ChunkedArray) else [field] for field in fields]
+                yield from zip(chunks[0], chunks[1] if len(chunks) > 1 else [None] * len(chunks[0]), strict=True)
 
-    def only(self, wanted: Mask) -> "Tokens":
-        """Those of the wanted rows, ``[rows]``."""
+    def texts(self) -> Iterator[list[str]]:
+        """The tokens of every text field by itself."""
+        for fields in self.parts():
+            for texts in fields:
+                yield from [] if texts is None else texts.to_pylist()
+
+    def only(self, selected: Mask) -> "Tokens":
+        """Those of the selected rows, ``[rows]``."""
         files, start = [], 0
-        for path, mask in self.files:
-            kept, count = mask.copy(), int(mask.sum())
-            kept[mask] = wanted[start : start + count]
-            files.append((path, kept))
+        for file in self.files:
+            kept, count = file.mask.copy(), int(file.mask.sum())
+            kept[file.mask] = selected[start : start + count]
+            files.append(file._replace(mask=kept))
             start += count
         return Tokens(tuple(files))
 
-    def __iter__(self) -> Iterator[list[str]]:
-        for part in self.parts():
-            yield from part.to_pylist()
+    def __iter__(self) -> Iterator[TokenRow]:
+        for left, right in self.parts():
+            if right is None:
+                yield from left.to_pylist()
+            else:
+                yield from map(Pair, left.to_pylist(), right.to_pylist())
 
     def __len__(self) -> int:
-        return sum(int(mask.sum()) for _, mask in self.files)
+        return sum(int(file.mask.sum()) for file in self.files)
 
 
 @dataclass(slots=True)
@@ -127,7 +149,8 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
                     labels[task].add(_labels(params.tasks[task], part, storages[task]))
                 else:
                     labels[task].skip(len(part))
-        files.append((source.path, masks.array()))
+        columns_of_tokens = tuple(schema.columns_of(field)[0] for field in params.datasets[source.dataset].fields)
+        files.append(TokenFile(source.path, masks.array(), columns_of_tokens))
     pa.default_memory_pool().release_unused()
     return Texts(
         tuple(tasks),

@@ -1,6 +1,6 @@
-"""What a trial reads: tables without their test rows, shards made of those, and the models that its settings name.
+"""What a trial reads: tables without test rows, shards made from those, and the models that its settings name.
 
-Each is built once under a fingerprint of what decides it, and shared by all trials for which that is the same.
+Each is built once under a fingerprint of its inputs, and shared by all trials with the same fingerprint.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ PART = 8192  # rows read at a time
 
 
 class Inputs:
-    """The inputs of a study's trials, kept in a folder of its own. Its code and the datasets' checksums are in the folder's name."""
+    """The inputs of a study's trials, in a folder whose name holds the fingerprint of code and datasets."""
 
     def __init__(self, params: Params, data: Path, folder: Path) -> None:
         self._base = params
@@ -49,46 +49,46 @@ class Inputs:
         """Folder of the shards of a trial's settings.
 
         Raises:
-            AugmentError: an augmenter broke a invariant.
+            AugmentError: an augmenter broke an invariant.
         """
         examples = self.examples()
         similar = params.encoder.model_dump(include={"source"}, mode="json") if params.augment.min_similarity is not None else None
-        decisive = params.augment.model_dump(mode="json", exclude={"share"})
+        inputs = params.augment.model_dump(mode="json", exclude={"share"})
 
         def produce(out: Path) -> None:
             for dataset in params.datasets:
                 for index in range(params.augment.shards):
                     augment_shard(params, dataset, index, examples, out, raw)
 
-        return self._built(["shards", examples.name, decisive, similar], produce)
+        return self._built(["shards", examples.name, inputs, similar], produce)
 
     def models(self, params: Params, out: Path) -> None:
-        """Link what a trial's settings name of pretrained models into a folder; what the project does not have is fetched.
+        """Link the pretrained models that a trial's settings name into a folder. Models that the project lacks are fetched.
 
         Raises:
             SourceError: a model cannot be fetched.
         """
         out.mkdir(parents=True, exist_ok=True)
-        there = sources(self._base)
+        present = sources(self._base)
         for name in sources(params).keys() - params.datasets.keys():
-            same = sources(params)[name] == there.get(name)
+            same = sources(params)[name] == present.get(name)
             folder = self._data / "raw" / name if same else self._fetched(params, name)
             (out / name).unlink(missing_ok=True)
             (out / name).symlink_to(folder.resolve())
 
     def _fetched(self, params: Params, name: str) -> Path:
-        wanted = sources(params)[name]
+        files = sources(params)[name]
 
         def produce(out: Path) -> None:
-            for part, source in wanted.items():
+            for part, source in files.items():
                 (out / part).mkdir(parents=True, exist_ok=True)
                 fetch(source, out / part, progress=True, key=key_of(name, part))
 
-        return self._built(["model", {part: source.model_dump() for part, source in wanted.items()}], produce)
+        return self._built(["model", {part: source.model_dump() for part, source in files.items()}], produce)
 
-    def _built(self, decisive: Any, produce: Callable[[Path], None]) -> Path:
-        """The folder of what was built for this, now or before."""
-        key = fingerprint(decisive)[:32]
+    def _built(self, inputs: Any, produce: Callable[[Path], None]) -> Path:
+        """The folder built for these inputs, now or before."""
+        key = fingerprint(inputs)[:32]
         with self._store.lock(key):
             if self._store.files(key) is None:
                 produce(self._store.begin(key, resume=False))

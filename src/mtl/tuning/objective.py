@@ -1,4 +1,4 @@
-"""What a search makes as great as it can: the mean over tasks of a trial's validation score relative to that of trial 0."""
+"""The objective of a search: the mean over tasks of a trial's validation score relative to that of trial 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +8,13 @@ from mtl.config import Params
 from mtl.errors import TrainingError
 
 FLOOR = 0.1
-"""Least score that others are divided by: one near 0, or below it, would make any change look huge, or turn it round."""
+"""Smallest divisor of a score. Division by a score near 0 would make any change look huge; a negative one would reverse it."""
 
 Scores = dict[str, float]
 
 
 def main_metrics(params: Params) -> dict[str, str]:
-    """The metric that each task is judged by; of all of them more is better, and 1 is the best."""
+    """The metric that each task is judged by; higher is better for all, and 1 is best."""
     return {name: plugins.task_type(task.type).main_metric for name, task in params.tasks.items()}
 
 
@@ -25,13 +25,13 @@ def scores(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> Scores
         TrainingError: a task has no validation rows.
     """
     if missing := params.tasks.keys() - metrics.keys():
-        raise TrainingError(f"task {min(missing)!r}: no validation row has its label, so that no trial can be judged by it")
+        raise TrainingError(f"task {min(missing)!r}: no validation row has its label, so no trial can be judged by it")
     return {task: float(metrics[task][metric]) for task, metric in main_metrics(params).items()}
 
 
-def relative(found: Scores, reference: Scores) -> float:
-    """Mean over tasks of 1 + (score - reference) / max(reference, ``FLOOR``): of score / reference, wherever that is not near 0."""
-    gains = [(found[task] - value) / max(value, FLOOR) for task, value in reference.items()]
+def relative(scores: Scores, reference: Scores) -> float:
+    """Mean over tasks of 1 + (score - reference) / max(reference, ``FLOOR``): that is score / reference, unless reference is near 0."""
+    gains = [(scores[task] - value) / max(value, FLOOR) for task, value in reference.items()]
     return 1 + sum(gains) / len(gains)
 
 

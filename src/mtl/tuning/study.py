@@ -1,7 +1,7 @@
-"""The study on disk: Optuna's journal, which many processes append to and a kill at any moment leaves whole.
+"""The study on disk: Optuna's journal, which many processes append to and which survives a kill at any moment.
 
-Trials are put into it in advance, so that the number of a trial is known before it is made and does not depend on which job comes first.
-Those of a grid or a random search have their values from the start. Those of TPE get them when they begin, from what is known by then.
+Trials are enqueued in advance, so the number of a trial is known before it runs and does not depend on the order of jobs. Trials of a
+grid or a random search have their values from the start. Trials of TPE get them when they begin, from the results known by then.
 """
 
 import json
@@ -24,18 +24,18 @@ from mtl.seeds import seed_of
 
 NAME = "tune"
 REPORTS = 10
-"""Parts of a run after which it may be ended: trials with more and with fewer steps meet at these."""
+"""Points of a run at which it may be pruned: trials with more and with fewer steps are compared at the same share of the run."""
 
 PRUNERS: dict[str, BasePruner] = {
     "none": NopPruner(),
     "median": MedianPruner(n_warmup_steps=1),
     "hyperband": HyperbandPruner(min_resource=1, max_resource=REPORTS),
 }
-"""Of ``tune.pruning``."""
+"""``tune.pruning`` to its pruner."""
 
 
 class JournalLock:
-    """A lock that the system lets go when its process dies. Under it, a line that a kill left half-written is cut off."""
+    """A lock that the system releases when its process dies. Its holder first removes a line that a kill left half-written."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -50,16 +50,16 @@ class JournalLock:
         return True
 
     def release(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         self._lock.release()
 
 
 class Study:
-    """The study of the settings, opened for one trial: what is drawn depends on the seed, the number, and for TPE on what is known.
+    """The study of the settings, opened for one trial: draws depend on the seed, the number, and for TPE on earlier results.
 
     Args:
         params: the settings, with a section ``tune``.
-        journal: its file, made if it is not there.
+        journal: its file, made if it is missing.
         number: of the trial.
     """
 
@@ -83,36 +83,36 @@ class Study:
             )
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials as they stand, by number."""
+        """The present state of all trials, by number."""
         return self.optuna.get_trials(deepcopy=False)
 
     def enqueue(self) -> None:
-        """Put all trials into the study that are not there yet; safe beside others that do the same."""
+        """Add the trials that the study lacks; several processes may do so at once."""
         with self._lock:
-            there = len(self.trials())
-            if there < space.count(self.params):
-                for values in _planned(self.params)[there:]:
+            count = len(self.trials())
+            if count < space.count(self.params):
+                for values in _planned(self.params)[count:]:
                     self.optuna.enqueue_trial({path: _to_optuna(self.params, path, value) for path, value in values.items()})
 
     def begin(self, number: int) -> tuple[Trial, space.Values]:
-        """Begin a trial, or go on with one that was killed; returns it with the values that it tries."""
+        """Begin a trial, or continue one that was killed; returns it with the values that it tries."""
         identity = self._storage.get_trial_id_from_study_id_trial_number(self._storage.get_study_id_from_name(NAME), number)
         self._storage.set_trial_state_values(identity, TrialState.RUNNING)
         trial = Trial(self.optuna, identity)
         if number == 0 and not _in_space(self.params, now := space.present(self.params)):
             return trial, now
-        kinds = distributions(self.params)
-        return trial, {path: _from_optuna(self.params, path, _suggested(trial, path, kind)) for path, kind in kinds.items()}
+        axes = distributions(self.params)
+        return trial, {path: _from_optuna(self.params, path, _suggested(trial, path, axis)) for path, axis in axes.items()}
 
 
 def distributions(params: Params) -> dict[str, BaseDistribution]:
-    """What Optuna has to know of the space."""
+    """The search space, for Optuna."""
     assert params.tune is not None
     return {path: _distribution(params, path, axis) for path, axis in params.tune.space.items()}
 
 
 def _to_optuna(params: Params, path: str, value: Any) -> Any:
-    """A value as the study has it: a choice may be a mapping, which Optuna does not take, and is written as JSON."""
+    """A value in the form of the study: a choice may be a mapping, which Optuna does not accept, so choices are JSON."""
     return value if isinstance(_axis(params, path), Range) else json.dumps(value)
 
 
@@ -122,7 +122,7 @@ def _from_optuna(params: Params, path: str, value: Any) -> Any:
 
 
 def _planned(params: Params) -> list[space.Values]:
-    """The values of all trials, as far as they are known in advance; the first is that of the settings as they stand."""
+    """The values of all trials, as far as they are known in advance; trial 0 has those of the present settings."""
     assert params.tune is not None
     now, count = space.present(params), space.count(params)
     first = now if _in_space(params, now) else {}
@@ -130,18 +130,18 @@ def _planned(params: Params) -> list[space.Values]:
         return [first, *space.points(params)]
     if params.tune.method == "tpe":
         return [first, *({} for _ in range(1, count))]
-    kinds = distributions(params)
-    return [first, *(_draw(params, number, kinds) for number in range(1, count))]
+    axes = distributions(params)
+    return [first, *(_draw(params, number, axes) for number in range(1, count))]
 
 
-def _draw(params: Params, number: int, kinds: dict[str, BaseDistribution]) -> space.Values:
-    """Values at random, by the trial's number alone."""
-    trial = optuna.create_study(sampler=RandomSampler(seed=_seed(params, number))).ask(kinds)
+def _draw(params: Params, number: int, axes: dict[str, BaseDistribution]) -> space.Values:
+    """Random values; they depend only on the seed and the trial's number."""
+    trial = optuna.create_study(sampler=RandomSampler(seed=_seed(params, number))).ask(axes)
     return {path: _from_optuna(params, path, value) for path, value in trial.params.items()}
 
 
 def _in_space(params: Params, values: Mapping[str, Any]) -> bool:
-    """Whether the search might have tried these values: only then can it learn from them."""
+    """Whether the search space contains these values: only then can the search learn from them."""
     return all(space.contains(params, path, value) for path, value in values.items())
 
 
@@ -158,14 +158,14 @@ def _axis(params: Params, path: str) -> Any:
     return params.tune.space[path]
 
 
-def _suggested(trial: Trial, path: str, kind: BaseDistribution) -> Any:
-    """What Optuna suggests: what was suggested before a kill, or planned, or else is drawn now."""
-    if isinstance(kind, FloatDistribution):
-        return trial.suggest_float(path, kind.low, kind.high, step=kind.step, log=kind.log)
-    if isinstance(kind, IntDistribution):
-        return trial.suggest_int(path, kind.low, kind.high, step=kind.step, log=kind.log)
-    assert isinstance(kind, CategoricalDistribution)
-    return trial.suggest_categorical(path, kind.choices)
+def _suggested(trial: Trial, path: str, axis: BaseDistribution) -> Any:
+    """The value that was suggested before a kill, or planned; otherwise it is drawn now."""
+    if isinstance(axis, FloatDistribution):
+        return trial.suggest_float(path, axis.low, axis.high, step=axis.step, log=axis.log)
+    if isinstance(axis, IntDistribution):
+        return trial.suggest_int(path, axis.low, axis.high, step=axis.step, log=axis.log)
+    assert isinstance(axis, CategoricalDistribution)
+    return trial.suggest_categorical(path, axis.choices)
 
 
 def _seed(params: Params, number: int) -> int:

@@ -1,4 +1,4 @@
-"""What a search leaves below ``data/tune/``: ``summary.json`` with all of it, the best params file, a table and a page of figures."""
+"""The results of a search below ``data/tune/``: ``summary.json``, the best params file, a table and a page of figures."""
 
 import csv
 import io
@@ -32,10 +32,10 @@ STYLE = """
 
 
 def write_summary(params: Params, search: Search) -> str:
-    """Write all that a search leaves; returns the best trial in words.
+    """Write the results of a search; returns the best trial in words.
 
     ``summary.json``: method, pruning, seed and run; ``space`` as in the params file; ``metrics`` and ``reference`` score by task (of trial
-    0, the settings as they stand); ``trials`` by number, each with state (complete, pruned, failed), score, scores by ``tasks``, ``params``
+    0, the present settings); ``trials`` by number, each with state (complete, pruned, failed), score, scores by ``tasks``, ``params``
     by path, ``validations`` as [step, score], ``reason`` and ``seconds``; ``best``, the number of the best one; ``importance`` by path.
 
     Raises:
@@ -80,24 +80,25 @@ def _axis(params: Params, path: str) -> dict[str, Any]:
 
 
 def _importance(params: Params, study: Study) -> dict[str, float]:
-    """Share of each param in what tells the better trials from the others (PED-ANOVA, Watanabe, Bansal & Hutter 2023)."""
+    """How much each param separates the better trials from the others, as shares (PED-ANOVA, Watanabe, Bansal & Hutter 2023)."""
     assert params.tune is not None
     complete = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     if len(complete) < 4:
         return {}
     evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
-    found = get_param_importances(study.optuna, evaluator=evaluator, params=list(params.tune.space))
-    return {path: float(value) for path, value in found.items()}
+    importances = get_param_importances(study.optuna, evaluator=evaluator, params=list(params.tune.space))
+    return {path: float(value) for path, value in importances.items()}
 
 
 def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) -> str:
-    """The params file of the best trial: every param is written out."""
+    """The params file of the best trial, with every param."""
     content = io.StringIO()
     yaml = YAML()
     yaml.width = 1_000_000
     yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json"), content)
-    told = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
-    return f"# The best of {len(summary['trials'])} trials, {told}.\n{content.getvalue()}"
+    number, score = best["number"], best["score"]
+    header = f"# Trial {number}, the best of {len(summary['trials'])}: {score:.4f} times the validation score of trial 0."
+    return f"{header}\n{content.getvalue()}"
 
 
 def _table(summary: dict[str, Any]) -> str:
@@ -135,9 +136,9 @@ def _finding(summary: dict[str, Any]) -> str:
     """The outcome in one sentence."""
     best = summary["trials"][summary["best"]]
     if summary["best"] == 0:
-        return f"None of {len(summary['trials'])} trials did better on validation rows than the settings as they stand."
+        return f"None of {len(summary['trials'])} trials beats the present settings on validation rows."
     gain = percent(best["score"] - 1, 1)
-    return f"Trial {best['number']} of {len(summary['trials'])} did best on validation rows: {gain} better than the settings as they stand."
+    return f"Trial {best['number']} of {len(summary['trials'])} is the best on validation rows: {gain} better than the present settings."
 
 
 def _words(summary: dict[str, Any], best: dict[str, Any], out: Path) -> str:

@@ -61,25 +61,25 @@ def test_the_combined_gradient_is_that_of_torchjd(
     k = len(jacobian)
     torch.manual_seed(7)
     expected = oracle(k)(jacobian).numpy() * (1 if kind == "pcgrad" else k)
-    found = combined(make(kind, dict.fromkeys("abc"[:k], 1.0)), jacobian)
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+    result = combined(make(kind, dict.fromkeys("abc"[:k], 1.0)), jacobian)
+    np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in AGGREGATIONS if kind not in ("mgda", "imtl_g")])
 def test_orthogonal_gradients_of_one_norm_are_added_at_their_weights(make: Make, kind: str) -> None:
     """The closed form that these have in common; CAGrad goes beyond the sum by c, and a bargain goes by the root of the power."""
     balancer = make(kind, {"a": 1.0, "b": 4.0}, **({"c": 0.0} if kind == "cagrad" else {}))
-    found = combined(balancer, torch.eye(2, 3, dtype=torch.float64))
+    result = combined(balancer, torch.eye(2, 3, dtype=torch.float64))
     expected = [2.0, 4.0] if kind == "nash_mtl" else [1.0, 4.0]
-    assert found[1] / found[0] == pytest.approx(expected[1] / expected[0], rel=1e-4)
+    assert result[1] / result[0] == pytest.approx(expected[1] / expected[0], rel=1e-4)
 
 
 def test_conflicting_gradients_end_up_in_conflict_with_none(make: Make) -> None:
     jacobian = torch.tensor(JACOBIANS["conflict"], dtype=torch.float64)
     assert (jacobian.numpy() @ jacobian.sum(0).numpy()).min() < 0
     for kind in AGGREGATIONS:
-        found = combined(make(kind), jacobian)
-        assert (jacobian.numpy() @ found).min() > -1e-6 * np.abs(found).max(), kind
+        result = combined(make(kind), jacobian)
+        assert (jacobian.numpy() @ result).min() > -1e-6 * np.abs(result).max(), kind
 
 
 @pytest.mark.parametrize("name", JACOBIANS)
@@ -97,8 +97,8 @@ def test_projection_is_that_of_torchjds_own_solver(name: str) -> None:
     pytest.importorskip("quadprog")
     jacobian = torch.tensor(JACOBIANS[name], dtype=torch.float64)
     expected = UPGrad(projector=QuadprogProjector(reg_eps=1e-9, norm_eps=0.0))(jacobian).numpy() * len(jacobian)
-    found = upgrad((jacobian @ jacobian.T).numpy(), np.ones(len(jacobian))) @ jacobian.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    result = upgrad((jacobian @ jacobian.T).numpy(), np.ones(len(jacobian))) @ jacobian.numpy()
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_bargain_is_that_of_torchjd() -> None:
@@ -107,8 +107,8 @@ def test_a_bargain_is_that_of_torchjd() -> None:
 
     jacobian = torch.tensor(JACOBIANS["three"], dtype=torch.float64)
     expected = NashMTL(3, max_norm=0.0, optim_niter=100)(jacobian).numpy()
-    found = nash_mtl((jacobian @ jacobian.T).numpy(), np.ones(3)) @ jacobian.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-2)
+    result = nash_mtl((jacobian @ jacobian.T).numpy(), np.ones(3)) @ jacobian.numpy()
+    np.testing.assert_allclose(result, expected, rtol=1e-2)
 
 
 def test_gradients_that_cancel_each_other_have_a_finite_bargain() -> None:
@@ -124,10 +124,10 @@ def test_projection_of_gradients_that_cancel_each_other() -> None:
 
 def test_weights_of_upgrad_are_its_preferences() -> None:
     jacobian = torch.tensor(JACOBIANS["three"], dtype=torch.float64)
-    wanted = torch.tensor([1.0, 0.5, 3.0], dtype=torch.float64)
-    expected = UPGrad(wanted, projector=ClarabelProjector())(jacobian).numpy()
-    found = upgrad((jacobian @ jacobian.T).numpy(), wanted.numpy()) @ jacobian.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    weights = torch.tensor([1.0, 0.5, 3.0], dtype=torch.float64)
+    expected = UPGrad(weights, projector=ClarabelProjector())(jacobian).numpy()
+    result = upgrad((jacobian @ jacobian.T).numpy(), weights.numpy()) @ jacobian.numpy()
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", AGGREGATIONS)

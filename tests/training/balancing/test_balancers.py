@@ -24,13 +24,13 @@ STEPS = [
 
 def go_through(balancer: Balancer, steps: list) -> list[dict[str, float]]:
     """The factors of each step."""
-    found = []
+    result = []
     for tasks, products, losses in steps:
         torch.manual_seed(1)
         balancer.observe(tasks, np.array(products))
-        found.append(balancer.factors())
+        result.append(balancer.factors())
         balancer.learn(losses)
-    return [*found, balancer.factors()]
+    return [*result, balancer.factors()]
 
 
 def test_every_name_of_the_settings_has_its_class() -> None:
@@ -61,7 +61,7 @@ def test_an_absent_task_keeps_its_state(make: Make, kind: str) -> None:
     go_through(balancer, [(("a", "b"), np.diag([2.0, 3.0]), {"a": 0.1, "b": 0.5})] * 3)
     after = balancer.state_dict()
     assert after["norms"]["c"] == before["norms"]["c"] == 3.0
-    for key in ("losses", "variances", "learnt", "means"):
+    for key in ("losses", "variances", "learned", "means"):
         if key in before:
             assert after[key]["c"] == before[key]["c"]
             assert after[key]["a"] != before[key]["a"]

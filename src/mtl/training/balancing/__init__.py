@@ -1,8 +1,8 @@
-"""How much each task weighs on the shared encoder.
+"""Balancing: how large each task's gradient share on the shared encoder is.
 
-Losses of unlike tasks have gradients of unlike size. Summed as they are, the largest one takes the step: the clip of what is shared and the
-optimiser's shared second moments leave next to nothing of the others, and nothing says so. Heads are no matter of balance: each
-gets the plain gradient of its own loss.
+Losses of different tasks have gradients of different size. In a plain sum the largest one can dominate: after clipping, and with the
+optimiser's shared second moments, next to nothing is left of the others, and no error shows it. Heads need no balancing: each gets the
+unweighted gradient of its own loss.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -25,11 +25,11 @@ BALANCERS: dict[str, Callable[[Any, Mapping[str, float], Mapping[str, Hashable]]
     "gradnorm": GradNorm,
     **dict.fromkeys(("pcgrad", "mgda", "cagrad", "nash_mtl", "upgrad", "imtl_g", "aligned_mtl"), Aggregation),
 }
-"""``train.balancing`` to the class that does it."""
+"""``train.balancing`` to its class."""
 
 
 def build(settings: Balancing, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> Balancer:
-    """The balancer of a run; a lone task has nothing to be balanced with.
+    """The balancer of a run. A single task needs none: its loss gets its plain weight.
 
     Args:
         weights: by task, as set in ``tasks.<task>.weight``.

@@ -1,8 +1,8 @@
-"""Aggregation of the tasks' gradients on the encoder, worked out on the small matrix of their inner products.
+"""Aggregation of the tasks' gradients on the encoder, computed from the small matrix of their inner products.
 
 Most weightings are TorchJD's. UPGrad and Nash-MTL are solved here: TorchJD solves them with quadprog and ECOS, which are under the GPL.
-Each solver takes the products ``[tasks, tasks]``, with mean square norm 1, and the weights ``[tasks]``, and returns what the
-gradients are to be multiplied by, ``[tasks]``: 1 each, or thereabouts, for gradients that do not conflict.
+Each solver takes the products ``[tasks, tasks]``, with mean square norm 1, and the weights ``[tasks]``. It returns the factor on each
+gradient, ``[tasks]``: about 1 for gradients that do not conflict.
 """
 
 import math
@@ -21,7 +21,7 @@ Solver = Callable[[Gramian, Vector], Vector]
 
 
 class Aggregation(Balancer):
-    """A combination of the gradients that is worked out anew in every step, of the tasks that are in it."""
+    """A combination of the gradients of the tasks in a step, computed anew in every step."""
 
     interval = 1
 
@@ -31,15 +31,15 @@ class Aggregation(Balancer):
         self._factors = dict(weights)
 
     def observe(self, tasks: Sequence[str], products: Gramian) -> None:
-        """Solve for the factors. Where gradients overflowed under loss scaling there is nothing to solve, and the step will be skipped."""
+        """Solve for the factors. If gradients overflowed under loss scaling, the step will be skipped, and the plain weights serve."""
         super().observe(tasks, products)
         self._factors = dict(self.weights)
-        seen = [i for i in range(len(tasks)) if products[i, i] > 0]
-        if seen and np.isfinite(products).all():
-            part = products[np.ix_(seen, seen)]
-            wanted = np.array([self.weights[tasks[i]] for i in seen])
-            found = self._solve(part * len(seen) / np.trace(part), wanted)
-            self._factors |= {tasks[i]: factor for i, factor in zip(seen, found.tolist(), strict=True)}
+        nonzero = [i for i in range(len(tasks)) if products[i, i] > 0]
+        if nonzero and np.isfinite(products).all():
+            part = products[np.ix_(nonzero, nonzero)]
+            weights = np.array([self.weights[tasks[i]] for i in nonzero])
+            factors = self._solve(part * len(nonzero) / np.trace(part), weights)
+            self._factors |= {tasks[i]: factor for i, factor in zip(nonzero, factors.tolist(), strict=True)}
 
     def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
         """The solution of this step."""
@@ -73,8 +73,8 @@ def nash_mtl(products: Gramian, weights: Vector) -> Vector:
     """The Nash bargain (Nash-MTL: Navon et al. 2022), in which task i has bargaining power wᵢ: the a > 0 with aᵢ(Ga)ᵢ = wᵢ.
 
     That a is the minimum of ½a'Ga − Σ wᵢ log aᵢ, which is strictly convex and, for powers of at least 1, self-concordant: Newton's
-    method with the damped step 1 / (1 + decrement) converges from anywhere. It is sought for gradients of norm 1, and with 1e-6 more
-    on the diagonal, which bounds it where gradients cancel each other.
+    method with the damped step 1 / (1 + decrement) converges from any start. It runs on gradients of norm 1, with 1e-6 added to the
+    diagonal, which bounds the solution where gradients cancel each other.
     """
     least, norms = float(weights.min()), np.sqrt(np.diag(products))
     powers = weights / least
@@ -91,7 +91,7 @@ def nash_mtl(products: Gramian, weights: Vector) -> Vector:
 
 
 def _weighting(name: str, **options: Any) -> Callable[[Gramian], Vector]:
-    """One of TorchJD's weightings, by its class. TorchJD loads cvxpy, which takes seconds: only those wait for it who use it."""
+    """One of TorchJD's weightings, by its class. TorchJD is imported late, since it loads cvxpy, which takes seconds."""
     from torchjd import aggregation
 
     weighting = getattr(aggregation, name)(**options)
@@ -106,7 +106,7 @@ def _pcgrad(settings: Balancing) -> Solver:
 def _cagrad(settings: Balancing) -> Solver:
     assert isinstance(settings, CagradBalancing)
     solve = _weighting("CAGradWeighting", c=settings.c)
-    # TorchJD starts from the mean of the gradients; all else here is a sum.
+    # TorchJD starts from the mean of the gradients; the other solvers here start from the sum.
     return lambda products, weights: len(weights) * weights * solve(products * np.outer(weights, weights))
 
 
@@ -133,4 +133,4 @@ SOLVERS: dict[str, Callable[[Balancing], Solver]] = {
     "upgrad": lambda settings: upgrad,
     "nash_mtl": lambda settings: nash_mtl,
 }
-"""``train.balancing`` to what makes its solver."""
+"""``train.balancing`` to the function that makes its solver."""

@@ -16,30 +16,30 @@ Gramian = npt.NDArray[np.float64]
 
 
 class Balancer(ABC):
-    """Turns what is known of the tasks' losses and gradients into factors on their losses, as the encoder sees them.
+    """Turns the tasks' losses and gradients into factors on their losses, for the gradient on the encoder.
 
-    In a step: ``measures``, then ``observe`` if it said so, ``factors``, and once all is done ``learn``.
+    In a step: ``measures``, then ``observe`` if that was true, ``factors``, and ``learn`` at the end.
     """
 
     interval = 50
-    """Steps between two measurements. One that goes by losses alone measures too, though seldom: only so can the record of a run show
-    a task that is dominated by the others."""
+    """Steps between two measurements. A balancer that uses only losses measures too, though rarely: only so can the record of a run show
+    that one task dominates the others."""
     MOMENTUM = 0.5
-    """Share of a running mean that a new measurement leaves in place."""
+    """Share of the old value in a running mean after a new measurement."""
 
     def __init__(self, settings: Any, weights: Mapping[str, float], groups: Mapping[str, Hashable]) -> None:
-        """Of the arguments of ``build``, all need the weights."""
+        """Takes the arguments of ``build``; all balancers use the weights."""
         self.weights = dict(weights)
         self._norms: dict[str, float] = {}
         self._cosines: dict[str, float] = {}
 
     def measures(self, step: int, tasks: Iterable[str]) -> bool:
-        """Whether this step must tell the tasks' encoder gradients apart, which costs a backward pass a task."""
+        """Whether this step measures each task's encoder gradient, which costs one backward pass for each task."""
         return len(self.weights) > 1 and step % self.interval == 0
 
     def observe(self, tasks: Sequence[str], products: Gramian) -> None:
-        """Take note of the gradients measured in a step: of the tasks in it, in their order. Products may overflow under loss scaling;
-        they are then no number to go by. Nor is a norm of 0, which says nothing of the scale of a loss."""
+        """Use the gradients measured in a step: products of the tasks in it, in their order. Products that overflowed under loss scaling
+        are ignored, and so is a norm of 0, which does not show the scale of a loss."""
         sizes = np.sqrt(np.diag(products))
         for task, size in zip(tasks, sizes.tolist(), strict=True):
             if 0 < size < math.inf:
@@ -50,13 +50,13 @@ class Balancer(ABC):
 
     @abstractmethod
     def factors(self, tasks: Collection[str] | None = None) -> dict[str, float]:
-        """The factor on each task's loss, for a step that has these tasks, or all."""
+        """The factor on each task's loss, for a step with these tasks; for one with all tasks if none are named."""
 
-    def learn(self, losses: Mapping[str, float]) -> None:  # noqa: B027 - not all go by losses
-        """Take note of a step's losses, all finite, at its end; tasks absent from the step are absent here."""
+    def learn(self, losses: Mapping[str, float]) -> None:  # noqa: B027 - not all use losses
+        """Use a step's losses, all finite, at its end; tasks absent from the step are absent here."""
 
     def norms(self) -> dict[str, float]:
-        """The running gradient norms, by task, of those seen so far."""
+        """The running gradient norms of the tasks measured so far, by task."""
         return dict(self._norms)
 
     def cosines(self) -> dict[str, float]:
@@ -64,7 +64,7 @@ class Balancer(ABC):
         return dict(self._cosines)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold."""
+        """What a checkpoint must contain."""
         return {"norms": dict(self._norms), "cosines": dict(self._cosines)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -89,14 +89,19 @@ def pair(first: str, second: str) -> str:
 
 
 def gramian(gradients: Sequence[Sequence[Tensor]], scale: float) -> Gramian:
-    """Inner products of gradients, of each the parts of all parameters, that were multiplied by a loss scale; one wait for the device."""
+    """Inner products of gradients, with the loss scale divided out. The host waits for the device once.
+
+    Args:
+        gradients: for each task one tensor a parameter.
+        scale: loss scale in them.
+    """
     count = len(gradients)
     pairs = list(itertools.combinations_with_replacement(range(count), 2))
     products = torch.stack([_product(gradients[i], gradients[j]) for i, j in pairs]).tolist()
-    found = np.zeros((count, count))
+    result = np.zeros((count, count))
     for (i, j), product in zip(pairs, products, strict=True):
-        found[i, j] = found[j, i] = product / scale**2
-    return found
+        result[i, j] = result[j, i] = product / scale**2
+    return result
 
 
 def _product(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:

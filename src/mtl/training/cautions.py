@@ -1,0 +1,72 @@
+"""Warnings about settings and data: what is odd, though nothing forbids it."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from mtl.config import Params, Run, SmallEncoder
+from mtl.encoders import Encoded
+from mtl.encoders.store import Stored
+from mtl.model.device import Precision
+from mtl.tasks.base import TaskType
+from mtl.training.splits import Splits
+from mtl.training.subsets import size_cautions
+from mtl.training.texts import Texts, augmented_datasets, used_datasets
+
+
+def cautions(params: Params, run: Run, splits: Splits, precision: Precision) -> Iterator[str]:
+    """Warnings about settings and labels."""
+    yield from _of_precision(precision)
+    if params.train.freeze_layers and isinstance(params.encoder, SmallEncoder):
+        yield f"train.freeze_layers {params.train.freeze_layers}: this encoder is trained from scratch, so they stay random"
+    if run.data == "augmented":
+        yield from _of_variants(params, run, splits.variants)
+    yield from size_cautions(params, run, splits.train)
+    for task in run.tasks:
+        yield from _of_labels(task, splits)
+
+
+def _of_precision(precision: Precision) -> Iterator[str]:
+    if precision.device.type != "cpu":
+        return
+    if precision.dtype is not None:
+        yield f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32"
+    if precision.name == "tf32":
+        yield "precision tf32 on a CPU has no effect: all is computed in fp32"
+
+
+def _of_variants(params: Params, run: Run, variants: Texts) -> Iterator[str]:
+    """Datasets of an augmented run without variants."""
+    augmented = set(variants.groups.tolist())
+    for i, name in enumerate(params.datasets):
+        if name in used_datasets(params, run.tasks) and i not in augmented:
+            applied = name in augmented_datasets(params, run.tasks)
+            reason = "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
+            yield f"{name}: this run is augmented, but the dataset has no variants: {reason}"
+
+
+def _of_labels(task: str, splits: Splits) -> Iterator[str]:
+    """Labels that are all the same, missing, or new after training."""
+    labels = splits.train.labels[task]
+    distinct = labels.distinct()
+    if len(distinct) == 1:
+        yield f"{task}: every label of the train split is {distinct.pop()}, so there is nothing to learn from it"
+    known = labels.vocabulary()
+    for split, texts in (("validation", splits.validation), ("test", splits.test)):
+        if not texts.labelled([task]).any():
+            yield f"{task}: no {split} row has its label"
+        if unseen := sorted(texts.labels[task].vocabulary() - known):
+            yield f"{task}: the {split} split has {', '.join(unseen)}, never seen in training"
+
+
+def cut_off(tasks: Mapping[str, TaskType], texts: Texts, encoded: Encoded | Stored, max_length: int) -> list[str]:
+    """A warning if training loses the ends of long rows: tokens, and the gold entities among them. Elsewhere rows are cut into windows."""
+    rows = np.flatnonzero(texts.labelled(tasks) & (encoded.lost[: len(texts)] > 0))
+    if not len(rows):
+        return []
+    lost, entities = encoded.lost[rows], 0
+    for name, task in tasks.items():
+        labels = ((texts.labels[name][row], count) for row, count in zip(rows.tolist(), lost.tolist(), strict=True))
+        entities += sum(task.items_cut(label, count) for label, count in labels if label is not None)
+    cut = f"{int(lost.sum())} tokens off {len(rows)} train rows, with {entities} gold entities"
+    return [f"encoder.max_length {max_length} cuts {cut}"]

@@ -1,0 +1,167 @@
+"""The feed of a run: which rows each step trains on, as micro-batches.
+
+plan ─► original rows ─► sampled variants ─► micro-batches
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl.config import Train
+from mtl.encoders import Encoded
+from mtl.encoders.store import Stored
+from mtl.model.batch import Batch
+from mtl.model.micro_batches import Rows
+from mtl.model.model import Model
+from mtl.model.prediction import Counts
+from mtl.training.columns import Groups, Mask, Strings
+from mtl.training.corpus import Corpus, labelled_batch
+from mtl.training.distributed import Processes
+from mtl.training.plan import RunPlan, steps_per_epoch, total_steps, variant
+from mtl.training.sampling import passes
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a run learns from. Rows ``0 … n-1`` of ``train`` are the original rows; their augmented variants follow."""
+
+    train: Corpus[Stored]
+    ids: Strings
+    """Of the n original rows, unique over all datasets."""
+    groups: Rows
+    """The dataset of each original row, ``[n]``, as its place in ``datasets``."""
+    datasets: Sequence[str]
+    planned: Mask
+    """Whether an original row has a label of any task of the settings, ``[n]``: the plan assigns these, whatever the run's tasks."""
+    labelled: Mask
+    """Whether an original row has a label of a task of this run, ``[n]``."""
+    variants: Groups
+    """For each original row the places of its variants in ``train``."""
+    share: float
+    """Chance of sampling a variant of a row that has some."""
+    validation: Corpus[Encoded]
+    validation_counts: Counts
+    """Tokens of each validation row."""
+    counted: Mask | None = None
+    """Mask of the original rows whose subword count sets the number of steps, ``[n]``; ``planned`` if it is ``None``."""
+
+    def has_label(self, task: str) -> Mask:
+        """Whether each original row has a label of a task, ``[n]``."""
+        return self.train.labels[task].known[: len(self.ids)]
+
+    def sources(self, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:
+        """The datasets whose original rows have a label of each task."""
+        return {task: tuple(np.unique(self.groups[self.has_label(task)]).tolist()) for task in tasks}
+
+
+def plan_run(data: Data, settings: Train, seed: int) -> RunPlan:
+    """The plan of a run.
+
+    It covers the original rows of all datasets. So every run of the same settings has the same number of steps, augmented or not, joint
+    or single-task: only then does a comparison of two runs compare what it claims to compare.
+    """
+    lengths = data.train.lengths[: len(data.groups)]
+    groups = np.where(data.planned, data.groups, -1)
+    epoch_steps = steps_per_epoch(lengths[data.planned], settings.batch_tokens)
+    counted = data.planned if data.counted is None else data.counted
+    steps = total_steps(lengths[counted], settings.batch_tokens, settings.epochs)
+    sizes = {group: int(lengths[groups == group].sum()) for group in np.unique(data.groups[data.planned]).tolist()}
+    by_name = passes(settings.sampling, {data.datasets[group]: size for group, size in sizes.items()}, epoch_steps, steps)
+    by_group = None if by_name is None else {group: by_name[data.datasets[group]] for group in sizes}
+    return RunPlan(seed, lengths, groups, epoch_steps, steps, by_group)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """Rows of one step. If a task does not use the sampled variant, its original row is added for that task; all ``[rows]``."""
+
+    rows: Rows
+    """Places in ``Data.train``."""
+    beside: Rows
+    """The variant that an added original row stands beside; -1 for all other rows."""
+    originals: Rows
+    """The original row of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepBatches:
+    """The micro-batches of one step that this process computes."""
+
+    batches: list[Batch]
+    labelled: dict[str, int]
+    """Labelled items of the whole step by task, in all processes together."""
+
+
+class Feed:
+    """Serves the rows of each step: only rows that some task still learns from."""
+
+    def __init__(self, model: Model, data: Data, plan: RunPlan, limit: int | None, processes: Processes) -> None:
+        self.model = model
+        self.data = data
+        self.plan = plan
+        self.processes = processes
+        self.lengths = data.train.lengths
+        self.limit = limit
+        """Largest micro-batch in subwords; ``None`` for what suits the device."""
+        self.overhead: int | None = None
+        """Cost of one more micro-batch in subwords; ``None`` for what suits the device."""
+        self.tasks = dict(model.tasks)
+        """The tasks that have not stopped."""
+        self._learned = data.labelled
+
+    def leave_out(self, stopped: Iterable[str]) -> None:
+        """Go on without these tasks. Rows that only they learn from would be computed for nothing."""
+        if not stopped:
+            return
+        self.tasks = {name: task for name, task in self.model.tasks.items() if name not in stopped}
+        self._learned = np.zeros(len(self.data.ids), dtype=np.bool_)
+        for name in self.tasks:
+            self._learned |= self.data.has_label(name)
+
+    def rows(self, step: int) -> StepRows:
+        """The rows of a step."""
+        planned = self.plan[step]
+        learned = self._learned[planned.rows]
+        originals, numbers = planned.rows[learned], planned.passes[learned]
+        sampled = [self._sample(number, row) for number, row in zip(numbers.tolist(), originals.tolist(), strict=True)]
+        return self._with_originals(np.array(sampled, dtype=np.int64), originals)
+
+    def _sample(self, number: int, row: int) -> int:
+        """The original row itself, or the variant that takes its place in this pass."""
+        variants = self.data.variants[row]
+        chosen = variant(self.plan.seed, number, self.data.ids[row], len(variants), self.data.share)
+        return int(row if chosen is None else variants[chosen])
+
+    def _with_originals(self, sampled: Rows, originals: Rows) -> StepRows:
+        """Add the original row of each variant that some task does not use though it uses the original row."""
+        unused = np.zeros(len(sampled), dtype=np.bool_)
+        for name in self.tasks:
+            known = self.data.train.labels[name].known
+            unused |= known[originals] & ~known[sampled]
+        added = originals[unused]
+        beside = np.concatenate([np.full(len(sampled), -1), sampled[unused]])
+        return StepRows(np.concatenate([sampled, added]), beside, np.concatenate([originals, added]))
+
+    def tasks_in(self, step: StepRows) -> list[str]:
+        """The tasks that have a label in a step."""
+        return [name for name in self.tasks if self.data.train.labels[name].known[step.rows].any()]
+
+    def batches(self, step: StepRows, *, apart: bool) -> StepBatches:
+        """This process's share of a step, sorted by length and cut so that hardly any padding is computed.
+
+        Args:
+            apart: put no rows of two datasets into one batch. Where gradients are measured, the backward pass of a task then covers only
+                rows of its own datasets.
+        """
+        own = self.processes.share(np.arange(len(step.rows)), self.lengths[step.rows])
+        groups = self.data.groups[step.originals[own]]
+        parts = [own[groups == group] for group in np.unique(groups)] if apart else [own]
+        batches = [
+            labelled_batch(self.data.train, step.rows[part[cut]], self.tasks, step.beside[part[cut]])
+            for part in parts
+            for cut in self.model.micro_batches(self.lengths[step.rows[part]], self.limit, self.overhead)
+        ]
+        # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
+        counts = self.processes.total([sum(batch.counts.get(task, 0) for batch in batches) for task in self.model.tasks])
+        return StepBatches(batches, {task: int(count) for task, count in zip(self.model.tasks, counts, strict=True)})

@@ -1,0 +1,89 @@
+"""Model and data of a run, made ready for the first step."""
+
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mtl import encoders, plugins
+from mtl.config import Params, Run
+from mtl.encoders import SubwordTokenizer
+from mtl.encoders.store import coded, encode_stored
+from mtl.model.device import Precision
+from mtl.model.model import Model
+from mtl.model.prediction import counts_of, encode
+from mtl.seeds import seed_of
+from mtl.tasks.base import TaskType
+from mtl.training.cautions import cautions, cut_off
+from mtl.training.columns import Column
+from mtl.training.corpus import Corpus
+from mtl.training.distributed import SINGLE_PROCESS, Processes
+from mtl.training.feed import Data
+from mtl.training.loop import Loop
+from mtl.training.splits import Splits
+from mtl.training.texts import variants_of
+
+
+def prepare(
+    params: Params, run: Run, splits: Splits, source: Path | None, precision: Precision, processes: Processes = SINGLE_PROCESS
+) -> tuple[Loop, list[str]]:
+    """The loop of a run, and warnings about settings and data.
+
+    Raises:
+        EncoderError: the encoder cannot be used.
+        UnfitError: more layers are frozen than there are.
+    """
+    torch.manual_seed(seed_of("encoder", run.seed))
+    # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
+    encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
+    tasks = {name: _fitted(params, name, splits) for name in run.tasks}
+    data, used = encode_data(params, run, splits, tokenizer)
+    # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
+    encoder.prune_vocabulary(used)
+    length, dropout = params.encoder.max_length, params.encoder.dropout
+    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
+    weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
+    loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
+    return loop, [*cautions(params, run, splits, precision), *cut_off(tasks, splits.train, data.train.encoded, length)]
+
+
+def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
+    """A task that knows the classes, tags or range of its train labels."""
+    settings = params.tasks[name]
+    task_type: type[TaskType] = plugins.implementation_of(settings)
+    dataset = params.datasets[params.datasets_of(name)[0]]
+    field = list(dataset.fields).index(dataset.field_of(settings.label))
+    return task_type({**task_type.fit(splits.train.labels[name], settings), **({"field": field} if field else {})})
+
+
+def encode_data(params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
+    """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
+    train, variants, length = splits.train, splits.variants, params.encoder.max_length
+    parts = chain(train.tokens.parts(), variants.tokens.parts())
+    stored = encode_stored(tokenizer, (coded(left, right) for left, right in parts), length)
+    validation = splits.validation.only(splits.validation.labelled(run.tasks))
+    rows = list(validation.tokens)
+    encoded = encode(tokenizer, rows, length, [plugins.implementation_of(params.tasks[task]) for task in run.tasks])
+    used = np.union1d(stored.used, encoded.subwords)
+    numbers = np.full(tokenizer.size, -1, dtype=np.int32)
+    numbers[used] = np.arange(len(used))
+    labels = {
+        task: Column.joined([train.labels[task], variants.labels[task]] if len(variants) else [train.labels[task]]) for task in run.tasks
+    }
+    data = Data(
+        train=Corpus(replace(stored, numbers=numbers), labels),
+        ids=train.ids,
+        groups=train.groups,
+        datasets=tuple(params.datasets),
+        planned=train.labelled(params.tasks),
+        counted=splits.counted,
+        labelled=train.labelled(run.tasks),
+        variants=variants_of(train, variants).shifted(len(train)),
+        share=params.augment.share,
+        validation=Corpus(replace(encoded, numbers=numbers), {task: validation.labels[task] for task in run.tasks}),
+        validation_counts=counts_of(rows),
+    )
+    return data, used

@@ -1,0 +1,139 @@
+"""What a finished run writes: the model, its history and run.json."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+
+from mtl.config import Params, Run
+from mtl.errors import TrainingError
+from mtl.files import write_text
+from mtl.model.device import peak_memory
+from mtl.model.folder import save
+from mtl.training.columns import Mask
+from mtl.training.costs import balance_cost
+from mtl.training.loop import Loop
+from mtl.training.resume import VERSIONS
+from mtl.training.splits import Splits
+from mtl.training.texts import used_datasets
+
+
+def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings: Sequence[str], out: Path) -> None:
+    """Write the model folder; run.json comes last, so where it is, the folder is complete.
+
+    Raises:
+        TrainingError: the disk is full or not writable.
+    """
+    loop.model.encoder.restore_vocabulary()
+    tasks = {name: {"type": params.tasks[name].type, "label": params.tasks[name].label} for name in run.tasks}
+    used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
+    facts = _facts(params, run, splits, loop) | {"warnings": [*warnings, *loop.warnings()]}
+    try:
+        save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
+        write_text(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
+        write_text(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
+
+
+def _facts(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, Any]:
+    """What run.json says of a finished run, warnings apart."""
+    sampled = _sampled(params, run, splits, loop)
+    return {
+        "run": run.name,
+        "model": run.model,
+        "data": run.data,
+        "seed": run.seed,
+        "size": run.size,
+        "tasks": list(run.tasks),
+        **_course(loop),
+        "epochs": {name: counts["passes"] for name, counts in sampled["datasets"].items()},
+        "sampled": sampled,
+        "rows": _labelled_rows(params, run, loop),
+        **_usage(loop),
+        **_machine(loop),
+        "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+    }
+
+
+def _course(loop: Loop) -> dict[str, Any]:
+    """How training went."""
+    now = loop.progress
+    return {
+        "budget": loop.steps,
+        "steps": now.step,
+        "best_step": now.best.step,
+        "best_score": now.best.score,
+        "stopped": now.stopped,
+        "stopped_tasks": now.tasks.stopped,
+        "skipped": now.skipped,
+    }
+
+
+def _usage(loop: Loop) -> dict[str, Any]:
+    """What it took."""
+    usage = loop.progress.usage
+    return {
+        "seconds": usage.seconds + usage.validating,
+        "tokens": usage.tokens,
+        "padding_share": 1 - usage.tokens / max(usage.padded, 1),
+        "tokens_per_second": usage.tokens / usage.seconds if usage.seconds else 0.0,
+        "balance_cost": balance_cost(loop.gradients.balancer, usage.costs),
+        "spent": {kind: asdict(cost) for kind, cost in sorted(usage.costs.items())},
+    }
+
+
+def _machine(loop: Loop) -> dict[str, Any]:
+    """What it was computed on."""
+    device = loop.precision.device
+    return {
+        "precision": loop.precision.name,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
+        "threads": torch.get_num_threads(),
+        "processes": loop.processes.number,
+        "peak_memory_bytes": peak_memory(device),
+    }
+
+
+def _labelled_rows(params: Params, run: Run, loop: Loop) -> dict[str, int]:
+    """Original rows of each dataset that have a label of a task of the run."""
+    groups, order = loop.feed.data.groups[loop.feed.data.labelled], list(params.datasets)
+    return {name: int((groups == order.index(name)).sum()) for name in used_datasets(params, run.tasks)}
+
+
+def _sampled(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, dict[str, dict[str, float]]]:
+    """How often the rows of each dataset and task were trained on, as original rows or as variants.
+
+    Returns:
+        Under ``datasets`` and ``tasks``, by name: ``rows`` (with repeats), ``passes`` (mean over the rows) and ``coverage`` (share of the
+        rows that were trained on at all).
+    """
+    now, data, order = loop.progress, loop.feed.data, list(params.datasets)
+    # A task that stopped early learned from no row after that step.
+    last = {task: now.tasks.stopped.get(task, now.step) for task in run.tasks}
+    assigned = {step: loop.feed.plan.times_assigned(step) for step in set(last.values())}
+    labelled = {task: splits.train.labelled([task]) for task in run.tasks}
+    by_task = {task: assigned[last[task]] * labelled[task] for task in run.tasks}
+    times = np.max(list(by_task.values()), axis=0)
+    return {
+        "datasets": {name: _counts(times, data.labelled & (data.groups == order.index(name))) for name in used_datasets(params, run.tasks)},
+        "tasks": {task: _counts(by_task[task], labelled[task]) for task in run.tasks},
+    }
+
+
+def _counts(times: npt.NDArray[np.integer], rows: Mask) -> dict[str, float]:
+    """What ``times`` comes to on some of the rows."""
+    return {"rows": int(times[rows].sum()), "passes": _mean(times[rows]), "coverage": _mean(times[rows] > 0)}
+
+
+def _mean(values: npt.NDArray[np.integer] | Mask) -> float:
+    return float(np.mean(values)) if values.size else 0.0
