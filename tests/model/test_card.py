@@ -62,12 +62,12 @@ def front(text: str) -> Any:
 
 
 def test_the_front_matter_holds_what_the_hub_asks_for(trained: Trained) -> None:
-    found = front(trained.text)
-    assert found["license"] == "unknown"
-    assert found["datasets"] == ["notes_sentiment", "notes_entities"]
-    assert found["tags"] == ["multi-task-learning", "token-classification", "text-classification"]
-    assert found["metrics"][:2] == ["f1", "precision"]
-    [model] = found["model-index"]
+    content = front(trained.text)
+    assert content["license"] == "unknown"
+    assert content["datasets"] == ["notes_sentiment", "notes_entities"]
+    assert content["tags"] == ["multi-task-learning", "token-classification", "text-classification"]
+    assert content["metrics"][:2] == ["f1", "precision"]
+    [model] = content["model-index"]
     assert model["name"] == "joint-augmented-1"
     assert [result["task"]["name"] for result in model["results"]] == ["entities", "sentiment", "intensity"]
 

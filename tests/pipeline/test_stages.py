@@ -19,7 +19,7 @@ NEUTRAL = {"errors.py", "files.py", "lazy.py", "names.py", "plugins.py", "progre
 
 def modules(tree: ast.AST) -> set[Path]:
     """The files of the package that code imports, at its top or within functions."""
-    found = set()
+    files: set[Path] = set()
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -29,8 +29,8 @@ def modules(tree: ast.AST) -> set[Path]:
         for name in names:
             if name == "mtl" or name.startswith("mtl."):
                 path = PACKAGE.joinpath(*name.split(".")[1:])
-                found |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
-    return found
+                files |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+    return files
 
 
 def closure(files: set[Path]) -> set[Path]:

@@ -108,7 +108,7 @@ def test_overrides_reach_the_job(project: Project) -> None:
     heading = next(line for line in shown.splitlines() if "Experiment" in line)
     assert heading.split() == ["Experiment", "score", "names", "mood", "train.learning_rate"]
     plots = json.loads(project.run("dvc", "plots", "diff", "--json", "main", "slow"))["data"]
-    drawn = {title: {row["rev"] for plot in found for row in plot["content"]["data"]["values"]} for title, found in plots.items()}
+    drawn = {title: {row["rev"] for plot in drawings for row in plot["content"]["data"]["values"]} for title, drawings in plots.items()}
     assert drawn == {title: {"main", "slow"} for title in ("Loss by task", "Validation score", "Confusion")}
     assert project.snakemake("--config", "train={learning_rate: 0.002}") == BELOW_TRAIN
     assert "changed" in project.run("dvc", "status")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -112,17 +113,21 @@ class Flow:
         return cls(params, overridden=overridden, main=workflow.is_main_process)
 
     def after(self, stage: str) -> list[str]:
-        """The state files of the stages that a stage reads."""
-        return [str(self.state.marker(before)) for before in STAGES[stage].after]
+        """The state files of the stages that a stage reads; of an outdated stage also a new file, which makes Snakemake publish again.
+
+        Its published files are there, so that Snakemake would take them as they are where one of them is the target.
+        """
+        outdated = self.state.outdated(stage)
+        return [*_ageless(map(self.state.marker, STAGES[stage].after)), *([str(outdated)] if outdated.exists() else [])]
 
     def jobs(self, stage: str) -> list[str]:
         """The state files of a stage's jobs."""
-        return [str(self.state.marker(job.id)) for job in self.state.jobs_of(stage)]
+        return _ageless(self.state.marker(job.id) for job in self.state.jobs_of(stage))
 
     def inputs(self, rule: str, name: str) -> list[str]:
         """The state files of the jobs that a job reads; a job that does not exist says so when it runs."""
         job = self.state.jobs.get(f"{rule}/{name}")
-        return [str(self.state.marker(before)) for before in job.after] if job else []
+        return _ageless(map(self.state.marker, job.after if job else ()))
 
     def published(self, stage: str) -> list[str]:
         """The files that a stage publishes, as far as their names are known, and its record."""
@@ -197,6 +202,13 @@ class Flow:
         code = sorted(Path(mtl.config.__file__).parent.rglob("*.py"))
         files = (*code, Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))
         return fingerprint({str(path): self.state.checksums.of(path) for path in files})
+
+
+def _ageless(paths: Iterable[Path]) -> list[str]:
+    """Inputs whose time Snakemake ignores: that they exist says all."""
+    from snakemake.io import ancient
+
+    return [ancient(str(path)) for path in paths]
 
 
 def untracked_sections(content: dict[str, Any]) -> str:

@@ -6,11 +6,12 @@
 
 The record travels with the data (it is an output of the DVC stage), the state does not.
 A key is a fingerprint of settings, code and the checksums of the files read. Where a job upstream is not valid, the keys below it are
-not known yet: its readers count as missing, and each finds at its start, when its inputs are there, whether the store has it already.
+not known yet: its readers count as missing. Each looks at its start, when its inputs are there, whether the store has it already.
 """
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from mtl.config import Params
 from mtl.errors import MtlError, PipelineError
-from mtl.files import write_json
+from mtl.files import write_json, write_text
 from mtl.pipeline import programs
 from mtl.pipeline.fingerprint import FileChecksums, fingerprint, fingerprint_code
 from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, stage_of
@@ -27,7 +28,7 @@ from mtl.pipeline.store import Files, Store, files_below, link
 
 MISSING = ".missing-"
 """A job that had to do without an optional program says so by a file ``<name>.missing-<program>`` (see ``mtl.pipeline.programs``); once
-the program is there, it is built anew."""
+the program is installed, it is built again."""
 
 Produce = Callable[[Path, Path], None]
 """Builds a job: takes a data folder that holds what the job reads and nothing else, and the folder to write into."""
@@ -69,6 +70,10 @@ class State:
         """The record of what a stage's published data was built from."""
         return self.data / "records" / f"{stage}.json"
 
+    def outdated(self, stage: str) -> Path:
+        """A file that exists while a stage is not valid; new each time."""
+        return self._state / f"{stage}.outdated"
+
     def jobs_of(self, stage: str) -> list[Job]:
         """The jobs of a stage."""
         return [job for job in self.jobs.values() if job.rule in STAGES[stage].rules]
@@ -95,8 +100,15 @@ class State:
                 valid[name] = built and all(valid[before] for before in stage.after) and self._is_published(name)
                 if not valid[name]:
                     self.marker(name).unlink(missing_ok=True)
+            self._mark_outdated(name, valid[name])
         self.checksums.save()
         return valid
+
+    def _mark_outdated(self, stage: str, valid: bool) -> None:
+        if valid:
+            self.outdated(stage).unlink(missing_ok=True)
+        else:
+            write_text(self.outdated(stage), f"{time.time_ns()}\n")
 
     def _forget_others(self) -> None:
         """Delete the state files of jobs that the present params do not have."""
@@ -172,7 +184,7 @@ class State:
         return True
 
     def help_to_build(self, rule: str, name: str, process: int, produce: Callable[[Path], None]) -> None:
-        """What another process than the first of a job does: it reads the same, and writes nothing.
+        """Run a further process of a job: it reads what the first one reads, and writes nothing.
 
         Raises:
             PipelineError: as in ``build``.
@@ -326,7 +338,7 @@ class State:
         return record if _is_record(record) else {}
 
     def earlier_records(self) -> list[Path]:
-        """The records that an earlier version wrote, or that are damaged: what they describe is built anew."""
+        """The records that an earlier version wrote or that are damaged. What they describe is built again."""
         paths = [self.record(stage) for stage in STAGES]
         return [path for path in paths if path.exists() and not _is_record(_read(path))]
 
