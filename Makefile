@@ -1,10 +1,13 @@
-# make run: the whole workflow in a fresh clone. make test: all checks. make clean: deletes .venv and all that the workflow made.
-.PHONY: run test check-code tests format docs apertium chromium clean
+# make install: set up. make run: set up and run the whole workflow, in a fresh clone too. make test: all checks. make docs: the site.
+# make clean: deletes .venv and all that the workflow made.
+.PHONY: install run test check-code tests format docs apertium chromium clean
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-run: .venv/run apertium
+install: .venv/run apertium
+
+run: install
 	@$(BIN)/snakemake --cores all
 
 test: check-code tests
@@ -31,11 +34,11 @@ docs: .venv/docs
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
 	|| { echo "Python's venv module is missing (Debian, Ubuntu: sudo apt-get install python3-venv)"; exit 1; }
 	@echo "Installing the pinned dependencies into .venv (minutes, the first time)"
-	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable .
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[workflow]"
 	@touch $@
 
 .venv/dev: .venv/run
-	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[workflow,dev,docs]"
 	@touch $@
 
 .venv/docs: .venv/run

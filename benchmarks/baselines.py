@@ -1,4 +1,4 @@
-"""The same model and data as the usual loops have them: padded, with torch's own dropout and the whole vocabulary."""
+"""The same model and data as in common training loops: padded, with torch's own dropout and the whole vocabulary."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ from mtl.training.loop import Loop
 
 
 class Clock:
-    """Seconds of CPU time, on a GPU of wall time; what runs on one machine beside it bears less on the former."""
+    """Seconds of CPU time, or of wall time on a GPU. Other processes of the machine disturb CPU time less."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -45,7 +45,7 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
         data: folder with ``examples``.
         encoder: folder of the transformer.
         whole: keep the whole vocabulary in the embedding.
-        **train: what to change in the section ``train``.
+        **train: overrides of the section ``train``.
     """
     loaded = config.load(settings)
     loaded = loaded.model_copy(update={"train": config.Train.model_validate(loaded.train.model_dump() | train)})
@@ -56,10 +56,10 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
     rows = runs._read(loaded, run, data / "examples", data / "shards")
     loop = runs._prepare(loaded, run, rows, encoder, precision)[0]
     loop.model.train()
-    return widened(loop) if whole else loop
+    return with_whole_vocabulary(loop) if whole else loop
 
 
-def widened(loop: Loop) -> Loop:
+def with_whole_vocabulary(loop: Loop) -> Loop:
     """The loop with the whole vocabulary, before its first step."""
     loop.model.encoder.restore_vocabulary()
     corpora = (loop.data.train, loop.data.validation)
@@ -69,7 +69,7 @@ def widened(loop: Loop) -> Loop:
 
 
 def padded(model: Model) -> Model:
-    """A copy that computes padding, and has linear layers and dropout as models of transformers do."""
+    """A copy that computes padding, with the linear layers and dropout of torch."""
     same, plain = copy.deepcopy(model), {cheap: usual for usual, cheap in CHEAP.items()}
     same.encoder.packs = lambda device: False  # type: ignore[method-assign]
     for module in same.modules():
@@ -78,7 +78,7 @@ def padded(model: Model) -> Model:
 
 
 class Padded(nn.Module):
-    """The model as Trainer wants it: tensors in, the sum of the tasks' mean losses out. Counts the subwords that it was given."""
+    """The model with the interface of Trainer: tensors in, the sum of the tasks' mean losses out. Counts its input subwords."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Padded(nn.Module):
 
 
 def inputs_of(corpus: Corpus, rows: Iterable[int], tasks: Mapping[str, TaskType], width: int | None = None) -> dict[str, Tensor]:
-    """The tensors of a batch, padded to its longest row or to a width."""
+    """The tensors of a batch, padded to its longest row or to ``width`` subwords."""
     batch = labelled_batch(corpus, np.array(list(rows)), tasks)
     more = 0 if width is None else width - batch.mask.shape[1]
     pad = nn.functional.pad
@@ -115,7 +115,7 @@ def inputs_of(corpus: Corpus, rows: Iterable[int], tasks: Mapping[str, TaskType]
 
 def batch_of(inputs: Mapping[str, Tensor]) -> Batch:
     targets, rows = (
-        {name.removeprefix(kind): value for name, value in inputs.items() if name.startswith(kind)} for kind in ("target_", "rows_")
+        {name.removeprefix(prefix): value for name, value in inputs.items() if name.startswith(prefix)} for prefix in ("target_", "rows_")
     )
     mask = inputs["attention_mask"].bool()
     return Batch(inputs["input_ids"], mask, inputs["word_shape_ids"], np.zeros((0, 0), np.int32), targets, dict.fromkeys(targets, 1), rows)
@@ -125,16 +125,17 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     extensions = torch.backends.cpu.get_cpu_capability()
-    return f"cpu, {extensions}, {torch.get_num_threads()} thread(s)"
+    threads = torch.get_num_threads()
+    return f"cpu, {extensions}, {threads} thread{'s' if threads != 1 else ''}"
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Median of the ratios of turns taken one after the other."""
+    """Median of the ratios of paired measurements."""
     return median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def show(results: Mapping[str, Any], as_json: bool) -> None:
-    """A line each, and if asked for one JSON object as the last line."""
+    """Print a line per result, and with ``as_json`` one JSON object as the last line."""
     for name, value in results.items():
         print(f"{name:28} {value}")
     if as_json:

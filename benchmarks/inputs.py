@@ -1,4 +1,4 @@
-"""What the benchmark of augmentation works on, all made here: texts, settings, and stand-ins for data that cannot be downloaded."""
+"""Synthetic inputs of the augmentation benchmark: texts, settings, and substitutes for data that cannot be downloaded."""
 
 import importlib.util
 import json
@@ -22,28 +22,28 @@ PARTS = {"NOUN": "NN", "VERB": "VB", "ADJ": "JJ", "ADV": "RB"}
 
 
 class NotInstalledError(Exception):
-    """What the machine lacks, and how to install it."""
+    """A missing package, with the command that installs it."""
 
 
 def glosses(rows: int, seed: int = 0) -> list[str]:
-    """Definitions and examples of WordNet, real English of 6 to 40 words, in an order drawn from the seed."""
+    """Definitions and examples of WordNet, real English of 6 to 40 words, shuffled with the seed."""
     if not (WORDNET / "data.noun").exists():
         raise NotInstalledError("apt-get install wordnet-base")
     lines = [line for part in ("noun", "verb", "adj", "adv") for line in (WORDNET / f"data.{part}").read_text().splitlines() if "|" in line]
-    found = sorted({" ".join(line.split("|")[1].replace('"', " ").split()) for line in lines})
-    found = [text for text in found if 6 <= text.count(" ") + 1 <= 40]
-    Random(seed).shuffle(found)
-    return found[:rows]
+    result = sorted({" ".join(line.split("|")[1].replace('"', " ").split()) for line in lines})
+    result = [text for text in result if 6 <= text.count(" ") + 1 <= 40]
+    Random(seed).shuffle(result)
+    return result[:rows]
 
 
 def sentences(rows: int, seed: int = 0) -> Iterator[tuple[list[str], list[str]]]:
-    """Tokens and tags of glosses; into every second one a name is put."""
+    """Tokens and tags of glosses, with a name inserted into every second one."""
     random = Random(seed)
     for number, text in enumerate(glosses(rows, seed)):
         tokens, name = text.split(), random.choice(NAMES).split() if number % 2 else []
         tags = ["O"] * len(tokens)
-        place = random.randint(0, len(tokens))
-        tokens[place:place], tags[place:place] = name, ["B-name", "I-name"][: len(name)]
+        position = random.randint(0, len(tokens))
+        tokens[position:position], tags[position:position] = name, ["B-name", "I-name"][: len(name)]
         yield tokens, tags
 
 
@@ -56,9 +56,9 @@ def table(rows: int, *, tagged: bool) -> pa.Table:
 
 
 def long_table(rows: int, path: Path) -> None:
-    """A table of any length, whose rows are those of ``table`` again and again, each with a number of its own behind it.
+    """A table of any length: the rows of ``table``, repeated, each with a unique number appended.
 
-    Its row groups are whole, as in a table that is written at once.
+    Its row groups are full, as in a table that is written at once.
     """
     base = table(3 * ROW_GROUP, tagged=False)
     lengths = pc.list_value_length(base["tokens"]).to_numpy()
@@ -92,7 +92,7 @@ def settings(method: dict[str, Any], *, tagged: bool = False, shards: int = 1) -
 
 
 def nltk_data(folder: Path) -> None:
-    """WordNet as nltk wants it, and a tagger: nltk's own kind, trained here on 2,000 glosses, since its data cannot be installed."""
+    """WordNet in nltk's layout, and nltk's perceptron tagger trained on 2,000 glosses, since its data cannot be installed."""
     if importlib.util.find_spec("nltk") is None:
         raise NotInstalledError("pip install nltk")
     content = [tokens for tokens, _ in sentences(2000, seed=1)]
@@ -119,7 +119,7 @@ def nltk_data(folder: Path) -> None:
 
 
 def marian(folder: Path) -> Path:
-    """A model as large as opus-mt's, with random weights that never end an prediction before the limit; a subword is a word."""
+    """A model of the size of opus-mt with random weights. It never ends an output before the limit, and its subwords are words."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast

@@ -10,6 +10,7 @@ MtlError                 caught once, at the edge of the command line: message o
 ├── TrainingError        training cannot go on (a full disk, ...)
 │   └── UnfitError       ... with these settings: no other try would end better (a NaN loss, ...)
 ├── ModelError           a saved model is missing, damaged or of another version
+├── InputError           texts to predict are not a list of texts; a TypeError too
 └── PipelineError        a step's inputs are missing, or its record is damaged
 """
 
@@ -70,6 +71,10 @@ class UnfitError(TrainingError):
 
 class ModelError(MtlError):
     """A saved model is missing, damaged or of another version."""
+
+
+class InputError(MtlError, TypeError):
+    """The input of a prediction is not a list of texts, or of rows of tokens."""
 
 
 class PipelineError(MtlError):

@@ -1,4 +1,4 @@
-"""Files written to a temporary name and renamed: a reader sees the old content or the new, never a part of it."""
+"""Atomic writes: to a temporary file that is then renamed. A reader sees the old content or the new, never a mix."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name when the block ends without an error, and is deleted otherwise.
+    """A temporary path beside ``path``. It is renamed to ``path`` if the block ends without an error, and deleted otherwise.
 
-    The parent folder is made if it is missing. Names carry the process id: jobs run side by side.
+    The parent folder is created if it is missing. The name contains the process id, because jobs run in parallel.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file's content. A file that holds it already is left as it is, with its time."""
+    """Replace a file's content. A file with equal content is left untouched, so it keeps its modification time."""
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return
     with replacing(path) as temporary:
@@ -32,10 +32,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Replace a file's content with UTF-8 text; line ends stay as given."""
+    """Replace a file's content with UTF-8 text; line ends are not converted."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
-    """Replace a file's content with JSON, indented by one space. NaN and infinities are refused."""
+    """Replace a file's content with JSON, indented by one space.
+
+    Raises:
+        ValueError: the value contains NaN or an infinity.
+    """
     write_text(path, json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n")

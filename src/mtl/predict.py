@@ -1,24 +1,28 @@
-"""Prediction on new texts: lines in, predictions with character offsets out."""
+"""Prediction on new texts: texts in, JSON with character offsets out. The command line and the Python API share it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mtl.config import TEXT
 from mtl.data.tokens import tokenize
 from mtl.errors import DataError
+from mtl.model.batch import Pair, TokenRow
 from mtl.model.prediction import Predictor
-from mtl.tasks.base import TextRow
+from mtl.tasks.base import TaskType, TextRow
 
 CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
+Fields = dict[str, TextRow]
+"""The text fields of a row by name."""
 
 
-class _Row(NamedTuple):
+class _Line(NamedTuple):
     content: dict[str, Any]
     """The input object, whose keys are carried along."""
-    text: TextRow
+    fields: Fields
 
 
 def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -34,6 +38,78 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
+def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
+    """The text fields of an input that some task reads, with at least those of one task.
+
+    Args:
+        content: a string, for tasks that read a single field; or a mapping from the names of fields to strings. ``tokens`` (a list of
+            strings) may stand for ``text``.
+        tasks: those to predict.
+
+    Raises:
+        ValueError: it has another form, or lacks the fields of each task.
+    """
+    read = list(dict.fromkeys(task.fields for task in tasks))
+    fields: Fields = {}
+    for name in dict.fromkeys(name for names in read for name in names):
+        single = (name,) in read and isinstance(content, str)
+        row = _text_row(content if single else content.get(name) if isinstance(content, Mapping) else None)
+        if row is None and name == TEXT and isinstance(content, Mapping):
+            row = _token_row(content.get("tokens"))
+        if row is not None:
+            fields[name] = row
+    if not any(fields.keys() >= set(names) for names in read):
+        raise ValueError(f"needs {', or '.join(map(_needed, read))}")
+    return fields
+
+
+def _text_row(text: Any) -> TextRow | None:
+    if not isinstance(text, str):
+        return None
+    tokens, _, starts = tokenize(text)
+    return TextRow(text, tokens, starts)
+
+
+def _token_row(words: Any) -> TextRow | None:
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        return None
+    starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
+    return TextRow(" ".join(words), words, starts)
+
+
+def _needed(fields: Sequence[str]) -> str:
+    if list(fields) == [TEXT]:
+        return '"text" (a string) or "tokens" (a list of strings that are not empty)'
+    names = " and ".join(f'"{name}"' for name in fields)
+    return f"{names} ({'a string' if len(fields) == 1 else 'strings'})"
+
+
+def token_row(row: Fields, fields: Sequence[str]) -> TokenRow:
+    """The tokens of some fields of a row."""
+    tokens = [row[name].tokens for name in fields]
+    return tokens[0] if len(tokens) == 1 else Pair(*tokens)
+
+
+def predict_rows(
+    predictor: Predictor, rows: Sequence[Fields], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+) -> list[dict[str, Any]]:
+    """The JSON of each row's predictions by task, in the order of the rows. None where a text of the task is empty or not there.
+
+    Raises:
+        ModelError: the model has no such task.
+    """
+    chosen = {name: predictor.model.tasks[name] for name in predictor.chosen(tasks)}
+    results: list[dict[str, Any]] = [dict.fromkeys(chosen) for _ in rows]
+    for fields in dict.fromkeys(task.fields for task in chosen.values()):
+        names = [name for name, task in chosen.items() if task.fields == fields]
+        places = [i for i, row in enumerate(rows) if all(name in row and row[name].tokens for name in fields)]
+        predictions = predictor.predict([token_row(rows[i], fields) for i in places], names, batch_tokens)
+        for name in names:
+            for place, prediction in zip(places, predictions[name], strict=True):
+                results[place][name] = chosen[name].to_json(prediction, rows[place][fields[chosen[name].field]])
+    return results
+
+
 def predict_lines(
     model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
 ) -> Iterator[dict[str, Any]]:
@@ -41,21 +117,24 @@ def predict_lines(
 
     Args:
         model: folder of a trained model.
-        lines: texts, or JSON objects with ``text`` (a string) or ``tokens`` (a list of strings); further keys are carried along,
-            but for those named as a task. Blank lines among them are skipped.
-        tasks: names of the tasks to prediction; without it, all.
+        lines: texts, or JSON objects with the text fields that the tasks read: ``text`` (a string) or ``tokens`` (a list of strings), or
+            of a pair of texts the names of both. Further keys are carried along, except those named as a task. Blank lines among JSON
+            lines are skipped.
+        tasks: names of the requested tasks; without it, all.
         form: ``auto`` takes all lines as JSON if the first one is a JSON object.
 
     Yields:
-        The given object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
-        ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity. Of an empty text: null.
+        The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
+        ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity.
+        Null where a text of the task is empty or not there.
 
     Raises:
-        ModelError: the folder holds no whole model, or the model has no such task.
+        ModelError: the folder is not a complete model, or the model has no such task.
         DataError: a line is not JSON of that form; names the line.
     """
     predictor = Predictor.load(model)
     names = predictor.chosen(tasks)
+    requested = [predictor.model.tasks[name] for name in names]
     numbered = enumerate(lines, start=1)
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
@@ -64,14 +143,10 @@ def predict_lines(
             form = "jsonl" if _is_object(filled[0]) else "text"
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
-        rows = [_row(line.rstrip("\r\n"), number, form) for number, line in chunk]
-        full = [row for row in rows if row.text.tokens]
-        predictions = predictor.predict([row.text.tokens for row in full], names)
-        by_row = iter(zip(*(predictions[name] for name in names), strict=True))
-        for row in rows:
-            own = next(by_row) if row.text.tokens else (None,) * len(names)
-            values = zip(names, own, strict=True)
-            yield {**row.content, **{name: one and predictor.model.tasks[name].to_json(one, row.text) for name, one in values}}
+        parsed = [_line(line.rstrip("\r\n"), number, form, requested) for number, line in chunk]
+        predictions = predict_rows(predictor, [line.fields for line in parsed], names)
+        for line, prediction in zip(parsed, predictions, strict=True):
+            yield {**line.content, **prediction}
 
 
 def _is_object(line: str) -> bool:
@@ -81,21 +156,23 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _row(line: str, number: int, form: Format) -> _Row:
-    if form != "jsonl":
-        tokens, _, starts = tokenize(line)
-        return _Row({"text": line}, TextRow(line, tokens, starts))
+def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType]) -> _Line:
+    content = _json(line, number) if form == "jsonl" else line
+    try:
+        fields = fields_of(content, tasks)
+    except ValueError as error:
+        raise DataError(f"line {number}: {error}") from None
+    if isinstance(content, str):
+        return _Line({"text": content}, fields)
+    return _Line({"text": fields[TEXT].text, **content} if TEXT in fields and TEXT not in content else content, fields)
+
+
+def _json(line: str, number: int) -> Any:
+    """The value of a JSON line, None for one that is not an object."""
     try:
         content = json.loads(line)
         line.encode()
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise DataError(f"line {number}: not JSON of valid Unicode: {error}") from None
-    if isinstance(content, dict) and isinstance(content.get("text"), str):
-        tokens, _, starts = tokenize(content["text"])
-        return _Row(content, TextRow(content["text"], tokens, starts))
-    words = content.get("tokens") if isinstance(content, dict) else None
-    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise DataError(f'line {number}: needs "text" (a string) or "tokens" (a list of strings that are not empty)')
-    starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
-    return _Row({"text": " ".join(words), **content}, TextRow(" ".join(words), words, starts))
+    return content if isinstance(content, dict) else None

@@ -1,10 +1,12 @@
 """The proof refuses every row that breaks its method's invariant, and no other."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.augment.alignment import entities, prove
+from mtl.augment.alignment import entities, prove, prove_untouched
+from mtl.augment.fields import view
 from mtl.augment.variants import Invariant
 from mtl.errors import AugmentError
 
@@ -29,7 +31,7 @@ CASES: dict[str, tuple[list[str], list[str] | None, set[Invariant]]] = {
 
 @pytest.mark.parametrize("invariant", ["entities", "types", "tags"])
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_invariant_allows(case: str, invariant: Invariant):
+def test_what_an_invariant_allows(case: str, invariant: Invariant):
     tokens, tags, kept = CASES[case]
     beside = (["Bob", "ran"], ["B-person", "O"])  # rows on both sides must not hide or cause a breach
     variants, parents = tagged(beside, (tokens, tags), beside), tagged(beside, PARENT, beside)
@@ -58,10 +60,13 @@ def test_the_proof_agrees_with_counting(first: list[tuple[list[str], list[str]]]
         assert not broken
 
 
-def test_illegal_tags_are_refused_before_anything_else():
-    table = tagged((["a", "b"], ["O", "I-x"]))
-    with pytest.raises(AugmentError, match="not legal IOB2: O I-x"):
-        prove(table, table, "tags")
+def test_a_field_that_must_stay_is_compared_with_its_spaces():
+    parents = view(tagged((["a", "b"], None), (["c"], ["O"])), "text").drop_columns(["id"])
+    prove_untouched(parents, parents, "text")
+    for name, values in {"tokens": [["a", "b"], ["d"]], "space_after": [[False, False], [False]], "entities": [["O", "O"], ["O"]]}.items():
+        changed = parents.set_column(parents.schema.get_field_index(name), name, pa.array(values, parents[name].type))
+        with pytest.raises(AugmentError, match=f"{name} of the field text is not that of its parent"):
+            prove_untouched(changed, parents, "text")
 
 
 def test_entities_are_counted_with_their_words_and_type():

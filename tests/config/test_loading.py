@@ -135,6 +135,24 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, but experiment has augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
+        (
+            "augment.methods.synonym.fields",
+            ["question"],
+            "augment.methods.synonym.fields",
+            "'question' is not a text field; choose from: text",
+        ),
+        (
+            "augment.methods.typo",
+            {"type": "typo", "datasets": ["tweets_sentiment"], "fields": []},
+            "augment.methods.typo.datasets",
+            "'tweets_sentiment' has none of the fields of augment.methods.typo.fields",
+        ),
+        (
+            "augment.methods.mention",
+            {"type": "mention_replace", "datasets": ["tweets_entities"], "fields": ["question"]},
+            "augment.methods.mention.datasets",
+            "works on labelled positions such as tags, and 'tweets_entities' in question has none",
+        ),
         ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
         ("augment.methods.back_translate.engine", "ctranslate2", "augment.methods.back_translate", "needs forward and backward models"),
         ("augment.methods.encoder", MODELS, "augment.methods.encoder", "the name is reserved for the download of the encoder"),
@@ -253,7 +271,7 @@ def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]
     assert mtl.config.dump(short) == mtl.config.dump(long)
     accepted = mtl.config.json_schema()["$defs"]["NlpaugInShort"]
     assert re.search(accepted["properties"]["type"]["pattern"], "nlpaug:KeyboardAug")
-    assert accepted["properties"].keys() == {"type", "copies", "datasets", "options"}
+    assert accepted["properties"].keys() == {"type", "copies", "datasets", "fields", "options"}
     assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.config.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
         "^[a-z][a-z0-9_]*$"
     ]["anyOf"]
@@ -283,6 +301,27 @@ def test_methods_that_need_tags_are_applied_to_data_sets_that_have_some(content:
     params = mtl.config.parse(content)
     assert list(params.methods_of("tweets_entities")) == ["mention", "typo"]
     assert list(params.methods_of("tweets_sentiment")) == ["typo"]
+
+
+def test_methods_are_applied_to_the_fields_that_they_name(content: dict[str, Any]) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+    content["datasets"]["tweets_entities"] |= {"reader": {"format": "jsonl"}, "text": ["question", "context"]}
+    content["datasets"]["tweets_entities"]["labels"]["entities"]["field"] = "context"
+    content["augment"]["methods"] = {
+        "mention": {"type": "mention_replace"},
+        "typo": {"type": "typo"},
+        "question": {"type": "typo", "fields": ["question"]},
+        "pointless": {"type": "mention_replace", "fields": ["question"]},
+    }
+    params = mtl.config.parse(content)
+    fields = {
+        name: {method: params.fields_of(spec, name) for method, spec in params.methods_of(name).items()}
+        for name in ("tweets_entities", "tweets_sentiment")
+    }
+    assert fields == {
+        "tweets_entities": {"mention": ("context",), "typo": ("question", "context"), "question": ("question",)},
+        "tweets_sentiment": {"typo": ("text",)},
+    }
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
@@ -353,6 +392,9 @@ def test_two_text_fields_are_columns_by_name_or_a_list(content: dict[str, Any]) 
     assert params.datasets["tweets_sentiment"].field_of("intensity") == "premise"
     dataset["text"] = ["question", "context"]
     assert mtl.config.parse(content).datasets["tweets_sentiment"].fields == {"question": "question", "context": "context"}
+    content["datasets"]["more"] = copy.deepcopy(dataset) | {"text": "question"}
+    assert "'more' has text fields text" in issues(content)["tasks.sentiment.datasets"]
+    del content["datasets"]["more"]
     dataset["text"] = ["a", "b", "c"]
     assert "at most 2" in issues(content)["datasets.tweets_sentiment.text"]
     dataset["text"] = {"a": "x", "b": "y"}

@@ -34,9 +34,9 @@ def zip_with(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+def link(name: str, target: str, member_type: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
+    info.type, info.linkname = member_type, target
     return info
 
 
@@ -51,7 +51,7 @@ def test_tar_file_and_folder(tmp_path: Path, mode: str) -> None:
     assert (tmp_path / "stripped" / "c.txt").read_bytes() == b"c"
 
 
-def test_zip_file_and_missing_member_names_what_is_there(tmp_path: Path) -> None:
+def test_a_missing_member_of_a_zip_names_its_files(tmp_path: Path) -> None:
     path = zip_with(tmp_path / "a.zip", {"x/train.csv": b"a,b\n", "x/test.csv": b""})
     extract(path, "zip", "x/train.csv", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"a,b\n"
@@ -60,18 +60,18 @@ def test_zip_file_and_missing_member_names_what_is_there(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "a\\..\\evil", "c:/evil"])
-@pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_a_path_that_leaves_the_target_is_refused(tmp_path: Path, name: str, kind: str) -> None:
-    make: Callable[[Path, dict[str, bytes]], Path] = tar_with if kind == "tar" else zip_with  # type: ignore[assignment]
+@pytest.mark.parametrize("archive_type", ["tar", "zip"])
+def test_a_path_that_leaves_the_target_is_refused(tmp_path: Path, name: str, archive_type: str) -> None:
+    make: Callable[[Path, dict[str, bytes]], Path] = tar_with if archive_type == "tar" else zip_with  # type: ignore[assignment]
     path = make(tmp_path / "archive", {"good": b"1", name: b"2"})
     with pytest.raises(SourceError, match="would leave the target folder"):
-        extract(path, kind, "", tmp_path / "deep" / "out")
+        extract(path, archive_type, "", tmp_path / "deep" / "out")
     assert not list(tmp_path.rglob("evil"))
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_are_refused_where_asked_for(tmp_path: Path, kind: bytes) -> None:
-    path = tar_with(tmp_path / "a.tar.gz", {"d/x": link("d/x", "/etc/passwd", kind), "d/x/y": b"through", "plain": b"p"})
+@pytest.mark.parametrize("member_type", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_requested_links_and_devices_are_refused(tmp_path: Path, member_type: bytes) -> None:
+    path = tar_with(tmp_path / "a.tar.gz", {"d/x": link("d/x", "/etc/passwd", member_type), "d/x/y": b"through", "plain": b"p"})
     for member in ("", "d", "d/x"):
         with pytest.raises(SourceError, match="not unpacked for safety"):
             extract(path, "tar", member, tmp_path / "out")
@@ -90,13 +90,13 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 
 def test_bombs_are_refused_before_they_fill_the_disk(tmp_path: Path) -> None:
     zeros = bytes(8 << 20)
-    for kind, path in (("tar", tar_with(tmp_path / "a.tar.gz", {"z": zeros})), ("zip", zip_with(tmp_path / "a.zip", {"z": zeros}))):
+    for archive_type, path in (("tar", tar_with(tmp_path / "a.tar.gz", {"z": zeros})), ("zip", zip_with(tmp_path / "a.zip", {"z": zeros}))):
         with pytest.raises(SourceError, match="bomb"):
-            extract(path, kind, "z", tmp_path / "out", limits=SMALL)
+            extract(path, archive_type, "z", tmp_path / "out", limits=SMALL)
         assert not (tmp_path / "out").exists()
 
 
-def test_a_bomb_within_an_archive_is_measured_by_the_outer_one(tmp_path: Path) -> None:
+def test_the_limit_of_a_nested_archive_is_that_of_the_outermost(tmp_path: Path) -> None:
     path = zip_with(tmp_path / "a.zip", {"z": bytes(1 << 18)})
     extract(path, "zip", "z", tmp_path / "out", limits=SMALL._replace(ratio=10_000))
     with pytest.raises(SourceError, match="bomb"):
@@ -104,7 +104,7 @@ def test_a_bomb_within_an_archive_is_measured_by_the_outer_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["header", "cut", "cut before the end"])
-def test_a_damaged_tar_is_not_taken_for_a_shorter_one(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_tar_is_refused(tmp_path: Path, damage: str) -> None:
     path = tar_with(tmp_path / "a.tar", {"a": b"1", "b": b"2"}, "w")
     content = bytearray(path.read_bytes())
     assert content[1024:1025] == b"b"
@@ -120,7 +120,7 @@ def test_a_damaged_tar_is_not_taken_for_a_shorter_one(tmp_path: Path, damage: st
         extract(path, "tar", "", tmp_path / "out")
 
 
-def test_a_stream_is_held_to_its_limit() -> None:
+def test_a_stream_longer_than_its_limit_is_refused() -> None:
     assert copy(io.BytesIO(b"four"), io.BytesIO(), 4, "x") == 4
     with pytest.raises(SourceError, match="x unpacks to more than 3 bytes"):
         copy(io.BytesIO(b"four"), io.BytesIO(), 3, "x")
@@ -135,13 +135,13 @@ def test_a_header_that_claims_a_huge_file_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("archive_type", ["tar", "zip"])
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no archive at all", gzip.compress(b"no tar", mtime=0), gzip.compress(b"x" * 9999, mtime=0)[:30], b"PK\x03\x04"],
+    [b"", b"not an archive", gzip.compress(b"not a tar", mtime=0), gzip.compress(b"x" * 9999, mtime=0)[:30], b"PK\x03\x04"],
     ids=["empty", "text", "gzip", "cut off", "cut off zip"],
 )
-def test_damage_is_told(tmp_path: Path, kind: str, content: bytes) -> None:
+def test_a_damaged_archive_is_an_error(tmp_path: Path, archive_type: str, content: bytes) -> None:
     (tmp_path / "archive").write_bytes(content)
-    with pytest.raises(SourceError, match=r"archive"):
-        extract(tmp_path / "archive", kind, "a", tmp_path / "out")
+    with pytest.raises(SourceError, match=rf"archive: cannot be read as a {archive_type} archive"):
+        extract(tmp_path / "archive", archive_type, "a", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Codes say what the strings say."""
+"""Coded tables hold the same values as tables of strings."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ CONTENT = [
 def table(repeats: int = 1) -> pa.Table:
     rows = [
         {
-            "id": f"{turn}.{place}",
+            "id": f"{repeat}.{number}",
             "split": "train",
             "tokens": words,
             "space_after": [True] * len(words),
@@ -33,8 +33,8 @@ def table(repeats: int = 1) -> pa.Table:
             "topic": topic,
             "grade": 0.5,
         }
-        for turn in range(repeats)
-        for place, (words, tags, topic) in enumerate(CONTENT)
+        for repeat in range(repeats)
+        for number, (words, tags, topic) in enumerate(CONTENT)
     ]
     return pa.Table.from_pylist(rows, schema=schema(LABELS))
 
@@ -45,13 +45,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "d.parquet"
 
 
-WRITERS = {"as the product does": None, "no dictionaries": {"use_dictionary": False}, "a full dictionary": {"dictionary_pagesize_limit": 1}}
+WRITERS = {"schema.write": None, "no dictionaries": {"use_dictionary": False}, "a full dictionary": {"dictionary_pagesize_limit": 1}}
 
 
 @pytest.mark.parametrize("options", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("group", [3, 100])
 @pytest.mark.parametrize("most", [2, 100])
-def test_parts_are_what_was_written(options: dict[str, object] | None, group: int, most: int, path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_parts_equal_the_written_table(
+    options: dict[str, object] | None, group: int, most: int, path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(schemas, "ROW_GROUP", group)
     if options is None:
         write(table(5), path)
@@ -64,12 +66,12 @@ def test_parts_are_what_was_written(options: dict[str, object] | None, group: in
     assert pa.concat_tables(read_parts(path, most, ["tokens"])).schema.names == ["tokens"]
 
 
-def test_a_part_that_lacks_a_column_is_an_error(path: Path):
+def test_a_missing_column_is_an_error(path: Path):
     with pytest.raises(DataError, match="has no column 'text'"):
         next(read_parts(path, 2, ["text"]))
 
 
-def test_lists_hold_items_end_to_end(path: Path):
+def test_lists_concatenate_items(path: Path):
     (part,) = read_parts(path, 100)
     for column in (part["tokens"], table(5)["tokens"]):
         tokens = Lists.of(column.slice(1, 5))
@@ -84,13 +86,13 @@ def test_lists_hold_items_end_to_end(path: Path):
     assert Lists.of(pa.chunked_array([], pa.list_(pa.string()))).offsets.tolist() == [0]
 
 
-def test_rows_without_letters():
+def test_blank_rows():
     assert Lists.of(pa.array([["", "a"], [""], [], ["", ""]])).blank().tolist() == [False, True, True, True]
     assert Lists.of(pa.array([["a"], []])).blank().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("few", [0, 100])
-def test_pruned_tables_hold_no_spare_strings(few: int, path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_pruned_dictionaries_hold_only_strings_that_occur(few: int, path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(codes_of, "_FEW", few)
     (part,) = read_parts(path, 100)
     doubled = Lists.of(part["tokens"].slice(2, 1))
@@ -99,18 +101,18 @@ def test_pruned_tables_hold_no_spare_strings(few: int, path: Path, monkeypatch: 
     )
     other = part.slice(2, 1).set_column(2, part.schema.field("tokens"), doubled.array().cast(part.schema.field("tokens").type))
     for tables in ([part.slice(2, 1)], [part.slice(2, 1), part.slice(6, 2)], [part.slice(2, 1), other]):
-        found = pruned(pa.concat_tables(tables))
-        assert plain(found).equals(pa.concat_tables(map(plain, tables)))
-        words = found["tokens"].chunk(0).flatten().dictionary.to_pylist()
-        assert sorted(words) == sorted({token for row in found["tokens"].to_pylist() for token in row})
+        result = pruned(pa.concat_tables(tables))
+        assert plain(result).equals(pa.concat_tables(map(plain, tables)))
+        words = result["tokens"].chunk(0).flatten().dictionary.to_pylist()
+        assert sorted(words) == sorted({token for row in result["tokens"].to_pylist() for token in row})
     assert len(pruned(part.slice(0, 0))) == 0
 
 
 @pytest.mark.parametrize("values", [np.array([3, 2**64 - 1, 5], np.uint64), np.array([True, False, True]), np.array([-1, 0, 7])])
 def test_values_are_looked_up_by_codes(values: np.ndarray):
-    found = look_up(values, np.array([2, 0, 0, 1], np.int32))
-    assert found.dtype == values.dtype
-    assert found.tolist() == values[[2, 0, 0, 1]].tolist()
+    result = look_up(values, np.array([2, 0, 0, 1], np.int32))
+    assert result.dtype == values.dtype
+    assert result.tolist() == values[[2, 0, 0, 1]].tolist()
     assert look_up(values[:0], np.zeros(0, np.int32)).tolist() == []
     for code in (3, -1):
         with pytest.raises(IndexError):
@@ -120,20 +122,20 @@ def test_values_are_looked_up_by_codes(values: np.ndarray):
 @pytest.mark.parametrize("rows", [[], [1], [0, 2, 3], [5, 2, 2, 0], list(range(20))])
 def test_rows_are_taken_as_arrow_takes_them(rows: list[int], path: Path):
     (part,) = read_parts(path, 100)
-    for given in (part, part.slice(3, 10), plain(part)):
-        places = np.array(rows, np.int64) % len(given)
-        found = take(given, places)
-        assert found.schema.equals(given.schema, check_metadata=True)
-        assert found.to_pylist() == given.take(pa.array(places)).to_pylist()
+    for source in (part, part.slice(3, 10), plain(part)):
+        indices = np.array(rows, np.int64) % len(source)
+        result = take(source, indices)
+        assert result.schema.equals(source.schema, check_metadata=True)
+        assert result.to_pylist() == source.take(pa.array(indices)).to_pylist()
 
 
-def test_no_item_is_null(tmp_path: Path):
+def test_a_null_item_is_refused(tmp_path: Path):
     row = {"id": "0", "split": "train", "tokens": ["a", None], "space_after": [True, False]}
     with pytest.raises(pa.ArrowInvalid, match="non-nullable"):
         write(pa.Table.from_pylist([row], schema=schema({})), tmp_path / "n.parquet")
 
 
-def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):
+def test_coded_tables_are_written_as_strings(path: Path, tmp_path: Path):
     with Writer(tmp_path / "e.parquet", coded(table().schema)) as file:
         for part in read_parts(path, 7):
             file.write(part)
@@ -141,15 +143,15 @@ def test_a_coded_file_is_a_file_of_strings(path: Path, tmp_path: Path):
     assert read(tmp_path / "e.parquet").schema.equals(read(path).schema, check_metadata=True)
 
 
-def test_slices_are_not_kept_once_they_were_given():
+def test_slices_are_released_once_yielded():
     before = pa.total_allocated_bytes()
-    found = slices(pa.table({"a": [1] * 10}), 4)
-    assert [len(next(found)) for _ in range(3)] == [4, 4, 2]
+    parts = slices(pa.table({"a": [1] * 10}), 4)
+    assert [len(next(parts)) for _ in range(3)] == [4, 4, 2]
     assert pa.total_allocated_bytes() == before
-    assert not list(found)
+    assert not list(parts)
 
 
-def test_the_same_strings():
+def test_equal_strings():
     words = pa.array(["a", "b", "c"])
     assert same(words, words)
     assert same(words.slice(1, 2), pa.array(["b", "c"]))

@@ -1,5 +1,6 @@
 """From raw files to the canonical table and the data card."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ ALL_TRAIN = {"train": 1.0}
 
 def settings(dataset: dict[str, Any], seed: int = 1) -> Params:
     label, spec = next(iter(dataset["labels"].items()))
-    kind = {"class": "classification", "number": "regression", "tags": "token_classification"}[spec["type"]]
+    task_type = {"class": "classification", "number": "regression", "tags": "token_classification"}[spec["type"]]
     return parse(
         {
             "seed": seed,
             "datasets": {"d": {"source": {"url": "x"}, **dataset}},
-            "tasks": {"t": {"type": kind, "label": label}},
+            "tasks": {"t": {"type": task_type, "label": label}},
             "encoder": {"type": "cnn"},
             **{section: {} for section in ("augment", "train", "evaluate", "report")},
             "experiment": {"joint": ["plain"], "single_task": []},
@@ -33,7 +34,7 @@ def settings(dataset: dict[str, Any], seed: int = 1) -> Params:
 
 
 def run(tmp_path: Path, dataset: dict[str, Any], seed: int = 1, **raw: bytes) -> tuple[pa.Table, dict[str, Any]]:
-    """Prepare a dataset whose sources hold one file each; returns the table and the card."""
+    """Prepare a dataset from one file per source; returns the table and the card."""
     for name, content in raw.items():
         (tmp_path / "raw" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "raw" / name / "file").write_bytes(content)
@@ -63,7 +64,7 @@ def test_two_labels_of_one_column_and_white_space(tmp_path: Path) -> None:
     assert card["longest"] == {"id": "all-1", "tokens": 3, "characters": 5}
 
 
-def test_conll_in_bioes_with_given_splits(tmp_path: Path) -> None:
+def test_conll_in_bioes_with_official_splits(tmp_path: Path) -> None:
     source = {"train": {"url": "x"}, "test": {"url": "y"}}
     labels = {"e": {"type": "tags", "column": "tags", "scheme": "bioes"}}
     train = b"-DOCSTART- O\n\nA B-P\nB E-P\nc O\n\nD S-Q\n"
@@ -103,25 +104,37 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
         b'{"text": "x", "label": "2"}',
         "'2' is not a known value; choose from: 0, 1",
     ),
-    ({"c": CLASS}, b'{"text": "x", "label": [1]}', "a list is not a class"),
-    ({"c": CLASS}, b'{"text": " ", "label": "a"}', "the text is empty"),
-    ({"c": CLASS}, b'{"text": 5, "label": "a"}', "the text is no text: '5'"),
-    ({"c": CLASS}, b'{"text": ["x"], "label": "a"}', "set the dataset's key tokens to true"),
-    ({"c": CLASS}, b'{"text": "\\ud800", "label": "a"}', "surrogate"),
+    ({"c": CLASS}, b'{"text": "x", "label": [1]}', "label: a list is not a class"),
+    ({"c": CLASS}, b'{"text": " ", "label": "a"}', "text: the text is empty"),
+    ({"c": CLASS}, b'{"text": 5, "label": "a"}', "text: the value is not a text: '5'"),
+    (
+        {"c": CLASS},
+        b'{"text": ["x"], "label": "a"}',
+        "text: the text is a list; if it is a list of tokens, set the dataset's key tokens to true",
+    ),
+    ({"c": CLASS}, b'{"text": "\\ud800", "label": "a"}', "text: contains half of a surrogate pair"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": "3,5"}', "'3,5' is not a number"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": true}', "'True' is not a number"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": "inf"}', "not finite"),
     ({"n": {"type": "number", "column": "label"}}, b'{"text": "x", "label": -1e200}', "label: -1e+200 is too large"),
-    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": "O"}', "1 tags for 2 tokens"),
+    (
+        {"t": {"type": "tags", "column": "label"}},
+        b'{"text": "x y", "label": "O"}',
+        "label: the number of tags (1) is not the number of tokens (2)",
+    ),
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),
-    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "surrogate"),
-    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}', "a token is empty"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "t: contains half of a surrogate pair"),
+    (
+        {"t": {"type": "tags", "column": "label"}},
+        b'{"text": "New\\u00a0York \\u00a0 Oslo", "label": "B-P O B-P"}',
+        "text: a token is empty",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("labels", "line", "reason"), MALFORMED, ids=[case[2][:30] for case in MALFORMED])
-def test_malformed_rows_are_counted_shown_and_refused_above_the_share(tmp_path: Path, labels: Any, line: bytes, reason: str) -> None:
+def test_malformed_rows_are_counted_sampled_and_refused_above_the_share(tmp_path: Path, labels: Any, line: bytes, reason: str) -> None:
     good = {"c": "0", "n": 1, "t": "O"}[next(iter(labels))]
     fine = json.dumps({"text": "word", "label": good}).encode()
     dataset = {"reader": {"format": "jsonl"}, "labels": labels, "split": ALL_TRAIN}
@@ -131,7 +144,7 @@ def test_malformed_rows_are_counted_shown_and_refused_above_the_share(tmp_path: 
     assert card["malformed"]["share"] == 0.5
     assert card["malformed"]["samples"][0]["line"] == 2
     assert reason in card["malformed"]["samples"][0]["reason"]
-    with pytest.raises(DataError, match=r"1 of 2 rows are malformed \(50.00%\), more than datasets.d.max_malformed = 0.49") as caught:
+    with pytest.raises(DataError, match=r"1 of 2 rows malformed \(50.00%\), more than datasets.d.max_malformed = 0.49") as caught:
         run(tmp_path, {**dataset, "max_malformed": 0.49}, all=b"\n".join([fine, line]))
     assert "all, line 2: " in str(caught.value)
     assert reason in str(caught.value)
@@ -149,7 +162,7 @@ def many(count: int) -> bytes:
     return "".join(f"{i % 2}\tq{letters[i % 20]} w{letters[i // 20 % 20]} e{letters[i // 400]}\n" for i in range(count)).encode()
 
 
-def test_fractions_deal_out_train_single_and_the_same_bytes_come_out(tmp_path: Path) -> None:
+def test_fractions_split_only_the_train_source_and_are_reproducible(tmp_path: Path) -> None:
     dataset = {
         "source": {"train": {"url": "x"}, "test": {"url": "y"}},
         "reader": {**TSV, "columns": ["label", "text"]},
@@ -192,13 +205,106 @@ def test_duplicates_and_leakage_are_reported(tmp_path: Path) -> None:
 
 def test_a_split_without_rows_is_an_error(tmp_path: Path) -> None:
     dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"c": CLASS}, "split": {"train": 0.99, "test": 0.01}}
-    with pytest.raises(DataError, match=r"none of its 1 labelled rows fell to test; raise its share in datasets\.d\.split"):
+    with pytest.raises(DataError, match=r"split test has no labelled rows; raise its share in datasets\.d\.split"):
         run(tmp_path, dataset, all=b"0\tone\n")
-    with pytest.raises(DataError, match="its source all holds no row"):
+    with pytest.raises(DataError, match="dataset d: source all has no rows"):
         run(tmp_path, dataset, all=b"")
-    with pytest.raises(DataError, match="no row of train carries the label 'c'"):
+    with pytest.raises(DataError, match="no row of split train has the label 'c'"):
         run(
             tmp_path,
             {**dataset, "split": ALL_TRAIN, "labels": {"c": CLASS, "n": {"type": "number", "column": "text"}}},
             all=b"\t5\n",
         )
+
+
+PAIRS = {
+    "reader": {"format": "jsonl"},
+    "text": {"premise": "sentence1", "hypothesis": "sentence2"},
+    "labels": {
+        "c": CLASS,
+        "marks": {"type": "tags", "column": "tags", "field": "hypothesis"},
+        "parts": {"type": "spans", "column": "spans", "field": "premise"},
+    },
+}
+
+
+def pair(first: Any, second: Any, label: str = "a", **more: Any) -> bytes:
+    row = {"sentence1": first, "sentence2": second, "label": label, "tags": ["O"] * len(str(second).split()), "spans": []}
+    return json.dumps({**row, **more}).encode() + b"\n"
+
+
+def test_two_text_fields_have_their_columns_and_labels(tmp_path: Path) -> None:
+    rows = pair(" One  two ", "three", tags="B-x", spans=[{"start": 1, "end": 2, "type": "y"}]) + pair(
+        "four", "five six", "b", tags=None, spans=None
+    )
+    table, card = run(tmp_path, {**PAIRS, "split": ALL_TRAIN}, all=rows)
+    fields = ["premise.tokens", "premise.space_after", "hypothesis.tokens", "hypothesis.space_after"]
+    assert table.schema.names == ["id", "split", *fields, "c", "marks", "parts", "parent_id", "augmenter"]
+    assert table.select([*fields, "c", "marks", "parts"]).to_pylist() == [
+        dict(zip([*fields, "c", "marks", "parts"], row, strict=True))
+        for row in (
+            (["One", "two"], [True, False], ["three"], [False], "a", ["B-x"], [{"start": 1, "end": 2, "type": "y"}]),
+            (["four"], [False], ["five", "six"], [True, False], "b", None, None),
+        )
+    ]
+    assert table.schema.metadata == {b"label:c": b"class", b"label:marks": b"tags", b"label:parts": b"spans", b"field:marks": b"hypothesis"}
+    assert schema.fields_of(table.schema) == ["premise", "hypothesis"]
+    assert [schema.field_of(table.schema, label) for label in ("c", "marks", "parts")] == ["premise", "hypothesis", "premise"]
+    assert schema.positional_labels(table.schema) == ["marks", "parts"]
+    assert schema.positional_labels(table.schema, "hypothesis") == ["marks"]
+    assert card["tokens"]["total"] == 6
+    assert card["labels"]["parts"] == {"type": "spans", "train": {"rows": 1, "entities": {"y": 1}}}
+
+
+def test_two_text_fields_named_by_their_columns(tmp_path: Path) -> None:
+    dataset = {"reader": {"format": "jsonl"}, "text": ["sentence1", "sentence2"], "labels": {"c": CLASS}, "split": ALL_TRAIN}
+    table, _ = run(tmp_path, dataset, all=pair("one", "two"))
+    assert schema.fields_of(table.schema) == ["sentence1", "sentence2"]
+
+
+def test_rows_are_split_and_compared_by_both_text_fields(tmp_path: Path) -> None:
+    words = ["".join(letters) for letters in itertools.product("abcdefgh", repeat=3)][:300]
+    rows = [pair("the same premise", word) for word in words]
+    table, card = run(
+        tmp_path, {**PAIRS, "split": {"train": 0.5, "test": 0.5}}, all=b"".join([*rows, pair("The same premise!", words[0].upper())])
+    )
+    splits = table["split"].to_pylist()
+    assert 100 < splits.count("test") < 200  # one premise, but not one split
+    by_id = dict(zip(table["id"].to_pylist(), splits, strict=True))
+    assert by_id["all-1"] == by_id["all-301"]  # equal but for case and signs in both fields
+    assert card["duplicates"]["total"] == 0
+    source = {"train": {"url": "x"}, "test": {"url": "y"}}
+    train = pair("one", "two") + pair("one", "two") + pair("two", "one") + pair("one", "three")
+    _, card = run(tmp_path, {**PAIRS, "source": source}, train=train, test=pair("one", "two") + pair("one", "four"))
+    assert card["duplicates"] == {"total": 2, "train": 1, "test": 0}
+    assert card["leakage"]["exact"] == {"test": 1}
+    assert card["leakage"]["samples"][0]["text"] == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (pair("one", " "), "sentence2: the text is empty"),
+        (pair("one", None), "sentence2: the text is empty"),
+        (pair(None, "two"), "sentence1: the text is empty"),
+        (pair("one", 2), "sentence2: the value is not a text: '2'"),
+        (pair("one", "\ud800"), "sentence2: contains half of a surrogate pair"),
+        (pair("one two", "three", tags="O O"), "tags: the number of tags (2) is not the number of tokens (1)"),
+        (
+            pair("one", "two three", spans=[{"start": 0, "end": 2, "type": "y"}]),
+            "spans: [0, 2) is not a range inside the text, whose tokens are [0, 1)",
+        ),
+    ],
+)
+def test_a_malformed_field_names_its_column(tmp_path: Path, row: bytes, reason: str) -> None:
+    _, card = run(tmp_path, {**PAIRS, "split": ALL_TRAIN, "max_malformed": 0.5}, all=pair("one", "two") + row)
+    assert card["malformed"]["total"] == 1
+    assert reason in card["malformed"]["samples"][0]["reason"]
+
+
+def test_flags_and_tokens_of_a_field_must_agree(tmp_path: Path) -> None:
+    table, _ = run(tmp_path, {**PAIRS, "split": ALL_TRAIN}, all=pair("one", "two"))
+    index = table.schema.get_field_index("hypothesis.space_after")
+    short = table.set_column(index, table.schema.field(index), pa.array([[]], table.schema.field(index).type))
+    with pytest.raises(DataError, match=r"row 'all-1': hypothesis\.space_after has another length than hypothesis\.tokens"):
+        schema.check(short, "d.parquet")

@@ -29,15 +29,15 @@ def sha(content: bytes) -> str:
 
 
 class Web(ThreadingHTTPServer):
-    """A loopback server of one body that can break off, fail, or change."""
+    """A loopback server of one body that can break off, fail or change."""
 
     body = BODY
     etag = '"1"'
     ranges = True
-    break_after: int | None = None  # bytes after which the next prediction breaks off
-    turn = ""  # where all requests are sent on to
-    most: int | None = None  # bytes of a part that it sends, though it says that all follow
-    failures: list[int]  # statuses of the next predictions
+    break_after: int | None = None  # bytes after which the next response breaks off
+    redirect = ""  # target of all requests
+    most: int | None = None  # bytes of a range that it sends although the header states more
+    failures: list[int]  # statuses of the next responses
     requests: list[str]  # the Range header of each request, "" without
 
     @property
@@ -54,9 +54,9 @@ class Handler(BaseHTTPRequestHandler):
         if web.failures:
             self.send_error(web.failures.pop(0))
             return
-        if web.turn:
+        if web.redirect:
             self.send_response(302)
-            self.send_header("Location", web.turn)
+            self.send_header("Location", web.redirect)
             self.end_headers()
             return
         start, status = 0, 200
@@ -90,10 +90,10 @@ def web() -> Iterator[Web]:
     server.server_close()
 
 
-def get(tmp_path: Path, url: str, sum_: str | None, **options: bool) -> Path:
+def get(tmp_path: Path, url: str, sha256: str | None, **options: bool) -> Path:
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    fetch(Source(url=url, sha256=sum_), out, cache=tmp_path / "cache", key="datasets.d.source", **options)
+    fetch(Source(url=url, sha256=sha256), out, cache=tmp_path / "cache", key="datasets.d.source", **options)
     return out
 
 
@@ -106,10 +106,10 @@ def test_a_local_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "d" / "a.txt").write_bytes(b"a")
     (tmp_path / "d" / "sub" / "b.txt").write_bytes(b"b")
     (tmp_path / "d" / "weights.bin").write_bytes(b"a pickle, perhaps")
-    folder_sum = sha(f"{sha(b'a')}  a.txt\n{sha(b'b')}  sub/b.txt\n".encode())
+    folder_checksum = sha(f"{sha(b'a')}  a.txt\n{sha(b'b')}  sub/b.txt\n".encode())
     monkeypatch.chdir(tmp_path)
     for url in ("d", "./d/", str(tmp_path / "d"), f"file://{tmp_path}/d"):
-        out = get(tmp_path, url, folder_sum)
+        out = get(tmp_path, url, folder_checksum)
         assert names(out) == ["a.txt", "sub/b.txt"]
         shutil.rmtree(out)
     assert names(get(tmp_path, "d/a.txt", sha(b"a"))) == ["a.txt"]
@@ -118,7 +118,7 @@ def test_a_local_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("url", [".", "..", "./work", "file://{here}", "tar://a.txt::."])
-def test_a_folder_that_the_workflow_writes_to_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_a_folder_that_the_workflow_writes_to_is_not_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     here = tmp_path / "project"
     (here / "work").mkdir(parents=True)
     monkeypatch.chdir(here)
@@ -128,12 +128,12 @@ def test_a_folder_that_the_workflow_writes_to_is_no_source(tmp_path: Path, monke
     assert "holds the workflow's own files" in str(exists(Source(url=url)))
 
 
-def test_a_missing_or_wrong_sum_names_the_key_and_the_sum_found(tmp_path: Path) -> None:
+def test_a_missing_or_wrong_checksum_names_the_key_and_the_actual_checksum(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     url = str(tmp_path / "f")
     with pytest.raises(SourceError, match=rf"datasets\.d\.source\.sha256 is missing(?s:.)*sha256: {sha(b'x')}"):
         get(tmp_path, url, None)
-    with pytest.raises(SourceError, match=rf"datasets\.d\.source\.sha256 is wrong(?s:.)*stated: {'0' * 64}\n  found:  {sha(b'x')}"):
+    with pytest.raises(SourceError, match=rf"datasets\.d\.source\.sha256 is wrong(?s:.)*stated: {'0' * 64}\n  actual: {sha(b'x')}"):
         get(tmp_path, url, "0" * 64)
     assert list((tmp_path / "out").iterdir()) == []
     assert checksum(Source(url=url), cache=tmp_path / "cache") == sha(b"x")
@@ -165,22 +165,22 @@ def test_a_broken_transfer_is_resumed_or_restarted(tmp_path: Path, web: Web, ran
     assert not list((tmp_path / "cache").rglob("*.part*"))
 
 
-def test_a_part_that_is_not_all_of_the_rest_is_not_taken_for_it(tmp_path: Path, web: Web) -> None:
+def test_a_range_shorter_than_the_rest_is_resumed_again(tmp_path: Path, web: Web) -> None:
     web.break_after, web.most = 300_000, 600_000
     assert (get(tmp_path, web.url, sha(BODY)) / "file.bin").read_bytes() == BODY
-    starts = [int(re.sub(r"\D", "", asked) or 0) for asked in web.requests]
+    starts = [int(re.sub(r"\D", "", requested) or 0) for requested in web.requests]
     assert len(starts) == 3
     assert 0 == starts[0] < starts[1] < starts[2]
 
 
-def test_a_server_cannot_send_on_to_a_file_of_this_machine(tmp_path: Path, web: Web) -> None:
+def test_a_redirect_to_a_local_file_is_refused(tmp_path: Path, web: Web) -> None:
     (tmp_path / "secret.txt").write_text("secret")
-    web.turn = f"file://localhost{tmp_path}/secret.txt"
-    with pytest.raises(SourceError, match=r"sends on to file://, which is not followed"):
+    web.redirect = f"file://localhost{tmp_path}/secret.txt"
+    with pytest.raises(SourceError, match=r"redirects to file://, which is not followed"):
         checksum(Source(url=web.url), cache=tmp_path / "cache")
 
 
-def test_what_a_killed_job_left_is_resumed_unless_the_file_changed(tmp_path: Path, web: Web) -> None:
+def test_the_download_of_a_killed_job_is_resumed_unless_the_file_changed(tmp_path: Path, web: Web) -> None:
     part = downloads.cached(web.url, "file.bin", tmp_path / "cache").with_name("file.bin.part")
     for etag, body in ((web.etag, BODY), ('"old"', BODY)):
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -191,12 +191,12 @@ def test_what_a_killed_job_left_is_resumed_unless_the_file_changed(tmp_path: Pat
     assert web.requests == ["bytes=1000-", "bytes=15-"]
 
 
-def test_passing_issues_are_tried_again_and_lasting_ones_told(tmp_path: Path, web: Web) -> None:
+def test_transient_errors_are_retried_and_permanent_ones_reported(tmp_path: Path, web: Web) -> None:
     web.failures = [503]
     assert names(get(tmp_path, web.url, sha(BODY))) == ["file.bin"]
     assert len(web.requests) == 2
     web.failures = [404]
-    with pytest.raises(SourceError, match="the server predictions 404"):
+    with pytest.raises(SourceError, match="the server returned 404"):
         get(tmp_path, web.url + "2", sha(BODY))
     assert len(web.requests) == 3
     web.failures = [403]
@@ -212,7 +212,7 @@ def test_retries_end(web: Web) -> None:
         raise ConnectionResetError("reset")
 
     with pytest.raises(SourceError, match=r"http://\*\*\*@host/x: cannot be fetched \(4 attempts\): reset"):
-        downloads.retried(fail, "http://user:secret@host/x", issues=(ConnectionResetError,), pause=0.001)
+        downloads.retried(fail, "http://user:secret@host/x", errors=(ConnectionResetError,), pause=0.001)
     assert len(calls) == 4
 
 
@@ -280,7 +280,7 @@ def test_any_other_file_system_of_fsspec(tmp_path: Path) -> None:
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """pip's settings allow one folder alone, with a wheel and a source archive whose set-up code must not run."""
+    """pip's settings allow only one folder, with a wheel and a source archive. The archive's setup code must not run."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     with zipfile.ZipFile(folder / "my_data-1.0-py3-none-any.whl", "w") as wheel:
@@ -323,9 +323,9 @@ def test_pip_settings_by_precedence(tmp_path: Path) -> None:
         "[global]\ntrusted-host = h:1\nindex_url = https://global/\n[install]\nindex-url = https://named/\nfind-links = f g\n"
     )
     environment = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "none"), "PIP_CONFIG_FILE": str(tmp_path / "named.conf")}
-    found = pip_settings(environment)
-    assert found.indexes == ("https://named/", "x", "y")
-    assert (found.find_links, found.trusted_hosts, found.cert) == (("f", "g"), ("h:1",), "a.pem")
+    settings = pip_settings(environment)
+    assert settings.indexes == ("https://named/", "x", "y")
+    assert (settings.find_links, settings.trusted_hosts, settings.cert) == (("f", "g"), ("h:1",), "a.pem")
     assert pip_settings({**environment, "PIP_INDEX_URL": "https://env/", "PIP_EXTRA_INDEX_URL": "z"}).indexes == ("https://env/", "z")
     assert pip_settings({**environment, "PIP_NO_INDEX": "1"}).indexes == ()
     assert pip_settings({**environment, "PIP_CONFIG_FILE": "/dev/null"}).indexes == (DEFAULT_INDEX,)

@@ -11,37 +11,37 @@ Span = tuple[int, int, str]
 
 @st.composite
 def spans(draw: st.DrawFn) -> tuple[int, list[Span]]:
-    """A number of tokens and entities that do not overlap, some of them touching."""
-    found: list[Span] = []
+    """A number of tokens, and entities that may touch but do not overlap."""
+    result: list[Span] = []
     position = 0
     for _ in range(draw(st.integers(0, 5))):
         start = position + draw(st.integers(0, 2))
         position = start + draw(st.integers(1, 3))
-        found.append((start, position, draw(st.sampled_from(["PER", "geo-loc"]))))
-    return position + draw(st.integers(0, 2)), found
+        result.append((start, position, draw(st.sampled_from(["PER", "geo-loc"]))))
+    return position + draw(st.integers(0, 2)), result
 
 
-def encode(length: int, found: list[Span], scheme: str) -> list[str]:
-    """The other way round, written independently."""
+def encode(length: int, expected: list[Span], scheme: str) -> list[str]:
+    """An independent encoder of spans as tags."""
     tags = ["O"] * length
-    for start, end, kind in found:
+    for start, end, type_ in expected:
         for i in range(start, end):
-            tags[i] = f"{'B' if i == start else 'I'}-{kind}"
+            tags[i] = f"{'B' if i == start else 'I'}-{type_}"
         if scheme == "bioes":
-            tags[end - 1] = f"{'S' if end - start == 1 else 'E'}-{kind}"
-        touches = any(other_end == start and other == kind for _, other_end, other in found)
+            tags[end - 1] = f"{'S' if end - start == 1 else 'E'}-{type_}"
+        touches = any(other_end == start and other == type_ for _, other_end, other in expected)
         if scheme == "iob1" and not touches:
-            tags[start] = f"I-{kind}"
+            tags[start] = f"I-{type_}"
     return tags
 
 
 @given(spans(), st.sampled_from(["iob1", "iob2", "bioes"]))
 def test_every_scheme_gives_the_same_iob2(case: tuple[int, list[Span]], scheme: str) -> None:
-    length, found = case
-    converted = to_iob2(encode(length, found, scheme), scheme)
-    assert converted == encode(length, found, "iob2")
+    length, expected = case
+    converted = to_iob2(encode(length, expected, scheme), scheme)
+    assert converted == encode(length, expected, "iob2")
     assert legal_iob2(converted)
-    assert [(entity.start, entity.end, entity.type) for entity in entities(converted)] == found
+    assert [(entity.start, entity.end, entity.type) for entity in entities(converted)] == expected
 
 
 @pytest.mark.parametrize(

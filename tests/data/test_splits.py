@@ -40,8 +40,8 @@ def test_a_share_of_zero_gets_nothing() -> None:
     assert {assign(text, Fractions(train=1.0), 1) for text in texts} == {"train"}
 
 
-def test_rows_do_not_move_when_others_come() -> None:
-    """The split is a function of text and seed alone; these values must never change, or every dataset is assigned anew."""
+def test_rows_do_not_move_when_others_are_added() -> None:
+    """The split depends only on text and seed. These values must never change, or the rows of every dataset move."""
     assert [assign(text, EIGHTY, 1) for text in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")] == EXPECTED
 
 
@@ -53,13 +53,13 @@ def test_repeats() -> None:
 
 
 def brute(texts: list[str], splits: list[str]) -> dict[int, float]:
-    """Similarity by row, by comparing all pairs."""
+    """Similarity by row, from all pairs."""
 
     def shingles(text: str) -> set[str]:
         words = text.split()
         return set(words) | {" ".join(pair) for pair in itertools.pairwise(words)}
 
-    found: dict[int, float] = {}
+    result: dict[int, float] = {}
     for i, text in enumerate(texts):
         if splits[i] == "train":
             continue
@@ -68,21 +68,21 @@ def brute(texts: list[str], splits: list[str]) -> dict[int, float]:
                 continue
             similarity = len(shingles(text) & shingles(other)) / len(shingles(text) | shingles(other))
             if text == other:
-                found[i] = 1.0
+                result[i] = 1.0
             elif len(text.split()) >= NEAR_WORDS and similarity >= NEAR:
-                found[i] = max(found.get(i, 0.0), min(similarity, NORMALISED))
-    return found
+                result[i] = max(result.get(i, 0.0), min(similarity, NORMALISED))
+    return result
 
 
 @given(st.lists(st.tuples(SENTENCES, st.sampled_from(["train", "validation", "test"])), max_size=25))
-def test_leaks_are_those_that_comparing_all_pairs_finds(rows: list[tuple[str, str]]) -> None:
+def test_leaks_equal_a_brute_force_search(rows: list[tuple[str, str]]) -> None:
     texts, splits = [text for text, _ in rows], [split for _, split in rows]
-    found = leaks(texts, splits)
-    assert {leak.row: leak.similarity for leak in found} == brute(texts, splits)
-    assert all(splits[leak.train_row] == "train" for leak in found)
+    result = leaks(texts, splits)
+    assert {leak.row: leak.similarity for leak in result} == brute(texts, splits)
+    assert all(splits[leak.train_row] == "train" for leak in result)
 
 
-def test_near_duplicates_made_by_small_edits_are_all_found() -> None:
+def test_near_duplicates_by_small_edits_are_all_found() -> None:
     rng = random.Random(1)
     words = ["".join(pair) for pair in itertools.product("abcdefg", repeat=2)]
     texts, splits = [], []
@@ -103,6 +103,6 @@ def test_normalised_keeps_letters_and_their_marks() -> None:
     assert normalised(" :-)  1 ") == ":-) 1"
 
 
-def test_near_by_letters() -> None:
+def test_near_duplicates_by_letters() -> None:
     texts = ["Great film, 10 of 10 !", "great FILM 9 of 9", "London 1996", "London 1997"]
     assert [(leak.row, leak.train_row) for leak in leaks(texts, ["train", "test", "train", "test"])] == [(1, 0)]

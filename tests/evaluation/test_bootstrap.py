@@ -1,4 +1,4 @@
-"""The bootstrap against plain resampling row by row."""
+"""The bootstrap, compared with resampling row by row."""
 
 import json
 
@@ -11,27 +11,27 @@ from mtl.evaluation.bootstrap import MAX_CELLS, draws, generator, interval, resa
 KEYS = tuple(f"d\x1e{i}" for i in range(40))
 
 
-def labels(kind: str, seed: int) -> list[str]:
-    draw = np.random.default_rng(seed)
-    if kind == "classification":
-        return [str(draw.choice(["a", "b", "c"])) for _ in KEYS]
-    if kind == "regression":
-        return [repr(float(draw.integers(0, 8)) / 2) for _ in KEYS]  # with ties
-    return [json.dumps([str(draw.choice(["O", "B-x", "B-y"])) for _ in range(4)]) for _ in KEYS]
+def labels(task_type: str, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    if task_type == "classification":
+        return [str(rng.choice(["a", "b", "c"])) for _ in KEYS]
+    if task_type == "regression":
+        return [repr(float(rng.integers(0, 8)) / 2) for _ in KEYS]  # with ties
+    return [json.dumps([str(rng.choice(["O", "B-x", "B-y"])) for _ in range(4)]) for _ in KEYS]
 
 
-@pytest.mark.parametrize("kind", plugins.names(plugins.TASKS))
-def test_draws_equal_the_metrics_of_the_resampled_rows(kind: str) -> None:
-    gold, prediction = labels(kind, 1), labels(kind, 2)
+@pytest.mark.parametrize("task_type", plugins.names(plugins.TASKS))
+def test_draws_equal_the_metrics_of_the_resampled_rows(task_type: str) -> None:
+    gold, prediction = labels(task_type, 1), labels(task_type, 2)
     blocks = list(resample(KEYS, 30))
-    found = draws(kind, gold, prediction, blocks)
+    result = draws(task_type, gold, prediction, blocks)
     for r, weights in enumerate(np.concatenate(blocks)):
         rows = np.repeat(np.arange(len(KEYS)), weights.astype(int))
-        expected = plugins.task_type(kind).metrics([gold[i] for i in rows], [prediction[i] for i in rows])
-        assert {name: values[r] for name, values in found.items()} == pytest.approx(expected)
+        expected = plugins.task_type(task_type).metrics([gold[i] for i in rows], [prediction[i] for i in rows])
+        assert {name: values[r] for name, values in result.items()} == pytest.approx(expected)
 
 
-def test_resamples_depend_on_the_rows_alone() -> None:
+def test_resamples_depend_only_on_the_rows() -> None:
     np.random.default_rng(0).normal()
     first, second, other = (np.concatenate(list(resample(keys, 20))) for keys in (KEYS, KEYS, KEYS[::-1]))
     assert (first == second).all()
@@ -54,14 +54,14 @@ def test_interval_is_central() -> None:
     assert interval(np.arange(101.0), 0.9) == pytest.approx((5, 95))
 
 
-def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_intervals_have_their_nominal_coverage() -> None:
     """Accuracy of a coin with p = .7 on 200 rows: 95 % intervals of 200 experiments."""
     hits = 0
-    draw = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     keys = [str(i) for i in range(200)]
     blocks = list(resample(keys, 200))
     for _ in range(200):
-        gold, prediction = ["a"] * 200, ["a" if right else "b" for right in draw.random(200) < 0.7]
+        gold, prediction = ["a"] * 200, ["a" if right else "b" for right in rng.random(200) < 0.7]
         low, high = interval(draws("classification", gold, prediction, blocks)["accuracy"], 0.95)
         hits += low <= 0.7 <= high
     assert 180 <= hits <= 200

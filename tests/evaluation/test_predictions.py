@@ -1,4 +1,4 @@
-"""Predictions of a real small model: test rows only, masked labels left out, the same rows for every run."""
+"""Predictions of a real small model: only test rows, without masked labels, the same rows for every run."""
 
 import json
 from pathlib import Path
@@ -57,11 +57,11 @@ def test_a_task_without_test_rows_is_an_error(tmp_path: Path) -> None:
     write_examples(tmp_path)
     path = tmp_path / "notes.parquet"
     pq.write_table(pq.read_table(path).slice(2), path)
-    with pytest.raises(DataError, match="task mood: no test row of notes carries its label"):
+    with pytest.raises(DataError, match="task mood: no test row of notes has its label"):
         gather(settings(), ["mood"], tmp_path)
 
 
-def test_a_trained_run_predictions_every_labelled_row(tmp_path: Path) -> None:
+def test_a_trained_run_predicts_every_labelled_row(tmp_path: Path) -> None:
     train = pytest.importorskip("mtl.training.run").train
     from mtl.evaluation.predictions import predict_run
 
@@ -72,7 +72,7 @@ def test_a_trained_run_predictions_every_labelled_row(tmp_path: Path) -> None:
         model.mkdir()
         train(params, params.runs()[name], tmp_path, tmp_path / "shards", None, model)
         predict_run(params, params.runs()[name], model, tmp_path, tmp_path)
-    joint, alone = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("joint-plain-1", "single_spans-plain-1"))
+    joint, single_task = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("joint-plain-1", "single_spans-plain-1"))
     assert joint.schema.equals(SCHEMA)
     rows = joint.to_pylist()
     assert [(row["task"], row["id"], row["gold"]) for row in rows] == [
@@ -86,4 +86,4 @@ def test_a_trained_run_predictions_every_labelled_row(tmp_path: Path) -> None:
     assert len(json.loads(rows[3]["prediction"])) == 3
     assert float(rows[2]["prediction"]) == float(rows[2]["prediction"])
     assert all(0 <= row["confidence"] <= 1 for row in rows)
-    assert [row["id"] for row in alone.to_pylist()] == ["b"]
+    assert [row["id"] for row in single_task.to_pylist()] == ["b"]

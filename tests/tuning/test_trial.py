@@ -54,7 +54,7 @@ def test_a_search_to_its_end(small: Params, make_search: MakeSearch) -> None:
     assert (summary["best"], summary["reference"]) == (best["number"], trials[0]["tasks"])
     assert [trial | {"seconds": 0} for trial in summary["trials"]] == [trial | {"seconds": 0} for trial in trials]
     assert set(summary["importance"]) == set(small.tune.space)  # type: ignore[union-attr]
-    assert ("None of 4" if best["number"] == 0 else f"Trial {best['number']} of 4") in words
+    assert ("No trial beats" if best["number"] == 0 else f"Trial {best['number']} of 4") in words
     params = mtl.config.load(search.out / "best.yaml")
     assert {"train.learning_rate": params.train.learning_rate, "augment.share": params.augment.share} == best["params"]
     assert params.tune == small.tune
@@ -147,7 +147,7 @@ def test_settings_that_cannot_be_trained_end_their_trial_and_not_the_search(make
     assert (trials[1]["state"], trials[1]["score"]) == ("failed", None)
     assert "was not finite" in trials[1]["reason"]
     assert "failed: step" in told(Study(params, search.study), 1, workers=1)
-    assert "None of 2 trials did better" in write_summary(params, search)
+    assert "No trial beats the present settings on validation rows (2 trials)." in write_summary(params, search)
 
 
 def test_present_settings_that_cannot_be_trained_are_an_error(make_search: MakeSearch) -> None:
@@ -171,7 +171,7 @@ def test_a_bad_trial_is_ended_before_its_time(pruning: str, make_search: MakeSea
     last = trials[5]
     assert last["params"] == {"train.learning_rate": 1e-7}
     assert last["state"] == "pruned"
-    assert "is worse than others were by then" in last["reason"]
+    assert "is worse than other trials at that point" in last["reason"]
     write_summary(params, search)
 
 

@@ -1,6 +1,6 @@
-"""The proof, for every row that is about to be written, that its tags are aligned and that its method kept its invariant.
+"""The proof, for every row before it is written, that its method kept its invariant in every text field.
 
-Whole columns are compared at once; only entities that did not stay where they were are looked at row by row.
+Whole columns are compared at once. Only rows in which an entity moved are compared one by one.
 """
 
 from collections import Counter
@@ -13,28 +13,23 @@ import pyarrow.compute as pc
 
 from mtl.augment.variants import Invariant, tag_columns
 from mtl.data.coded import Lists, look_up, same
-from mtl.data.schema import check
-from mtl.errors import AugmentError, DataError
+from mtl.errors import AugmentError
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
 
 
 def prove(variants: pa.Table, parents: pa.Table, invariant: Invariant) -> None:
-    """Check variants against their parents.
+    """Compare the tags of variants with those of their parents.
 
     Args:
-        variants: canonical rows; legal in themselves (``mtl.data.schema.check``) or an error.
-        parents: the row that each was made from, in the same order.
+        variants: views of a field (``mtl.augment.fields``), or canonical rows; with legal tags, one per token.
+        parents: tokens and tags of the row that each was made from, in the same order.
         invariant: what the method keeps of the tags.
 
     Raises:
         AugmentError: names the row and the invariant that it breaks.
     """
-    try:
-        check(variants, "augmented rows")
-    except DataError as error:
-        raise AugmentError(str(error)) from None
     for column in tag_columns(variants):
         lost = pc.xor(variants[column].is_valid(), parents[column].is_valid()).to_numpy()
         _refuse(variants, lost, f"{column} was gained or lost")
@@ -42,28 +37,39 @@ def prove(variants: pa.Table, parents: pa.Table, invariant: Invariant) -> None:
         if invariant == "tags":
             _refuse(variants, moved, f"{column} is not that of its parent")
         for row in np.flatnonzero(moved).tolist():
-            found, wanted = (entities(table["tokens"][row].as_py(), table[column][row].as_py()) for table in (variants, parents))
-            if (found != wanted) if invariant == "entities" else (_types(found) != _types(wanted)):
+            after, before = (entities(table["tokens"][row].as_py(), table[column][row].as_py()) for table in (variants, parents))
+            if (after != before) if invariant == "entities" else (_types(after) != _types(before)):
                 raise AugmentError(f"{variants['id'][row].as_py()}: the {invariant} of {column} are not those of its parent")
+
+
+def prove_untouched(variants: pa.Table, parents: pa.Table, field: str) -> None:
+    """Compare a field that a method must not change: tokens, spaces and tags.
+
+    Raises:
+        AugmentError: some row of the field differs.
+    """
+    for name in parents.schema.names:
+        if not variants[name].equals(parents[name]):
+            raise AugmentError(f"{name} of the field {field} is not that of its parent, although the method is not applied to it")
 
 
 def entities(tokens: Sequence[str], tags: Sequence[str]) -> Counter[tuple[tuple[str, ...], str]]:
     """The multiset of (tokens, type) of the entities of legal IOB2 tags."""
-    found: list[tuple[list[str], str]] = []
+    spans: list[tuple[list[str], str]] = []
     for token, tag in zip(tokens, tags, strict=True):
         if tag.startswith("B-"):
-            found.append(([token], tag[2:]))
+            spans.append(([token], tag[2:]))
         elif tag != "O":
-            found[-1][0].append(token)
-    return Counter((tuple(words), kind) for words, kind in found)
+            spans[-1][0].append(token)
+    return Counter((tuple(words), type_) for words, type_ in spans)
 
 
-def _types(found: Counter[tuple[tuple[str, ...], str]]) -> Counter[str]:
-    return Counter(kind for _, kind in found.elements())
+def _types(counts: Counter[tuple[tuple[str, ...], str]]) -> Counter[str]:
+    return Counter(type_ for _, type_ in counts.elements())
 
 
 def _moved(variants: pa.Table, parents: pa.Table, column: str, *, words: bool) -> Mask:
-    """Whether a row's tags, or with ``words`` the tokens of its entities, are not in their places what its parent's are, [rows]."""
+    """Whether tags, or with ``words`` tokens of entities, differ from those at the same places of the parent, [rows]."""
     tokens, others = (Lists.of(table["tokens"]) for table in (variants, parents))
     tags = Lists.of(variants[column])
     tagged = variants[column].is_valid().to_numpy()
@@ -78,7 +84,7 @@ def _moved(variants: pa.Table, parents: pa.Table, column: str, *, words: bool) -
 
 
 def _items(first: Lists, second: Lists, rows: Mask) -> tuple[Codes, Codes]:
-    """The items of some rows, end to end, of both: where codes are the same, so are the strings."""
+    """The items of some rows, end to end, of both sides, as codes of one vocabulary."""
     shared = min(len(first.words), len(second.words))
     if same(first.words.slice(0, shared), second.words.slice(0, shared)):
         return _of(first, rows), _of(second, rows)

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.data.coded import Lists, coded, pruned, slices
-from mtl.data.schema import ROW_GROUP, read_parts
+from mtl.data.schema import ROW_GROUP, columns_of, fields_of, read_parts
 from mtl.errors import DataError
 
-KEPT = 4 * 2**20  # bytes, as Parquet counts them: a dataset that is no larger is read once and kept, a larger one read again each time
+KEPT = 4 * 2**20  # bytes, as Parquet counts them; a larger dataset is read anew each time, a smaller one once
 
 
 class Examples:
@@ -20,7 +20,7 @@ class Examples:
 
     Args:
         path: the file.
-        block: rows that are never given apart.
+        block: rows that are never separated.
 
     Raises:
         DataError: it is missing or damaged, now or when it is read.
@@ -41,29 +41,30 @@ class Examples:
         self.train = sum(len(_train(part)) for part in self._parts("split"))
         """How many rows are of the train split."""
 
-    def texts(self) -> Iterator[Lists]:
-        """The tokens of all rows."""
-        for part in self._parts("tokens"):
-            yield Lists.of(part["tokens"])
+    def texts(self) -> Iterator[list[Lists]]:
+        """The tokens of all rows, of each field."""
+        columns = [columns_of(field)[0] for field in fields_of(self.schema)]
+        for part in self._parts(*columns):
+            yield [Lists.of(part[column]) for column in columns]
 
     def train_rows(self, first: int = 0, last: int | None = None) -> Iterator[pa.Table]:
-        """The train rows number ``first`` to ``last`` - 1, by default all: whole blocks, but for the last, and each time in one subword.
+        """The train rows number ``first`` to ``last`` - 1, by default all: whole blocks, but for the last, each in one chunk.
 
-        None are kept once they were given, but those of a block that is not whole; they then have small dictionaries.
+        Rows are not kept once they were yielded. Those of an incomplete block are, with small dictionaries.
         """
         last = self.train if last is None else min(last, self.train)
         place, waiting = 0, None
         for part in self._parts(*self.schema.names):
             train = _train(part)
-            wanted = train[max(first - place, 0) : max(last - place, 0)]
+            selected = train[max(first - place, 0) : max(last - place, 0)]
             place += len(train)
-            rows = part if len(wanted) == len(part) else part.take(pa.array(wanted))
+            rows = part if len(selected) == len(part) else part.take(pa.array(selected))
             rows = pa.concat_tables([waiting, rows]).combine_chunks() if waiting else rows
             whole = len(rows) // self._block * self._block
             waiting = pruned(rows.slice(whole)) if whole < len(rows) else None
-            given = slices(rows.slice(0, whole), max(whole, 1))
+            complete = slices(rows.slice(0, whole), max(whole, 1))
             del part, rows
-            yield from given
+            yield from complete
             if place >= last:
                 break
         if waiting:

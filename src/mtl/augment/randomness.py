@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
+from mtl.config import TEXT
+
 Words = npt.NDArray[np.uint64]
 
 _AT_ONCE = 8_192  # strings that are Python objects at one time
@@ -33,18 +35,19 @@ def uniform(words: Words) -> npt.NDArray[np.float64]:
 
 def hash_strings(strings: pa.Array | pa.ChunkedArray) -> Words:
     """XXH3, 64 bits, of the UTF-8 of each string, [strings]."""
-    found = np.empty(len(strings), dtype=np.uint64)
+    hashes = np.empty(len(strings), dtype=np.uint64)
     for start in range(0, len(strings), _AT_ONCE):
         part = strings.slice(start, _AT_ONCE).cast(pa.binary()).to_pylist()
-        found[start : start + len(part)] = np.fromiter(map(xxh3_64_intdigest, part), dtype=np.uint64, count=len(part))
-    return found
+        hashes[start : start + len(part)] = np.fromiter(map(xxh3_64_intdigest, part), dtype=np.uint64, count=len(part))
+    return hashes
 
 
 class Stream(NamedTuple):
-    """The randomness of one augmentation method under one seed."""
+    """The randomness of one augmentation method in one text field under one seed."""
 
     seed: int
     method: str
+    field: str = TEXT
 
     def key(self, row_id: str) -> int:
         """A number of 64 bits for a row."""
@@ -52,7 +55,8 @@ class Stream(NamedTuple):
 
     def keys(self, row_ids: pa.Array | pa.ChunkedArray) -> Words:
         """``key`` of each row, [rows]."""
-        return mix(hash_strings(row_ids) + hash_strings(pa.array([f"{self.seed}\0{self.method}"])))
+        name = f"{self.seed}\0{self.method}" + ("" if self.field == TEXT else f"\0{self.field}")
+        return mix(hash_strings(row_ids) + hash_strings(pa.array([name])))
 
 
 def draws(keys: Words, copy: int, positions: npt.NDArray[np.int64] | int, purpose: int = 0) -> Words:

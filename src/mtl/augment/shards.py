@@ -1,11 +1,12 @@
 """One shard: the variants of a stretch of a dataset's train rows, checked and counted.
 
-The train rows are cut into blocks of ``BLOCK`` rows by their number. A shard is a run of whole blocks, and nothing outside a block
-bears on its variants, but the texts of the originals and what an augmenter learns from the whole train split. So rows are the same for
-any number of shards, and a shard's bytes the same whether it is made alone or beside others. Rows are read, augmented and written
-a row group at a time: of what memory holds, only the lists of row groups that stand at the ends of the two files grow with the dataset.
+The train rows are cut into blocks of ``BLOCK`` rows by their number. A shard is a run of whole blocks. The variants of a block depend
+on its own rows, on the texts of all original rows, and on what an augmenter learns from the whole train split. So rows are the same for
+any number of shards, and the bytes of a shard are the same whether it is made by itself or beside others. Rows are read, augmented and
+written one row group at a time. Memory does not grow with the dataset, but for the lists of row groups at the ends of the two files.
 
-The counts, JSON in the Parquet metadata under ``COUNTS``, add up: for each method made = kept + all dropped, made = rows × copies.
+Each text field is augmented by itself (``mtl.augment.fields``), and a variant is a whole row. The counts, JSON in the Parquet metadata
+under ``COUNTS``, add up: for each method made = kept + all dropped, made = rows × copies.
 ``{"rows": n, "methods": {name: {"made": n, "kept": n, "dropped": {reason: n}, "note": text or null}}}``. Samples of dropped variants,
 ``{method: {reason: [{"parent": id, "original": text, "variant": text}]}}``, are under ``REJECTED``.
 """
@@ -24,15 +25,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mtl.augment.alignment import prove
+from mtl.augment.alignment import prove, prove_untouched
 from mtl.augment.examples import Examples
-from mtl.augment.originals import Originals, TextHashes
+from mtl.augment.fields import TAGS, combine, label_of, text_of_fields, view
+from mtl.augment.originals import Originals, TextHashes, hash_rows
 from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
-from mtl.config import Params
+from mtl.config import AugmentMethod, Params
 from mtl.data.coded import Lists, plain, pruned, slices, take
-from mtl.data.schema import ROW_GROUP, Writer, text_of
+from mtl.data.schema import ROW_GROUP, Writer, check, columns_of, fields_of, labels_of
 from mtl.errors import AugmentError, DataError
 from mtl.pipeline.stages import ENCODER
 from mtl.plugins import implementation_of
@@ -45,10 +47,15 @@ Nearness = Callable[[pa.Table, pa.Table], pa.Table]
 
 
 class _Tally:
-    """Counts and samples of one method in one shard."""
+    """Counts and samples of one method in one shard.
 
-    def __init__(self, note: str | None) -> None:
-        self.note = note
+    Args:
+        note: what the method lacks, if anything.
+        fields: all text fields of the dataset.
+    """
+
+    def __init__(self, note: str | None, fields: Sequence[str]) -> None:
+        self.note, self.fields = note, fields
         self.made = self.kept = 0
         self.dropped: Counter[str] = Counter()
         self.samples: dict[str, list[dict[str, str]]] = {}
@@ -62,7 +69,13 @@ class _Tally:
             samples = self.samples.setdefault(reason, [])
             if len(samples) < SAMPLES:
                 places = np.flatnonzero(pc.equal(variants["reason"], reason).fill_null(False).to_numpy())[: SAMPLES - len(samples)]
-                samples += [_sample(variant, rows) for variant in variants.take(pa.array(places)).to_pylist()]
+                samples += [self._sample(variant, rows) for variant in variants.take(pa.array(places)).to_pylist()]
+
+    def _sample(self, variant: dict[str, Any], rows: pa.Table) -> dict[str, str]:
+        """A dropped variant and its parent as texts."""
+        parent = rows.slice(variant["row"], 1).to_pylist()[0]
+        original, text = (text_of_fields(row, self.fields) for row in (parent, variant))
+        return {"parent": parent["id"], "original": original, "variant": text}
 
     def miss(self, count: int) -> None:
         """Count variants that could not be made because the engine is not there."""
@@ -100,7 +113,7 @@ def _metadata(path: Path, key: bytes) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads((pq.read_metadata(path).metadata or {})[key])
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise DataError(f"{path}: is no shard of augmented rows: {error}") from None
+        raise DataError(f"{path}: is not a shard of augmented rows: {error}") from None
     return content
 
 
@@ -108,15 +121,15 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     """Make one shard.
 
     Args:
-        params: the settings; ``augment``, ``seed`` and nothing else of them bears on the shard.
-        dataset: whose train rows.
+        params: the settings; a shard depends on ``augment``, ``seed`` and the dataset's fields and labels.
+        dataset: its train rows are augmented.
         index: 0 to ``params.augment.shards`` - 1.
         examples: folder with ``<dataset>.parquet``.
         out: existing folder, gets ``<dataset>-<index>-of-<shards>.parquet``.
         raw: folder of the downloads; without it, the models of methods are fetched.
 
     Raises:
-        AugmentError: there is no such shard, or an augmenter broke a invariant.
+        AugmentError: there is no such shard, or an augmenter broke its invariant.
         DataError: the canonical table is missing or damaged.
     """
     shards = params.augment.shards
@@ -135,49 +148,105 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
 
 
 class _Shard:
-    """The methods at work on one dataset, and what was counted of them."""
+    """The methods at work on one dataset, with their counts."""
 
     def __init__(self, params: Params, dataset: str, path: Path, raw: Path | None) -> None:
         self.examples = Examples(path, BLOCK)
         self.schema = self.examples.schema
-        self.hashes = TextHashes(self.examples.kept + 1)
-        self.originals = Originals(map(self.hashes, self.examples.texts()), self.examples.rows)
+        self.fields = fields_of(self.schema)
+        self.hashes = TextHashes((self.examples.kept + 1) * len(self.fields))
+        self.originals = Originals(map(self._hash, self.examples.texts()), self.examples.rows)
         self.methods = methods = params.methods_of(dataset)
         self.rows = 0
-        self.tallies = {name: _Tally(implementation_of(spec).available(spec)) for name, spec in methods.items()}
-        self.augmenters: dict[str, Augmenter] = {
-            name: implementation_of(spec)(spec, Stream(params.seed, name))
-            for name, spec in methods.items()
+        self.tallies = {name: _Tally(implementation_of(method).available(method), self.fields) for name, method in methods.items()}
+        self.augmenters = {
+            name: {field: self._augmenter(method, Stream(params.seed, name, field), raw) for field in params.fields_of(method, dataset)}
+            for name, method in methods.items()
             if self.tallies[name].note is None
         }
         self.nearness = _nearness(params, raw)
-        for name, augmenter in self.augmenters.items():
-            augmenter.models = None if raw is None else raw / f"model.{name}"
-            augmenter.fit(map(plain, self.examples.train_rows()))
+
+    def _augmenter(self, method: AugmentMethod, stream: Stream, raw: Path | None) -> Augmenter:
+        """A method for one text field."""
+        augmenter: Augmenter = implementation_of(method)(method, stream)
+        augmenter.models = None if raw is None else raw / f"model.{stream.method}"
+        augmenter.fit(map(partial(_plain_view, field=stream.field), self.examples.train_rows()))
+        return augmenter
+
+    def _hash(self, texts: Sequence[Lists]) -> Words:
+        """Hashes of rows from the tokens of each of their fields."""
+        return hash_rows([self.hashes(field) for field in texts])
 
     def augment(self, rows: pa.Table) -> pa.Table:
-        """The variants of whole blocks of rows that are kept, as canonical rows sorted by parent, method and copy.
+        """The kept variants of whole blocks of rows, as canonical rows sorted by parent, method and copy.
 
         Raises:
-            AugmentError: an augmenter broke a invariant.
+            AugmentError: an augmenter broke its invariant.
         """
         self.rows += len(rows)
         for name in self.methods.keys() - self.augmenters.keys():
             self.tallies[name].miss(len(rows) * self.methods[name].copies)
-        given = {codes: rows if codes else plain(rows) for codes in {augmenter.coded for augmenter in self.augmenters.values()}}
-        made = {name: _variants(augmenter, given[augmenter.coded]) for name, augmenter in self.augmenters.items()}
-        reasons = _reasons(list(made.values()), self.originals, self.hashes)
-        parents, kept = [], []
+        views = {field: view(rows, field) for field in self.fields}
+        made = self._made(views)
+        reasons = self._reasons(list(made.values()))
+        places, kept = [], []
         for (name, variants), reason in zip(made.items(), reasons, strict=True):
             judged = self.nearness(variants.set_column(variants.schema.get_field_index("reason"), "reason", reason), rows)
             self.tallies[name].add(judged, rows)
             judged = take(judged, np.flatnonzero(judged["reason"].is_null()))
-            of_rows = take(_parents(rows), judged["row"].to_numpy())
-            canonical = _canonical(judged, of_rows, name, self.schema)
-            prove(canonical, of_rows, self.augmenters[name].invariant)
-            parents.append(judged["row"].to_numpy())
-            kept.append(canonical)
-        return _sorted(kept, parents) if kept else self.schema.empty_table()
+            places.append(judged["row"].to_numpy())
+            kept.append(self._canonical(name, judged, rows, views))
+        return _sorted(kept, places) if kept else self.schema.empty_table()
+
+    def _made(self, views: dict[str, pa.Table]) -> dict[str, pa.Table]:
+        """All variants of whole rows, by method (``mtl.augment.fields.combine``)."""
+        used = {(field, augmenter.coded) for fields in self.augmenters.values() for field, augmenter in fields.items()}
+        rows = {(field, coded): views[field] if coded else plain(views[field]) for field, coded in used}
+        return {
+            name: combine({field: _variants(augmenter, rows[field, augmenter.coded]) for field, augmenter in fields.items()}, views)
+            for name, fields in self.augmenters.items()
+        }
+
+    def _reasons(self, made: Sequence[pa.Table]) -> list[pa.ChunkedArray]:
+        """The reasons of variants of whole blocks, completed for those that equal an original or an earlier variant of their block."""
+        reasons = [variants["reason"] for variants in made]
+        ends = np.cumsum([len(variants) for variants in made])
+        repeated = np.zeros(sum(map(len, made)), dtype=bool)
+        places = np.flatnonzero(np.concatenate([repeated[:0], *(of_method.is_null() for of_method in reasons)]))
+        texts = ([Lists.of(variants[columns_of(field)[0]]) for field in self.fields] for variants in made)
+        keys = np.concatenate([np.zeros(0, dtype=np.uint64), *map(self._hash, texts)])[places]
+        blocks = np.concatenate([places[:0], *(variants["row"].to_numpy() for variants in made)])[places] // BLOCK
+        repeated[places] = self.originals.contain(keys) | _later(draws(keys, 0, blocks))
+        masks = np.split(repeated, ends[:-1])
+        return [_reason(of_method, mask, "duplicate") for mask, of_method in zip(masks, reasons, strict=False)]
+
+    def _canonical(self, name: str, variants: pa.Table, rows: pa.Table, views: dict[str, pa.Table]) -> pa.Table:
+        """Kept variants of a method as canonical rows: labels carried over, parent and method named, alignment proved.
+
+        Raises:
+            AugmentError: names the row and the invariant that it breaks.
+        """
+        places = variants["row"].to_numpy()
+        columns = _carried(take(rows.select(_carried_columns(self.schema)), places), variants, name)
+        labels = labels_of(self.schema)
+        for field, of_field in views.items():
+            columns |= {column: variants[column] for column in columns_of(field)}
+            for label in tag_columns(of_field):
+                tags = variants[label]
+                columns[label] = tags if labels[label] == TAGS else label_of(tags, columns[label], labels[label], columns["id"].to_pylist())
+        canonical = pa.table([columns[column.name].cast(column.type) for column in self.schema], schema=self.schema)
+        _check(canonical)
+        for field, of_field in views.items():
+            self._prove(name, field, _renamed(variants.append_column("id", columns["id"]), field, of_field), of_field, places)
+        return canonical
+
+    def _prove(self, name: str, field: str, variants: pa.Table, of_field: pa.Table, places: npt.NDArray[np.int64]) -> None:
+        """Compare a field of a method's variants with that of the rows that they were made from."""
+        augmenter = self.augmenters[name].get(field)
+        if augmenter is None:
+            prove_untouched(variants, take(of_field.drop_columns(["id"]), places), field)
+        elif tag_columns(of_field):
+            prove(variants, take(of_field.drop_columns(["id", "space_after"]), places), augmenter.invariant)
 
     def metadata(self) -> dict[bytes, bytes]:
         """Counts and samples.
@@ -186,10 +255,10 @@ class _Shard:
             AugmentError: a variant is not accounted for.
         """
         counts: dict[str, Any] = {"rows": self.rows, "methods": {name: tally.counts() for name, tally in self.tallies.items()}}
-        for name, found in counts["methods"].items():
+        for name, tally in counts["methods"].items():
             expected = self.rows * self.methods[name].copies
-            if not found["made"] == found["kept"] + sum(found["dropped"].values()) == expected:
-                raise AugmentError(f"{name}: the counts do not add up: {expected} variants expected, {found}")
+            if not tally["made"] == tally["kept"] + sum(tally["dropped"].values()) == expected:
+                raise AugmentError(f"{name}: the counts do not add up: {expected} variants expected, {tally}")
         return {COUNTS: _json(counts), REJECTED: _json({name: tally.samples for name, tally in self.tallies.items()})}
 
 
@@ -198,7 +267,7 @@ def _json(content: Any) -> bytes:
 
 
 def _sorted(tables: Sequence[pa.Table], parents: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
-    """Tables as one, sorted by the rows' parents; the order of tables, and of rows in each, tells rows of one parent apart."""
+    """Tables as one, sorted by parent; rows of one parent keep the order of the tables, and within a table their own."""
     order = np.argsort(np.concatenate(parents), kind="stable")
     return pa.concat_tables(tables).combine_chunks().take(pa.array(order)) if (np.diff(order) < 0).any() else pa.concat_tables(tables)
 
@@ -208,20 +277,44 @@ def _groups(table: pa.Table) -> Iterator[pa.Table]:
     return map(pruned, slices(table, ROW_GROUP))
 
 
+def _plain_view(rows: pa.Table, field: str) -> pa.Table:
+    return plain(view(rows, field))
+
+
 def _variants(augmenter: Augmenter, rows: pa.Table) -> pa.Table:
-    """What an augmenter makes of whole blocks of rows, coded."""
-    schema = schema_of(tag_columns(rows), coded=True)
-    if not augmenter.together:
-        return augmenter.augment(rows).cast(schema)
-    blocks = []
-    for start in range(0, len(rows), BLOCK):
-        made = augmenter.augment(rows.slice(start, BLOCK).combine_chunks())
-        blocks.append(made.set_column(0, "row", pc.add(made["row"], start)))
-    return pa.concat_tables(blocks).cast(schema).combine_chunks()
+    """What an augmenter makes of a field of whole blocks of rows, coded; blank texts are dropped.
+
+    Raises:
+        AugmentError: it is not a table of one variant for each row and copy.
+    """
+    if augmenter.together:
+        blocks = []
+        for start in range(0, len(rows), BLOCK):
+            made = _checked(augmenter, rows.slice(start, BLOCK).combine_chunks())
+            blocks.append(made.set_column(0, "row", pc.add(made["row"], start)))
+        variants = pa.concat_tables(blocks).combine_chunks()
+    else:
+        variants = _checked(augmenter, rows)
+    blank = Lists.of(variants["tokens"]).blank() & variants["reason"].is_null().to_numpy()
+    return variants.set_column(variants.schema.get_field_index("reason"), "reason", _reason(variants["reason"], blank, "empty"))
+
+
+def _checked(augmenter: Augmenter, rows: pa.Table) -> pa.Table:
+    """The variants that an augmenter makes, coded, if there is one for each row and copy, sorted by copy, then row."""
+    name, copies = f"{augmenter.stream.method}: {type(augmenter).__name__}", augmenter.spec.copies
+    made = augmenter.augment(rows)
+    try:
+        made = made.cast(schema_of(tag_columns(rows), coded=True))
+    except (ValueError, pa.ArrowNotImplementedError) as error:  # pa.ArrowInvalid is a ValueError
+        raise AugmentError(f"{name} does not return a table of variants: {error}") from error
+    order = {"row": np.tile(np.arange(len(rows)), copies), "copy": np.repeat(np.arange(copies), len(rows))}
+    if not all(np.array_equal(made[column].to_numpy(), numbers) for column, numbers in order.items()):
+        raise AugmentError(f"{name} does not return one variant for each row and copy, sorted by copy, then row")
+    return made
 
 
 def _nearness(params: Params, raw: Path | None) -> Nearness:
-    """What gives variants of rows a reason that are too far from their originals; unless the settings ask for it, nothing.
+    """The filter by similarity of ``augment.min_similarity``; without it, one that keeps all variants.
 
     Raises:
         AugmentError: the encoder was not downloaded.
@@ -232,23 +325,6 @@ def _nearness(params: Params, raw: Path | None) -> Nearness:
     if raw is None or not (raw / ENCODER).is_dir():
         raise AugmentError(f"augment.min_similarity is {least}: the encoder is not in {raw}; run: snakemake download")
     return partial(mark_dissimilar, encoder=raw / ENCODER, least=least)
-
-
-def _reasons(made: Sequence[pa.Table], originals: Originals, hashes: TextHashes) -> list[pa.ChunkedArray]:
-    """The reasons of variants of whole blocks, with one for those that are empty, equal to an original or to one before in their block."""
-    texts = [Lists.of(variants["tokens"]) for variants in made]
-    reasons = [
-        _reason(variants["reason"], tokens.blank() & variants["reason"].is_null().to_numpy(), "empty")
-        for variants, tokens in zip(made, texts, strict=True)
-    ]
-    ends = np.cumsum([len(variants) for variants in made])
-    repeated = np.zeros(sum(map(len, made)), dtype=bool)
-    places = np.flatnonzero(np.concatenate([repeated[:0], *(of_method.is_null() for of_method in reasons)]))
-    keys = np.concatenate([np.zeros(0, dtype=np.uint64), *map(hashes, texts)])[places]
-    blocks = np.concatenate([places[:0], *(variants["row"].to_numpy() for variants in made)])[places] // BLOCK
-    repeated[places] = originals.contain(keys) | _later(draws(keys, 0, blocks))
-    masks = np.split(repeated, ends[:-1])
-    return [_reason(of_method, mask, "duplicate") for mask, of_method in zip(masks, reasons, strict=False)]
 
 
 def _reason(reasons: pa.ChunkedArray, mask: Mask, reason: str) -> pa.ChunkedArray:
@@ -265,25 +341,32 @@ def _later(keys: Words) -> Mask:
     return later
 
 
-def _parents(rows: pa.Table) -> pa.Table:
-    """What of rows is carried over to their variants, and what the proof compares."""
-    return rows.drop_columns(["space_after"] if tag_columns(rows) else ["space_after", "tokens"])
+def _check(canonical: pa.Table) -> None:
+    try:
+        check(canonical, "augmented rows")
+    except DataError as error:
+        raise AugmentError(str(error)) from None
 
 
-def _canonical(variants: pa.Table, parents: pa.Table, method: str, schema: pa.Schema) -> pa.Table:
-    """Variants as canonical rows: labels carried over, the parent and the method named."""
-    columns = {name: parents[name] for name in parents.schema.names}
-    columns |= {name: variants[name] for name in ("tokens", "space_after", *tag_columns(parents))}
-    columns |= {
+def _carried_columns(schema: pa.Schema) -> list[str]:
+    """The columns of rows that their variants carry over, or are made from: all but texts and tags."""
+    labels = labels_of(schema)
+    texts = {column for field in fields_of(schema) for column in columns_of(field)}
+    return [name for name in schema.names if name not in texts and labels.get(name) != TAGS]
+
+
+def _carried(parents: pa.Table, variants: pa.Table, method: str) -> dict[str, pa.ChunkedArray]:
+    """Columns of variants: those carried over, ids, and where they come from."""
+    return {
+        **dict(zip(parents.schema.names, parents.columns, strict=True)),
         "id": pc.binary_join_element_wise(parents["id"], method, variants["copy"].cast(pa.string()), "~"),
         "parent_id": parents["id"],
         "augmenter": pa.DictionaryArray.from_arrays(np.zeros(len(variants), dtype=np.int32), [method]),
     }
-    return pa.table([columns[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
 
 
-def _sample(variant: dict[str, Any], rows: pa.Table) -> dict[str, str]:
-    """A dropped variant and its parent as texts."""
-    parent = rows.slice(variant["row"], 1).to_pylist()[0]
-    text = text_of(variant["tokens"] or [], variant["space_after"] or [])
-    return {"parent": parent["id"], "original": text_of(parent["tokens"], parent["space_after"]), "variant": text}
+def _renamed(variants: pa.Table, field: str, of_field: pa.Table) -> pa.Table:
+    """A field of variants of whole rows, with the names and the schema's metadata of the field's view."""
+    names = dict(zip(("tokens", "space_after"), columns_of(field), strict=True))
+    columns = {name: variants[names.get(name, name)] for name in of_field.schema.names}
+    return pa.table(columns).replace_schema_metadata(of_field.schema.metadata)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mtl.augment.neural import one_thread
-from mtl.data.schema import text_of
+from mtl.data.schema import columns_of, fields_of, text_of
 from mtl.errors import AugmentError
 
 Floats = npt.NDArray[np.float32]
@@ -21,7 +21,13 @@ _DECIMALS = 5  # of a similarity: texts are embedded in batches, and what else i
 
 
 def mark_dissimilar(variants: pa.Table, rows: pa.Table, encoder: Path, least: float) -> pa.Table:
-    """Give variants that would be kept the reason ``dissimilar`` if their similarity to their original is below ``least``.
+    """Give kept variants the reason ``dissimilar`` if the similarity of any text field to its original is below ``least``.
+
+    Args:
+        variants: of whole rows (``mtl.augment.fields.combine``).
+        rows: canonical rows.
+        encoder: folder of an encoder in Hugging Face form.
+        least: cosine, 0 to 1.
 
     Raises:
         AugmentError: the encoder cannot be loaded.
@@ -29,14 +35,17 @@ def mark_dissimilar(variants: pa.Table, rows: pa.Table, encoder: Path, least: fl
     reasons = variants["reason"].to_pylist()
     places = [place for place, reason in enumerate(reasons) if reason is None]
     kept = variants.take(pa.array(places, type=pa.int64()))
-    for place, similarity in zip(places, similarities(encoder, _texts(rows.take(kept["row"])), _texts(kept)), strict=True):
-        if round(float(similarity), _DECIMALS) < least:
-            reasons[place] = "dissimilar"
+    originals = rows.take(kept["row"])
+    for field in fields_of(rows.schema):
+        for place, similarity in zip(places, similarities(encoder, _texts(originals, field), _texts(kept, field)), strict=True):
+            if round(float(similarity), _DECIMALS) < least:
+                reasons[place] = "dissimilar"
     return variants.set_column(variants.schema.get_field_index("reason"), "reason", pa.array(reasons, type=pa.string()))
 
 
-def _texts(rows: pa.Table) -> list[str]:
-    return [text_of(*row) for row in zip(rows["tokens"].to_pylist(), rows["space_after"].to_pylist(), strict=True)]
+def _texts(rows: pa.Table, field: str) -> list[str]:
+    tokens, spaces = columns_of(field)
+    return [text_of(*row) for row in zip(rows[tokens].to_pylist(), rows[spaces].to_pylist(), strict=True)]
 
 
 def similarities(encoder: Path, originals: Sequence[str], variants: Sequence[str]) -> Floats:

@@ -24,6 +24,8 @@ class Method(Section):
     """Variants per training row."""
     datasets: tuple[Name, ...] | None = None
     """Datasets it is applied to; by default all that it can work on."""
+    fields: tuple[Name, ...] | None = None
+    """Text fields it is applied to; all of the dataset's by default."""
 
 
 class Synonym(Method):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtl import plugins
-from mtl.config.augment import BackTranslate
+from mtl.config.augment import AugmentMethod, BackTranslate
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
@@ -33,17 +33,11 @@ def relations(params: Params) -> list[Issue]:
                 fitting = ", ".join(_tasks_for(label_type)) or "none that is installed"
                 message = f"label {spec.label!r} of {name!r} is a {label_type}; choose {fitting}, or change the label's type"
                 issues.append(Issue(f"tasks.{task}.type", message))
+        issues += _field_issues(params, task)
     for name, dataset in params.datasets.items():
         issues += _dataset_issues(name, dataset)
-    for method, spec_ in params.augment.methods.items():
-        for name in spec_.datasets or ():
-            if name not in params.datasets:
-                issues.append(Issue(f"augment.methods.{method}.datasets", f"{name!r} is not a dataset; choose from: {names}"))
-            elif spec_.needs_tags and not any(label.positional for label in params.datasets[name].labels.values()):
-                message = f"{spec_.type} works on labelled positions such as tags, and {name!r} has none"
-                issues.append(Issue(f"augment.methods.{method}.datasets", message))
-        if isinstance(spec_, BackTranslate) and spec_.models and method == "encoder":
-            issues.append(Issue("augment.methods.encoder", "the name is reserved for the download of the encoder; choose another"))
+    for name, method in params.augment.methods.items():
+        issues += _method_issues(params, name, method)
     if params.augment.min_similarity is not None and not isinstance(params.encoder, TransformerEncoder):
         found = f"encoder.type is {params.encoder.type!r}; choose transformer, or null for no such filter"
         issues.append(Issue("augment.min_similarity", f"needs a pretrained encoder, and {found}"))
@@ -65,6 +59,39 @@ def relations(params: Params) -> list[Issue]:
         issues.append(Issue("experiment.sizes", "must hold all: the headline and `predict` use the runs on all rows"))
     if "augmented" in (*params.experiment.joint, *params.experiment.single_task) and not params.augment.methods:
         issues.append(Issue("augment.methods", "is empty, but experiment has augmented runs; name a method or leave only plain"))
+    return issues
+
+
+def _field_issues(params: Params, task: str) -> list[Issue]:
+    """The datasets of a task must have the same text fields, and its labels must be about the same one."""
+    label = params.tasks[task].label
+    about = {name: (list(params.datasets[name].fields), params.datasets[name].field_of(label)) for name in params.datasets_of(task)}
+    first = next(iter(about.values()), None)
+    return [
+        Issue(f"tasks.{task}.datasets", f"{name!r} has text fields {', '.join(fields)}, label about {field}; the others differ")
+        for name, (fields, field) in about.items()
+        if (fields, field) != first
+    ]
+
+
+def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Issue]:
+    """Datasets and text fields that do not exist, or that a method cannot be applied to."""
+    key = f"augment.methods.{name}"
+    issues = []
+    for dataset in method.datasets or ():
+        if dataset not in params.datasets:
+            issues.append(Issue(f"{key}.datasets", f"{dataset!r} is not a dataset; choose from: {', '.join(params.datasets)}"))
+        elif not params.fields_of(method, dataset):
+            where = f"{dataset!r}" if method.fields is None else f"{dataset!r} in {', '.join(method.fields) or 'no text field'}"
+            message = f"{method.type} works on labelled positions such as tags, and {where} has none"
+            issues.append(Issue(f"{key}.datasets", message if method.needs_tags else f"{dataset!r} has none of the fields of {key}.fields"))
+    datasets = [dataset for dataset in params.datasets if method.datasets is None or dataset in method.datasets]
+    choices = dict.fromkeys(field for dataset in datasets for field in params.datasets[dataset].fields)
+    for field in method.fields or ():
+        if field not in choices:
+            issues.append(Issue(f"{key}.fields", f"{field!r} is not a text field; choose from: {', '.join(choices)}"))
+    if isinstance(method, BackTranslate) and method.models and name == "encoder":
+        issues.append(Issue(key, "the name is reserved for the download of the encoder; choose another"))
     return issues
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from mtl.config import checks
 from mtl.config.params import Params
@@ -20,6 +18,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ParamsError: the file is missing, is not UTF-8 or YAML, or is not a mapping.
     """
+    from ruamel.yaml import YAML  # prediction reads no YAML, and is installed without it
+    from ruamel.yaml.error import YAMLError
+
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)

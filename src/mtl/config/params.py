@@ -48,12 +48,21 @@ class Params(Section):
 
     def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
         """The augmentation methods that are applied to a dataset."""
-        positional = any(label.positional for label in self.datasets[dataset].labels.values())
+        return {
+            name: method
+            for name, method in self.augment.methods.items()
+            if (method.datasets is None or dataset in method.datasets) and self.fields_of(method, dataset)
+        }
 
-        def applied(method: AugmentMethod) -> bool:
-            return (positional or not method.needs_tags) if method.datasets is None else dataset in method.datasets
-
-        return {name: method for name, method in self.augment.methods.items() if applied(method)}
+    def fields_of(self, method: AugmentMethod, dataset: str) -> tuple[str, ...]:
+        """The text fields of a dataset that a method is applied to; if it works on tags, those that have some."""
+        spec = self.datasets[dataset]
+        tagged = {spec.field_of(name) for name, label in spec.labels.items() if label.positional}
+        return tuple(
+            field
+            for field in spec.fields
+            if (method.fields is None or field in method.fields) and (field in tagged or not method.needs_tags)
+        )
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first."""

@@ -1,1 +1,1 @@
-"""From a source to examples: fetch, read, check, split, store. Imports neither torch nor transformers."""
+"""Datasets from source to canonical table: fetch, read, check, split, store. Imports neither torch nor transformers."""

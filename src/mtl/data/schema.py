@@ -4,16 +4,17 @@
 |---|---|---|
 | id | string | unique within the dataset; an augmented row's id is ``<parent>~<method>~<copy>`` |
 | split | string | train, validation or test |
-| tokens | list<string> | the text field ``text``; of a row without positional labels: the text split at single spaces |
-| space_after | list<bool> | whether a space follows each token, so that the text is rebuilt exactly |
+| tokens | list<string> | the text field ``text``; without positional labels, the text split at single spaces |
+| space_after | list<bool> | whether a space follows each token, which makes the text exact |
 | one column per label | that of its type (``mtl.data.labels``) | null where the row has no such label |
-| parent_id, augmenter | string | of augmented rows: the row they were made from, and the method; else null |
+| parent_id, augmenter | string | for augmented rows: id of the original row, and the method; else null |
 
-A text field of another name has the columns ``<field>.tokens`` and ``<field>.space_after``. No item of a list is null, and the file
-says so.
+A text field of another name has the columns ``<field>.tokens`` and ``<field>.space_after``. The schema declares the items of lists as
+not null.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,8 +30,8 @@ from mtl.data.labels import label_type
 from mtl.errors import DataError
 from mtl.files import replacing
 
-ROW_GROUP = 16_384  # rows: what is read, worked on and written at once
-DICTIONARY = 2**23  # bytes of the distinct strings of a column and row group; of more, the rest is written as it comes
+ROW_GROUP = 16_384  # rows that are read, processed and written at once
+DICTIONARY = 2**23  # largest dictionary of a column and row group, in bytes; further strings are written without one
 
 
 def schema(labels: Mapping[str, str], fields: Sequence[str] = (TEXT,), label_fields: Mapping[str, str] | None = None) -> pa.Schema:
@@ -39,7 +40,7 @@ def schema(labels: Mapping[str, str], fields: Sequence[str] = (TEXT,), label_fie
     Args:
         labels: ``{name: type}``.
         fields: names of the text fields.
-        label_fields: label to the text field that it is about; the first one for those that are not named.
+        label_fields: label to the text field that it is about; the first field for labels that are not named.
     """
     texts = [
         pa.field(column, list_of(item), nullable=False)
@@ -84,7 +85,7 @@ def field_of(table_schema: pa.Schema, label: str) -> str:
 
 
 def positional_labels(table_schema: pa.Schema, field: str | None = None) -> list[str]:
-    """The labels that speak of positions in a text field, or in any."""
+    """The labels that refer to positions in a text field, or in any text field."""
     return [
         name
         for name, type_ in labels_of(table_schema).items()
@@ -97,15 +98,19 @@ def _metadata(table_schema: pa.Schema) -> dict[str, str]:
 
 
 def text_of(tokens: Iterable[str], space_after: Iterable[bool]) -> str:
-    """The text that tokens stand for."""
+    """The text of tokens."""
     return "".join(token + " " if space else token for token, space in zip(tokens, space_after, strict=True)).removesuffix(" ")
 
 
 def check(table: pa.Table, where: str) -> None:
-    """Check what the types cannot say: unique ids, known splits, one flag per token, and legal labels.
+    """Check what the types cannot express: unique ids, known splits, one flag per token, and legal labels.
+
+    Args:
+        table: a canonical table.
+        where: its file name, for messages.
 
     Raises:
-        DataError: names the first offending row.
+        DataError: names the first row that breaks a rule.
     """
     ids = table.column("id")
     if len(pc.unique(ids)) != table.num_rows:
@@ -118,20 +123,21 @@ def check(table: pa.Table, where: str) -> None:
         same = pc.equal(pc.list_value_length(table.column(spaces)), pc.list_value_length(table.column(tokens)))
         if not pc.all(same, min_count=0).as_py():
             row = same.to_pylist().index(False)
-            raise DataError(f"{where}: row {ids[row].as_py()!r}: {spaces} has another length than tokens")
+            raise DataError(f"{where}: row {ids[row].as_py()!r}: {spaces} has another length than {tokens}")
     for name, type_ in labels_of(table.schema).items():
         lengths = pc.list_value_length(table.column(columns_of(field_of(table.schema, name))[0]))
-        if issue := label_type(type_).illegal(table.column(name), lengths):
-            raise DataError(f"{where}: row {ids[issue[0]].as_py()!r}: {name} {issue[1]}")
+        if illegal := label_type(type_).illegal(table.column(name), lengths):
+            row, reason = illegal
+            raise DataError(f"{where}: row {ids[row].as_py()!r}: {name} {reason}")
 
 
 class Writer:
-    """Writes a canonical table in parts, to a temporary name that becomes the file's own when all is well. Same parts, same bytes."""
+    """Writes a canonical table in parts to a temporary file, which is renamed if no error occurs. Same parts, same bytes."""
 
     def __init__(self, path: Path, table_schema: pa.Schema) -> None:
         self.path = path
         self._replacing = replacing(path)
-        # a dictionary, or the least and greatest value, says nothing where each row has a name of its own
+        # ids are unique, so a dictionary of them only costs space
         texts = [
             ".".join([f.name, "list", "element"] if pa.types.is_list(f.type) else [f.name]) for f in table_schema if f.name not in NAMES
         ]
@@ -147,27 +153,27 @@ class Writer:
         self._metadata = dict(table_schema.metadata or {})
 
     def write(self, table: pa.Table) -> None:
-        """Write some rows, which were checked."""
+        """Write rows that passed ``check``."""
         self._file.write_table(table, row_group_size=ROW_GROUP)
 
     def add_metadata(self, metadata: Mapping[bytes, bytes]) -> None:
-        """Add to the file's own metadata, which ``pyarrow.parquet.read_metadata`` gives."""
+        """Add to the file's metadata, which ``pyarrow.parquet.read_metadata`` returns."""
         self._metadata |= metadata
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.add_key_value_metadata(self._metadata)
         self._file.close()
-        self._replacing.__exit__(kind, error, trace)
+        self._replacing.__exit__(type_, error, trace)
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """Check a canonical table and write it to a temporary name, then rename it. Same table, same bytes.
+    """Check a canonical table and write it to a temporary file, then rename it. Same table, same bytes.
 
     Raises:
-        DataError: the table breaks the contract of this module.
+        DataError: the table breaks a rule of ``check``.
     """
     check(table, path.name)
     with Writer(path, table.schema) as file:
@@ -175,31 +181,29 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata: pq.FileMetaData | None = None) -> Iterator[pa.Table]:
-    """Read a canonical table with codes for strings (``mtl.data.coded``), in parts of at most so many rows, of one row group each.
+    """Read a canonical table with coded strings (``mtl.data.coded``), in parts of one row group each.
 
     Args:
         path: the file.
-        rows: how many at most.
-        columns: which; all, if not given.
-        metadata: the file's own, if it was read before.
+        rows: largest number of rows of a part.
+        columns: names of the columns; None for all.
+        metadata: the file's metadata, if it was read before.
 
     Raises:
         DataError: the file is missing, is not Parquet or lacks a column.
     """
-    try:
+    with _errors_named(path):
         metadata = metadata or pq.read_metadata(path)
         texts = [c.path for c in metadata.schema if c.physical_type == "BYTE_ARRAY" and c.path not in NAMES]
         with pq.ParquetFile(path, metadata=metadata, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
-            for group in range(file.num_row_groups):  # each has dictionaries of its own, and Arrow reads no list of codes across them
+            for group in range(file.num_row_groups):  # each has its own dictionaries, across which Arrow cannot read lists of codes
                 yield from slices(_row_group(file, group, columns or file.schema_arrow.names), rows)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
 
 def _row_group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
-    """Columns of a row group, read one by one: while it is read, a column takes several times the memory that it fills."""
+    """Columns of a row group, read one by one: reading a column takes several times its final memory."""
     read = [file.read_row_group(number, columns=[name], use_threads=False) for name in columns]
     return pa.table([table.column(0) for table in read], schema=pa.schema([table.field(0) for table in read], file.schema_arrow.metadata))
 
@@ -210,10 +214,8 @@ def read_schema(path: Path) -> pa.Schema:
     Raises:
         DataError: the file is missing or is not Parquet.
     """
-    try:
+    with _errors_named(path):
         return pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
 
 
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -222,8 +224,14 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
     Raises:
         DataError: the file is missing, is not Parquet or lacks a column.
     """
+    with _errors_named(path):
+        return pq.read_table(path, columns=columns, memory_map=True)
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Turn what Arrow raises into a ``DataError`` that names the file."""
     try:
-        table = pq.read_table(path, columns=columns, memory_map=True)
+        yield
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise DataError(f"{path}: cannot be read as a canonical table: {error}") from None
-    return table

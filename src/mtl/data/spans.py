@@ -1,4 +1,4 @@
-"""Entities as spans of tokens, and the tag schemes that spell them. IOB1, IOB2 and BIOES are read; behind the readers all is IOB2."""
+"""Entities as spans of tokens, and their tag schemes. IOB1, IOB2 and BIOES are read; canonical tables use IOB2."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ class Entity(NamedTuple):
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """The entities that tags spell, in order.
+    """The entities of tags, in order.
 
-    Illegal sequences are read as conlleval and the default mode of seqeval read them: an I- that does not continue an entity of its type
+    Illegal sequences are decoded like in conlleval and the default mode of seqeval: an I- that does not continue an entity of its type
     begins one.
     """
     result: list[Entity] = []
     start, open_type = 0, ""
-    for place, tag in enumerate([*tags, "O"]):
+    for position, tag in enumerate([*tags, "O"]):
         current = tag[2:]
         if open_type and (tag[0] != "I" or current != open_type):
-            result.append(Entity(open_type, start, place))
+            result.append(Entity(open_type, start, position))
             open_type = ""
         if current and not open_type:
-            start, open_type = place, current
+            start, open_type = position, current
     return result
 
 
 def to_iob2(tags: Sequence[str], scheme: str) -> list[str]:
     """Tags of a scheme (``iob1``, ``iob2`` or ``bioes``) as IOB2.
 
-    IOB1 opens an entity with I- unless one of the same type stands directly before it; BIOES also marks ends (E-) and single tokens (S-).
+    IOB1 opens an entity with I- unless it directly follows one of the same type; BIOES also marks ends (E-) and single tokens (S-).
 
     Raises:
-        ValueError: the tags are not legal in the scheme; the message names the first that is not.
+        ValueError: the tags are not legal in the scheme; names the first illegal one.
     """
     letters = "BIES" if scheme == "bioes" else "BI"
     for tag in tags:
@@ -76,9 +76,9 @@ def _from_iob1(tags: Sequence[str]) -> list[str]:
 
 
 def _from_bioes(tags: Sequence[str]) -> list[str]:
-    """E- becomes I-, S- becomes B-; an entity that is not ended, or goes on after its end, is refused."""
+    """E- becomes I-, S- becomes B-. An entity must end, and must not continue after its end."""
     converted: list[str] = []
-    inside = ""  # type of the entity that waits for its end
+    inside = ""  # type of the open entity
     for position, tag in enumerate(tags):
         letter, current = tag[:1], tag[2:]
         if (current != inside) if letter in "IE" else bool(inside):
@@ -88,12 +88,12 @@ def _from_bioes(tags: Sequence[str]) -> list[str]:
         inside = current if letter in "BI" else ""
         converted.append({"E": "I-", "S": "B-"}.get(letter, f"{letter}-") + current if tag != "O" else tag)
     if inside:
-        raise ValueError(f"the last entity ({inside}) has no E- tag, which bioes asks for")
+        raise ValueError(f"the last entity ({inside}) has no E- tag, which bioes requires")
     return converted
 
 
 def legal_iob2(tags: Iterable[str]) -> bool:
-    """Whether tags form legal IOB2: each is O, B-type or I-type, and an I- follows a B- or I- of its type."""
+    """Whether tags are legal IOB2: each is O, B-type or I-type, and an I- follows a B- or I- of its type."""
     previous = "O"
     for tag in tags:
         if tag != "O" and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
@@ -105,24 +105,24 @@ def legal_iob2(tags: Iterable[str]) -> bool:
 
 
 def first_illegal(column: pa.ChunkedArray | pa.Array) -> int | None:
-    """The first row of a column of tags that is not ``legal_iob2``; None if all are."""
+    """The first row of a column of tags that is not legal IOB2; None if all are legal."""
     illegal = np.flatnonzero(_illegal_iob2(column))
     return int(illegal[0]) if len(illegal) else None
 
 
 def _illegal_iob2(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.bool_]:
-    """Whether each row of a column of tags is not ``legal_iob2``, [rows]; a null row is legal. Each distinct tag is parsed once."""
+    """Whether each row of a column of tags is illegal IOB2, [rows]; a null row is legal. Each distinct tag is parsed once."""
     from mtl.data.coded import Lists  # needs pyarrow
 
     tags = Lists.of(column)
     distinct = tags.words.to_pylist()
     types = {name: number for number, name in enumerate(dict.fromkeys(tag[2:] for tag in distinct))}
-    wrong = np.array([not legal_iob2(["B-" + tag.removeprefix("I-") if tag[:2] == "I-" else tag]) for tag in distinct], dtype=bool)
+    malformed = np.array([not legal_iob2(["B-" + tag.removeprefix("I-") if tag[:2] == "I-" else tag]) for tag in distinct], dtype=bool)
     inner = np.array([tag[:2] == "I-" for tag in distinct], dtype=bool)
     type_ = np.array([types[tag[2:]] if tag != "O" else -1 for tag in distinct], dtype=np.int64)
-    places = np.flatnonzero(tags.codes != pc.index(tags.words, "O").as_py())  # most are O
-    places = places[(wrong | inner)[tags.codes[places]]]
-    rows = np.searchsorted(tags.offsets, places, side="right") - 1
-    codes, before = tags.codes[places], tags.codes[places - 1]
-    broken = wrong[codes] | (places == tags.offsets[rows]) | (type_[codes] != type_[before])
-    return np.bincount(rows[broken], minlength=len(column)) > 0
+    positions = np.flatnonzero(tags.codes != pc.index(tags.words, "O").as_py())  # most are O
+    positions = positions[(malformed | inner)[tags.codes[positions]]]
+    rows = np.searchsorted(tags.offsets, positions, side="right") - 1
+    codes, before = tags.codes[positions], tags.codes[positions - 1]
+    illegal = malformed[codes] | (positions == tags.offsets[rows]) | (type_[codes] != type_[before])
+    return np.bincount(rows[illegal], minlength=len(column)) > 0

@@ -1,4 +1,4 @@
-"""Dealing rows out to train, validation and test, and finding what leaked from one to another."""
+"""Assigning rows to train, validation and test, and finding leakage between them."""
 
 import hashlib
 import itertools
@@ -13,42 +13,43 @@ from mtl.config import SPLITS, Fractions, Split
 from mtl.data.tokens import MARK
 
 NEAR = 0.8
-"""Jaccard similarity of shingles from which two texts count as near duplicates."""
+"""Smallest Jaccard similarity of the shingles of near duplicates."""
 
 NEAR_WORDS = 3
-"""Words that a text must have to be a near duplicate of another: "London 1996" is none of "London!"."""
+"""Smallest number of words of a near duplicate: "London 1996" is not a near duplicate of "London!"."""
 
 _NO_LETTER = re.compile(rf"(?:[^\w{MARK}]|[\d_])+")
 
 
 class Leak(NamedTuple):
-    """A held-out row whose text the train split has too, exactly or nearly."""
+    """A held-out row with its text, exactly or nearly, in the train split."""
 
     row: int
     train_row: int
-    similarity: float  # 1.0: exactly the same text; below: Jaccard of the shingles, or the same letters (NORMALISED)
+    similarity: float
+    """1 for equal texts; ``NORMALISED`` for the same letters; else the Jaccard similarity of the shingles."""
 
 
 NORMALISED = 0.99
-"""Similarity stated for texts that differ in case, digits, signs or spaces alone; not within a word: *dont* and *don't* are two texts."""
+"""Similarity of texts that differ only in case, digits, signs or spaces between words. *dont* and *don't* are different texts."""
 
 
 def normalised(text: str) -> str:
-    """A text's letters alone, casefolded, words parted by one space; a text without letters is kept as it is, casefolded."""
+    """Only the letters of a text, casefolded, with one space between words; a text without letters keeps its signs."""
     folded = unicodedata.normalize("NFD", text)
     for _ in range(2):  # compatibility caseless matching, Unicode standard, section 3.13
         folded = unicodedata.normalize("NFKD", folded.casefold())
-    folded = unicodedata.normalize("NFC", folded)  # else accents would count as signs
+    folded = unicodedata.normalize("NFC", folded)  # otherwise accents would count as signs
     return _NO_LETTER.sub(" ", folded).strip() or " ".join(folded.split())
 
 
 def assign(text: str, fractions: Fractions, seed: int) -> Split:
-    """The split that a text falls to, by a hash of seed and normalised text: texts equal but for case, digits or signs stay together."""
+    """The split of a text, by a hash of seed and normalised text: texts that differ only in case, digits or signs stay together."""
     digest = hashlib.blake2b(normalised(text).encode(), digest_size=8, key=str(seed).encode()).digest()
     point = int.from_bytes(digest) / 2**64
     if point < fractions.train:
         return "train"
-    # The last split that has a share takes what rounding leaves over.
+    # The last split with a share also takes the rounding error.
     return "validation" if point < fractions.train + fractions.validation or not fractions.test else "test"
 
 
@@ -58,10 +59,10 @@ def repeats(texts: Sequence[str]) -> int:
 
 
 def leaks(texts: Sequence[str], splits: Sequence[str]) -> list[Leak]:
-    """The rows of validation and test whose text is in train: exactly, normalised, or by shingles (words and pairs of words).
+    """The rows of validation and test with their text in train: equal, equal when normalised, or near by shingles (words and word pairs).
 
-    Near duplicates are found exactly, not by sampling: two sets can only reach Jaccard t if their rarest |x| - ceil(t |x|) + 1
-    shingles meet (prefix filtering: Chaudhuri et al. 2006, Bayardo et al. 2007), so few pairs are compared.
+    All near duplicates are found, without sampling. Two sets can only reach Jaccard similarity t if their rarest
+    |x| - ceil(t |x|) + 1 shingles intersect (prefix filtering: Chaudhuri et al. 2006, Bayardo et al. 2007), so few pairs are compared.
     """
     train = [row for row, split in enumerate(splits) if split == SPLITS[0]]
     held_out = [row for row, split in enumerate(splits) if split != SPLITS[0]]
@@ -70,20 +71,20 @@ def leaks(texts: Sequence[str], splits: Sequence[str]) -> list[Leak]:
     keys = [normalised(text) for text in texts]
     exact = {texts[row]: row for row in reversed(train)}
     same_letters = {keys[row]: row for row in reversed(train)}
-    found: list[Leak] = []
+    result: list[Leak] = []
     rest: list[int] = []
     for row in held_out:
         if texts[row] in exact:
-            found.append(Leak(row, exact[texts[row]], 1.0))
+            result.append(Leak(row, exact[texts[row]], 1.0))
         elif keys[row] in same_letters and _words(keys[row]) >= NEAR_WORDS:
-            found.append(Leak(row, same_letters[keys[row]], NORMALISED))
+            result.append(Leak(row, same_letters[keys[row]], NORMALISED))
         elif _words(keys[row]) >= NEAR_WORDS:
             rest.append(row)
-    return sorted([*found, *_near(keys, train, rest)])
+    return sorted([*result, *_near(keys, train, rest)])
 
 
 def _near(keys: Sequence[str], train: Sequence[int], rest: Sequence[int]) -> Iterator[Leak]:
-    """For each row of ``rest`` the most similar row of train, where it reaches ``NEAR``."""
+    """For each row of ``rest`` the most similar row of train, if it reaches ``NEAR``."""
     sets = {row: _shingles(keys[row]) for row in (*train, *rest)}
     frequency = Counter(shingle for shingles in sets.values() for shingle in shingles)
     index: defaultdict[str, list[int]] = defaultdict(list)
@@ -109,7 +110,7 @@ def _shingles(key: str) -> frozenset[str]:
 
 
 def _prefix(shingles: frozenset[str], frequency: Counter[str]) -> list[str]:
-    """The rarest shingles, of which two similar sets must share one."""
+    """The rarest shingles; two similar sets share at least one of them."""
     length = len(shingles) - math.ceil(NEAR * len(shingles)) + 1
     return sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))[:length]
 

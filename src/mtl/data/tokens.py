@@ -1,16 +1,16 @@
-"""Tokens of raw text, for prediction: cut as tokenised tweets and the CoNLL corpora are."""
+"""A tokenizer of raw text for prediction, with the conventions of tokenised tweets and the CoNLL corpora."""
 
 import re
 
-# Python's \w lacks the marks that stand on or beside letters: accents, vowel signs of Hebrew, Arabic, the Indic scripts and Thai.
+# Python's \w lacks combining marks: accents, and the vowel signs of Hebrew, Arabic, Thai and the Indic scripts.
 MARK = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d"
 _WORD = rf"[^\W_](?:[^\W_]|[{MARK}])*(?:[-'’.&/_][^\W_](?:[^\W_]|[{MARK}])*)*"
 
 _PATTERN = re.compile(
     "|".join(
         (
-            r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\"\'.,;:!?)\]}’”]",  # web address, without the punctuation behind it
-            r"[\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)+",  # mail address; without the bound of RFC 5321, joined words took quadratic time
+            r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\"\'.,;:!?)\]}’”]",  # web address, without trailing punctuation
+            r"[\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)+",  # mail address; without the limit of RFC 5321, joined words take quadratic time
             r"[@#]\w+(?:[-_]\w+)*",  # handle, hashtag
             r"&(?:[a-z]+|\#\d+);",  # HTML entity that was not unescaped
             r"[<>]?[:;=8xX][\-o*']?[)(\]\[dDpPoO/\\|}{@*3]+(?![^\W_])",  # western emoticon
@@ -31,10 +31,10 @@ _CANNOT = re.compile(r"(?i)can(?=not$)")
 
 
 def tokenize(text: str) -> tuple[list[str], list[bool], list[int]]:
-    """Cut a text into tokens.
+    """Split a text into tokens.
 
     Returns:
-        The tokens; whether white space follows each (never after the last); and the offset in characters where each starts.
+        The tokens; whether white space follows each (never after the last); and the character offset of each token's start.
         ``text[start : start + len(token)] == token`` always holds, and only white space lies between tokens.
     """
     spans = [span for match in _PATTERN.finditer(text) for span in _parts(match.group(), match.start())]
@@ -48,7 +48,7 @@ def tokenize(text: str) -> tuple[list[str], list[bool], list[int]]:
 
 
 def _parts(token: str, start: int) -> list[tuple[int, int]]:
-    """A token's span, or two where it carries a clitic: It 's, do n't, can not."""
+    """A token's span, or two spans if it has a clitic: It 's, do n't, can not."""
     end = start + len(token)
     if not token[0].isalpha():
         return [(start, end)]

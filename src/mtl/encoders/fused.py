@@ -1,7 +1,7 @@
-"""The layers of a BERT-like transformer for prediction on a CPU, where weights change no more.
+"""The layers of a BERT-like transformer for prediction on a CPU, with fixed weights.
 
-Weights are laid out once as oneDNN multiplies them, and bias, GELU and the sum with what goes around a product are computed within it. The
-operators are those that torch's own compiler, Inductor, makes of a frozen model; asked for by name, they need no compiler and no minutes.
+Weights are laid out once in the form that oneDNN multiplies. Bias, GELU and the residual sum are computed within the product. These are the
+operators that torch's own compiler, Inductor, makes of a frozen model. Called by name, they need no compiler and no minutes.
 """
 
 from typing import Any, Self
@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from mtl.encoders import probes
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
 
 ROWS = 2048
@@ -16,13 +17,12 @@ ROWS = 2048
 
 
 def available() -> bool:
-    """Whether torch has oneDNN and runs on a CPU of the only kind that this was tried on: x86, with AVX2 at least."""
-    built: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return built and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    """Whether torch has these operators on this CPU."""
+    return probes.available("fused_linear")
 
 
 class FusedLinear:
-    """A linear layer whose weights change no more, of ``[packed, ins]`` to ``[packed, outs]``."""
+    """A linear layer with fixed weights, of ``[packed, ins]`` to ``[packed, outs]``."""
 
     def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
@@ -31,20 +31,20 @@ class FusedLinear:
 
     def __call__(self, states: Tensor) -> Tensor:
         """The product, the bias and the activation."""
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, self.activation, [], "none")
-        return found
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, self.activation, [], "none")
+        return result
 
     def plus(self, states: Tensor, other: Tensor) -> Tensor:
-        """The same and ``[packed, outs]`` more."""
-        found: Tensor = torch.ops.mkldnn._linear_pointwise.binary(states, other, self.weight, self.bias, "add")
-        return found
+        """The product and the bias, added to ``[packed, outs]``."""
+        result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(states, other, self.weight, self.bias, "add")
+        return result
 
 
 class FusedLayer(nn.Module):
-    """Takes the place of a packed model's layer, and its weights: to be neither trained, saved, copied nor moved to another device.
+    """Takes the place of a packed model's layer, with its weights. It cannot be trained, saved, copied or moved to another device.
 
     Raises:
-        TypeError: it is to be trained or saved; the other two are errors of torch's.
+        TypeError: it is trained or saved; copying and moving raise errors of torch's.
     """
 
     def __init__(self, layer: Any, *, last: bool) -> None:
@@ -75,11 +75,11 @@ class FusedLayer(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Evaluation mode only."""
         if mode:
-            raise TypeError("an encoder that was made ready for prediction cannot be trained")
+            raise TypeError("an encoder prepared for prediction cannot be trained")
         return super().train(mode)
 
     def _save_to_state_dict(self, *_: Any, **__: Any) -> None:
-        raise TypeError("an encoder that was made ready for prediction cannot be saved")
+        raise TypeError("an encoder prepared for prediction cannot be saved")
 
     def _attend(self, states: Tensor, packed: Packed) -> Tensor:
         query, key, value = (part(states).view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)

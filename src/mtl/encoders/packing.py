@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 
-ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
-ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
-"""What torch's ``scaled_dot_product_attention`` calls on a CPU where there is neither mask nor dropout, and its gradient."""
+from mtl.encoders import probes
+
 SELECTED: ContextVar[Tensor | None] = ContextVar("selected", default=None)
 """The packed positions that the last layer computes in the present thread's forward pass; all if ``None``."""
 
@@ -92,53 +91,63 @@ def packed_attention(
     """
     # Positions first, as the linear layers around attention have them: nothing is transposed in memory.
     q, k, v = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
-    if not dropout:
-        found: Tensor = _Attention.apply(q, k, v, packed.runs, scaling)  # type: ignore[no-untyped-call]
-        return found[None], None
-    sizes, attended = [length * rows for length, rows in packed.runs], []
-    for run, states in zip(packed.runs, zip(*(torch.split(states, sizes) for states in (q, k, v)), strict=True), strict=True):
+    if dropout or not probes.available("attention"):
+        return attend(q, k, v, packed.runs, scaling, dropout)[None], None
+    attended: Tensor = FlashAttention.apply(q, k, v, packed.runs, scaling)  # type: ignore[no-untyped-call]
+    return attended[None], None
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scaling: float | None, dropout: float) -> Tensor:
+    """Attention of each run by torch's public function: ``[packed, heads, width]``, of the same each."""
+    sizes, attended = [length * rows for length, rows in runs], []
+    for run, states in zip(runs, zip(*(torch.split(states, sizes) for states in (query, key, value)), strict=True), strict=True):
         q, k, v = (part.unflatten(0, run[::-1]).transpose(1, 2) for part in states)
         result = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
         attended.append(result.transpose(1, 2).flatten(0, 1))
-    return torch.cat(attended)[None], None
+    return torch.cat(attended)
 
 
-class _Attention(Function):
-    """torch's attention on a CPU for all runs, as one step of autograd: it has no views to follow and no parts to put together."""
+class FlashAttention(Function):
+    """The operator that ``scaled_dot_product_attention`` calls on a CPU without mask and dropout, for all runs as one step of autograd.
+
+    Autograd then has no views to follow and no parts to put together.
+    """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, runs: Runs, scaling: float | None) -> Tensor:
         """``[packed, heads, width]``, of the same each."""
-        found, sums = torch.empty_like(query, memory_format=torch.contiguous_format), []
-        for q, k, v, into in zip(*(_by_runs(states, runs) for states in (query, key, value, found)), strict=True):
-            attended, logsumexp = ATTENTION(q, k, v, scale=scaling)
+        operator = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+        result, sums = torch.empty_like(query, memory_format=torch.contiguous_format), []
+        for q, k, v, into in zip(*(_by_runs(states, runs) for states in (query, key, value, result)), strict=True):
+            attended, logsumexp = operator(q, k, v, scale=scaling)
             into.copy_(attended)
             sums.append(logsumexp)
-        ctx.save_for_backward(query, key, value, found, *sums)
+        ctx.save_for_backward(query, key, value, result, *sums)
         ctx.runs, ctx.scaling = runs, scaling
-        return found
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of query, key and value."""
+        operator = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
         query, key, value, attended, *sums = ctx.saved_tensors
-        found = [torch.empty_like(states, memory_format=torch.contiguous_format) for states in (query, key, value)]
-        parts = (_by_runs(states, ctx.runs) for states in (gradient.contiguous(), query, key, value, attended, *found))
-        for logsumexp, given, q, k, v, out, *into in zip(sums, *parts, strict=True):
-            grads = ATTENTION_BACKWARD(given, q, k, v, out, logsumexp, 0.0, False, scale=ctx.scaling)
+        results = [torch.empty_like(states, memory_format=torch.contiguous_format) for states in (query, key, value)]
+        parts = (_by_runs(states, ctx.runs) for states in (gradient.contiguous(), query, key, value, attended, *results))
+        for logsumexp, upper, q, k, v, out, *into in zip(sums, *parts, strict=True):
+            grads = operator(upper, q, k, v, out, logsumexp, 0.0, False, scale=ctx.scaling)
             torch._foreach_copy_(into, grads)
-        return *found, None, None
+        return *results, None, None
 
 
 def _by_runs(states: Tensor, runs: Runs) -> list[Tensor]:
     """``[packed, heads, width]`` as ``[rows, heads, length, width]`` of each run, in the same memory and in one view."""
-    (step, head, inner), start, found = states.stride(), states.storage_offset(), []
+    (step, head, inner), start, views = states.stride(), states.storage_offset(), []
     for length, rows in runs:
         size = (rows, states.shape[1], length, states.shape[2])
-        found.append(states.as_strided(size, (length * step, head, step, inner), start))
+        views.append(states.as_strided(size, (length * step, head, step, inner), start))
         start += length * rows * step
-    return found
+    return views
 
 
 def attend_once(query: Tensor, key: Tensor, value: Tensor, states: Tensor, runs: Runs, scaling: float) -> Tensor:

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from mtl.config import BaseEncoder
 from mtl.config import TransformerEncoder as TransformerSettings
-from mtl.encoders import fused
+from mtl.encoders import fused, probes
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
@@ -28,14 +28,14 @@ from mtl.errors import EncoderError
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 PACKING = {"albert", "bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"}
-"""Model types whose layers see nothing of the other positions but through attention, take positions as an argument and hand what else
-they are given on to attention: all that ``packing`` needs. Tests hold each of them to it."""
+"""Model types whose layers see other positions only through attention, take positions as an argument and pass other arguments on to
+attention: all that ``packing`` needs. Tests compare each of them packed and padded."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
-"""Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
+"""Vocabulary files that a tokenizer is made from where ``tokenizer.json`` is missing."""
 
 
 class Part(NamedTuple):
-    """What a task's own layers compute of a batch."""
+    """The part of a batch that a task's own layers compute."""
 
     rows: Tensor
     """The rows, or the packed positions."""
@@ -64,23 +64,24 @@ class TransformerEncoder(Encoder):
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
         self.pooling, self.task_layers = pooling, task_layers
-        self._branches: tuple[Branches, ...] = ()  # what a module has in a tuple is not a part of it anew
-        self.attention: str = model.config._attn_implementation
+        self._branches: tuple[Branches, ...] = ()  # modules in a tuple are not registered twice
         self.word_shape_ids = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
         self._embeds_types = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in signature(model.forward).parameters
+        model_type, self._attention = model.config.model_type, ""
+        self._packs = model_type in PACKING and probes.available("packing", model_type)
         # ALBERT's stack does not have this module: its layers share their weights, and each computes all positions.
         attention: Any = getattr(self._stack()[-1], "attention", None)
-        if prunes := model.config.model_type in PACKING and attention is not None:
+        self._prunes_last_layer = self._packs and attention is not None and probes.available("last_layer", model_type)
+        if self._prunes_last_layer:
             attention.self.__class__ = _pruned(type(attention.self))
             attention.output.register_forward_pre_hook(_prune_residual)
-        self._prunes_last_layer = prunes
 
     @classmethod
     def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
         """Load weights and tokenizer from a folder.
 
         Raises:
-            EncoderError: the folder is no encoder, or ``max_length`` is more than it can take.
+            EncoderError: the folder is not an encoder, or ``max_length`` is more than it can take.
         """
         if not isinstance(settings, TransformerSettings) or source is None:
             raise EncoderError("an encoder of type transformer needs the folder of its source")
@@ -95,11 +96,11 @@ class TransformerEncoder(Encoder):
 
     @classmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
-        """The same architecture again, with weights still to be loaded."""
+        """The same architecture. The caller loads the weights."""
         kept = dict(config["model"])
         model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
         auto: Any = AutoModel  # transformers leaves this method untyped
-        model = auto.from_config(model_config, attn_implementation=_attention(model_config), dtype=torch.float32)
+        model = auto.from_config(model_config, dtype=torch.float32)
         more = {"pooling": config.get("pooling", "mean"), "task_layers": config.get("task_layers", 0)}
         return cls(model, word_shape=config["word_shape"], **more)
 
@@ -120,7 +121,7 @@ class TransformerEncoder(Encoder):
     ) -> Tensor:
         """Hidden states; see ``Encoder.forward``."""
         if not self.packs(mask.device):
-            return self._padded(subwords, mask, word_shape_ids, segment_ids)
+            return self.padded(subwords, mask, word_shape_ids, segment_ids)
         packed = Packed.of(mask)
         chosen = packed.pack(selected).nonzero().squeeze(1) if selected is not None and self._prunes_last_layer else None
         return packed.unpack(self._packed(subwords, word_shape_ids, packed, chosen, segment_ids), chosen)
@@ -152,7 +153,7 @@ class TransformerEncoder(Encoder):
         every = torch.arange(len(mask), device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in selected}
         with _set(PARTS, (parts, states)):
-            self._padded(subwords, mask, word_shape_ids, segment_ids)
+            self.padded(subwords, mask, word_shape_ids, segment_ids)
         return {task: own.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].rows, own) for task, own in states.items()}
 
     def branch(self, tasks: Iterable[str]) -> None:
@@ -169,23 +170,23 @@ class TransformerEncoder(Encoder):
         return [parameter for branches in self._branches for parameter in branches.copies[task].parameters()]
 
     def packs(self, device: torch.device) -> bool:
-        """On a CPU, where a call costs little, models that allow it are spared the padding."""
-        model: Any = self.model
-        return device.type == "cpu" and model.config.model_type in PACKING
+        """Models that allow it are packed on a CPU, where a call costs little."""
+        return device.type == "cpu" and self._packs
 
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""
         if not self._prunes_last_layer or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
             return
         for layers in (self._stack(), *(branches.copies[task] for branches in self._branches for task in branches.copies)):
-            for place, layer in enumerate(layers):
+            for i, layer in enumerate(layers):
                 if not isinstance(layer, Branches):
-                    layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
+                    layers[i] = fused.FusedLayer(layer, last=i == len(layers) - 1)
 
-    def _padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
-        """Hidden states ``[rows, positions, width]``."""
+    def padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
+        """Hidden states ``[rows, positions, width]``, those of padding computed too."""
+        if self._packs:
+            self._attend_by("sdpa")
         model: Any = self.model
-        model.config._attn_implementation = self.attention
         embedded, types = self._embed(subwords, word_shape_ids), self._token_types(segment_ids)
         hidden: Tensor = model(inputs_embeds=embedded, attention_mask=mask.long(), **types).last_hidden_state
         return hidden
@@ -194,13 +195,19 @@ class TransformerEncoder(Encoder):
         self, subwords: Tensor, word_shape_ids: Tensor, packed: Packed, selected: Tensor | None, segment_ids: Tensor | None
     ) -> Tensor:
         """The same ``[packed, width]``, without padding; the last layer computes only the selected packed positions, if given."""
+        self._attend_by("packed")
         model: Any = self.model
-        model.config._attn_implementation = "packed"
         embedded, positions = self._embed(packed.pack(subwords), packed.pack(word_shape_ids)), packed.positions + _first_position(model)
         types = self._token_types(None if segment_ids is None else packed.pack(segment_ids)[None])
         with _set(SELECTED, selected):
             hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed, **types).last_hidden_state
         return hidden[0]
+
+    def _attend_by(self, implementation: str) -> None:
+        if self._attention != implementation:  # a call goes through all modules
+            model: Any = self.model
+            model.set_attn_implementation(implementation)
+            self._attention = implementation
 
     def _token_types(self, segment_ids: Tensor | None) -> dict[str, Tensor]:
         """The argument for models that embed which field a subword is in; others see the separator only."""
@@ -233,15 +240,15 @@ class TransformerEncoder(Encoder):
         return mask if self.pooling == "mean" else mask & (torch.arange(mask.shape[1], device=mask.device) == 0)
 
     def _check_task_layers(self, source: Path) -> None:
-        """Layers of the tasks' own must be there, and of a kind that can be had more than once."""
+        """The model must have the layers that tasks own, and be of a type whose layers can be copied."""
         if not self.task_layers:
             return
         model: Any = self.model
         if not self._prunes_last_layer:
-            kinds = ", ".join(sorted(PACKING - {"albert"}))
+            types = ", ".join(sorted(PACKING - {"albert"}))
             raise EncoderError(
                 f"{source}: encoder.task_layers is {self.task_layers}, which a model of type {model.config.model_type} cannot "
-                f"have; choose 0, or a model of type {kinds}"
+                f"have; choose 0, or a model of type {types}"
             )
         if self.task_layers > (count := len(self._stack())):
             raise EncoderError(f"{source}: encoder.task_layers is {self.task_layers}, but the model has {count} layers")
@@ -267,15 +274,15 @@ class TransformerEncoder(Encoder):
 
 
 class Branches(nn.Module):
-    """Takes the place of a stack's topmost layers: a copy of them for each task, on the same states."""
+    """Replaces the top layers of a stack: a copy of them for each task, on the same states."""
 
     def __init__(self, layers: nn.Module, tasks: Iterable[str], config: Any) -> None:
-        """Copies of layers that read the model's own configuration: it says how to attend, and changes."""
+        """Copies share the model's configuration, which says how to attend, and changes."""
         super().__init__()
         self.copies = ByTask({task: copy.deepcopy(layers, {id(config): config}) for task in tasks})
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
+        """Run the layers of the tasks of ``PARTS``, whose states they keep there. Returns its input."""
         parts, results = PARTS.get()
         for task, part in parts.items():
             states, mask = hidden.index_select(0 if part.packed is None else 1, part.rows), attention_mask
@@ -306,10 +313,10 @@ def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-def _pruned(kind: Any) -> Any:
+def _pruned(attention: Any) -> Any:
     """A class of attention that computes the positions ``SELECTED`` only."""
 
-    class Pruned(kind):  # type: ignore[misc]
+    class Pruned(attention):  # type: ignore[misc]
         def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
             selected = SELECTED.get()
             if selected is None:
@@ -348,18 +355,20 @@ def _parameter_count(module: nn.Module) -> int:
 def _read_config(folder: Path) -> PretrainedConfig:
     """The model's configuration, if it is that of an encoder."""
     if not (folder / "config.json").is_file():
-        raise EncoderError(f"{folder}: is no encoder: config.json is missing")
+        raise EncoderError(f"{folder}: is not an encoder: config.json is missing")
     if not list(folder.glob("*.safetensors")):
-        found = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
-        raise EncoderError(f"{folder}: is no encoder: no *.safetensors" + (f" (pickled weights are never read: {found})" if found else ""))
+        pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+        raise EncoderError(
+            f"{folder}: is not an encoder: no *.safetensors" + (f" (pickled weights are never read: {pickled})" if pickled else "")
+        )
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderError(f"{folder / 'config.json'}: cannot be used: {_first_line(error)}") from None
-    kind = config.model_type
-    decoder_only = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    model_type = config.model_type
+    decoder_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False) or decoder_only:
-        raise EncoderError(f"{folder / 'config.json'}: model_type {kind!r} is no encoder; choose a BERT-like model")
+        raise EncoderError(f"{folder / 'config.json'}: model_type {model_type!r} is not an encoder; choose a BERT-like model")
     return config
 
 
@@ -369,11 +378,6 @@ def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
         for name in names:
             if hasattr(config, name):
                 setattr(config, name, value)
-
-
-def _attention(config: PretrainedConfig) -> str:
-    """Fused attention where the model has it."""
-    return "sdpa" if getattr(AutoModel._model_mapping[type(config)], "_supports_sdpa", False) else "eager"
 
 
 @contextmanager
@@ -401,7 +405,6 @@ def _read_model(folder: Path, config: PretrainedConfig) -> Any:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                attn_implementation=_attention(config),
                 dtype=torch.float32,
                 output_loading_info=True,
             )
@@ -414,11 +417,11 @@ def _read_model(folder: Path, config: PretrainedConfig) -> Any:
 
 
 def _read_tokenizer(folder: Path) -> SubwordTokenizer:
-    """``tokenizer.json``, or one made from an older kind of vocabulary file."""
+    """``tokenizer.json``, or a tokenizer made from an older type of vocabulary file."""
     if (folder / "tokenizer.json").is_file():
         return SubwordTokenizer.load(folder / "tokenizer.json")
     if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise EncoderError(f"{folder}: is no encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
+        raise EncoderError(f"{folder}: is not an encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
     try:
         with _quiet():
             loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -426,7 +429,7 @@ def _read_tokenizer(folder: Path) -> SubwordTokenizer:
         raise EncoderError(f"{folder}: no tokenizer can be made from its vocabulary: {_first_line(error)}") from None
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
-        raise EncoderError(f"{folder}: its tokenizer has no fast form (tokenizer.json)")
+        raise EncoderError(f"{folder}: its tokenizer does not have a fast form (tokenizer.json)")
     return SubwordTokenizer(backend)
 
 

@@ -1,1 +1,1 @@
-"""Predictions on the test split, metrics with bootstrap intervals, and paired comparisons of runs."""
+"""Predictions on the test split, metrics with bootstrap intervals, and paired comparisons of models."""

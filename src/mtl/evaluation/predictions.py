@@ -1,6 +1,7 @@
 """A run's predictions on the test split, as Parquet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.config import Params, Run
-from mtl.data.schema import labels_of, read, text_of
+from mtl.data.schema import columns_of, labels_of, read, text_of
+from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
 from mtl.files import replacing
+from mtl.model.batch import Pair, TokenRow, tokens_of
 from mtl.model.prediction import Predictor
 from mtl.tasks.base import to_text
 
@@ -21,25 +24,27 @@ SCHEMA = pa.schema(
 
 
 class Row(NamedTuple):
-    """A test row: its tokens, and the label of each task that it carries."""
+    """A test row: its tokens, and its label for each task that it is labelled for."""
 
     dataset: str
     id: str
-    tokens: tuple[str, ...]
-    space_after: tuple[bool, ...]
+    tokens: TokenRow
+    text: str
     gold: dict[str, Any]
 
 
 def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path) -> None:
-    """Write ``<run>.parquet``: one row for each task of the run and each test row that carries the task's label.
+    """Write ``<run>.parquet``: one row for each task of the run and each test row with the task's label.
 
     Args:
+        params: all settings.
+        run: the run to predict with.
         model: the run's model folder.
         examples: folder of the canonical tables.
         out: folder of the predictions.
 
     Raises:
-        DataError: a canonical table is missing or lacks a label, or a task has no test row.
+        DataError: a canonical table is missing or lacks a label, or a task has no labelled test row.
         ModelError: the model folder is incomplete or damaged.
     """
     with replacing(out / f"{run.name}.parquet") as temporary:
@@ -47,7 +52,7 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
 
 
 def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[str, Any]]:
-    """The rows of the predictions file, by task, dataset and id; raises as ``predict_run`` does."""
+    """The rows of the predictions file, sorted by task, dataset and id; raises what ``predict_run`` raises."""
     rows = gather(params, run.tasks, examples)
     predictor = Predictor.load(model)
     predictions = [
@@ -59,15 +64,20 @@ def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[
 
 
 def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
-    """All test rows that carry a label of any of the tasks."""
-    labels = {
-        dataset: {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)} for dataset in params.datasets
-    }
-    rows = [row for dataset, wanted in labels.items() if wanted for row in _rows_of(dataset, wanted, examples / f"{dataset}.parquet")]
+    """All test rows with a label of any of the tasks.
+
+    Raises:
+        DataError: a canonical table is missing or lacks a label, or a task has no labelled test row.
+    """
+    rows: list[Row] = []
+    for dataset in params.datasets:
+        labels = {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)}
+        if labels:
+            rows += _rows_of(dataset, labels, examples / f"{dataset}.parquet")
     for task in tasks:
         if not any(task in row.gold for row in rows):
             names = ", ".join(params.datasets_of(task))
-            raise DataError(f"task {task}: no test row of {names} carries its label; give the split test a share or a source")
+            raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
     return rows
 
 
@@ -78,23 +88,32 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
         if label not in known:
             raise DataError(f"{path}: has no label {label!r}; it has: {', '.join(known) or 'none'}")
     test = table.filter(pc.equal(table.column("split"), "test"))
-    for row in test.select(["id", "tokens", "space_after", *dict.fromkeys(labels.values())]).to_pylist():
+    columns = {field: columns_of(field) for field in text_fields(table.schema)}
+    for row in test.select(["id", *chain(*columns.values()), *dict.fromkeys(labels.values())]).to_pylist():
         gold = {task: row[label] for task, label in labels.items() if row[label] is not None}
         if gold:
-            yield Row(dataset, row["id"], tuple(row["tokens"]), tuple(row["space_after"]), gold)
+            tokens = [row[name] for name, _ in columns.values()]
+            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], _text(row, columns), gold)
+
+
+def _text(row: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str:
+    """A row as a reader sees it; of two text fields each with its name."""
+    texts = {field: text_of(*(row[name] for name in names)) for field, names in columns.items()}
+    return " | ".join(f"{field}: {text}" for field, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
 
 
 def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
-    """The predictions to the rows of one dataset: one pass through the encoder for all its tasks."""
+    """The predictions for the rows of one dataset, with one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     predictions = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
+    types = predictor.model.tasks
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             yield {
                 "task": task,
                 "dataset": row.dataset,
                 "id": row.id,
-                "text": to_text(row.tokens) if predictor.model.tasks[task].shows_tokens else text_of(row.tokens, row.space_after),
+                "text": to_text(tokens_of(row.tokens, types[task].field)) if types[task].shows_tokens else row.text,
                 "gold": to_text(gold),
                 "prediction": predictions[task][i].text,
                 "confidence": predictions[task][i].confidence,

@@ -1,8 +1,10 @@
 """Batches: rows padded to the longest of them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +12,11 @@ import torch
 from torch import Tensor
 
 from mtl.encoders import Encoded, SubwordTokenizer
-from mtl.encoders.store import Stored
 from mtl.encoders.windows import encode_windows
 from mtl.model.micro_batches import Rows
+
+if TYPE_CHECKING:
+    from mtl.encoders.store import Stored  # needs pyarrow, which prediction does without
 
 
 class Pair(NamedTuple):
@@ -80,7 +84,7 @@ class Batch:
         """Subwords that are not padding."""
         return int((self.mask if self.mask.device.type == "cpu" else self.mask.cpu()).sum())
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Batch:
         """The same batch on a device; the copy runs beside the computation where it can."""
         if device.type == "cpu":
             return self

@@ -138,15 +138,8 @@ def _own(params: Params, run: Run) -> dict[str, Any]:
 
 def _task(name: str, task: Mapping[str, Any]) -> list[str]:
     """Its name, its type, and what it can predict, by its state in the model's own settings."""
-    return [name, task["type"].replace("_", " "), _predictions(task["state"])]
-
-
-def _predictions(state: Mapping[str, Any]) -> str:
-    if "classes" in state:
-        return ", ".join(_code(name) for name in state["classes"])
-    if "tags" in state:
-        return "entities: " + ", ".join(_code(name) for name in dict.fromkeys(tag[2:] for tag in state["tags"] if tag != "O"))
-    return f"a number; in training {state['mean']:.2f} on average, standard deviation {state['std']:.2f}"
+    described = plugins.task_type(task["type"])(task["state"]).describe()
+    return [name, task["type"].replace("_", " "), described]
 
 
 def _score_table(run: Run, scores: Sequence[Score]) -> str:

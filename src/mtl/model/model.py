@@ -55,6 +55,12 @@ class Model(nn.Module):
         outputs = {id(own): self._output(batch, own) for own in states.values()}
         return {name: self.heads[name](outputs[id(own)]) for name, own in states.items()}
 
+    def embed(self, batch: Batch, task: str) -> Tensor:
+        """The pooled text as a task's head receives it, ``[rows, width]``."""
+        needed = self.encoder.pooled(batch.mask) if self.encoder.packs(batch.mask.device) else batch.mask
+        states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, {task: needed}, batch.rows, batch.segment_ids)
+        return self._output(batch, states[task]).pooled
+
     def _output(self, batch: Batch, states: Tensor) -> EncoderOutput:
         return EncoderOutput(states, batch.mask, batch.word_ids, self.encoder.pool, batch.segment_ids)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.windows import best_windows
-from mtl.errors import ModelError
-from mtl.model.batch import TokenRow, collate, encode_rows, tokens_of
+from mtl.errors import InputError, ModelError
+from mtl.model.batch import Pair, TokenRow, collate, encode_rows, tokens_of
 from mtl.model.device import Precision, choose_device
 from mtl.model.folder import load
 from mtl.model.micro_batches import Rows
@@ -134,8 +134,40 @@ class Predictor:
         """Predictions by task, in the order of the rows, each a sequence of tokens or a ``Pair`` of two.
 
         Raises:
+            InputError: a row is a string.
             ModelError: the model has no such task.
         """
         wanted = self.chosen(tasks)
+        _check_rows(rows)
         encoded = encode(self.model.tokenizer, rows, self.model.max_length, [self.model.tasks[name] for name in wanted])
         return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens)
+
+    def embed(self, rows: Sequence[TokenRow], task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:
+        """The pooled hidden states of each row's beginning, ``[rows, width]``.
+
+        Args:
+            rows: each a sequence of tokens or a ``Pair`` of two.
+            task: the task whose layers compute the states; required where tasks have layers of their own.
+            batch_tokens: see ``predictions``.
+
+        Raises:
+            InputError: a row is a string.
+            ModelError: the model has no such task, or tasks have layers of their own and none is named.
+        """
+        model, (name, *_) = self.model, self.chosen(None if task is None else [task])
+        if task is None and model.encoder.own(name):
+            raise ModelError(f"each task has layers of its own, so that hidden states differ: name a task of {', '.join(model.tasks)}")
+        _check_rows(rows)
+        encoded = encode_rows(model.tokenizer, rows, model.max_length, windows=False)
+        vectors = np.zeros((len(rows), model.encoder.width), dtype=np.float32)
+        with torch.inference_mode():
+            for places in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[model.device.type]):
+                vectors[places] = model.embed(collate(encoded, places).to(model.device), name).float().cpu().numpy()
+        return vectors
+
+
+def _check_rows(rows: Sequence[TokenRow]) -> None:
+    """Python would take the characters of a string for tokens."""
+    for number, row in enumerate(rows):
+        if isinstance(row, str) or (isinstance(row, Pair) and any(isinstance(field, str) for field in row)):
+            raise InputError(f"row {number} is a string, not a list of tokens; texts are for mtl.load(…).predict")

@@ -117,8 +117,10 @@ class TaskType(ABC):
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.fields: tuple[str, ...] = tuple(state.get("fields", ("text",)))
+        """Names of the text fields that it reads."""
         self.field = int(state.get("field", 0))
-        """The text field that its labels are about: 0, or 1 for the second of two."""
+        """Which of them its labels are about."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -10,7 +10,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim import Adam as TorchAdam
 
 from mtl.config import Train
-from mtl.encoders import Encoder
+from mtl.encoders import Encoder, probes
 from mtl.errors import UnfitError
 from mtl.model.model import Model
 
@@ -21,17 +21,17 @@ SHARED = ""
 
 
 class Adam(TorchAdam):
-    """Adam (Kingma & Ba 2015) whose fused step divides gradients as it reads them, each group's by a number of its own."""
+    """Adam (Kingma & Ba 2015) whose fused step divides the gradients of each group by its own divisor as it reads them."""
 
     divisors: Mapping[str, Tensor] = MappingProxyType({})
     """Scalars, by ``part`` of a group."""
 
     def _init_group(self, group: Group, *lists: Any) -> bool:
-        """Called for each group before its step, which divides by ``grad_scale``: it is there for what loss scalers multiply by."""
+        """Called for each group before its step, which divides by ``grad_scale``, meant for loss scalers."""
         if self.divisors:
             self.grad_scale = self.divisors.get(group["part"])
-        found: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
-        return found
+        has_complex: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
+        return has_complex
 
 
 class AdamW(Adam):
@@ -110,8 +110,9 @@ def clip(optimizer: Optimizer, limit: float, loss_factors: Mapping[str, float], 
     norms = {part: nn.utils.get_total_norm(gradients) / loss_factors.get(part, 1.0) for part, gradients in parts.items() if gradients}
     divisors = {part: (norm / limit).clamp(min=1) * loss_factors.get(part, 1.0) for part, norm in norms.items()}
     total = sum(norms.values(), torch.zeros(()))
-    if isinstance(optimizer, Adam) and total.device.type == "cpu" and not scaled:
-        optimizer.divisors = divisors  # of its fused step, which spares a pass over all gradients
+    own_step = total.device.type == "cpu" and not scaled
+    if own_step and isinstance(optimizer, Adam) and probes.available("fused_adam", type(optimizer)):
+        optimizer.divisors = divisors  # of its fused step, which saves a pass over all gradients
     else:
         for part, divisor in divisors.items():
             torch._foreach_div_(parts[part], divisor)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from mtl import encoders, plugins
-from mtl.config import Params, Run
+from mtl.config import TEXT, Params, Run
 from mtl.encoders import SubwordTokenizer
 from mtl.encoders.store import coded, encode_stored
 from mtl.model.device import Precision
@@ -55,8 +55,9 @@ def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
     settings = params.tasks[name]
     task_type: type[TaskType] = plugins.implementation_of(settings)
     dataset = params.datasets[params.datasets_of(name)[0]]
-    field = list(dataset.fields).index(dataset.field_of(settings.label))
-    return task_type({**task_type.fit(splits.train.labels[name], settings), **({"field": field} if field else {})})
+    fields = list(dataset.fields)
+    about = {"fields": fields, "field": fields.index(dataset.field_of(settings.label))} if fields != [TEXT] else {}
+    return task_type(task_type.fit(splits.train.labels[name], settings) | about)
 
 
 def encode_data(params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:

@@ -136,7 +136,8 @@ def _finding(summary: dict[str, Any]) -> str:
     """The outcome in one sentence."""
     best = summary["trials"][summary["best"]]
     if summary["best"] == 0:
-        return f"None of {len(summary['trials'])} trials beats the present settings on validation rows."
+        count = len(summary["trials"])
+        return f"No trial beats the present settings on validation rows ({count} {'trial' if count == 1 else 'trials'})."
     gain = percent(best["score"] - 1, 1)
     return f"Trial {best['number']} of {len(summary['trials'])} is the best on validation rows: {gain} better than the present settings."
 

@@ -1,4 +1,4 @@
-"""The interface of all label types, and how values of cells become labels. A null or an empty cell is no label, which masks the loss."""
+"""The interface of label types, and how cell values become labels. A null or empty cell means no label, which masks the loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LabelType(ABC):
     """Reads and checks the labels of one type. Stateless but for its settings."""
 
     storage: ClassVar[Storage]
-    """How training holds a column: codes of strings, numbers, lists of codes, or plain objects."""
+    """How training stores a column: codes of strings, numbers, lists of codes, or plain objects."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -40,12 +40,12 @@ class LabelType(ABC):
             tokens: of the text field that the label is about.
 
         Raises:
-            ValueError: the value is not such a label; the message names the column.
+            ValueError: the value is not a label of this type; the message names the column.
         """
 
     @classmethod
     def illegal(cls, column: pa.ChunkedArray, lengths: pa.ChunkedArray) -> tuple[int, str] | None:
-        """The first row of a column whose label breaks the type's rules, with the reason; None if there is none.
+        """The first row of a column with an illegal label, and the reason; None if all are legal.
 
         Args:
             column: labels, ``[rows]``.
@@ -56,27 +56,27 @@ class LabelType(ABC):
     @staticmethod
     @abstractmethod
     def summary(values: Sequence[Any]) -> dict[str, Any]:
-        """What the data card says of all labels of a split, JSON-able."""
+        """Statistics of all labels of a split for the data card, JSON-able."""
 
     @classmethod
     def to_tags(cls, value: Any, length: int) -> list[str] | None:
-        """A positional label as IOB2 tags of its field's tokens, by which augmentation protects and carries it.
+        """A positional label as IOB2 tags of its field's tokens, with which augmentation protects and moves it.
 
         Args:
             value: the label; None for no label.
             length: number of tokens.
         """
-        raise NotImplementedError(f"{cls.__name__} does not speak of positions")
+        raise NotImplementedError(f"{cls.__name__} does not refer to positions")
 
     @classmethod
     def from_tags(cls, tags: Sequence[str] | None, value: Any) -> Any:
-        """The positional label that tags of a variant spell.
+        """The positional label of a variant, from its tags.
 
         Args:
             tags: of the variant; None for no label.
-            value: label of the original row, for what tags do not say.
+            value: label of the original row, for what tags do not express.
         """
-        raise NotImplementedError(f"{cls.__name__} does not speak of positions")
+        raise NotImplementedError(f"{cls.__name__} does not refer to positions")
 
 
 def is_empty(value: Any) -> bool:
@@ -126,7 +126,7 @@ def range_of(value: Any, column: str, length: int) -> tuple[int, int]:
         raise ValueError(f"{column}: must be [start, end) in tokens, not {str(value)[:40]!r}")
     start, end = value
     if not 0 <= start < end <= length:
-        raise ValueError(f"{column}: [{start}, {end}) is not a range within {length} tokens")
+        raise ValueError(f"{column}: [{start}, {end}) is not a range inside the text, whose tokens are [0, {length})")
     return start, end
 
 

@@ -12,9 +12,11 @@ from mtl.data.spans import entities
 from mtl.lazy import lazy
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 else:
-    pa = lazy("pyarrow")
+    np, pa, pc = lazy("numpy"), lazy("pyarrow"), lazy("pyarrow.compute")
 
 
 class RelationLabel(LabelSettings):
@@ -55,11 +57,21 @@ class Relation(LabelType):
         if head[0] < tail[1] and tail[0] < head[1]:
             raise ValueError(f"{settings.head} and {settings.tail} overlap at token {max(head[0], tail[0])}")
         ends = {
-            f"{side}_{end}": place
+            f"{side}_{end}": position
             for side, pair in (("head", head), ("tail", tail))
-            for end, place in zip(("start", "end"), pair, strict=True)
+            for end, position in zip(("start", "end"), pair, strict=True)
         }
         return {"class": class_name(value, settings.column), **ends}
+
+    @classmethod
+    def illegal(cls, column: pa.ChunkedArray, lengths: pa.ChunkedArray) -> tuple[int, str] | None:
+        """Both ranges inside the text, without overlap."""
+        rows, labels = np.flatnonzero(column.is_valid().to_numpy()), column.drop_null()
+        head, tail = ([pc.struct_field(labels, [f"{side}_{end}"]).to_numpy() for end in ("start", "end")] for side in ("head", "tail"))
+        illegal = (head[0] < tail[1]) & (tail[0] < head[1])
+        for start, end in (head, tail):
+            illegal |= (start < 0) | (start >= end) | (end > lengths.to_numpy()[rows])
+        return (int(rows[np.argmax(illegal)]), "has a range outside the text or overlapping ranges") if illegal.any() else None
 
     @staticmethod
     def summary(values: Sequence[Any]) -> dict[str, Any]:
@@ -78,5 +90,5 @@ class Relation(LabelType):
         """The class of the original row with the ranges that the tags spell."""
         if tags is None:
             return None
-        ends = {f"{entity.type}_{end}": place for entity in entities(tags) for end, place in (("start", entity.start), ("end", entity.end))}
+        ends = {f"{entity.type}_{end}": getattr(entity, end) for entity in entities(tags) for end in ("start", "end")}
         return {"class": value["class"], **ends}

@@ -52,7 +52,7 @@ class Tags(LabelType):
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise ValueError(f"{column}: must be a list of tags, not {str(value)[:40]!r}")
         if len(tags) != len(tokens):
-            raise ValueError(f"{column}: {len(tags)} tags for {len(tokens)} tokens")
+            raise ValueError(f"{column}: the number of tags ({len(tags)}) is not the number of tokens ({len(tokens)})")
         return to_iob2(tags, self.settings.scheme)
 
     @classmethod

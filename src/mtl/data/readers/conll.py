@@ -1,4 +1,4 @@
-"""CoNLL columns: one token a line, a blank line between sentences."""
+"""CoNLL columns: one token per line, a blank line between sentences."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,19 +7,19 @@ from pathlib import Path
 from mtl.config import ConllReader
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 
-_MARK = re.compile(r"-DOCSTART-(?:[ \t]|$)")
+_DOCUMENT_START = re.compile(r"-DOCSTART-(?:[ \t]|$)")
 _SEPARATORS = {"whitespace": re.compile(r"[ \t]+"), "tab": re.compile(r"\t"), "space": re.compile(r" ")}
 
 
-def read(path: Path, settings: ConllReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
-    """Yield a row a sentence; each column is the list of its values.
+def read(path: Path, settings: ConllReader, encoding: str | None, required: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield one row per sentence; each column is a list of values.
 
-    A sentence ends at a line that is empty or holds separators only, at ``-DOCSTART-`` and at the end of the file.
+    A sentence ends at an empty line, a line of only separators, ``-DOCSTART-`` or the end of the file.
     """
-    check_columns(path, settings.columns, wanted)
+    check_columns(path, settings.columns, required)
     sentence: list[tuple[int, str]] = []
     for number, line in lines(path, encoding):
-        if line.strip(" \t") and not _MARK.match(line):
+        if line.strip(" \t") and not _DOCUMENT_START.match(line):
             sentence.append((number, line))
         elif sentence:
             yield _row(sentence, settings)
@@ -34,7 +34,7 @@ def _row(sentence: Sequence[tuple[int, str]], settings: ConllReader) -> Row | Ma
     for number, line in sentence:
         parts = split(line.strip(" \t") if settings.separator == "whitespace" else line)
         if len(parts) != len(settings.columns):
-            reason = f"{len(parts)} columns, not {len(settings.columns)} ({', '.join(settings.columns)})"
+            reason = f"the number of columns is {len(parts)}, not {len(settings.columns)} ({', '.join(settings.columns)})"
             return Malformed(number, reason, line)
         cells.append(parts)
     columns = zip(*cells, strict=True)

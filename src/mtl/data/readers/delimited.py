@@ -12,8 +12,8 @@ from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 from mtl.errors import DataError
 
 LONGEST_RECORD = 1000
-"""Lines after which a quote that was opened counts as unmatched."""
-csv.field_size_limit(2**31 - 1)  # a text may be a book; Python's own limit is 131072 characters
+"""Lines after which an open quote counts as unmatched."""
+csv.field_size_limit(2**31 - 1)  # a text may be a book; Python's default limit is 131072 characters
 
 
 class _Record(NamedTuple):
@@ -21,11 +21,11 @@ class _Record(NamedTuple):
     cells: list[str]
 
 
-def read(path: Path, settings: DelimitedReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
-    """Yield a row a record; empty lines are skipped.
+def read(path: Path, settings: DelimitedReader, encoding: str | None, required: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield one row per record; empty lines are skipped.
 
-    ``_`` in ``columns`` skips a column; ``_*`` as the last one skips any number. Where the delimiter is a space and quoting is off,
-    the last column takes the rest of the line.
+    ``_`` in ``columns`` skips a column; ``_*`` as the last one skips any number. With a space as delimiter and quoting off, the last
+    column takes the rest of the line.
     """
     delimiter = settings.delimiter or ("," if settings.format == "csv" else "\t")
     numbered = lines(path, encoding)
@@ -35,7 +35,7 @@ def read(path: Path, settings: DelimitedReader, encoding: str | None, wanted: Se
     else:
         records = _quoted(numbered, delimiter)
     columns = settings.columns or _header(path, records)
-    check_columns(path, columns, wanted)
+    check_columns(path, columns, required)
     for record in records:
         yield record if isinstance(record, Malformed) else _row(record, columns, delimiter)
 
@@ -52,14 +52,15 @@ def _row(record: _Record, columns: Sequence[str], delimiter: str) -> Row | Malfo
     open_end = bool(columns) and columns[-1] == "_*"
     named = columns[:-1] if open_end else columns
     if len(cells) < len(named) or (len(cells) > len(named) and not open_end):
-        return Malformed(record.line, f"{len(cells)} columns, not {len(named)} ({', '.join(columns)})", delimiter.join(cells))
+        reason = f"the number of columns is {len(cells)}, not {len(named)} ({', '.join(columns)})"
+        return Malformed(record.line, reason, delimiter.join(cells))
     return Row(record.line, {name: cell for name, cell in zip(named, cells, strict=False) if name != "_"})
 
 
 def _quoted(numbered: Iterator[tuple[int, str]], delimiter: str) -> Iterator[_Record | Malformed]:
-    """Records whose quoted cells may go over several lines.
+    """Records with quoted cells, which may span several lines.
 
-    A quote that is never closed must not swallow the rest of the file: its line is malformed and reading goes on behind it.
+    A quote that is never closed must not swallow the rest of the file: its line is malformed, and reading continues after it.
     """
     ahead: deque[tuple[int, str]] = deque()
     while True:
@@ -77,25 +78,26 @@ def _record(
     try:
         cells = next(reader)
     except csv.Error as error:
-        issue = "a quote is opened and never closed" if "unexpected end" in str(error) else f"unmatched quote or other issue: {error}"
-        return Malformed(first[0], issue, first[1])
+        reason = "a quote is opened and never closed" if "unexpected end" in str(error) else f"unmatched quote or other error: {error}"
+        return Malformed(first[0], reason, first[1])
     within = [line for _, line in islice(ahead, max(reader.line_num - 2, 0))]
-    whole = sum(line.count(delimiter) == len(cells) - 1 for line in within)
-    if delimiter != "," and len(cells) > 1 and whole > len(within) / 2:
-        # Two stray quotes far from one another look like a cell of many lines; but then most of those lines look like records.
-        return Malformed(first[0], f"a quote is opened, and closed {len(within) + 1} lines below, with whole records between", first[1])
+    complete = sum(line.count(delimiter) == len(cells) - 1 for line in within)
+    if delimiter != "," and len(cells) > 1 and complete > len(within) / 2:
+        # Two stray quotes far apart look like a cell of many lines, but then most of those lines look like records.
+        reason = f"a quote is opened, and closed {len(within) + 1} lines below, with complete records between"
+        return Malformed(first[0], reason, first[1])
     for _ in range(reader.line_num - 1):
         ahead.popleft()
     return _Record(first[0], cells)
 
 
 def _following(first: tuple[int, str], ahead: deque[tuple[int, str]], numbered: Iterator[tuple[int, str]]) -> Iterator[str]:
-    """A line and those behind it, as far as they are asked for; what is read of the file for that goes to ``ahead``."""
+    """A line and those after it, lazily; lines that are read from the file go to ``ahead``."""
     yield first[1] + "\n"
-    for place in range(LONGEST_RECORD):
-        if place == len(ahead):
+    for number in range(LONGEST_RECORD):
+        if number == len(ahead):
             following = next(numbered, None)
             if following is None:
                 return
             ahead.append(following)
-        yield ahead[place][1] + "\n"
+        yield ahead[number][1] + "\n"

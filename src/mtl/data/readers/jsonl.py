@@ -1,4 +1,4 @@
-"""JSON lines: one object a line."""
+"""JSON lines: one object per line."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from mtl.config import JsonLinesReader
 from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 
 
-def read(path: Path, settings: JsonLinesReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
-    """Yield a row an object; empty lines are skipped, a key that an object lacks is null, yet the first must have all that are wanted."""
+def read(path: Path, settings: JsonLinesReader, encoding: str | None, required: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield one row per object; empty lines are skipped. The first object must have all required keys; later a missing key is null."""
     first = True
     for number, line in lines(path, encoding):
         if not line.strip():
             continue
         row = _row(number, line)
         if first and isinstance(row, Row):
-            check_columns(path, list(row.values), wanted)
+            check_columns(path, list(row.values), required)
             first = False
         yield row
 
@@ -26,11 +26,11 @@ def _row(number: int, line: str) -> Row | Malformed:
     try:
         value = json.loads(line, parse_constant=_refuse)
     except RecursionError:
-        return Malformed(number, "no JSON: nested too deeply", line)
+        return Malformed(number, "not JSON: nested too deeply", line)
     except ValueError as error:
-        return Malformed(number, f"no JSON: {error}", line)
-    return Row(number, value) if isinstance(value, dict) else Malformed(number, "no JSON object", line)
+        return Malformed(number, f"not JSON: {error}", line)
+    return Row(number, value) if isinstance(value, dict) else Malformed(number, "not a JSON object", line)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")
+    raise ValueError(f"{constant} is not a JSON value")

@@ -1,4 +1,4 @@
-"""Parallel files: row ``i`` of a dataset is line ``i`` of each."""
+"""Parallel files: row ``i`` of a dataset is line ``i`` of each file."""
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -9,13 +9,13 @@ from mtl.data.readers.rows import Malformed, Row, check_columns, lines
 from mtl.errors import DataError
 
 
-def read(folder: Path, settings: ParallelReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
-    """Yield a row a line, without lines that are blank in every file.
+def read(folder: Path, settings: ParallelReader, encoding: str | None, required: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield one row per line, without lines that are blank in every file.
 
     Raises:
         DataError: a file is missing, or the files differ in length.
     """
-    check_columns(folder, list(settings.files), wanted)
+    check_columns(folder, list(settings.files), required)
     files = [lines(folder / name, encoding) for name in settings.files.values()]
     for number, cells in enumerate(zip_longest(*files), start=1):
         texts = [cell[1] for cell in cells if cell is not None]
@@ -23,5 +23,5 @@ def read(folder: Path, settings: ParallelReader, encoding: str | None, wanted: S
             continue
         if len(texts) < len(cells):
             short = [name for name, cell in zip(settings.files.values(), cells, strict=True) if cell is None]
-            raise DataError(f"{folder}: the files differ in length: {', '.join(short)} ends before line {number}")
+            raise DataError(f"{folder}: the files differ in length: no line {number} in {', '.join(short)}")
         yield Row(number, dict(zip(settings.files, texts, strict=True)))

@@ -14,13 +14,13 @@ from mtl.errors import DataError
 BATCH_ROWS = 4096
 
 
-def read(path: Path, settings: ParquetReader, encoding: str | None, wanted: Sequence[str]) -> Iterator[Row | Malformed]:
-    """Yield the rows with the wanted columns; a row's line is its number."""
+def read(path: Path, settings: ParquetReader, encoding: str | None, required: Sequence[str]) -> Iterator[Row | Malformed]:
+    """Yield the rows with the required columns; a row's line is its number, from 1."""
     try:
         with pq.ParquetFile(path) as file:
-            check_columns(path, file.schema_arrow.names, wanted)
+            check_columns(path, file.schema_arrow.names, required)
             number = 0
-            for batch in file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(required))):
                 for values in _doubles(batch).to_pylist():
                     number += 1
                     yield Row(number, values)
@@ -29,9 +29,9 @@ def read(path: Path, settings: ParquetReader, encoding: str | None, wanted: Sequ
 
 
 def _doubles(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Numbers of less precision as the doubles that are written alike: 0.7, not 0.699999988."""
-    for place, field in enumerate(batch.schema):
+    """Half and single precision as the doubles of the same decimal: 0.7, not 0.699999988."""
+    for index, field in enumerate(batch.schema):
         if field.type in (pa.float16(), pa.float32()):
-            column = pc.cast(pc.cast(batch.column(place), pa.string()), pa.float64())
-            batch = batch.set_column(place, field.name, column)
+            column = pc.cast(pc.cast(batch.column(index), pa.string()), pa.float64())
+            batch = batch.set_column(index, field.name, column)
     return batch

@@ -1,4 +1,4 @@
-"""What readers yield, and the lines that the text formats share."""
+"""Rows as readers yield them, and the lines of text formats."""
 
 import codecs
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from mtl.errors import DataError
 
 
 class Row(NamedTuple):
-    """A row that could be read: the number of its first line (of Parquet: of the row), from 1, and its values by column."""
+    """A row that could be read: its first line (Parquet: its number), from 1, and its values by column."""
 
     line: int
     values: dict[str, Any]
@@ -24,10 +24,10 @@ class Malformed(NamedTuple):
 
 
 def lines(path: Path, encoding: str | None) -> Iterator[tuple[int, str]]:
-    """The lines of a text file, numbered from 1, without their ends (LF or CR LF) and a byte order mark.
+    """The lines of a text file, numbered from 1, without line ends (LF or CR LF) and byte order mark.
 
     Raises:
-        DataError: the file cannot be opened, or a byte is neither UTF-8 nor of the fallback encoding; names line and byte.
+        DataError: the file cannot be opened, or a byte is neither UTF-8 nor in the fallback encoding; names line and byte.
     """
     try:
         with path.open("rb") as file:
@@ -42,25 +42,25 @@ def _decoded(raw: bytes, encoding: str | None, path: Path, number: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        issue, advice = error, "; name the file's encoding, such as cp1252, in the dataset's key encoding"
+        cause, advice = error, "; name the file's encoding, such as cp1252, in the dataset's key encoding"
     if encoding is not None:
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError as error:
-            issue, advice = error, f", as it cannot in UTF-8; choose another value than {encoding!r} for the dataset's key encoding"
-    where = f"line {number}, byte {issue.start + 1} (0x{raw[issue.start]:02x})"
-    raise DataError(f"{path}: {where} cannot be decoded as {issue.encoding}{advice}")
+            cause, advice = error, f", nor as utf-8; the dataset's key encoding is {encoding!r}: name the file's encoding there"
+    where = f"line {number}, byte {cause.start + 1} (0x{raw[cause.start]:02x})"
+    raise DataError(f"{path}: {where} cannot be decoded as {cause.encoding}{advice}")
 
 
-def check_columns(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
-    """Check that a file has the columns that are wanted.
+def check_columns(path: Path, columns: Sequence[str], required: Sequence[str]) -> None:
+    """Check that a file has the required columns.
 
     Raises:
-        DataError: one is missing, or two have the same name.
+        DataError: a column is missing, or two have the same name.
     """
-    doubled = sorted({name for name in found if found.count(name) > 1 and not name.startswith("_")})
-    if doubled:
-        raise DataError(f"{path}: two columns are named {doubled[0]!r}")
-    for name in wanted:
-        if name not in found:
-            raise DataError(f"{path}: there is no column {name!r}; choose from: {', '.join(map(str, found))}")
+    repeated = sorted({name for name in columns if columns.count(name) > 1 and not name.startswith("_")})
+    if repeated:
+        raise DataError(f"{path}: two columns are named {repeated[0]!r}")
+    for name in required:
+        if name not in columns:
+            raise DataError(f"{path}: there is no column {name!r}; choose from: {', '.join(map(str, columns))}")

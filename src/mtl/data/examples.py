@@ -1,0 +1,37 @@
+"""Rows of a dataset between reading and writing, and the counts of those left out."""
+
+from typing import Any, NamedTuple
+
+FIELD_SEPARATOR = "\n"
+"""Separates the text fields of a row when rows are compared."""
+
+
+class Example(NamedTuple):
+    """One labelled row."""
+
+    id: str
+    split: str
+    fields: dict[str, list[str]]
+    """Tokens of each text field."""
+    labels: dict[str, Any]
+
+    @property
+    def tokens(self) -> list[str]:
+        """Tokens of all text fields."""
+        return [token for tokens in self.fields.values() for token in tokens]
+
+    @property
+    def text(self) -> str:
+        """All text fields, by which rows are compared and assigned to splits."""
+        return FIELD_SEPARATOR.join(" ".join(tokens) for tokens in self.fields.values())
+
+
+class Counts(NamedTuple):
+    """Rows of a dataset, counted by source."""
+
+    read: dict[str, int]
+    malformed: dict[str, int]
+    unlabelled: dict[str, int]
+    """Rows left out because they have no label."""
+    samples: list[dict[str, Any]]
+    """The first malformed rows."""
