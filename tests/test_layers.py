@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
 LAYERS = [
     {"errors", "lazy"},
-    {"files", "plugins", "seeds", "progress"},
+    {"files", "names", "plugins", "seeds", "progress"},
     {"config"},
     {"pipeline"},
     {"data"},
