@@ -72,7 +72,7 @@ def test_every_built_in_type_is_named_as_its_settings_say(group: str) -> None:
         if group == plugins.TASKS:
             assert implementation.name == name
         if group == plugins.ENCODERS:
-            assert getattr(implementation, "kind", name) == name
+            assert getattr(implementation, "encoder_type", name) == name
 
 
 def test_a_type_of_an_outside_package_is_accepted(outside: Path) -> None:

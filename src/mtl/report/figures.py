@@ -194,7 +194,7 @@ def types(params: Params, inputs: Inputs) -> list[Json]:
     found = []
     for task, about in inputs.comparisons["tasks"].items():
         sides = {"joint": joint.name, "single": f"single_{task}-{joint.data}-{joint.seed}"}
-        runs = {side: inputs.comparisons["runs"][run]["tasks"][task]["per_type"] for side, run in sides.items() if run in inputs.runs}
+        runs = {side: inputs.comparisons["runs"][run]["tasks"][task]["per_class"] for side, run in sides.items() if run in inputs.runs}
         if not runs["joint"] or (about["type"] == "classification" and len(runs["joint"]) < 3):
             continue  # of two classes the confusion matrix says it all
         names = sorted(runs["joint"], key=lambda name: (-runs["joint"][name]["support"], name))
