@@ -60,11 +60,11 @@ def test_embeddings_are_those_of_one_text_alone(raw: Path):
 def test_similarities(raw: Path):
     variants = ["an awfully big house", TEXTS[1], "I think that this is a big film about a small dog and a pet", "x", "words " * 401]
     threads = torch.get_num_threads()
-    found = similarities(raw / "model.encoder", TEXTS, variants)
-    assert found[1] == pytest.approx(1, abs=1e-5)
-    assert found[4] == pytest.approx(1, abs=1e-5)  # of both, the same first subwords count
-    assert found[[0, 2, 3]].max() < 0.99
-    assert (similarities(raw / "model.encoder", TEXTS, variants) == found).all()
+    cosines = similarities(raw / "model.encoder", TEXTS, variants)
+    assert cosines[1] == pytest.approx(1, abs=1e-5)
+    assert cosines[4] == pytest.approx(1, abs=1e-5)  # of both, the same first subwords count
+    assert cosines[[0, 2, 3]].max() < 0.99
+    assert (similarities(raw / "model.encoder", TEXTS, variants) == cosines).all()
     assert similarities(raw / "model.encoder", [], []).shape == (0,)
     assert torch.get_num_threads() == threads
 
