@@ -19,7 +19,6 @@ BROUGHT = {"pydantic_core": "pydantic"}
 NOT_IMPORTED = {
     "dvc": "called as a program",
     "sentencepiece": "transformers needs it for the tokenizers of MarianMT",
-    "pandas": "nlpaug needs it",
 }
 
 
