@@ -166,6 +166,5 @@ def test_an_edit_of_the_package_builds_its_jobs_again(finished: Project, package
         output = finished.run("python", "-m", "snakemake", "--cores", "2")
     finally:
         module.write_text(before)
-    assert "built prepare bookings" in output
-    assert "built prepare mood" not in output
-    assert "built train joint-augmented-1" in output
+    jobs = re.findall(r"built (?:prepare|train)\S* (\S+) in", output)
+    assert jobs == ["bookings", "joint-augmented-1"]
