@@ -19,7 +19,6 @@ BROUGHT = {"pydantic_core": "pydantic"}
 NOT_IMPORTED = {
     "dvc": "called as a program",
     "sentencepiece": "transformers needs it for the tokenizers of MarianMT",
-    "pandas": "nlpaug needs it",
 }
 
 
@@ -77,3 +76,9 @@ import {module}
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_type_checkers_are_told_that_the_package_has_types() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert "py.typed" in settings["mtl"]
+    assert (ROOT / "src/mtl/py.typed").is_file()
