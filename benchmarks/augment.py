@@ -37,7 +37,7 @@ from mtl.data.schema import write
 WORKER = """
 import sys
 from pathlib import Path
-from mtl import cli, jobs, params
+from mtl import cli, config, jobs
 cli._slim_arrow()
 folder = Path(sys.argv[1])
 jobs.augment_shard(config.load(folder / "params.json"), sys.argv[2], folder, folder)
@@ -139,12 +139,12 @@ def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
     augmenter = BackTranslationAug(model, model, max_length=longest)
     augmenter.augment(content[:4])
     theirs = Side(len(content), partial(augmenter.augment, content))
-    note = f"nlpaug: a model of opus-mt's size, random weights, 4 beams, predictions of {longest} subwords, the mean of the texts"
+    note = f"nlpaug: a model of opus-mt's size, random weights, 4 beams, outputs of {longest} subwords, the mean of the texts"
     return {"apertium_vs_nlpaug": versus(ours, theirs, 1 if quick else 3, note)}
 
 
 def engines(folder: Path, quick: bool) -> dict[str, Row]:
-    """Random weights never end an prediction, so each is cut at the length of the longest text of its batch, on both sides."""
+    """Random weights never end an output, so each is cut at the length of the longest text of its batch, on both sides."""
     from mtl.augment.ctranslate import CTranslate2Model
     from mtl.augment.neural import TransformersModel
 
