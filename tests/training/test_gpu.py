@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from mtl.config import Params
 from mtl.model.device import Precision
@@ -164,6 +163,12 @@ class Interrupted(Exception):  # noqa: N818 - planted
     """A run was interrupted on purpose."""
 
 
+def losses(out: Path) -> list[dict[str, float]]:
+    """The losses of a run's records."""
+    records = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return [record["loss"] for record in records if record["kind"] == "train"]
+
+
 def interrupt(history: Any, done: float) -> None:
     raise Interrupted
 
@@ -182,11 +187,10 @@ def test_an_interrupted_run_resumes_to_the_same_model(
         train(params, run, *paths, parts, device=DEVICE, watch=interrupt)
     assert list((parts / "checkpoint").iterdir())
     train(params, run, *paths, parts, device=DEVICE)
-    weights, others = load_file(whole / "model.safetensors"), load_file(parts / "model.safetensors")
-    for name, weight in weights.items():
-        torch.testing.assert_close(
-            others[name], weight, rtol=0, atol=0 if DEVICE == "cpu" else 1e-2, msg=lambda text, name=name: f"{name}: {text}"
-        )
+    if DEVICE == "cpu":
+        assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    for one, other in zip(losses(whole), losses(parts), strict=True):
+        assert other == pytest.approx(one, rel=0.05)
     facts = [json.loads((out / "run.json").read_text()) for out in (whole, parts)]
     assert facts[1]["steps"] == facts[0]["steps"]
     assert facts[1]["best_score"] == pytest.approx(facts[0]["best_score"], abs=0.05)
