@@ -143,7 +143,7 @@ def test_a_predictor_fuses_and_predictions_the_same(tiny_bert: Path, pooling: st
 
 
 @pytest.mark.parametrize("task_layers", [0, 1])
-def test_a_task_may_have_any_name_and_none_need_be_needed(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
+def test_a_task_may_have_any_name_and_none_need_be_requested(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
     encoder, tokenizer = transformer(tiny_bert, "first", task_layers)
     names = ["type", "keys", "training", "forward", "T"]
     tasks: dict[str, TaskType] = {name: Regression({"mean": 0.0, "std": 1.0}) for name in names}
