@@ -29,17 +29,17 @@ Pair = tuple[str, str]
 
 def methods() -> dict[str, AugmentMethod]:
     """Every method with one copy, and back-translation once by each pivot."""
-    found = {name: {**spec, "copies": 1} for name, spec in METHODS.items()}
-    mixed = found.pop("back_translate")
-    found |= {f"back_translate_{pivot}": {**mixed, "pivots": [pivot]} for pivot in PIVOTS}
-    return dict(mtl.config.Augment.model_validate({"methods": found}).methods)
+    specs = {name: {**spec, "copies": 1} for name, spec in METHODS.items()}
+    mixed = specs.pop("back_translate")
+    specs |= {f"back_translate_{pivot}": {**mixed, "pivots": [pivot]} for pivot in PIVOTS}
+    return dict(mtl.config.Augment.model_validate({"methods": specs}).methods)
 
 
 def pairs(params: Params, dataset: str, name: str, method: AugmentMethod, examples: Path) -> dict[str, Pair]:
     """All variants that a method makes of a dataset and that are kept, by their ids."""
-    alone = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 1, "methods": {name: method}})})
+    single = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 1, "methods": {name: method}})})
     with TemporaryDirectory(prefix="augment_samples-") as folder:
-        augment_shard(alone, dataset, 0, examples, Path(folder))
+        augment_shard(single, dataset, 0, examples, Path(folder))
         variants = texts(Path(folder, file_name(dataset, 0, 1)), "parent_id")
     originals = {id_: text for id_, (text, _) in texts(examples / f"{dataset}.parquet", "id").items()}
     return {id_: (originals[parent], text) for id_, (text, parent) in variants.items()}
@@ -51,9 +51,9 @@ def texts(path: Path, of: str) -> dict[str, Pair]:
     return {row["id"]: (schema.text_of(row["tokens"], row["space_after"]), row[of]) for row in table.to_pylist()}
 
 
-def drawn(found: dict[str, Pair], count: int, seed: int) -> list[Pair]:
+def drawn(by_id: dict[str, Pair], count: int, seed: int) -> list[Pair]:
     """Some of them, by a hash of seed and id."""
-    return [found[id_] for id_ in sorted(found, key=lambda id_: seed_of("sample", seed, id_))[:count]]
+    return [by_id[id_] for id_ in sorted(by_id, key=lambda id_: seed_of("sample", seed, id_))[:count]]
 
 
 def marked(original: str, variant: str) -> str:
@@ -63,9 +63,9 @@ def marked(original: str, variant: str) -> str:
 
 
 def _marked(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
-    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for change, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         old, new = (escaped(" ".join(words)) for words in (before[i:j], after[k:m]))
-        yield old if kind == "equal" else f"[{old} → **{new}**]" if new else f"[{old} →]"
+        yield old if change == "equal" else f"[{old} → **{new}**]" if new else f"[{old} →]"
 
 
 def escaped(text: str) -> str:

@@ -19,9 +19,10 @@ from mtl.model.batch import Batch
 from mtl.model.device import choose_device, choose_precision
 from mtl.model.model import Model
 from mtl.tasks.base import TaskType
-from mtl.training import run as runs
 from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.loop import Loop
+from mtl.training.prepare import prepare
+from mtl.training.splits import read_splits
 
 
 class Clock:
@@ -53,8 +54,8 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
     run = run.model_copy(update={"data": "plain"})
     device = choose_device()
     precision = choose_precision(loaded.train.precision, device)
-    rows = runs._read(loaded, run, data / "examples", data / "shards")
-    loop = runs._prepare(loaded, run, rows, encoder, precision)[0]
+    splits = read_splits(loaded, run, data / "examples", data / "shards")
+    loop = prepare(loaded, run, splits, encoder, precision)[0]
     loop.model.train()
     return with_whole_vocabulary(loop) if whole else loop
 
@@ -62,10 +63,10 @@ def make_loop(settings: Path, data: Path, encoder: Path, *, whole: bool = False,
 def with_whole_vocabulary(loop: Loop) -> Loop:
     """The loop with the whole vocabulary, before its first step."""
     loop.model.encoder.restore_vocabulary()
-    corpora = (loop.data.train, loop.data.validation)
-    train, validation = (replace(corpus, encoded=replace(corpus.encoded, numbers=None)) for corpus in corpora)
-    data = replace(loop.data, train=train, validation=validation)
-    return Loop(loop.model, data, loop.settings, loop.balancer.weights, loop.seed, loop.precision)
+    before = loop.feed.data
+    train, validation = (replace(corpus, encoded=replace(corpus.encoded, numbers=None)) for corpus in (before.train, before.validation))
+    data = replace(before, train=train, validation=validation)
+    return Loop(loop.model, data, loop.settings, loop.gradients.balancer.weights, loop.feed.plan.seed, loop.precision)
 
 
 def padded(model: Model) -> Model:
@@ -78,16 +79,20 @@ def padded(model: Model) -> Model:
 
 
 class Padded(nn.Module):
-    """The model with the interface of Trainer: tensors in, the sum of the tasks' mean losses out. Counts its input subwords."""
+    """The model with the interface of Trainer: tensors in, the sum of the tasks' mean losses out. Counts its input subwords.
+
+    ``real`` may be a tensor on the device: reading it at every pass would make the host wait, and slow down the sides that are not ours.
+    """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
-        self.real = self.computed = 0
+        self.real: int | Tensor = 0
+        self.computed = 0
 
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         batch = batch_of(inputs)
-        self.real += batch.real
+        self.real = self.real + batch.mask.sum()
         self.computed += batch.mask.numel()
         losses = self.losses(batch)
         return {"loss": torch.stack(list(losses.values())).sum()}

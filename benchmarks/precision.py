@@ -5,6 +5,7 @@
 
 For each seed the formats run one after the other, after one short warm-up run each. Tokens per second count real tokens, without
 padding, and the time of training steps, without validation. The ± is the standard deviation of a format's scores over seeds.
+With --json the last line is one JSON object.
 """
 
 import argparse
@@ -55,6 +56,23 @@ def table(results: dict[str, list[Facts]]) -> str:
     return "\n".join(lines)
 
 
+def summary(results: dict[str, list[Facts]]) -> dict[str, Any]:
+    """The figures of the table by format, as JSON."""
+    baseline = next(iter(results))
+    return {
+        name: {
+            "scores": [facts["best_score"] for facts in runs],
+            "tokens_per_second": round(median(facts["tokens_per_second"] for facts in runs)),
+            f"vs_{baseline}": round(
+                median(own["tokens_per_second"] / base["tokens_per_second"] for own, base in zip(runs, results[baseline], strict=True)), 3
+            ),
+            "peak_memory_mib": round(max(facts["peak_memory_bytes"] for facts in runs) / 2**20),
+            "skipped": sum(facts["skipped"] for facts in runs),
+        }
+        for name, runs in results.items()
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all formats and print the table."""
     options = _parser().parse_args(arguments)
@@ -70,7 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.formats:
             results[name].append(facts := run(params, options.data, options.encoder, name, seed, options.device))
             print(json.dumps({"precision": name, **facts}), file=sys.stderr)
-    print(f"{results[options.formats[0]][0]['device']}\n\n{table(results)}")
+    device = results[options.formats[0]][0]["device"]
+    print(f"{device}\n\n{table(results)}")
+    if options.json:
+        print(json.dumps({"device": device, **summary(results)}))
     return 0
 
 
@@ -84,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--batch-tokens", type=int, help="overrides the params; small batches leave a GPU idle")
     parser.add_argument("--epochs", type=float, help="overrides the params")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return parser
 
 

@@ -1,15 +1,18 @@
 """Prediction beside the usual loop: real subwords per second of CPU time (on a GPU: of wall time), from tokens to predictions.
 
     python benchmarks/predict.py --model data/models/joint-augmented-1 --data data [--turns 5] [--quick] [--json]
+    python benchmarks/predict.py --model data/models/joint-augmented-1 --data data --precision bf16 --pipelines --json      # on a GPU
 
 The usual loop pads each text to 128 subwords and takes 16 at a time as they come. All sides tokenise, compute and decode the test texts of
-all datasets with one model, take turns in one process, and must give identical predictions: equal classes and tags, and numbers equal to
-rounding.
+all datasets with one model and take turns in one process. In fp32 on a CPU they must give identical predictions: equal classes and tags,
+and numbers equal to rounding. Elsewhere the order of additions differs, and the share of classes and tags that do is printed.
 
-vs_tutorial            each text is asked for the tasks of its own dataset, as the workflow does before it evaluates
-vs_tutorial_all_tasks  each text is asked for all tasks, as `mtl predict` does
-vs_unfused, ...        beside the same without ``Encoder.fuse``: no fused products, and where one position of a text is asked,
-                       keys and values in the last layer
+vs_tutorial            the requested tasks of each text are those of its own dataset, as in the workflow before it evaluates
+vs_tutorial_all_tasks  all tasks are requested of each text, as by `mtl predict`
+vs_unfused, ...        beside the same without ``Encoder.fuse``, in fp32 on a CPU: no fused products, and where one position of a text is
+                       needed, keys and values in the last layer
+vs_pipelines, ...      with --pipelines: beside a Hugging Face pipeline per task, 32 texts at a time, with random weights of the same
+                       architecture, whose predictions are not compared
 
 With --json the last line is one JSON object.
 """
@@ -32,29 +35,44 @@ from mtl.data import schema
 from mtl.encoders.transformer import TransformerEncoder
 from mtl.model import folder as models
 from mtl.model.batch import Batch, collate
+from mtl.model.device import Precision
 from mtl.model.model import Model
-from mtl.model.prediction import Predictor
+from mtl.model.prediction import Predictor, counts_of, encode, predictions
 from mtl.tasks.base import Prediction
 
-WIDTH, ROWS = 128, 16
+WIDTH, ROWS, PIPELINE_ROWS = 128, 16, 32
 
 
-class Asked(NamedTuple):
-    """Texts, and the tasks that are asked of each."""
+class Request(NamedTuple):
+    """Texts, and the requested tasks."""
 
     rows: list[list[str]]
     tasks: list[str]
 
 
 Predictions = list[dict[str, list[Prediction]]]
-"""Of each ``Asked``, by task."""
+"""Of each ``Request``, by task."""
+Side = Callable[[Iterable[Request]], Predictions]
 
 
-def usual(model: Model, asked: Iterable[Asked]) -> Predictions:
+def ours(predictor: Predictor, precision: Precision) -> Side:
+    """Predictions of the package. ``Predictor.predict`` computes in fp32; other formats are those of a validation."""
+    model = predictor.model
+
+    def predicted(rows: list[list[str]], tasks: list[str]) -> dict[str, list[Prediction]]:
+        if precision.dtype is None:
+            return predictor.predict(rows, tasks)
+        encoded = encode(model.tokenizer, rows, model.max_length, [model.tasks[task] for task in tasks])
+        return predictions(model, encoded, counts_of(rows), tasks, precision=precision)
+
+    return lambda requests: [predicted(*request) for request in requests]
+
+
+def usual(model: Model, requests: Iterable[Request], precision: Precision) -> Predictions:
     """Predictions of the tutorial's loop."""
-    predictions: Predictions = []
-    with torch.inference_mode():
-        for rows, tasks in asked:
+    results: Predictions = []
+    with torch.inference_mode(), precision.autocast():
+        for rows, tasks in requests:
             found: dict[str, list[Prediction]] = {task: [] for task in tasks}
             for start in range(0, len(rows), ROWS):
                 part = rows[start : start + ROWS]
@@ -62,8 +80,8 @@ def usual(model: Model, asked: Iterable[Asked]) -> Predictions:
                 batch = widened(collate(encoded, np.arange(len(part)))).to(model.device)
                 for task, logits in model(batch, tasks).items():
                     found[task] += model.tasks[task].decode(logits.float().cpu(), batch.word_ids, [len(row) for row in part])
-            predictions.append(found)
-    return predictions
+            results.append(found)
+    return results
 
 
 def widened(batch: Batch) -> Batch:
@@ -73,65 +91,141 @@ def widened(batch: Batch) -> Batch:
     return Batch(*tensors, np.pad(batch.word_ids, ((0, 0), more), constant_values=-1), {}, {})
 
 
-def difference(ours: Predictions, theirs: Predictions) -> float:
-    """The largest difference of two numbers.
+def pipelines(folder: Path, model: Model, precision: Precision) -> Side:
+    """A pipeline of Hugging Face for each task; gives no predictions that could be compared."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        PreTrainedTokenizerFast,
+        pipeline,
+    )
+
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / models.TOKENIZER), model_max_length=model.max_length, **names)
+    settings = dict(model.encoder.config()["model"])
+    architecture = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    made = {}
+    for name, task in model.tasks.items():
+        tags = task.name == "token_classification"
+        auto = AutoModelForTokenClassification if tags else AutoModelForSequenceClassification
+        own = auto.from_config(architecture, dtype=precision.dtype or torch.float32).eval()
+        task_name, options = (
+            "token-classification" if tags else "text-classification",
+            {"device": model.device, "batch_size": PIPELINE_ROWS},
+        )
+        made[name] = pipeline(task_name, own, tokenizer=tokenizer, **options)
+
+    def run(requests: Iterable[Request]) -> Predictions:
+        for rows, tasks in requests:
+            texts = [" ".join(row) for row in rows]
+            for task in tasks:
+                options = {} if model.tasks[task].name == "token_classification" else {"truncation": True}
+                made[task](texts, **options)
+        return []
+
+    return run
+
+
+class Difference(NamedTuple):
+    """How far the predictions of two sides are apart."""
+
+    number: float
+    """The largest difference of two numbers."""
+    unequal: float
+    """Share of the classes and tags that differ."""
+
+
+def difference(first: Predictions, second: Predictions, *, exact: bool = True) -> Difference:
+    """Compare predictions.
+
+    Args:
+        first: those of our side.
+        second: those of the other side.
+        exact: only rounding in float32 is allowed.
 
     Raises:
-        SystemExit: a class or a tag differs, or a number by more than rounding.
+        SystemExit: more than that differs.
     """
-    worst = 0.0
-    for own, other in zip(ours, theirs, strict=True):
-        for task, predictions in own.items():
-            for row, (a, b) in enumerate(zip(predictions, other[task], strict=True)):
+    worst, unequal, count = 0.0, 0, 0
+    for own, other in zip(first, second, strict=True):
+        for task, predicted in own.items():
+            for row, (a, b) in enumerate(zip(predicted, other[task], strict=True)):
                 if isinstance(a.value, float) and isinstance(b.value, float):
                     worst = max(worst, abs(a.value - b.value))
-                elif a.value != b.value:
+                    continue
+                if exact and a.value != b.value:
                     raise SystemExit(f"row {row}: {task} is {a.value!r} on our side and {b.value!r} on the other")
-    if worst > 1e-3:
+                pairs = list(zip(labels_of(a), labels_of(b), strict=True))
+                count += len(pairs)
+                unequal += sum(x != y for x, y in pairs)
+    if exact and worst > 1e-3:
         raise SystemExit(f"numbers differ by {worst:.2g}")
-    return worst
+    return Difference(worst, unequal / max(count, 1))
 
 
-def compare(folder: Path, own: list[Asked], turns: int) -> dict[str, Any]:
+def labels_of(prediction: Prediction) -> Sequence[Any]:
+    """The tags of a prediction, or its only class."""
+    return prediction.value if isinstance(prediction.value, (list, tuple)) else [prediction.value]
+
+
+def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32", *, with_pipelines: bool = False) -> dict[str, Any]:
     """All sides in turn.
 
     Args:
         folder: of the model.
-        own: the texts of each dataset, asked for its own tasks.
+        own: the texts of each dataset, with its own tasks.
         turns: of each side.
+        format_: number format of all sides.
+        with_pipelines: whether pipelines are a side too.
     """
-    predictor = Predictor.load(folder)
     with mock.patch.object(TransformerEncoder, "fuse"):
         unfused = Predictor.load(folder)
-    model, other = predictor.model, padded(unfused.model).eval()
-    sides: dict[str, Callable[[Iterable[Asked]], Predictions]] = {
-        "": lambda asked: [predictor.predict(*part) for part in asked],
-        "tutorial_": lambda asked: usual(other, asked),
-        "unfused_": lambda asked: [unfused.predict(*part) for part in asked],
+    precision = Precision(format_, unfused.model.device)
+    exact = precision.device.type == "cpu" and precision.dtype is None
+    model, other = unfused.model, padded(unfused.model).eval()
+    sides: dict[str, Side] = {
+        "": ours(Predictor.load(folder) if exact else unfused, precision),
+        "tutorial_": lambda requests: usual(other, requests, precision),
     }
-    every = [Asked([row for asked in own for row in asked.rows], list(model.tasks))]
+    if exact:
+        sides["unfused_"] = ours(unfused, precision)
+    compared = list(sides)[1:]
+    if with_pipelines:
+        sides["pipelines_"] = pipelines(folder, model, precision)
+    every = [Request([row for request in own for row in request.rows], list(model.tasks))]
+    kinds = {"": own, "_all_tasks": every}
     clock, subwords = Clock(model.device), int(model.tokenizer.encode(every[0].rows, model.max_length).lengths.sum())
-    rates: dict[str, list[float]] = {}
-    worst = 0.0
+    for side in sides.values():  # on a GPU the first pass makes memory and kernels ready
+        side([Request(request.rows[:ROWS], request.tasks) for request in own])
+    seconds: dict[str, list[float]] = {}
+    differences: list[Difference] = []
     for _ in range(turns):
-        for name, asked in (("", own), ("_all_tasks", every)):
+        for name, requests in kinds.items():
             found = {}
             for side, prediction in sides.items():
                 start = clock()
-                found[side] = prediction(asked)
-                rates.setdefault(f"{side}subwords_per_second{name}", []).append(subwords / (clock() - start))
-            worst = max(worst, *(difference(found[""], found[side]) for side in ("tutorial_", "unfused_")))
+                found[side] = prediction(requests)
+                seconds.setdefault(f"{side}{name}", []).append(clock() - start)
+            differences += [difference(found[""], found[side], exact=exact) for side in compared]
     return {
         **{
-            f"vs_{side}{name}": round(ratio(rates[f"subwords_per_second{name}"], rates[f"{side}_subwords_per_second{name}"]), 3)
-            for side in ("tutorial", "unfused")
-            for name in ("", "_all_tasks")
+            f"vs_{side.removesuffix('_')}{name}": round(ratio(seconds[f"{side}{name}"], seconds[name]), 3)
+            for side in list(sides)[1:]
+            for name in kinds
         },
-        **{name: round(median(found)) for name, found in rates.items()},
+        **{f"{side}subwords_per_second{name}": round(subwords / median(seconds[f"{side}{name}"])) for side in sides for name in kinds},
+        **{
+            f"{side}texts_per_second{name}": round(len(every[0].rows) / median(seconds[f"{side}{name}"]))
+            for side in sides
+            for name in kinds
+        },
         "padding_share_of_tutorial": round(1 - subwords / (WIDTH * len(every[0].rows)), 3),
-        "identical": True,
-        "difference": worst,
+        "identical": not any(found.unequal for found in differences),
+        "unequal_share": max(found.unequal for found in differences),
+        "difference": max(found.number for found in differences),
         "rows": len(every[0].rows),
+        "precision": precision.name,
         "device": device_name(model.device),
     }
 
@@ -142,17 +236,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--turns", type=int, default=5, help="of each side (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="few rows, one turn: shows that it works, its figures say little")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32", help="of all sides (%(default)s)")
+    parser.add_argument("--pipelines", action="store_true", help="beside Hugging Face's pipelines too")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     labels = {task: spec["label"] for task, spec in models.read_config(options.model)["tasks"].items()}
-    asked = []
+    requests = []
     for path in sorted((options.data / "examples").glob("*.parquet")):
         table = schema.read(path, ["split", "tokens"])
         rows = [row["tokens"] for row in table.to_pylist() if row["split"] == "test"][:: 20 if options.quick else 1]
         known = schema.labels_of(pq.read_schema(path))
-        asked.append(Asked(rows, [task for task, label in labels.items() if label in known]))
-    results = compare(options.model, asked, 1 if options.quick else options.turns)
+        requests.append(Request(rows, [task for task, label in labels.items() if label in known]))
+    results = compare(options.model, requests, 1 if options.quick else options.turns, options.precision, with_pipelines=options.pipelines)
     show(results, options.json)
 
 

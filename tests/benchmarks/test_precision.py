@@ -47,10 +47,12 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_it_runs(precision: ModuleType, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--device", "cpu", "--formats", "fp32", "bf16", "--seeds", "1", "2", "--batch-tokens", "64", "--epochs", "3"]
+    options = ["--device", "cpu", "--formats", "fp32", "bf16", "--seeds", "1", "2", "--batch-tokens", "64", "--epochs", "3", "--json"]
     assert precision.main(["--data", str(project), "--params", str(project / "params.json"), *options]) == 0
     printed = capsys.readouterr()
-    device, _, *lines = printed.out.splitlines()
+    device, _, *lines, last = printed.out.splitlines()
+    found = json.loads(last)
+    assert (len(found["bf16"]["scores"]), found["fp32"]["vs_fp32"], found["device"]) == (2, 1, device)
     assert device.startswith("cpu")
     assert [line.split(" | ")[:2] for line in lines[2:]] == [["| fp32", "2"], ["| bf16", "2"]]
     assert [json.loads(line)["precision"] for line in printed.err.splitlines()] == ["fp32", "bf16"] * 2

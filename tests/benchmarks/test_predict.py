@@ -20,16 +20,20 @@ def predict(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return predict
 
 
-def test_the_last_line_has_all_figures(
-    predict: ModuleType, joint_project: Path, wide_bert: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def model(predict: ModuleType, joint_project: Path, wide_bert: Path) -> Path:
+    """A model of the small project."""
     from baselines import make_loop
 
     loop = make_loop(joint_project / "params.json", joint_project, wide_bert, whole=True)
     folder = joint_project / "model"
     folder.mkdir()
     models.save(loop.model, folder, {"tasks": {task: {"label": task} for task in loop.model.tasks}})
-    predict.main(["--model", str(folder), "--data", str(joint_project), "--quick", "--json"])
+    return folder
+
+
+def test_the_last_line_has_all_figures(predict: ModuleType, joint_project: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predict.main(["--model", str(model), "--data", str(joint_project), "--quick", "--json"])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert min(found[f"vs_{side}{tasks}"] for side in ("tutorial", "unfused") for tasks in ("", "_all_tasks")) > 0
     assert found["identical"]
@@ -39,11 +43,28 @@ def test_the_last_line_has_all_figures(
     assert found["device"].startswith("cpu")
 
 
+def test_another_format_and_pipelines(predict: ModuleType, joint_project: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--precision", "bf16", "--pipelines", "--quick", "--json"]
+    predict.main(["--model", str(model), "--data", str(joint_project), *options])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert min(found[f"vs_{side}{tasks}"] for side in ("tutorial", "pipelines") for tasks in ("", "_all_tasks")) > 0
+    assert found["texts_per_second"] > 0
+    assert (found["precision"], "vs_unfused" in found) == ("bf16", False)
+
+
+def test_in_16_bits_the_share_that_differs_is_counted(predict: ModuleType) -> None:
+    def predictions(*tags: str, number: float) -> list[dict[str, list[Prediction]]]:
+        return [{"names": [Prediction(list(tags), 0.5)], "kind": [Prediction("a", 0.5)], "number": [Prediction(number, 0.5)]}]
+
+    found = predict.difference(predictions("O", "B-x", "O", number=1.0), predictions("O", "O", "O", number=1.5), exact=False)
+    assert found == (0.5, 0.25)
+
+
 def test_other_predictions_end_the_comparison(predict: ModuleType) -> None:
     def predictions(kind: str, number: float) -> list[dict[str, list[Prediction]]]:
         return [{"kind": [Prediction(kind, 0.5)], "number": [Prediction(number, 0.5)]}]
 
-    assert predict.difference(predictions("a", 1.0), predictions("a", 1.0005)) == pytest.approx(0.0005)
+    assert predict.difference(predictions("a", 1.0), predictions("a", 1.0005)).number == pytest.approx(0.0005)
     with pytest.raises(SystemExit, match="kind is 'a' on our side and 'b' on the other"):
         predict.difference(predictions("a", 1.0), predictions("b", 1.0))
     with pytest.raises(SystemExit, match="numbers differ"):

@@ -91,13 +91,13 @@ def test_all_sides_have_the_same_dropout(train: ModuleType, make: Callable[..., 
 def test_the_products_are_those_of_the_encoder(train: ModuleType, make: Callable[..., Loop]) -> None:
     loop = make(balancing="static")
     loop.model.encoder.pooling = "first"  # type: ignore[assignment]
-    batch = loop._batches()[0]
+    batch = loop._batches().batches[0]
     found = train.products(loop, batch)
-    width, inner, asked = 32, 64, int(loop.model._asked(batch, "mood").sum())
-    layers = [[(rows, width, width), (rows, width, inner), (rows, inner, width)] for rows in (batch.real, asked)]
+    width, inner, needed = 32, 64, int(loop.model._needed(batch, "mood").sum())
+    layers = [[(rows, width, width), (rows, width, inner), (rows, inner, width)] for rows in (batch.real, needed)]
     # The last layer looks once into each text: with a query, without keys and values.
-    assert [tuple(product) for product in found] == [(batch.real, width, width)] * 3 + layers[0] + [(asked, width, width)] + layers[1]
-    assert asked < batch.real
+    assert [tuple(product) for product in found] == [(batch.real, width, width)] * 3 + layers[0] + [(needed, width, width)] + layers[1]
+    assert needed < batch.real
     assert not any(module._forward_hooks for module in loop.model.modules())
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, GPT2Config, GPT2Model, RobertaConfig, RobertaModel
 
-from mtl import config
-from mtl.encoders import ENCODERS, Encoder, SubwordTokenizer, build, restore
+from mtl import config, plugins
+from mtl.encoders import Encoder, SubwordTokenizer, build, restore
 from mtl.encoders.base import EncoderOutput, marker_positions, mean_pool
 from mtl.encoders.tokenizer import Marker
 from mtl.errors import EncoderError
@@ -385,5 +385,5 @@ def test_more_positions_than_the_model_has(tiny_bert: Path) -> None:
 
 
 def test_an_unknown_type_names_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=", ".join(ENCODERS)):
+    with pytest.raises(EncoderError, match=", ".join(plugins.names(plugins.ENCODERS))):
         restore({"type": "nonesuch"}, tmp_path)

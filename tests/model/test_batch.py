@@ -39,7 +39,7 @@ def test_segments_are_padded_like_their_rows_and_reach_the_encoder(tiny_bert: Pa
         encoder = TransformerEncoder(auto.from_config(config), word_shape=False)
         torch.nn.init.normal_(encoder.get_parameter("model.embeddings.token_type_embeddings.weight"))
     model = Model(encoder, tokenizer, {"rating": Regression({"mean": 0.0, "std": 1.0})}, max_length=16, dropout=0.0).eval()
-    torch.nn.init.normal_(model.heads["rating"][-1].weight, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.normal_(model.heads["rating"].layers[-1].weight, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         scores = model(batch, ["rating"])["rating"][:, 0]
         alone = [model(collate(encoded, np.array([row])), ["rating"])["rating"][0, 0] for row in (2, 1, 0)]

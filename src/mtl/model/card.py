@@ -18,8 +18,6 @@ RESAMPLES, CONFIDENCE = 1000, 0.95
 """Of the bootstrap behind the intervals: the defaults of ``evaluate``, whose settings would not change a card."""
 LICENSE = "unknown"
 """It depends on the encoder and the data; only the user knows their terms."""
-HUB_METRICS = {"macro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
-"""Metrics that have another name on the hub."""
 
 
 class Score(NamedTuple):
@@ -99,7 +97,7 @@ def front_matter(params: Params, run: Run, used: Sequence[str], scores: Sequence
         pipeline_tag=hub_tasks[0],
         tags=list(dict.fromkeys([*(["multi-task-learning"] if len(types) > 1 else []), *hub_tasks])),
         datasets=list(used),
-        metrics=list(dict.fromkeys(HUB_METRICS.get(score.metric, score.metric) for score in scores)) or None,
+        metrics=list(dict.fromkeys(_hub_metric(params, score) for score in scores)) or None,
         model_name=run.name if results else None,
         eval_results=results or None,
     )
@@ -115,10 +113,16 @@ def _result(params: Params, score: Score) -> EvalResult:
         dataset_name=" and ".join(names),
         dataset_config=params.tasks[score.task].label,  # without it the hub merges tasks of one type and dataset
         dataset_split="test",
-        metric_type=HUB_METRICS.get(score.metric, score.metric),
+        metric_type=_hub_metric(params, score),
         metric_name=f"{score.metric} ({CONFIDENCE:.0%} interval {score.low:.4f} to {score.high:.4f})",
         metric_value=round(score.value, 4) + 0.0,
     )
+
+
+def _hub_metric(params: Params, score: Score) -> str:
+    """The name of a metric on the hub."""
+    metrics = plugins.task_type(params.tasks[score.task].type).all_metrics
+    return next((metric.hub for metric in metrics if metric.name == score.metric and metric.hub), score.metric)
 
 
 def _summary(params: Params, run: Run) -> str:
