@@ -27,7 +27,7 @@ def modules(tree: ast.AST) -> set[Path]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         for name in names:
-            if name == "mtl" or name.startswith("mtl."):
+            if name.startswith("mtl."):  # what the package itself offers is imported lazily
                 path = PACKAGE.joinpath(*name.split(".")[1:])
                 files |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
     return files

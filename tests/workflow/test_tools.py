@@ -277,12 +277,18 @@ def test_a_published_file_is_a_target(project: Project) -> None:
     project.clean()
 
 
+def test_a_forced_rule_runs_all_below_it(project: Project) -> None:
+    project.edit("params.yaml", "Small project", "Another title")
+    jobs = re.findall(r"^Job \d+: (\w+)", project.run("snakemake", "--dry-run", "--forcerun", "predict_run"), flags=re.MULTILINE)
+    assert sorted(jobs) == ["Predict", *["Publish"] * 3, "Score", "Write"]
+
+
 def test_a_plain_run_does_not_wait_for_augmentation(project: Project) -> None:
     project.edit("params.yaml", "joint: [augmented]", "joint: [augmented, plain]")
     project.run("rm", "-r", "work", "data")
     project.snakemake("work/state/train_run/joint-plain-1.json")
     state = project.folder / "work/state"
-    assert sorted(path.name for path in state.iterdir()) == ["download_source", "prepare_dataset", "train_run"]
+    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == ["download_source", "prepare_dataset", "train_run"]
 
 
 def test_sections_with_defaults_may_be_left_out(project: Project) -> None:
@@ -291,6 +297,7 @@ def test_sections_with_defaults_may_be_left_out(project: Project) -> None:
     assert project.dvc("repro") == ["evaluate_runs all", "render_report all"]
     project.clean()
     project.edit("params.yaml", "experiment: {joint: [augmented], single_task: []}\n", "")
+    project.run("rm", "-r", "data/examples")
     output = project.run("snakemake", "--cores", "2", "prepare")
     assert "DVC was not told of the results: params.yaml lacks `experiment`, which DVC tracks by name; write `experiment: {}`" in output
     assert "Traceback" not in output

@@ -25,8 +25,7 @@ rule augment_shard:
 
 rule augment:
     input:
-        flow.after("augment"),
-        flow.jobs("augment"),
+        lambda wildcards: flow.after("augment") + flow.jobs("augment"),
     output:
         "work/state/augment.json",
         flow.published("augment"),

@@ -23,8 +23,7 @@ rule download_source:
 
 rule download:
     input:
-        flow.after("download"),
-        flow.jobs("download"),
+        lambda wildcards: flow.after("download") + flow.jobs("download"),
     output:
         "work/state/download.json",
         flow.published("download"),

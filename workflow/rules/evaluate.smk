@@ -25,8 +25,7 @@ rule evaluate_runs:
 
 rule evaluate:
     input:
-        flow.after("evaluate"),
-        flow.jobs("evaluate"),
+        lambda wildcards: flow.after("evaluate") + flow.jobs("evaluate"),
     output:
         "work/state/evaluate.json",
         flow.published("evaluate"),

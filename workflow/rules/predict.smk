@@ -27,8 +27,7 @@ rule predict_run:
 
 rule predict:
     input:
-        flow.after("predict"),
-        flow.jobs("predict"),
+        lambda wildcards: flow.after("predict") + flow.jobs("predict"),
     output:
         "work/state/predict.json",
         flow.published("predict"),

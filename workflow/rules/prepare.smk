@@ -25,8 +25,7 @@ rule prepare_dataset:
 
 rule prepare:
     input:
-        flow.after("prepare"),
-        flow.jobs("prepare"),
+        lambda wildcards: flow.after("prepare") + flow.jobs("prepare"),
     output:
         "work/state/prepare.json",
         flow.published("prepare"),

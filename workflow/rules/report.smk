@@ -25,8 +25,7 @@ rule render_report:
 
 rule report:
     input:
-        flow.after("report"),
-        flow.jobs("report"),
+        lambda wildcards: flow.after("report") + flow.jobs("report"),
     output:
         "work/state/report.json",
         report(flow.published("report"), category="Report"),

@@ -50,8 +50,7 @@ rule card_run:
 
 rule train:
     input:
-        flow.after("train"),
-        flow.jobs("train"),
+        lambda wildcards: flow.after("train") + flow.jobs("train"),
     output:
         "work/state/train.json",
         flow.published("train"),

@@ -36,9 +36,9 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
 class Flow:
     """One invocation of Snakemake on a project folder."""
 
-    def __init__(self, params: Params, *, overridden: bool, main: bool) -> None:
+    def __init__(self, params: Params, *, overridden: bool, main: bool, workflow: Any = None) -> None:
         self.params = params
-        self._overridden = overridden
+        self._overridden, self._workflow = overridden, workflow
         dvc_stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
         self._dvc_stage = dvc_stage if dvc_stage in STAGES else None
         self._lock: FileLock | None = None
@@ -110,7 +110,7 @@ class Flow:
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
         overridden = bool(given.configfiles or given.config)
-        return cls(params, overridden=overridden, main=workflow.is_main_process)
+        return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
 
     def after(self, stage: str) -> list[str]:
         """The state files of the stages that a stage reads; of an outdated stage also a new file, which makes Snakemake publish again.
@@ -118,16 +118,24 @@ class Flow:
         Its published files are there, so that Snakemake would take them as they are where one of them is the target.
         """
         outdated = self.state.outdated(stage)
-        return [*_ageless(map(self.state.marker, STAGES[stage].after)), *([str(outdated)] if outdated.exists() else [])]
+        return [*self._ageless(map(self.state.marker, STAGES[stage].after)), *([str(outdated)] if outdated.exists() else [])]
 
     def jobs(self, stage: str) -> list[str]:
         """The state files of a stage's jobs."""
-        return _ageless(self.state.marker(job.id) for job in self.state.jobs_of(stage))
+        return self._ageless(self.state.marker(job.id) for job in self.state.jobs_of(stage))
 
     def inputs(self, rule: str, name: str) -> list[str]:
         """The state files of the jobs that a job reads; a job that does not exist says so when it runs."""
         job = self.state.jobs.get(f"{rule}/{name}")
-        return _ageless(map(self.state.marker, job.after if job else ()))
+        return self._ageless(map(self.state.marker, job.after if job else ()))
+
+    def _ageless(self, paths: Iterable[Path]) -> list[str]:
+        """Inputs whose time Snakemake ignores: that they exist says all. Not so below a rule that ``--forcerun`` names."""
+        from snakemake.io import ancient
+
+        settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
+        forced = bool(settings and settings.forcerun)
+        return [str(path) if forced else ancient(str(path)) for path in paths]
 
     def published(self, stage: str) -> list[str]:
         """The files that a stage publishes, as far as their names are known, and its record."""
@@ -202,13 +210,6 @@ class Flow:
         code = sorted(Path(mtl.config.__file__).parent.rglob("*.py"))
         files = (*code, Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))
         return fingerprint({str(path): self.state.checksums.of(path) for path in files})
-
-
-def _ageless(paths: Iterable[Path]) -> list[str]:
-    """Inputs whose time Snakemake ignores: that they exist says all."""
-    from snakemake.io import ancient
-
-    return [ancient(str(path)) for path in paths]
 
 
 def untracked_sections(content: dict[str, Any]) -> str:

@@ -77,6 +77,11 @@ def stage_of(rule: str) -> str:
     return next(name for name, stage in STAGES.items() if rule in stage.rules)
 
 
+def before(stage: str) -> set[str]:
+    """All stages that lead to a stage."""
+    return {name for direct in STAGES[stage].after for name in (direct, *before(direct))}
+
+
 # --- what the jobs read -----------------------------------------------------------------------------------------------
 
 
@@ -259,7 +264,7 @@ MODEL = (*(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_b
 RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
     "prepare_dataset": Rule(("data",), _prepare),
-    "augment_shard": Rule(("augment", *_TABLE, "data/tokens.py", *_SOURCES, "names.py"), _augment),
+    "augment_shard": Rule(("augment", *_TABLE, "data/spans.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
     "train_run": Rule(("encoders", "tasks", "training", *MODEL, *_TABLE, "names.py"), _train),
     "card_run": Rule(
         (

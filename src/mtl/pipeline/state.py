@@ -23,7 +23,7 @@ from mtl.errors import MtlError, PipelineError
 from mtl.files import write_json, write_text
 from mtl.pipeline import programs
 from mtl.pipeline.fingerprint import FileChecksums, fingerprint, fingerprint_code
-from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, stage_of
+from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, before, stage_of
 from mtl.pipeline.store import Files, Store, files_below, link
 
 MISSING = ".missing-"
@@ -85,19 +85,19 @@ class State:
 
         Args:
             dvc_stage: the DVC stage that Snakemake runs in. DVC has decided that it must run and that all before it is right,
-                so the stages that it reads are taken as they lie in ``data/``.
+                so these stages are taken as they lie in ``data/``.
         """
         self._code = {}
         self._forget_others()
         valid: dict[str, bool] = {}
         for name, stage in STAGES.items():
             if dvc_stage and name != dvc_stage:
-                valid[name] = name in STAGES[dvc_stage].after
+                valid[name] = name in before(dvc_stage)
                 if valid[name]:
                     self._trust(name, stage)
             else:
                 built = self._sync_jobs(name)
-                valid[name] = built and all(valid[before] for before in stage.after) and self._is_published(name)
+                valid[name] = built and all(valid[upstream] for upstream in stage.after) and self._is_published(name)
                 if not valid[name]:
                     self.marker(name).unlink(missing_ok=True)
             self._mark_outdated(name, valid[name])
@@ -291,14 +291,14 @@ class State:
             PipelineError: a job that makes it is not built.
         """
         there: Inputs = {}
-        for before in job.after:
-            marker = _read(self.marker(before))
+        for upstream in job.after:
+            marker = _read(self.marker(upstream))
             if not marker:
-                stage = stage_of(self.jobs[before].rule)
-                raise PipelineError(f"{job.id} reads {before}, which is not built; run: snakemake --cores all {stage}")
+                stage = stage_of(self.jobs[upstream].rule)
+                raise PipelineError(f"{job.id} reads {upstream}, which is not built; run: snakemake --cores all {stage}")
             key = marker.get("key")
             for path, checksum in marker["files"].items():
-                there[path] = Input(checksum, self._stored(self.jobs[before], key, path) if key else self.data / path)
+                there[path] = Input(checksum, self._stored(self.jobs[upstream], key, path) if key else self.data / path)
         for path in BESIDE:
             if checksum := self.checksums.of(self.data / path):
                 there[path] = Input(checksum, self.data / path)
