@@ -240,9 +240,9 @@ def scaling(folder: Path, quick: bool) -> dict[str, Row]:
 
     load = os.getloadavg()[0]
     pairs = [(timed((0, 1)), timed((0,), (1,))) for _ in range(1 if quick else 3)]
-    together, alone = (median(column) for column in zip(*pairs, strict=True))
+    together, in_turn = (median(column) for column in zip(*pairs, strict=True))
     note = "two shards at once against one after the other" + (f"; WARNING: the load was {load:.1f} at the start" if load > 0.5 else "")
-    return {"two_processes": Row(f"{together:.3g} s", f"{alone:.3g} s", median(b / a for a, b in pairs), note)}
+    return {"two_processes": Row(f"{together:.3g} s", f"{in_turn:.3g} s", median(b / a for a, b in pairs), note)}
 
 
 ROWS: dict[str, tuple[Callable[[Path, bool], dict[str, Row]], tuple[str, ...]]] = {

@@ -1,10 +1,10 @@
-"""Does augmentation help? Trains tasks alone on small parts of their train split, with and without each method, over several seeds.
+"""Does augmentation help? Trains single-task models on small subsets of the train split, with and without each method, over several seeds.
 
     snakemake --cores all prepare
     python benchmarks/augment_gain.py --data data --encoder data/raw/model.encoder --results gain.csv --workers 2
     python benchmarks/augment_gain.py --results gain.csv --table
 
-A run trains one task on ``size`` rows, drawn by seed so that smaller parts lie in larger ones, and is scored on the whole test split.
+A run trains one task on ``size`` rows, sampled by seed so that smaller subsets lie in larger ones, and is scored on the whole test split.
 All runs of a task, size and seed make the same number of updates over the same rows in the same order: a setting only decides which of
 them are shown as a variant. Seeds are that of the rows, of the augmentation and of the training at once. Each finished run is one line
 of the results; a run that is there already is skipped. The table holds the difference of each setting to none, paired by seed.
@@ -134,7 +134,7 @@ def _dataset(params: Params, task: str) -> str:
     return dataset
 
 
-def narrowed(params: Params, job: Job) -> Params:
+def job_params(params: Params, job: Job) -> Params:
     """The settings of one run: nothing but the task, its dataset and the setting's methods."""
     dataset, methods = _dataset(params, job.task), settings(params, job.task)[job.setting]
     return params.model_copy(
@@ -154,7 +154,7 @@ def narrowed(params: Params, job: Job) -> Params:
 
 def run(place: Place, job: Job) -> Result:
     """Augment, train, predict and score, each by the function that the workflow uses."""
-    before, params, dataset = sum(os.times()[:4]), narrowed(place.params, job), _dataset(place.params, job.task)
+    before, params, dataset = sum(os.times()[:4]), job_params(place.params, job), _dataset(place.params, job.task)
     with TemporaryDirectory(prefix="augment_gain-") as name:
         examples, shards, model, predictions = folders = [Path(name, part) for part in ("examples", "shards", "model", "predictions")]
         for folder in folders:
@@ -230,7 +230,7 @@ def run_all(place: Place, jobs: Sequence[Job], results: Path, workers: int) -> i
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with one thread each, which share nothing. What still waits is given up when the block is left."""
+    """Processes with one thread each, which share nothing. Leaving the block cancels what still waits."""
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # inherited by the workers, which import torch
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent)
     try:

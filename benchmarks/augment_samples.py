@@ -1,9 +1,9 @@
-"""What do the rows look like? Draws variants of each method at random and prints what changed, for a person to judge.
+"""What do the rows look like? Samples variants of each method and prints what changed, for a person to judge.
 
     snakemake --cores all prepare
     python benchmarks/augment_samples.py --data data
 
-Each method makes one copy of all train rows of a dataset; of those that are kept, the same are drawn for the same seed. The tables
+Each method makes one copy of all train rows of a dataset; of those that are kept, the same seed samples the same. The tables
 have an empty last column for the judgement.
 """
 
@@ -51,9 +51,9 @@ def texts(path: Path, of: str) -> dict[str, Pair]:
     return {row["id"]: (schema.text_of(row["tokens"], row["space_after"]), row[of]) for row in table.to_pylist()}
 
 
-def drawn(by_id: dict[str, Pair], count: int, seed: int) -> list[Pair]:
+def sampled(variants: dict[str, Pair], count: int, seed: int) -> list[Pair]:
     """Some of them, by a hash of seed and id."""
-    return [by_id[id_] for id_ in sorted(by_id, key=lambda id_: seed_of("sample", seed, id_))[:count]]
+    return [variants[id_] for id_ in sorted(variants, key=lambda id_: seed_of("sample", seed, id_))[:count]]
 
 
 def marked(original: str, variant: str) -> str:
@@ -63,9 +63,9 @@ def marked(original: str, variant: str) -> str:
 
 
 def _marked(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
-    for change, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for operation, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         old, new = (escaped(" ".join(words)) for words in (before[i:j], after[k:m]))
-        yield old if change == "equal" else f"[{old} → **{new}**]" if new else f"[{old} →]"
+        yield old if operation == "equal" else f"[{old} → **{new}**]" if new else f"[{old} →]"
 
 
 def escaped(text: str) -> str:
@@ -92,7 +92,7 @@ def main() -> None:
         print(f"\n### `{name}`\n\n| # | row | fine |\n|---|---|---|")
         datasets = tagged if method.needs_tags else list(params.datasets)
         of_each = [
-            drawn(pairs(params, dataset, name, method, options.data / "examples"), options.rows, options.seed) for dataset in datasets
+            sampled(pairs(params, dataset, name, method, options.data / "examples"), options.rows, options.seed) for dataset in datasets
         ]
         for number, pair in enumerate(chain.from_iterable(rows[: options.rows // len(datasets)] for rows in of_each), start=1):
             print(f"| {number} | {marked(*pair)} | |")

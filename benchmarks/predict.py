@@ -77,14 +77,14 @@ def usual(model: Model, requests: Iterable[Request], precision: Precision) -> Pr
             for start in range(0, len(rows), ROWS):
                 part = rows[start : start + ROWS]
                 encoded = model.tokenizer.encode(part, model.max_length)
-                batch = widened(collate(encoded, np.arange(len(part)))).to(model.device)
+                batch = padded_to_width(collate(encoded, np.arange(len(part)))).to(model.device)
                 for task, logits in model(batch, tasks).items():
                     found[task] += model.tasks[task].decode(logits.float().cpu(), batch.word_ids, [len(row) for row in part])
             results.append(found)
     return results
 
 
-def widened(batch: Batch) -> Batch:
+def padded_to_width(batch: Batch) -> Batch:
     """The batch padded to ``WIDTH``."""
     more = (0, WIDTH - batch.mask.shape[1])
     tensors = (nn.functional.pad(tensor, more) for tensor in (batch.subwords, batch.mask, batch.word_shape_ids))

@@ -103,8 +103,8 @@ def write_encoder(folder: Path) -> None:
     from transformers import BertConfig
 
     syllables = sorted({word(number)[:2] for number in range(40)})
-    pieces = [*SPECIAL, *syllables, *(f"##{syllable}" for syllable in syllables)]
-    subwords = pieces + [word(number) for number in range(VOCABULARY - len(pieces))]
+    base = [*SPECIAL, *syllables, *(f"##{syllable}" for syllable in syllables)]
+    subwords = base + [word(number) for number in range(VOCABULARY - len(base))]
     tokenizer = Tokenizer(models.WordPiece({subword: i for i, subword in enumerate(subwords)}, unk_token="[UNK]"))
     tokenizer.add_special_tokens(SPECIAL)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

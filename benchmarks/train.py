@@ -12,7 +12,7 @@ tutorial        a data loader for each task, every row padded to 128 subwords, 1
                 update as it takes for the rows of ours; a text that several tasks learn from is computed for each, but counted once
 tutorial_one_pass  the same with one pass for all tasks
 hf_default      Hugging Face's Trainer with its defaults, padded to the longest row of the batch; a batch is the rows of an update
-hf_grouped      the same with batches drawn by its own length-grouped sampler
+hf_grouped      the same with batches of its own length-grouped sampler
 hf_default_8,   the same with Trainer's default batch of 8 rows, accumulated to the rows of an update
 hf_grouped_8
 
@@ -131,7 +131,7 @@ class Others:
         return real / watch.seconds
 
     def batches(self, rows: int, grouped: bool, count: int) -> list[Any]:
-        """Batches of an epoch of Trainer's sampler, drawn at random: length-grouped ones come longest first."""
+        """Batches of an epoch of Trainer's sampler, in random order: length-grouped ones come longest first."""
         if grouped:
             lengths = self.loop.feed.lengths[self.rows].tolist()
             generator = torch.Generator().manual_seed(int(self.draw.integers(1 << 30)))
@@ -326,7 +326,7 @@ def without_packing(make: Callable[..., Loop]) -> Loop:
     return loop
 
 
-def without_narrowing(make: Callable[..., Loop]) -> Loop:
+def with_whole_last_layer(make: Callable[..., Loop]) -> Loop:
     """The last layer computes every position of the rows that have a label."""
     loop = make(balancing="static")
     needed = loop.model._needed
@@ -340,7 +340,7 @@ def without_sorting(make: Callable[..., Loop]) -> Loop:
     return loop
 
 
-def without_mixing(make: Callable[..., Loop]) -> Loop:
+def without_mixed_batches(make: Callable[..., Loop]) -> Loop:
     """A micro-batch for the rows of each dataset."""
     loop = make(balancing="static")
     batches = loop._batches
@@ -372,8 +372,8 @@ def with_plain_adamw(make: Callable[..., Loop]) -> Loop:
 ABLATIONS: dict[str, Callable[[Callable[..., Loop]], Loop]] = {
     "without packing: padded micro-batches of like length": without_packing,
     "nor sorting by length": without_sorting,
-    "a micro-batch for each dataset": without_mixing,
-    "the last layer computed for all positions": without_narrowing,
+    "a micro-batch for each dataset": without_mixed_batches,
+    "the last layer computed for all positions": with_whole_last_layer,
     "embeddings of the whole vocabulary": lambda make: make(balancing="static", whole=True),
     "torch's dropout": with_plain_dropout,
     "attention dropout 0.1": with_attention_dropout,
@@ -387,11 +387,11 @@ SETTINGS = {
         "many": {
             "source": {"url": "made-here"},
             "reader": {"format": "parquet"},
-            "labels": {"kind": {"type": "class", "column": "kind"}, "names": {"type": "tags", "column": "names"}},
+            "labels": {"topic": {"type": "class", "column": "topic"}, "names": {"type": "tags", "column": "names"}},
             "split": {"train": 0.9, "test": 0.1},
         }
     },
-    "tasks": {"kind": {"type": "classification", "label": "kind"}, "names": {"type": "token_classification", "label": "names"}},
+    "tasks": {"topic": {"type": "classification", "label": "topic"}, "names": {"type": "token_classification", "label": "names"}},
     "augment": {},
     "encoder": {"type": "fnn"},
     "experiment": {"joint": ["plain"], "single_task": []},
@@ -414,7 +414,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 def write_many(rows: int, path: Path) -> None:
     """A canonical table of so many train rows of 8 to 32 words, with a class and tags, and a few of validation and test."""
-    draw, labels = np.random.default_rng(1), {"kind": "class", "names": "tags"}
+    draw, labels = np.random.default_rng(1), {"topic": "class", "names": "tags"}
     words, tags = pa.array([f"w{i:x}" for i in range(20_000)]), pa.array(["O", "B-name"])
     with schema.Writer(path, schema.schema(labels)) as file:
         for start in range(0, rows, 50_000):
@@ -430,7 +430,7 @@ def write_many(rows: int, path: Path) -> None:
             columns = {
                 "id": pa.array(f"row-{i}" for i in range(start, start + count)),
                 "split": pa.array(splits),
-                "kind": pa.array(["a", "b"]).take(pa.array(draw.integers(0, 2, count))),
+                "topic": pa.array(["a", "b"]).take(pa.array(draw.integers(0, 2, count))),
                 **{name: pa.ListArray.from_arrays(pa.array(offsets), items) for name, items in lists.items()},
                 "parent_id": pa.nulls(count, pa.string()),
                 "augmenter": pa.nulls(count, pa.string()),

@@ -87,7 +87,7 @@ def differences(one: Path, two: Path) -> dict[str, float]:
 
 
 def compare(params: Params, project: Path, steps_of: int, epochs: float) -> dict[str, Any]:
-    """Train every kind of step in one and in two processes."""
+    """Train with each balancing in one process and in two."""
     results: dict[str, Any] = {"device": device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))}
     for balancing, section in BALANCING.items():
         with TemporaryDirectory(prefix="two-processes-") as name:

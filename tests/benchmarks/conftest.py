@@ -31,7 +31,7 @@ def table(labels: dict[str, str], random: Random) -> pa.Table:
 def joint_project(tmp_path: Path) -> Path:
     """``params.json`` of two datasets with a task each, and ``examples``."""
     source = {"source": {"url": "file:///nowhere"}, "reader": {"format": "jsonl"}, "split": {"train": 0.8, "test": 0.2}}
-    labels = {name: {label: {"type": kind, "column": label} for label, kind in own.items()} for name, own in LABELS.items()}
+    labels = {name: {label: {"type": type_, "column": label} for label, type_ in own.items()} for name, own in LABELS.items()}
     settings = {
         "seed": 1,
         "datasets": {name: source | {"labels": own} for name, own in labels.items()},

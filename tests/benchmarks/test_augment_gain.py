@@ -112,9 +112,9 @@ def test_each_setting_makes_its_own_methods_and_mix_what_the_task_learns_from(ga
     assert {name: spec.copies for name, spec in gain.settings(params, "mood")["mix"].items()} == {"words": 1}
     assert {name: spec.copies for name, spec in gain.settings(params, "names")["mix"].items()} == {"words": 3, "mentions": 1, "others": 1}
     for setting in gain.settings(params, "names"):
-        narrowed = gain.narrowed(params, gain.Job(2, 50, "names", setting))
-        assert gain.mtl.config.parse(json.loads(gain.mtl.config.dump(narrowed))) == narrowed
-        (run,) = narrowed.runs().values()
+        single = gain.job_params(params, gain.Job(2, 50, "names", setting))
+        assert gain.mtl.config.parse(json.loads(gain.mtl.config.dump(single))) == single
+        (run,) = single.runs().values()
         assert (run.tasks, run.data, run.seed) == (("names",), "plain" if setting == "none" else "augmented", 2)
 
 

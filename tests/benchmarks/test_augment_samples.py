@@ -1,4 +1,4 @@
-"""The samples for a person to judge: as many as asked for, the same each time, marked so that the original can be read from them."""
+"""The samples for a person to judge: the requested number, the same each time, marked so that the original can be read from them."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return augment_samples
 
 
-def test_rows_are_drawn_from_all_data_sets_and_name_what_changed(joint_project: Path) -> None:
+def test_rows_are_sampled_from_all_datasets_and_name_what_changed(joint_project: Path) -> None:
     command = [sys.executable, str(FOLDER / "augment_samples.py"), f"--data={joint_project}", f"--params={joint_project / 'params.json'}"]
     command += ["--rows", "6", "--only", "typo", "label_token_replace"]
     first, again = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))

@@ -23,7 +23,7 @@ def precision(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A params file, and examples beside it: 40 texts of which one word says the class."""
+    """A params file, and examples beside it: 40 texts of which one word decides the class."""
     source = {"source": {"url": "file:///nowhere"}, "reader": {"format": "jsonl"}, "split": {"train": 0.8, "test": 0.2}}
     settings = {
         "seed": 1,

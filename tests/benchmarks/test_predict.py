@@ -54,18 +54,18 @@ def test_another_format_and_pipelines(predict: ModuleType, joint_project: Path, 
 
 def test_in_16_bits_the_share_that_differs_is_counted(predict: ModuleType) -> None:
     def predictions(*tags: str, number: float) -> list[dict[str, list[Prediction]]]:
-        return [{"names": [Prediction(list(tags), 0.5)], "kind": [Prediction("a", 0.5)], "number": [Prediction(number, 0.5)]}]
+        return [{"names": [Prediction(list(tags), 0.5)], "mood": [Prediction("a", 0.5)], "number": [Prediction(number, 0.5)]}]
 
     found = predict.difference(predictions("O", "B-x", "O", number=1.0), predictions("O", "O", "O", number=1.5), exact=False)
     assert found == (0.5, 0.25)
 
 
 def test_other_predictions_end_the_comparison(predict: ModuleType) -> None:
-    def predictions(kind: str, number: float) -> list[dict[str, list[Prediction]]]:
-        return [{"kind": [Prediction(kind, 0.5)], "number": [Prediction(number, 0.5)]}]
+    def predictions(mood: str, number: float) -> list[dict[str, list[Prediction]]]:
+        return [{"mood": [Prediction(mood, 0.5)], "number": [Prediction(number, 0.5)]}]
 
     assert predict.difference(predictions("a", 1.0), predictions("a", 1.0005)).number == pytest.approx(0.0005)
-    with pytest.raises(SystemExit, match="kind is 'a' on our side and 'b' on the other"):
+    with pytest.raises(SystemExit, match="mood is 'a' on our side and 'b' on the other"):
         predict.difference(predictions("a", 1.0), predictions("b", 1.0))
     with pytest.raises(SystemExit, match="numbers differ"):
         predict.difference(predictions("a", 1.0), predictions("a", 1.1))

@@ -71,6 +71,12 @@ def test_other_losses_end_the_comparison(train: ModuleType, make: Callable[..., 
         train.check_equal(ours, others)
 
 
+def test_sides_are_compared_in_fp32_whatever_they_train_in(train: ModuleType, make: Callable[..., Loop]) -> None:
+    ours, others = (make(balancing="static", precision="bf16", whole=whole) for whole in (False, True))
+    assert train.check_equal(ours, train.Others(others)) < 1e-4
+    assert ours.gradients.precision.name == "bf16"
+
+
 def test_unlike_numbers_of_updates_end_the_comparison(
     train: ModuleType, make: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
