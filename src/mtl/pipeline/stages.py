@@ -257,14 +257,19 @@ def _report(params: Params) -> Iterator[Job]:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")
-_TABLE = ("data/coded.py", "data/labels", "data/schema.py")
-MODEL = (*(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")), "seeds.py")
+_TABLE = ("data/coded.py", "data/labels", "data/schema.py", "data/spans.py")
+MODEL = (
+    *(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")),
+    "seeds.py",
+    "data/segmentation.py",
+    "data/tokens.py",
+)
 """The package ``model`` without the card, so that a reworded card trains nothing."""
 
 RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
     "prepare_dataset": Rule(("data",), _prepare),
-    "augment_shard": Rule(("augment", *_TABLE, "data/spans.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
+    "augment_shard": Rule(("augment", *_TABLE, "data/tokens.py", *_SOURCES, "names.py"), _augment),
     "train_run": Rule(("encoders", "tasks", "training", *MODEL, *_TABLE, "names.py"), _train),
     "card_run": Rule(
         (
@@ -283,7 +288,7 @@ RULES: dict[str, Rule] = {
         _card,
     ),
     "predict_run": Rule(("evaluation/predictions.py", "encoders", "tasks", *MODEL, *_TABLE), _predict),
-    "evaluate_runs": Rule(("evaluation", "tasks", "data/schema.py"), _evaluate),
+    "evaluate_runs": Rule(("evaluation", "tasks", *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
 }
 """Rule name to what its jobs need."""
