@@ -258,8 +258,13 @@ def _report(params: Params) -> Iterator[Job]:
 
 _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")
 _TABLE = ("data/coded.py", "data/labels", "data/schema.py")
-MODEL = (*(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")), "seeds.py")
-"""The package ``model`` without the card, so that a reworded card trains nothing."""
+MODEL = (
+    *(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")),
+    "data/segmentation.py",
+    "data/tokens.py",
+    "seeds.py",
+)
+"""The package ``model`` and what it uses, without the card, so that a reworded card trains nothing."""
 
 RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
