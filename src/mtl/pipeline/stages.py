@@ -264,7 +264,7 @@ MODEL = (
     "data/segmentation.py",
     "data/tokens.py",
 )
-"""The package ``model`` without the card, so that a reworded card trains nothing."""
+"""The package ``model`` and what it uses, without the card, so that a reworded card trains nothing."""
 
 RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
