@@ -148,7 +148,7 @@ def engines(folder: Path, quick: bool) -> dict[str, Row]:
     from mtl.augment.ctranslate import CTranslate2Model
     from mtl.augment.neural import TransformersModel
 
-    model, content, found = marian(folder), texts(16 if quick else 96), {}
+    model, content, rows = marian(folder), texts(16 if quick else 96), {}
     for beams in (2, 1):
         ours, theirs = (engine(model, beams, lambda subwords: subwords) for engine in (CTranslate2Model, TransformersModel))
         plain = partial(generate, theirs._tokenizer, theirs._model, beams)
@@ -157,9 +157,9 @@ def engines(folder: Path, quick: bool) -> dict[str, Row]:
             translate(content[:4])
             sides.append(Side(len(content), lambda translate=translate: translate(translate(content))))
         key, note = "ctranslate2_vs_transformers" + ("" if beams == 2 else "_1_beam"), f"{beams} beam(s), int8 to fp32, there and back"
-        found[key] = versus(sides[0], sides[1], 1 if quick else 3, f"{note}; generate() on 32 texts at a time, as they come")
-        found[f"{key}_sorted"] = versus(sides[0], sides[2], 1 if quick else 3, f"{note}; both on texts sorted by length")
-    return found
+        rows[key] = versus(sides[0], sides[1], 1 if quick else 3, f"{note}; generate() on 32 texts at a time, as they come")
+        rows[f"{key}_sorted"] = versus(sides[0], sides[2], 1 if quick else 3, f"{note}; both on texts sorted by length")
+    return rows
 
 
 def generate(tokenizer: Any, model: Any, beams: int, content: list[str]) -> list[str]:
@@ -196,17 +196,17 @@ def worker(folder: Path, quick: bool) -> dict[str, Row]:
 
     prepared(folder, 10, 1, 1)
     pairs = [(measured(WORKER), measured("import nlpaug.augmenter.word")) for _ in range(2 if quick else 5)]
-    found = {}
+    rows = {}
     for place, (key, unit) in enumerate((("worker_startup_vs_nlpaug", "CPU s"), ("worker_memory_vs_nlpaug", "MiB"))):
         ours, theirs = ([side[place] for side in column] for column in zip(*pairs, strict=True))
         ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
-        found[key] = Row(
+        rows[key] = Row(
             f"{median(ours):.3g} {unit}",
             f"{median(theirs):.3g} {unit}",
             ratio,
             "one tiny shard against importing nlpaug.augmenter.word",
         )
-    return found
+    return rows
 
 
 def memory(folder: Path, quick: bool) -> dict[str, Row]:
@@ -283,8 +283,8 @@ def main() -> None:
     print(results["machine"])
     print(f"{'':36}{'ours':>16}{'theirs':>16}{'ratio':>8}")
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
-        for found in processes.map(partial(measured, quick=options.quick), options.only):
-            for key, row in found.items():
+        for rows in processes.map(partial(measured, quick=options.quick), options.only):
+            for key, row in rows.items():
                 print(f"{key:36}{row.ours:>16}{row.theirs:>16}{f'{row.ratio:.3g}' if row.ratio else '-':>8}  {row.note}", flush=True)
                 results[key] = row.ratio and round(row.ratio, 3)
     if options.json:

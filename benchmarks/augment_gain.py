@@ -181,9 +181,9 @@ def augment(params: Params, dataset: str, examples: Path, shards: Path) -> int:
     """Make the shard; the number of its rows. Without its engine a method would go by the name of none."""
     augment_shard(params, dataset, 0, examples, shards)
     methods = read_counts(shards / file_name(dataset, 0, 1))["methods"]
-    if missing := [found["note"] for found in methods.values() if found["note"]]:
+    if missing := [counts["note"] for counts in methods.values() if counts["note"]]:
         raise RuntimeError("; ".join(missing))
-    return sum(found["kept"] for found in methods.values())
+    return sum(counts["kept"] for counts in methods.values())
 
 
 def train(params: Params, examples: Path, shards: Path, encoder: Path | None, model: Path) -> int:
@@ -260,12 +260,12 @@ def read(path: Path) -> list[Result]:
 
 def table(results: Iterable[Result]) -> str:
     """The differences to none as Markdown: a line for each task and setting, a column for each size."""
-    found = {result.job: result for result in results}
-    check_budget(found.values())
-    sizes = sorted({job.size for job in found})
+    by_job = {result.job: result for result in results}
+    check_budget(by_job.values())
+    sizes = sorted({job.size for job in by_job})
     lines = ["| task | setting | " + " | ".join(f"{size} rows" for size in sizes) + " |", "|---" * (2 + len(sizes)) + "|"]
-    for task, setting in dict.fromkeys((job.task, job.setting) for job in sorted(found, key=_place_in_table)):
-        lines.append(f"| {task} | {setting} | " + " | ".join(cell(found, task, setting, size) for size in sizes) + " |")
+    for task, setting in dict.fromkeys((job.task, job.setting) for job in sorted(by_job, key=_place_in_table)):
+        lines.append(f"| {task} | {setting} | " + " | ".join(cell(by_job, task, setting, size) for size in sizes) + " |")
     return "\n".join(lines)
 
 
@@ -281,15 +281,15 @@ def check_budget(results: Iterable[Result]) -> None:
             raise ValueError(f"{result.job}: {result.steps} updates, and another setting made {steps[result[:3]]}")
 
 
-def cell(found: dict[Job, Result], task: str, setting: str, size: int) -> str:
+def cell(by_job: dict[Job, Result], task: str, setting: str, size: int) -> str:
     """Mean difference to none and its interval, bold where that leaves out 0; of none the mean score. In brackets: the number of seeds."""
-    seeds = [job.seed for job in found if job[1:] == (size, task, setting) and Job(job.seed, size, task, "none") in found]
-    scores = [found[Job(seed, size, task, setting)].score for seed in seeds]
+    seeds = [job.seed for job in by_job if job[1:] == (size, task, setting) and Job(job.seed, size, task, "none") in by_job]
+    scores = [by_job[Job(seed, size, task, setting)].score for seed in seeds]
     if not seeds:
         return "–"
     if setting == "none":
         return f"{fmean(scores):.3f} ({len(seeds)})"
-    mean, half = interval([score - found[Job(seed, size, task, "none")].score for seed, score in zip(seeds, scores, strict=True)])
+    mean, half = interval([score - by_job[Job(seed, size, task, "none")].score for seed, score in zip(seeds, scores, strict=True)])
     text = f"{mean:+.3f}" + (f" ± {half:.3f}" if len(seeds) > 1 else "")
     return (f"**{text}**" if abs(mean) > half else text) + f" ({len(seeds)})"
 

@@ -29,10 +29,10 @@ Pair = tuple[str, str]
 
 def methods() -> dict[str, AugmentMethod]:
     """Every method with one copy, and back-translation once by each pivot."""
-    found = {name: {**spec, "copies": 1} for name, spec in METHODS.items()}
-    mixed = found.pop("back_translate")
-    found |= {f"back_translate_{pivot}": {**mixed, "pivots": [pivot]} for pivot in PIVOTS}
-    return dict(mtl.config.Augment.model_validate({"methods": found}).methods)
+    specs = {name: {**spec, "copies": 1} for name, spec in METHODS.items()}
+    mixed = specs.pop("back_translate")
+    specs |= {f"back_translate_{pivot}": {**mixed, "pivots": [pivot]} for pivot in PIVOTS}
+    return dict(mtl.config.Augment.model_validate({"methods": specs}).methods)
 
 
 def pairs(params: Params, dataset: str, name: str, method: AugmentMethod, examples: Path) -> dict[str, Pair]:
