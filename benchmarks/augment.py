@@ -124,7 +124,7 @@ def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row
     parts = (content[start : start + share] for start in range(0, share * pairs, share))
     theirs = Side(share, lambda: augmenter.augment(next(parts)))
     key, words = ("tagged_synonym_vs_nlpaug", ", without tags") if tagged else ("synonym_vs_nlpaug", "")
-    return {key: versus(ours, theirs, pairs, f"nlpaug on the joined texts{words}; its tagger is one of nltk's kind, made here")}
+    return {key: versus(ours, theirs, pairs, f"nlpaug on the joined texts{words}; its tagger is one of nltk's type, made here")}
 
 
 def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
@@ -148,7 +148,7 @@ def engines(folder: Path, quick: bool) -> dict[str, Row]:
     from mtl.augment.ctranslate import CTranslate2Model
     from mtl.augment.neural import TransformersModel
 
-    model, content, rows = marian(folder), texts(16 if quick else 96), {}
+    model, content, lines = marian(folder), texts(16 if quick else 96), {}
     for beams in (2, 1):
         ours, theirs = (engine(model, beams, lambda subwords: subwords) for engine in (CTranslate2Model, TransformersModel))
         plain = partial(generate, theirs._tokenizer, theirs._model, beams)
@@ -157,22 +157,22 @@ def engines(folder: Path, quick: bool) -> dict[str, Row]:
             translate(content[:4])
             sides.append(Side(len(content), lambda translate=translate: translate(translate(content))))
         key, note = "ctranslate2_vs_transformers" + ("" if beams == 2 else "_1_beam"), f"{beams} beam(s), int8 to fp32, there and back"
-        rows[key] = versus(sides[0], sides[1], 1 if quick else 3, f"{note}; generate() on 32 texts at a time, as they come")
-        rows[f"{key}_sorted"] = versus(sides[0], sides[2], 1 if quick else 3, f"{note}; both on texts sorted by length")
-    return rows
+        lines[key] = versus(sides[0], sides[1], 1 if quick else 3, f"{note}; generate() on 32 texts at a time, as they come")
+        lines[f"{key}_sorted"] = versus(sides[0], sides[2], 1 if quick else 3, f"{note}; both on texts sorted by length")
+    return lines
 
 
 def generate(tokenizer: Any, model: Any, beams: int, content: list[str]) -> list[str]:
     """The plain way of transformers."""
     import torch
 
-    predictions = []
+    outputs = []
     with torch.inference_mode():
         for start in range(0, len(content), 32):
             batch = tokenizer(content[start : start + 32], padding=True, return_tensors="pt")
             subwords = model.generate(**batch, do_sample=False, num_beams=beams, max_new_tokens=batch["input_ids"].shape[1])
-            predictions += tokenizer.batch_decode(subwords, skip_special_tokens=True)
-    return predictions
+            outputs += tokenizer.batch_decode(subwords, skip_special_tokens=True)
+    return outputs
 
 
 def prepared(folder: Path, rows: int, copies: int, shards: int) -> Path:
@@ -196,17 +196,17 @@ def worker(folder: Path, quick: bool) -> dict[str, Row]:
 
     prepared(folder, 10, 1, 1)
     pairs = [(measured(WORKER), measured("import nlpaug.augmenter.word")) for _ in range(2 if quick else 5)]
-    rows = {}
+    lines = {}
     for place, (key, unit) in enumerate((("worker_startup_vs_nlpaug", "CPU s"), ("worker_memory_vs_nlpaug", "MiB"))):
         ours, theirs = ([side[place] for side in column] for column in zip(*pairs, strict=True))
         ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
-        rows[key] = Row(
+        lines[key] = Row(
             f"{median(ours):.3g} {unit}",
             f"{median(theirs):.3g} {unit}",
             ratio,
             "one tiny shard against importing nlpaug.augmenter.word",
         )
-    return rows
+    return lines
 
 
 def memory(folder: Path, quick: bool) -> dict[str, Row]:
@@ -283,8 +283,8 @@ def main() -> None:
     print(results["machine"])
     print(f"{'':36}{'ours':>16}{'theirs':>16}{'ratio':>8}")
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
-        for rows in processes.map(partial(measured, quick=options.quick), options.only):
-            for key, row in rows.items():
+        for lines in processes.map(partial(measured, quick=options.quick), options.only):
+            for key, row in lines.items():
                 print(f"{key:36}{row.ours:>16}{row.theirs:>16}{f'{row.ratio:.3g}' if row.ratio else '-':>8}  {row.note}", flush=True)
                 results[key] = row.ratio and round(row.ratio, 3)
     if options.json:

@@ -52,7 +52,7 @@ METHODS: dict[str, dict[str, Any]] = {
 TOGETHER = {"synonym_and_back_translate": ("synonym", "back_translate")}
 """Methods that are tried together."""
 SETTINGS = ("none", *METHODS, *TOGETHER, "mix")
-"""All that is tried; ``mix`` is what the task learns from by the params file, where that is none of the others."""
+"""All settings that are tried; ``mix`` is that of the params file, unless it is one of the others."""
 
 TRAIN = {"batch_tokens": 128, "warmup": 0.1, "eval_every": 1_000_000, "score": "mean"}
 """Replaced in the section train: small batches, so that few rows give enough updates, and one validation, at the end."""

@@ -1,15 +1,20 @@
 """The command line: what it prints, and that mistakes end with status 2 and all that is wrong."""
 
+import argparse
 import copy
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mtl.config
-from mtl.cli import main
+from mtl.cli import main, parser
 from mtl.data.sources import fingerprint
+from mtl.jobs import JOBS
 
 CONTENT: dict[str, Any] = {
     "seed": 1,
@@ -46,7 +51,13 @@ def write(content: dict[str, Any]) -> None:
 def test_check_prints_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     plan = capsys.readouterr().out
-    for words in ("mood: mood (class); not prepared yet", "joint-augmented-1: mood", "2 shard(s) a dataset, 2 job(s)", "Runs: 2"):
+    for words in (
+        "mood: mood (class); not prepared yet",
+        "joint-augmented-1: mood",
+        "2 shards per dataset, 2 jobs",
+        "1 variant per row of mood",
+        "Runs: 2",
+    ):
         assert words in plan
 
 
@@ -57,9 +68,9 @@ def test_check_tells_every_issue_at_once(capsys: pytest.CaptureFixture[str]) -> 
     content["datasets"]["mood"]["split"] = {"train": 0.5}
     write(content)
     assert main(["check"]) == 2
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     for key in ("params.yaml: 3 issues", "train.lr", "tasks.mood.weight", "datasets.mood.split"):
-        assert key in told
+        assert key in errors
 
 
 def test_check_looks_for_sources_and_encoder(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,10 +79,10 @@ def test_check_looks_for_sources_and_encoder(capsys: pytest.CaptureFixture[str])
     content["encoder"] = {"type": "transformer", "source": {"url": "models/none"}}
     write(content)
     assert main(["check", "--offline"]) == 2
-    told = capsys.readouterr().err
-    assert "datasets.mood.source: " in told
-    assert "gone.csv" in told
-    assert "encoder.source: " in told
+    errors = capsys.readouterr().err
+    assert "datasets.mood.source: " in errors
+    assert "gone.csv" in errors
+    assert "encoder.source: " in errors
 
 
 def test_checksums_are_written_and_comments_kept(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,8 +101,8 @@ def test_checksums_are_written_and_comments_kept(capsys: pytest.CaptureFixture[s
         (["predict", "--model", "nowhere", "mood.csv"], "nowhere"),
         (["predict", "--model", "nowhere", "none.txt"], "none.txt: cannot be read"),
         (["synonyms", "build", "--encoder", "nowhere"], "nowhere: no such folder"),
-        (["publish", "train", "--settings", "params.yaml"], "train reads download, which is not there"),
-        (["download_source", "--settings", "params.yaml", "--job", "x"], "download has no job 'x'; choose from: mood"),
+        (["publish", "train", "--settings", "params.yaml"], "train_run/joint-augmented-1 reads prepare_dataset/mood, which is not built"),
+        (["download_source", "--settings", "params.yaml", "--job", "x"], "download_source has no job 'x'; choose from: mood"),
     ],
 )
 def test_mistakes_end_with_status_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,8 +110,26 @@ def test_mistakes_end_with_status_2(arguments: list[str], message: str, capsys: 
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_sum_ends_the_download_with_the_one_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_checksum_ends_the_download_with_the_actual_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["download_source", "--settings", "params.yaml", "--job", "mood"]) == 2
-    told = capsys.readouterr().err
-    assert "datasets.mood.source" in told
-    assert fingerprint(Path("mood.csv")) in told
+    errors = capsys.readouterr().err
+    assert "datasets.mood.source" in errors
+    assert fingerprint(Path("mood.csv")) in errors
+
+
+def test_every_command_and_option_says_what_it_is() -> None:
+    assert parser().prog == "mtl"
+    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for choice in commands._choices_actions:
+        assert choice.help
+    for name, command in commands.choices.items():
+        undocumented = [action.dest for action in command._actions if not action.help and not action.choices]
+        assert undocumented == [], name
+    assert set(JOBS) <= set(commands.choices)
+
+
+@pytest.mark.parametrize("command", [["mtl"], [sys.executable, "-m", "mtl"]])
+def test_it_is_a_program_and_a_module(command: list[str]) -> None:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.startswith("usage: mtl ")

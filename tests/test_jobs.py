@@ -1,4 +1,4 @@
-"""What jobs leave behind beside their results."""
+"""What jobs write beside their results."""
 
 from pathlib import Path
 
@@ -42,9 +42,9 @@ def settings() -> Params:
         (None, ["en-eo", "eng-spa", "eo-en", "spa-eng"]),
         ("en-eo eng-spa spa-eng", ["eo-en"]),
     ],
-    ids=["no Apertium", "one direction lacks"],
+    ids=["no Apertium", "one direction missing"],
 )
-def test_a_shard_names_what_it_had_to_do_without(
+def test_a_shard_names_the_missing_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Params, modes: str | None, missing: list[str]
 ) -> None:
     (tmp_path / "bin").mkdir()

@@ -1,4 +1,4 @@
-"""The plan says what would be done."""
+"""The plan says what will run."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from mtl.plan import plan
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_plan_says_to_which_data_sets_each_method_is_applied() -> None:
+def test_the_plan_says_to_which_datasets_each_method_is_applied() -> None:
     content = mtl.config.read_yaml(ROOT / "params.yaml")
     content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
     content["augment"]["methods"] = {
@@ -19,10 +19,10 @@ def test_the_plan_says_to_which_data_sets_each_method_is_applied() -> None:
         "nowhere": {"type": "swap", "datasets": []},
     }
     lines = plan(mtl.config.parse(content)).splitlines()
-    assert "  everywhere: typo, 2 variant(s) a row of tweets_sentiment, tweets_entities" in lines
-    assert "  tagged: mention_replace, 1 variant(s) a row of tweets_entities" in lines
-    assert "  here: delete, 1 variant(s) a row of tweets_sentiment" in lines
-    assert "  nowhere: swap, 1 variant(s) a row of no dataset" in lines
+    assert "  everywhere: typo, 2 variants per row of tweets_sentiment, tweets_entities" in lines
+    assert "  tagged: mention_replace, 1 variant per row of tweets_entities" in lines
+    assert "  here: delete, 1 variant per row of tweets_sentiment" in lines
+    assert "  nowhere: swap, 1 variant per row of no dataset" in lines
 
 
 def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> None:
@@ -31,9 +31,9 @@ def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> No
     for name in content["datasets"]:
         card = {"rows": dict.fromkeys(("train", "validation", "test"), 9), "tokens": {"train": 9}}
         (tmp_path / "examples" / f"{name}.json").write_text(json.dumps(card))
-    assert "whatever the size" not in plan(mtl.config.parse(content), tmp_path)
+    assert "for every size" not in plan(mtl.config.parse(content), tmp_path)
     content["experiment"]["sizes"] = [50, "all"]
     text = plan(mtl.config.parse(content), tmp_path)
     assert "Runs: 10" in text
     assert "single_entities-augmented-1-50: entities" in text
-    assert "a step, whatever the size" in text
+    assert "per step, the same for every size" in text

@@ -99,7 +99,8 @@ class TrainedModel:
         if isinstance(texts, str | bytes | Mapping):
             raise InputError(f"texts is a single {type(texts).__name__}; pass a list, such as [{texts!r:.40}]")
         requested = [self._predictor.model.tasks[name] for name in tasks]
-        return [_row(number, text, requested) for number, text in enumerate(texts)]
+        segmentation = self._predictor.model.segmentation
+        return [_row(number, text, requested, segmentation) for number, text in enumerate(texts)]
 
 
 def load(source: str | Path, device: str = "auto") -> TrainedModel:
@@ -119,9 +120,9 @@ def load(source: str | Path, device: str = "auto") -> TrainedModel:
     return TrainedModel(_downloaded(str(source)) if remote else Path(source), device)
 
 
-def _row(number: int, text: Text, tasks: Sequence[TaskType]) -> Fields:
+def _row(number: int, text: Text, tasks: Sequence[TaskType], segmentation: str) -> Fields:
     try:
-        return fields_of(text, tasks)
+        return fields_of(text, tasks, segmentation)
     except ValueError as error:
         raise InputError(f"texts[{number}]: {error}") from None
 

@@ -1,6 +1,7 @@
 """The command line: the only module that reads arguments, prints or sets the exit status."""
 
 import argparse
+import functools
 import io
 import json
 import os
@@ -10,21 +11,25 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TypeAlias
 
 import mtl.config
 import mtl.config.space
 from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError
+from mtl.files import replacing
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
-from mtl.pipeline.stages import ENCODER, STAGES, key_of, sources
+from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
 from mtl.pipeline.state import State
-from mtl.plan import plan
+from mtl.plan import plan, plural
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for an error that the user can mend, 143 for a job that was asked to stop."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         options.run(options)
     except MtlError as error:
@@ -38,74 +43,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mtl", description="Multi-task text training: the commands behind the workflow.")
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="mtl", description="Multi-task text training: the commands behind the workflow.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_user_commands(commands)
+    _add_workflow_commands(commands)
+    return parser
+
+
+def _add_user_commands(commands: Commands) -> None:
     check = commands.add_parser("check", help="check a params file and print the plan")
-    check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
-    check.add_argument("--offline", action="store_true", help="do not look whether remote sources exist")
+    check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    check.add_argument("--offline", action="store_true", help="do not check that remote sources exist")
     check.set_defaults(run=_check)
-    checksums = commands.add_parser("checksums", help="print the sum of every source; --write puts them into the file")
-    checksums.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"))
-    checksums.add_argument("--write", action="store_true")
+    checksums = commands.add_parser("checksums", help="print the checksum of every source")
+    checksums.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    checksums.add_argument("--write", action="store_true", help="write the checksums into the file")
     checksums.set_defaults(run=_checksums)
     schema = commands.add_parser("schema", help="print the JSON schema of params.yaml")
     schema.set_defaults(run=lambda _: print(json.dumps(mtl.config.json_schema(), indent=1)))
     predict = commands.add_parser("predict", help="predict new texts with a trained model")
     predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
-    predict.add_argument("--task", action="append", help="only this task; may be given again")
-    predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: by the first line")
+    predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
+    predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
-    prune = commands.add_parser("prune", help="delete built jobs that the present settings do not use")
+    prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
     prune.set_defaults(run=_prune)
-    synonyms = commands.add_parser("synonyms", help="build: make the synonym table anew from WordNet's files (Debian: wordnet-base)")
+    synonyms = commands.add_parser("synonyms", help="rebuild the synonym table from WordNet's files (Debian: wordnet-base)")
     synonyms.add_argument("action", choices=("build",))
     synonyms.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder of WordNet's dictionary files")
-    synonyms.add_argument("--encoder", type=Path, default=Path("data/raw") / ENCODER, help="folder of the encoder that judges likeness")
-    synonyms.add_argument("--out", type=Path, help="file to write; the package's own table if not given")
+    synonyms.add_argument("--encoder", type=Path, default=Path("data/raw") / ENCODER, help="folder of the encoder that scores similarity")
+    synonyms.add_argument("--out", type=Path, help="file to write; default: the table inside the package")
     synonyms.set_defaults(run=_synonyms)
-    publish = commands.add_parser("publish", help="(workflow) put the built jobs of a stage into data/")
+
+
+def _add_workflow_commands(commands: Commands) -> None:
+    """Those that Snakemake runs."""
+    publish = _workflow_command(commands, "publish", "publish the built jobs of a stage to data/")
     publish.add_argument("stage", choices=tuple(STAGES))
-    publish.add_argument("--settings", type=Path, required=True)
     publish.set_defaults(run=lambda options: State(mtl.config.load(options.settings)).publish(options.stage))
-    trial = commands.add_parser("tune_trial", help="(workflow) make one trial of the search")
-    trial.add_argument("--settings", type=Path, required=True)
-    trial.add_argument("--number", type=int, required=True)
-    trial.add_argument("--workers", type=int, default=1, help="trials at a time, by which the time that is left is reckoned")
+    trial = _workflow_command(commands, "tune_trial", "run one trial of the search")
+    trial.add_argument("--number", type=int, required=True, help="number of the trial, from 0")
+    trial.add_argument("--workers", type=int, default=1, help="trials that run at a time, for the estimate of the time left")
     trial.set_defaults(run=_tune_trial)
-    tune = commands.add_parser("tune", help="(workflow) write what the search found")
-    tune.add_argument("--settings", type=Path, required=True)
+    tune = _workflow_command(commands, "tune", "write the results of the search")
     tune.set_defaults(run=_tune)
-    for stage, spec in STAGES.items():
-        job = commands.add_parser(spec.rule, help=f"(workflow) build one job of {stage}")
-        job.add_argument("--settings", type=Path, required=True)
-        job.add_argument("--job", required=True)
-        job.set_defaults(run=_job, stage=stage)
-    return parser
+    for rule in RULES:
+        job = _workflow_command(commands, rule, f"run one job of the stage {stage_of(rule)}")
+        job.add_argument("--job", required=True, help="name of the job, such as a dataset or a run")
+        job.set_defaults(run=_job, rule=rule)
+
+
+def _workflow_command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=f"(workflow) {text}")
+    command.add_argument("--settings", type=Path, required=True, help="file with all settings, as the workflow writes it to work/settings")
+    return command
 
 
 def _job(options: argparse.Namespace) -> None:
-    if options.stage == "augment":
+    if options.rule == "augment_shard":
         _slim_arrow()
     params = mtl.config.load(options.settings)
     state = State(params)
-    job = STAGES[options.stage].rule
+    job = functools.partial(JOBS[options.rule], params, options.job)
     processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
-    if rank:  # the first of several processes builds the job; this one only helps it to train, and writes nothing
-        JOBS[job](params, options.job, state.data, Path())
+    if rank:  # the first of several processes builds the job; this one helps it to train, and writes nothing
+        state.help_to_build(options.rule, options.job, rank, lambda data: job(data, Path()))
         return
-
-    def produce(out: Path) -> None:
-        JOBS[job](params, options.job, state.data, out)
-
     start = time.monotonic()
-    if state.build(options.stage, options.job, produce, resume=job in RESUMABLE):
-        print(f"built {options.stage} {options.job} in {time.monotonic() - start:.1f} s")
+    if state.build(options.rule, options.job, job, resume=options.rule in RESUMABLE):
+        print(f"built {options.rule} {options.job} in {time.monotonic() - start:.1f} s")
         return
     if processes > 1:
         dismiss()
-    print(f"kept {options.stage} {options.job}: inputs, settings and code are as when it was built")
+    print(f"kept {options.rule} {options.job}: inputs, settings and code have not changed")
 
 
 def _tune_trial(options: argparse.Namespace) -> None:
@@ -127,9 +140,11 @@ def _tune(options: argparse.Namespace) -> None:
 
 
 def _slim_arrow() -> None:
-    """Make pyarrow small, before its first use. It is to believe that pandas is not there: it would import it for its first array, a third
-    of what a shard's job needs to start (0.2 s and 35 MiB), and nothing there asks for it. And it gets an allocator that gives memory
-    back, unless one was chosen: with the one it would take, a shard's job needs half as much again."""
+    """Make pyarrow small, before its first use.
+
+    It imports pandas for its first array, a third of what a shard's job needs to start (0.2 s and 35 MiB), and no code there needs it:
+    hide it. Unless another allocator was chosen, use one that gives memory back: with the default one, the job needs half as much again.
+    """
     if sys.platform == "linux":  # elsewhere pyarrow may lack it
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     if "pandas" in sys.modules:
@@ -145,15 +160,19 @@ def _slim_arrow() -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Print the plan; with every issue of the settings and every source that cannot be found, if there are any."""
+    """Print the plan.
+
+    Raises:
+        ParamsError: lists every issue of the settings and every source that cannot be found.
+    """
     from mtl.data.sources import exists, is_local
 
     params = mtl.config.load(options.file)
     issues = mtl.config.scoring_issues(params) + mtl.config.space.issues(params)
     issues += [
-        Issue(key_of(name, job), reason)
-        for name, jobs in sources(params).items()
-        for job, source in jobs.items()
+        Issue(key_of(name, item), reason)
+        for name, items in sources(params).items()
+        for item, source in items.items()
         if (options.offline is False or is_local(source.url)) and (reason := exists(source))
     ]
     if issues:
@@ -162,7 +181,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _checksums(options: argparse.Namespace) -> None:
-    """Print the sum of every source, and with ``--write`` put them into the file, its comments kept."""
+    """Print the checksum of every source; with ``--write``, write them into the file and keep its comments."""
     from ruamel.yaml import YAML
 
     from mtl.data.sources import checksum
@@ -171,20 +190,18 @@ def _checksums(options: argparse.Namespace) -> None:
     yaml = YAML()
     yaml.width = 1_000_000
     content = yaml.load(options.file.read_text(encoding="utf-8"))
-    for name, jobs in sources(params).items():
-        for job, source in jobs.items():
-            key = key_of(name, job)
-            found = checksum(source)
+    for name, items in sources(params).items():
+        for item, source in items.items():
+            key = key_of(name, item)
+            actual = checksum(source)
             node = content
             for step in key.split("."):
                 node = node[step]
-            node["sha256"] = found
-            print(f"{found}  {key}  {'as stated' if found == source.sha256 else f'stated: {source.sha256}'}")
+            node["sha256"] = actual
+            print(f"{actual}  {key}  {'as stated' if actual == source.sha256 else f'stated: {source.sha256}'}")
     if options.write:
-        temporary = options.file.with_name(f".{options.file.name}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
+        with replacing(options.file) as temporary, temporary.open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
-        temporary.replace(options.file)
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -211,13 +228,13 @@ def _synonyms(options: argparse.Namespace) -> None:
 
     out = options.out or wordnet.TABLE
     if not options.encoder.is_dir():
-        raise EncoderError(f"{options.encoder}: no such folder; run: snakemake download, or name one by --encoder")
+        raise EncoderError(f"{options.encoder}: no such folder; run: snakemake download, or name a folder with --encoder")
     wordnet.build(options.wordnet, options.encoder, out)
-    print(f"{out}: {len(wordnet.load(out))} words")
+    print(f"{out}: {plural(len(wordnet.load(out)), 'word')}")
 
 
 def _prune(options: argparse.Namespace) -> None:
     state = State(mtl.config.load(Path("params.yaml")))
     with workflow_lock():
         deleted = state.prune()
-    print(f"{deleted} job(s) deleted from {state.store.folder}")
+    print(f"deleted {plural(deleted, 'stored result')} from {state.store.folder}")

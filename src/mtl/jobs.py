@@ -1,19 +1,24 @@
-"""The jobs of the workflow: rule name to the function that builds one job of a stage.
+"""The jobs of the workflow: rule name to the function that builds one job.
+
+Each gets the settings, the name of the job, a data folder with what it reads, and the folder that it writes into.
 
 Heavy packages are imported by the job that needs them, so that the others start at once.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from mtl.config import AugmentMethod, BackTranslate, Params
+from mtl.files import write_text
+from mtl.names import ShardName
 from mtl.pipeline import programs
-from mtl.pipeline.stages import ENCODER, key_of, sources
+from mtl.pipeline.stages import ENCODER, MODEL_FILES, key_of, sources
 from mtl.pipeline.state import MISSING
 
 
 def download_source(params: Params, job: str, data: Path, out: Path) -> None:
-    """Fetch the sources of a dataset or model and check their checksums."""
+    """Fetch the sources of a dataset or a model and verify their checksums."""
     from mtl.data.sources import fetch
 
     for name, source in sources(params)[job].items():
@@ -29,20 +34,20 @@ def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
 
 
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
-    """Augment one shard of one dataset; a file beside it for each program that it had to do without."""
+    """Augment one shard of one dataset, and write a file beside it for each program that was missing."""
     from mtl.augment.shards import augment_shard, read_counts
 
-    dataset, index, _, _ = job.rsplit("-", 3)
-    augment_shard(params, dataset, int(index), data / "examples", out, data / "raw")
-    methods = read_counts(out / f"{job}.parquet")["methods"]
+    shard = ShardName.parse(job)
+    augment_shard(params, shard.dataset, shard.number, data / "examples", out, data / "raw")
+    methods = read_counts(out / shard.file)["methods"]
     without = [params.augment.methods[name] for name, counts in methods.items() if "engine missing" in counts["dropped"]]
     for program in {program for method in without for program in _programs(method)}:
-        if not programs.found(program):
+        if not programs.installed(program):
             (out / f"{job}{MISSING}{program}").touch()
 
 
 def _programs(method: AugmentMethod) -> list[str]:
-    """The programs that a method works with, by their names in ``mtl.pipeline.programs``."""
+    """The programs that a method uses, by their names in ``mtl.pipeline.programs``."""
     from mtl.augment.apertium import PIVOTS
 
     if not isinstance(method, BackTranslate) or method.engine != "apertium":
@@ -51,17 +56,15 @@ def _programs(method: AugmentMethod) -> list[str]:
 
 
 def train_run(params: Params, job: str, data: Path, out: Path) -> None:
-    """Train one run of the experiment, and write its card."""
-    from mtl.model.card import write_card
+    """Train one run of the experiment."""
     from mtl.training.run import train
 
-    run, encoder, live = params.runs()[job], data / "raw" / ENCODER, data.parent / "live" / job
-    source = encoder if encoder.exists() else None
-    trained = (out / "run.json").exists() and not (out / "checkpoint").exists()  # then only the card was left to do when it was stopped
-    if trained:
+    if (out / "run.json").exists() and not (out / "checkpoint").exists():  # stopped after all was written
         dismiss()
-    if trained or train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live):
-        write_card(params, run, data, out)
+        return
+    encoder = data / "raw" / ENCODER
+    source = encoder if encoder.exists() else None
+    train(params, params.runs()[job], data / "examples", data / "shards", source, out, progress=True, live=Path("live") / job)
 
 
 def dismiss() -> None:
@@ -69,6 +72,21 @@ def dismiss() -> None:
     from mtl.training.run import dismiss
 
     dismiss()
+
+
+def card_run(params: Params, job: str, data: Path, out: Path) -> None:
+    """Score a trained model on the test split and write its card."""
+    from mtl.evaluation.scores import scores_of
+    from mtl.model.card import NAME, card
+    from mtl.pipeline.fingerprint import checksums
+    from mtl.training.texts import shards_of, used_datasets
+
+    run, model = params.runs()[job], data / "models" / job
+    facts, config = (json.loads((model / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
+    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in used_datasets(params, run.tasks)]
+    if run.data == "augmented":
+        files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
+    write_text(out / NAME, card(params, run, facts, config, scores_of(params, run, model, data / "examples"), checksums(files)))
 
 
 def predict_run(params: Params, job: str, data: Path, out: Path) -> None:
@@ -93,9 +111,10 @@ def render_report(params: Params, job: str, data: Path, out: Path) -> None:
 
 
 JOBS: dict[str, Callable[[Params, str, Path, Path], None]] = {
-    job.__name__: job for job in (download_source, prepare_dataset, augment_shard, train_run, predict_run, evaluate_runs, render_report)
+    job.__name__: job
+    for job in (download_source, prepare_dataset, augment_shard, train_run, card_run, predict_run, evaluate_runs, render_report)
 }
 """Rule and command name to job."""
 
 RESUMABLE = {"train_run"}
-"""Jobs that go on from what a killed one left in its folder."""
+"""Jobs that resume from what a killed one left in its folder."""

@@ -8,13 +8,12 @@ reading settings imports no more than it must. An outside package adds its own b
 """
 
 import hashlib
-import inspect
 import json
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
-from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,8 @@ def task_type(name: str) -> Any:
 
 def outside_code(value: Any) -> dict[str, str]:
     """The outside packages whose plug-ins settings use: top-level package to the sha256 of its Python files. Results depend on them."""
-    packages = {type(model).__module__.partition(".")[0] for model in _models(value)} - {"mtl"}
+    modules = [module for model in _models(value) for module in (type(model).__module__, getattr(model, "implementation", ""))]
+    packages = {module.partition(":")[0].partition(".")[0] for module in modules} - {"mtl", ""}
     return {name: _fingerprint(name) for name in sorted(packages)}
 
 
@@ -115,10 +115,12 @@ def _models(value: Any) -> Iterator[Any]:
 
 
 def _fingerprint(package: str) -> str:
-    module = import_module(package)
-    files = {
-        path.relative_to(root).as_posix(): path for root in map(Path, getattr(module, "__path__", ())) for path in root.rglob("*.py")
-    } or {package: Path(inspect.getsourcefile(module) or "")}
+    """sha256 of the Python files of an installed module or package, which is not imported."""
+    spec = find_spec(package)
+    roots = list(map(Path, (spec and spec.submodule_search_locations) or ()))
+    files = {path.relative_to(root).as_posix(): path for root in roots for path in root.rglob("*.py")}
+    if spec and spec.origin and not files:
+        files = {package: Path(spec.origin)}
     digests = [(name, hashlib.sha256(path.read_bytes()).hexdigest()) for name, path in sorted(files.items())]
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 

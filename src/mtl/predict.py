@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mtl.config import TEXT
-from mtl.data.tokens import tokenize
+from mtl.data.segmentation import SEGMENTERS
 from mtl.errors import DataError
 from mtl.model.batch import Pair, TokenRow
 from mtl.model.prediction import Predictor
@@ -38,13 +38,14 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
-def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
+def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fields:
     """The text fields of an input that some task reads, with at least those of one task.
 
     Args:
         content: a string, for tasks that read a single field; or a mapping from the names of fields to strings. ``tokens`` (a list of
             strings) may stand for ``text``.
         tasks: those to predict.
+        segmentation: that of the model; see ``mtl.data.segmentation``.
 
     Raises:
         ValueError: it has another form, or lacks the fields of each task.
@@ -53,7 +54,8 @@ def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
     fields: Fields = {}
     for name in dict.fromkeys(name for names in read for name in names):
         single = (name,) in read and isinstance(content, str)
-        row = _text_row(content if single else content.get(name) if isinstance(content, Mapping) else None)
+        text = content if single else content.get(name) if isinstance(content, Mapping) else None
+        row = _text_row(text, segmentation)
         if row is None and name == TEXT and isinstance(content, Mapping):
             row = _token_row(content.get("tokens"))
         if row is not None:
@@ -63,10 +65,10 @@ def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
     return fields
 
 
-def _text_row(text: Any) -> TextRow | None:
+def _text_row(text: Any, segmentation: str) -> TextRow | None:
     if not isinstance(text, str):
         return None
-    tokens, _, starts = tokenize(text)
+    tokens, _, starts = SEGMENTERS[segmentation](text)
     return TextRow(text, tokens, starts)
 
 
@@ -143,7 +145,7 @@ def predict_lines(
             form = "jsonl" if _is_object(filled[0]) else "text"
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
-        parsed = [_line(line.rstrip("\r\n"), number, form, requested) for number, line in chunk]
+        parsed = [_line(line.rstrip("\r\n"), number, form, requested, predictor.model.segmentation) for number, line in chunk]
         predictions = predict_rows(predictor, [line.fields for line in parsed], names)
         for line, prediction in zip(parsed, predictions, strict=True):
             yield {**line.content, **prediction}
@@ -156,10 +158,10 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType]) -> _Line:
+def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType], segmentation: str) -> _Line:
     content = _json(line, number) if form == "jsonl" else line
     try:
-        fields = fields_of(content, tasks)
+        fields = fields_of(content, tasks, segmentation)
     except ValueError as error:
         raise DataError(f"line {number}: {error}") from None
     if isinstance(content, str):

@@ -1,4 +1,4 @@
-"""Progress bars that also read well where they are not drawn on a terminal: in a log, and beside those of other jobs."""
+"""Progress bars that are also readable outside a terminal: in a log, or among those of other jobs."""
 
 import sys
 from typing import Any
@@ -27,6 +27,6 @@ def progress_bar(name: str, total: int | None, *, initial: int = 0, shown: bool 
 
 
 def note(bar: "tqdm[Any]", text: str) -> None:
-    """A line of its own beside a bar that is shown."""
+    """Write a line above a bar that is displayed."""
     if not bar.disable:
         bar.write(text, file=sys.stderr)

@@ -72,9 +72,9 @@ def tagged(*content: tuple[list[str], list[str] | None]) -> pa.Table:
 def tagged_rows(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     """Tokens, many of them hostile, with legal tags."""
     words, tags = [], []
-    for kind in draw(st.lists(st.sampled_from(["O", "O", "O", "person", "geo-loc"]), max_size=8)):
+    for type_ in draw(st.lists(st.sampled_from(["O", "O", "O", "person", "geo-loc"]), max_size=8)):
         token = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=6)
-        length = draw(st.integers(1, 3)) if kind != "O" else 1
+        length = draw(st.integers(1, 3)) if type_ != "O" else 1
         words += [draw(token) for _ in range(length)]
-        tags += ["O"] if kind == "O" else [f"B-{kind}"] + [f"I-{kind}"] * (length - 1)
+        tags += ["O"] if type_ == "O" else [f"B-{type_}"] + [f"I-{type_}"] * (length - 1)
     return words, tags

@@ -12,7 +12,7 @@ from mtl.augment import apertium
 
 needs_apertium = pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="Apertium is not installed")
 
-# Stands for a translator that stalls on one text, fails on another and loses a third; else it answers in capitals. It writes down how
+# Stands for a translator that stalls on one text, fails on another and loses a third; else its output is in capitals. It writes down how
 # many texts each call has, and the processes that it starts: one that goes on in the background, and one that ends before its child.
 STALLING = """#!/bin/bash
 cd "$(dirname "$0")"
@@ -53,11 +53,11 @@ def alive(process: str) -> bool:
 @pytest.mark.parametrize("bad", ["stall", "leave", "fail", "lose"])
 def test_only_the_text_that_breaks_the_chain_is_lost(bad: str, stalling: Path):
     start = time.monotonic()
-    found = apertium.round_trip(["one", "two", bad, "four.", "five"], "eo", seconds=1)
-    assert found == ["ONE", "TWO", None, "FOUR.", "FIVE"]
+    outputs = apertium.round_trip(["one", "two", bad, "four.", "five"], "eo", seconds=1)
+    assert outputs == ["ONE", "TWO", None, "FOUR.", "FIVE"]
     assert time.monotonic() - start < 30
     # tried twice as a whole, then in halves: [one two] there and back, [stall four. five], [stall] alone, the others there and back
-    calls = [count for count in (stalling / "calls").read_text().split() if count != "0"]  # of a lost answer there is nothing to send back
+    calls = [count for count in (stalling / "calls").read_text().split() if count != "0"]  # of a lost output there is nothing to send back
     assert calls == ["5", "5", "2", "2", "3", "1", "2", "2"]
     processes = (stalling / "processes").read_text().split() if bad in ("stall", "leave") else []
     assert len(processes) == {"stall": 8, "leave": 4}.get(bad, 0)
@@ -96,22 +96,22 @@ def test_texts_that_are_not_plain_are_not_sent():
 
 def test_a_missing_apertium_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = apertium.available(["eo"])
-    assert found is not None
-    assert "apt-get install apertium apertium-eo-en" in found
-    assert "\n" not in found
+    missing = apertium.available(["eo"])
+    assert missing is not None
+    assert "apt-get install apertium apertium-eo-en" in missing
+    assert "\n" not in missing
 
 
 def test_an_incomplete_apertium_says_what_is_missing_and_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     put(tmp_path / "apertium", "#!/bin/sh\necho '  en-eo'; echo '  eo-en'; echo '  spa-eng'\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert apertium.available(["eo"]) is None
-    found = apertium.available(["eo", "es"])
-    assert found is not None
-    assert "pivot es lacks eng-spa;" in found
-    assert "apt-get install" in found
-    assert found.endswith("there: eo")
-    assert "\n" not in found
+    missing = apertium.available(["eo", "es"])
+    assert missing is not None
+    assert "pivot es lacks eng-spa;" in missing
+    assert "apt-get install" in missing
+    assert missing.endswith("there: eo")
+    assert "\n" not in missing
 
 
 @needs_apertium
@@ -119,11 +119,11 @@ def test_an_incomplete_apertium_says_what_is_missing_and_what_is_there(tmp_path:
 def test_real_round_trips_keep_order_placeholders_and_full_stops(pivot: str):
     texts = [f"I saw Qzbaq with {number} dogs in the garden." for number in range(20)]
     texts += ["What a day", "No biscuit!", "", "...", 'He said "go" (twice).', "a - b -- c", "x % y & z", "Why?!"]
-    found = apertium.round_trip(texts, pivot)
-    assert None not in found
-    for number, answer in enumerate(found[:20]):
-        assert answer is not None
-        assert answer.count("Qzbaq") == 1
-        assert f" {number} " in answer
-        assert answer.endswith(".")
-    assert apertium.round_trip(texts, pivot) == found
+    outputs = apertium.round_trip(texts, pivot)
+    assert None not in outputs
+    for number, output in enumerate(outputs[:20]):
+        assert output is not None
+        assert output.count("Qzbaq") == 1
+        assert f" {number} " in output
+        assert output.endswith(".")
+    assert apertium.round_trip(texts, pivot) == outputs

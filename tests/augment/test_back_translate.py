@@ -24,8 +24,8 @@ def row_of(words: list[str], tags: list[str] | None) -> Row:
     return _row({**tokens(words), "entities": tags}, ["entities"])
 
 
-def judged(row: Row, answer: str) -> Variant:
-    return _judged(row, 0, 0, answer)
+def judged(row: Row, output: str) -> Variant:
+    return _judged(row, 0, 0, output)
 
 
 def test_what_is_sent():
@@ -37,17 +37,17 @@ def test_what_is_sent():
 def test_entities_return_with_their_tokens_and_tags():
     row = row_of(["Today", "New", "York", "'s", "dogs", "barked", "."], ["O", "B-geo", "I-geo", "O", "O", "O", "O"])
     assert row.text == "Today Qzbaq's dogs barked."
-    found = judged(row, "The dogs of Qzbaq barked today.")
-    assert found.reason is None
-    assert found.tokens == ["The", "dogs", "of", "New", "York", "barked", "today", "."]
-    assert found.tags == {"entities": ["O", "O", "O", "B-geo", "I-geo", "O", "O", "O"]}
-    assert found.space_after == [True] * 7 + [False]
+    variant = judged(row, "The dogs of Qzbaq barked today.")
+    assert variant.reason is None
+    assert variant.tokens == ["The", "dogs", "of", "New", "York", "barked", "today", "."]
+    assert variant.tags == {"entities": ["O", "O", "O", "B-geo", "I-geo", "O", "O", "O"]}
+    assert variant.space_after == [True] * 7 + [False]
     assert judged(row, "Qzbaq's dogs didn't bark").reason == "negation"
     assert judged(row, "Qzbaq's hounds bark").tokens == ["New", "York", "'s", "hounds", "bark"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("output", "reason"),
     [
         ("I believe Qzbaq is good", None),
         ("I think Qzbaq is good", "unchanged"),
@@ -62,8 +62,8 @@ def test_entities_return_with_their_tokens_and_tags():
         ("", "placeholder"),
     ],
 )
-def test_filters(answer: str, reason: str | None):
-    assert judged(row_of(["I", "think", "@bob", "is", "good"], None), answer).reason == reason
+def test_filters(output: str, reason: str | None):
+    assert judged(row_of(["I", "think", "@bob", "is", "good"], None), output).reason == reason
 
 
 def test_capitals_of_moved_words_do_not_stay():
@@ -90,29 +90,29 @@ def test_any_answer_gives_aligned_tags_or_a_reason(content: tuple[list[str], lis
     row = row_of(words, tags)
     shuffled = [*row.text.split(), *noise]
     random.Random(seed).shuffle(shuffled)
-    found = judged(row, gap.join(shuffled))
-    if found.reason is None:
-        assert found.tags["entities"] is not None
-        assert len(found.tokens) == len(found.space_after) == len(found.tags["entities"])
-        assert legal_iob2(found.tags["entities"])
-        assert entities(found.tokens, found.tags["entities"]) == entities(words, tags)
+    variant = judged(row, gap.join(shuffled))
+    if variant.reason is None:
+        assert variant.tags["entities"] is not None
+        assert len(variant.tokens) == len(variant.space_after) == len(variant.tags["entities"])
+        assert legal_iob2(variant.tags["entities"])
+        assert entities(variant.tokens, variant.tags["entities"]) == entities(words, tags)
 
 
 def augmented(rows: Any, **options: Any) -> list[dict[str, Any]]:
     spec = BackTranslate(type="back_translate", **options)
-    found: list[dict[str, Any]] = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(rows).to_pylist()
+    return variants
 
 
 @needs_apertium
 def test_pivots_are_taken_in_turn():
     rows = texts("I think that this is a really amazing film about a small dog.", "@a @b", "")
-    found = augmented(rows, copies=3)
-    assert [(row["copy"], row["row"]) for row in found] == [(copy, row) for copy in range(3) for row in range(3)]
-    assert found[0]["reason"] is None
-    assert found[0]["tokens"] != found[3]["tokens"]
-    assert found[0]["tokens"] == found[6]["tokens"]
-    assert {row["reason"] for row in found if row["row"] > 0} == {"unchanged"}
+    variants = augmented(rows, copies=3)
+    assert [(row["copy"], row["row"]) for row in variants] == [(copy, row) for copy in range(3) for row in range(3)]
+    assert variants[0]["reason"] is None
+    assert variants[0]["tokens"] != variants[3]["tokens"]
+    assert variants[0]["tokens"] == variants[6]["tokens"]
+    assert {row["reason"] for row in variants if row["row"] > 0} == {"unchanged"}
 
 
 @needs_apertium
@@ -120,6 +120,6 @@ def test_pivots_are_taken_in_turn():
 @given(st.lists(tagged_rows(), min_size=20, max_size=20))
 def test_hostile_rows_through_the_real_chain(content: list[tuple[list[str], list[str]]]):
     for row in augmented(tagged(*content), copies=2):
-        assert row["reason"] != "no answer"
+        assert row["reason"] != "no output"
         if row["reason"] is None:
             assert entities(row["tokens"], row["entities"]) == entities(*content[row["row"]])

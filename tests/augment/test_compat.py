@@ -18,11 +18,11 @@ def test_a_text_without_tags(method: str):
     def augmenter() -> TextAugmenter:
         return TextAugmenter(SPEC.validate_python({"type": method, "rate": 0.3}))
 
-    found = augmenter().augment(TEXT, n=5)
-    assert len(found) == 5
-    assert len({TEXT, *found}) > 4
-    assert all(isinstance(text, str) and "  " not in text for text in found)
-    assert augmenter().augment(TEXT, n=5) == found
+    variants = augmenter().augment(TEXT, n=5)
+    assert len(variants) == 5
+    assert len({TEXT, *variants}) > 4
+    assert all(isinstance(text, str) and "  " not in text for text in variants)
+    assert augmenter().augment(TEXT, n=5) == variants
     assert augmenter().augment(["@bob", "5"]) == ["@bob", "5"]
 
 

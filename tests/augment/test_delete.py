@@ -13,8 +13,10 @@ from .rows import tagged, texts
 
 
 def deleted(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = DeleteAugmenter(Delete(type="delete", rate=rate, copies=copies), Stream(1, "d")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = (
+        DeleteAugmenter(Delete(type="delete", rate=rate, copies=copies), Stream(1, "d")).augment(rows).to_pylist()
+    )
+    return variants
 
 
 @pytest.mark.parametrize(
@@ -30,9 +32,9 @@ def deleted(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str
     ],
 )  # fmt: skip
 def test_what_is_left_out(text: str, stays: set[str] | None):
-    (found,) = deleted(texts(text))
-    assert found["reason"] == (None if stays else "unchanged")
-    assert stays is None or " ".join(found["tokens"]) in stays
+    (variant,) = deleted(texts(text))
+    assert variant["reason"] == (None if stays else "unchanged")
+    assert stays is None or " ".join(variant["tokens"]) in stays
 
 
 def test_entities_stay_with_their_tags():
@@ -49,9 +51,9 @@ def test_entities_stay_with_their_tags():
 def test_a_word_without_a_space_behind_it_stays():
     row = {"tokens": ["big", "old", "(", "town", ")"], "space_after": [True, True, False, False, False], "entities": ["O"] * 5}
     table = tagged(([], []))
-    for found in deleted(pa.Table.from_pylist([{"id": "1", "split": "train", **row}], schema=table.schema), copies=20):
-        assert found["tokens"] == ["(", "town", ")"]
-        assert found["space_after"] == [False, False, False]
+    for variant in deleted(pa.Table.from_pylist([{"id": "1", "split": "train", **row}], schema=table.schema), copies=20):
+        assert variant["tokens"] == ["(", "town", ")"]
+        assert variant["space_after"] == [False, False, False]
 
 
 def test_the_rate_is_the_share_of_words_left_out():

@@ -15,8 +15,8 @@ from .rows import tagged, texts
 
 def inserted(rows: pa.Table, rate: float = 1.0, copies: int = 100) -> list[dict[str, Any]]:
     spec = InsertPunctuation(type="insert_punctuation", rate=rate, copies=copies)
-    found: list[dict[str, Any]] = InsertPunctuationAugmenter(spec, Stream(1, "i")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = InsertPunctuationAugmenter(spec, Stream(1, "i")).augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize(

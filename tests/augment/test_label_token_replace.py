@@ -19,8 +19,8 @@ TRAIN = [(["New", "York", "rocks", "the"], ["B-x", "I-x", "O", "O"]), (["San", "
 def replaced(train: pa.Table, rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str, Any]]:
     augmenter = LabelTokenReplaceAugmenter(LabelTokenReplace(type="label_token_replace", rate=rate, copies=copies), Stream(1, "l"))
     augmenter.fit([train])
-    found: list[dict[str, Any]] = augmenter.augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = augmenter.augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize(
@@ -36,19 +36,19 @@ def replaced(train: pa.Table, rows: pa.Table, rate: float = 1.0, copies: int = 1
     ],
 )
 def test_what_is_replaced(words: str, tags: str, expected: str | None):
-    (found,) = replaced(tagged(*TRAIN), tagged((words.split(), tags.split())))
-    assert found["reason"] == (None if expected else "unchanged")
+    (variant,) = replaced(tagged(*TRAIN), tagged((words.split(), tags.split())))
+    assert variant["reason"] == (None if expected else "unchanged")
     if expected:
-        assert (" ".join(found["tokens"]), " ".join(found["entities"])) == (expected, tags)
+        assert (" ".join(variant["tokens"]), " ".join(variant["entities"])) == (expected, tags)
 
 
 def test_tokens_are_drawn_by_how_often_they_carry_the_tag():
     train = tagged(
         *[(["bread"], ["O"])] * 3, (["rice", "here", ""], ["O", "O", "O"]), (["of", "n't", "'s", "dont"], ["O"] * 4), (["person"], ["B-x"])
     )
-    found = Counter(row["tokens"][0] for row in replaced(train, tagged(*[(["new"], ["O"])] * 10), copies=100))
-    assert set(found) == {"bread", "rice"}
-    assert abs(found["bread"] / 1000 - 0.75) < 0.05
+    counts = Counter(row["tokens"][0] for row in replaced(train, tagged(*[(["new"], ["O"])] * 10), copies=100))
+    assert set(counts) == {"bread", "rice"}
+    assert abs(counts["bread"] / 1000 - 0.75) < 0.05
 
 
 def test_the_rate_is_the_chance_of_a_token():
@@ -59,5 +59,5 @@ def test_the_rate_is_the_chance_of_a_token():
 
 def test_all_labels_must_agree():
     train = two_labels(("Bob", "B-p", "B-q"), ("Eve", "B-p", "O"), ("Kim", "B-p", None))
-    found = replaced(train, two_labels(("Ann", "B-p", "B-q"), ("Ann", "B-p", "O"), ("Ann", "B-p", None), ("Ann", None, None)))
-    assert [" ".join(row["tokens"]) for row in found] == ["Bob", "Eve", "Kim", ""]
+    variants = replaced(train, two_labels(("Ann", "B-p", "B-q"), ("Ann", "B-p", "O"), ("Ann", "B-p", None), ("Ann", None, None)))
+    assert [" ".join(row["tokens"]) for row in variants] == ["Bob", "Eve", "Kim", ""]

@@ -19,8 +19,8 @@ CITIES = [(["Oslo"], ["B-city"]), (["New", "York"], ["B-city", "I-city"])]
 def replaced(train: pa.Table, rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str, Any]]:
     augmenter = MentionReplaceAugmenter(MentionReplace(type="mention_replace", rate=rate, copies=copies), Stream(1, "m"))
     augmenter.fit([train])
-    found: list[dict[str, Any]] = augmenter.augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = augmenter.augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,19 @@ def replaced(train: pa.Table, rows: pa.Table, rate: float = 1.0, copies: int = 1
 )
 def test_what_is_replaced(words: str, tags: str, new_words: str | None, new_tags: str | None):
     rows = tagged((words.split(), tags.split()))
-    (found,) = replaced(tagged(*CITIES, (["Ann", "Bob", "Kim"], ["B-person", "B-boy", "B-boy"])), rows)
+    (variant,) = replaced(tagged(*CITIES, (["Ann", "Bob", "Kim"], ["B-person", "B-boy", "B-boy"])), rows)
     if new_words is None or new_tags is None:
-        assert found["reason"] == "unchanged"
+        assert variant["reason"] == "unchanged"
         return
-    assert (found["tokens"], found["entities"]) == (new_words.split(), new_tags.split())
-    assert found["space_after"] == [True] * (len(found["tokens"]) - 1) + [False]
+    assert (variant["tokens"], variant["entities"]) == (new_words.split(), new_tags.split())
+    assert variant["space_after"] == [True] * (len(variant["tokens"]) - 1) + [False]
 
 
 def test_distinct_mentions_are_equally_likely_and_never_the_one_in_place():
     train = tagged(*[(["Lima"], ["B-city"])] * 50, *CITIES, (["Cairo", " "], ["B-city", "B-city"]))
-    found = Counter(" ".join(row["tokens"]) for row in replaced(train, tagged((["Cairo"], ["B-city"])), copies=100))
-    assert set(found) == {"Lima", "Oslo", "New York"}
-    assert max(found.values()) < 50
+    counts = Counter(" ".join(row["tokens"]) for row in replaced(train, tagged((["Cairo"], ["B-city"])), copies=100))
+    assert set(counts) == {"Lima", "Oslo", "New York"}
+    assert max(counts.values()) < 50
 
 
 def test_the_rate_is_the_chance_of_a_mention():
@@ -63,9 +63,9 @@ def test_the_rate_is_the_chance_of_a_mention():
 def test_the_spaces_of_a_phrase_go_with_it():
     row = {"tokens": ["Ho", "-", "Ho"], "space_after": [False, False, False], "entities": ["B-city", "I-city", "I-city"]}
     train = pa.Table.from_pylist([{"id": "1", "split": "train", **row}], schema=tagged().schema)
-    (found,) = replaced(train, tagged((["in", "Oslo", "now"], ["O", "B-city", "O"])))
-    assert found["tokens"] == ["in", "Ho", "-", "Ho", "now"]
-    assert found["space_after"] == [True, False, False, True, False]
+    (variant,) = replaced(train, tagged((["in", "Oslo", "now"], ["O", "B-city", "O"])))
+    assert variant["tokens"] == ["in", "Ho", "-", "Ho", "now"]
+    assert variant["space_after"] == [True, False, False, True, False]
 
 
 def two_labels(*content: tuple[str, str | None, str | None]) -> pa.Table:
@@ -91,8 +91,8 @@ def test_several_labels(words: str, a: str, b: str | None, expected: tuple[str, 
     train = two_labels(
         ("Bob", "B-p", "B-q"), ("Eve Fox", "B-p I-p", "O O"), ("Kim", "B-p", None), ("Max", "O", "B-q"), ("Pat", None, "B-p")
     )
-    for found in replaced(train, two_labels((words, a, b)), copies=10):
+    for variant in replaced(train, two_labels((words, a, b)), copies=10):
         if expected is None:
-            assert found["reason"] == "unchanged"
+            assert variant["reason"] == "unchanged"
         else:
-            assert [found[name] and " ".join(found[name]) for name in ("tokens", "a", "b")] == list(expected)
+            assert [variant[name] and " ".join(variant[name]) for name in ("tokens", "a", "b")] == list(expected)

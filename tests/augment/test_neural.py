@@ -39,7 +39,7 @@ engines = pytest.mark.parametrize("engine", ENGINES)
 
 
 def make_model(folder: Path, spread: float = 0.7) -> Path:
-    """A model with weights large enough for varied answers."""
+    """A model with weights large enough for varied outputs."""
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
@@ -83,12 +83,12 @@ def round_trip(engine: str, model: Source, seed: int = 1) -> RoundTrip:
 def test_answers_are_reproducible_and_later_copies_are_sampled(engine: str, model: Source):
     threads, state = torch.get_num_threads(), torch.random.get_rng_state()
     first, again = round_trip(engine, model), round_trip(engine, model)
-    found = [first(TEXTS, copy) for copy in range(3)]
-    assert [again(TEXTS, copy) for copy in (2, 0, 1)] == [found[2], found[0], found[1]]
-    assert all(len(answers) == len(TEXTS) for answers in found)
-    assert any(found[0])
-    assert found[0] != found[1] != found[2]
-    assert round_trip(engine, model, seed=2)(TEXTS, 1) != found[1]
+    copies = [first(TEXTS, copy) for copy in range(3)]
+    assert [again(TEXTS, copy) for copy in (2, 0, 1)] == [copies[2], copies[0], copies[1]]
+    assert all(len(outputs) == len(TEXTS) for outputs in copies)
+    assert any(copies[0])
+    assert copies[0] != copies[1] != copies[2]
+    assert round_trip(engine, model, seed=2)(TEXTS, 1) != copies[1]
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), state)
 
@@ -137,8 +137,8 @@ def test_texts_of_like_length_go_together_and_answers_keep_their_order():
 def test_the_augmenter_accounts_for_every_row(engine: str, model: Source):
     spec = BackTranslate(type="back_translate", engine=engine, forward=model, backward=model, copies=2)
     assert BackTranslateAugmenter.available(spec) is None
-    found = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(texts(*TEXTS[:2])).to_pylist()
-    assert [(row["copy"], row["row"]) for row in found] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    variants = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(texts(*TEXTS[:2])).to_pylist()
+    assert [(row["copy"], row["row"]) for row in variants] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 @engines

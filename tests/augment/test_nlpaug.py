@@ -22,20 +22,20 @@ TEXT = "The quick brown fox jumps over the lazy dog"
 
 def augmented(rows: Any, name: str, **options: Any) -> list[dict[str, Any]]:
     spec = Nlpaug(type="nlpaug", augmenter=name, options=options, copies=2)
-    found: list[dict[str, Any]] = NlpaugAugmenter(spec, Stream(1, "n")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = NlpaugAugmenter(spec, Stream(1, "n")).augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize("name", ["KeyboardAug", "RandomCharAug", "SpellingAug", "RandomWordAug", "SplitAug"])
 def test_seeded_by_row_and_without_a_trace(name: str):
     rows = texts(TEXT, "An other text of some length", TEXT)
     state, numpy_state = random.getstate(), np.random.get_state()[1].tolist()
-    found = augmented(rows, name)
+    variants = augmented(rows, name)
     assert random.getstate() == state
     assert np.random.get_state()[1].tolist() == numpy_state
     random.seed(5)
-    assert augmented(rows.slice(1, 1), name) == [{**row, "row": 0} for row in found if row["row"] == 1]
-    assert any(row["reason"] is None for row in found)
+    assert augmented(rows.slice(1, 1), name) == [{**row, "row": 0} for row in variants if row["row"] == 1]
+    assert any(row["reason"] is None for row in variants)
 
 
 @pytest.mark.parametrize("name", ["KeyboardAug", "SplitAug", "RandomWordAug", "SpellingAug"])
@@ -86,8 +86,8 @@ def test_ours_works_in_a_flow_of_nlpaug():
     ours = for_nlpaug(TextAugmenter(Synonym(type="synonym", rate=1.0)))
     assert isinstance(ours, nlpaug.Augmenter)
     assert naf.Sequential([ours]).augment("a movie") == ["a film"]
-    (found,) = naf.Sequential([ours, nac.KeyboardAug()]).augment("the movie was here yesterday")
-    assert "movie" not in found
+    (variant,) = naf.Sequential([ours, nac.KeyboardAug()]).augment("the movie was here yesterday")
+    assert "movie" not in variant
     assert naf.Sometimes([ours], aug_p=1.0).augment("a movie") == ["a film"]
 
 

@@ -11,8 +11,8 @@ TEXTS = [["a", "b"], ["b", "a"], ["a"], ["ab"], ["a", ""], ["", "a"], [], [""], 
 
 
 def hashed(texts: list[list[str]], hashes: TextHashes | None = None) -> list[int]:
-    found: list[int] = (hashes or TextHashes())(Lists.of(pa.array(texts, pa.list_(pa.string())))).tolist()
-    return found
+    values: list[int] = (hashes or TextHashes())(Lists.of(pa.array(texts, pa.list_(pa.string())))).tolist()
+    return values
 
 
 def test_different_texts_have_different_hashes():
@@ -37,14 +37,14 @@ def test_a_hash_does_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest
 def test_originals_are_found():
     hashes = TextHashes()
     parts = [Lists.of(pa.array(TEXTS[:4])), Lists.of(pa.array(TEXTS[4:6]))]
-    found = Originals(map(hashes, parts), 6)
-    assert found.contain(hashes(Lists.of(pa.array([*TEXTS[:6], ["b"]])))).tolist() == [True] * 6 + [False]
+    known = Originals(map(hashes, parts), 6)
+    assert known.contain(hashes(Lists.of(pa.array([*TEXTS[:6], ["b"]])))).tolist() == [True] * 6 + [False]
     assert not Originals([], 0).contain(hashes(parts[0])).any()
 
 
 def test_words_of_every_length_have_hashes_of_their_own():
     words = pa.array([letter * length for length in range(1, 40) for letter in ("a", "b", "ä", "\0")] + ["a" * 24 + "b", "b" + "a" * 24])
-    found = originals._hash_words(words).tolist()
-    assert len(set(found)) == len(words)
-    assert found == [originals._hash_words(pa.array([word])).item() for word in words.to_pylist()]
-    assert found[7:] == originals._hash_words(words.slice(7)).tolist()
+    hashes = originals._hash_words(words).tolist()
+    assert len(set(hashes)) == len(words)
+    assert hashes == [originals._hash_words(pa.array([word])).item() for word in words.to_pylist()]
+    assert hashes[7:] == originals._hash_words(words.slice(7)).tolist()

@@ -28,7 +28,7 @@ def test_a_draw_depends_on_each_of_its_arguments_and_on_no_neighbour():
 
 
 def test_uniform_draws_fill_the_unit_interval():
-    found = uniform(draws(Stream(1, "x").keys(pa.array(map(str, range(10_000)))), 0, 0))
-    assert 0 <= found.min() < 0.01
-    assert 0.99 < found.max() < 1
-    assert abs(found.mean() - 0.5) < 0.02
+    numbers = uniform(draws(Stream(1, "x").keys(pa.array(map(str, range(10_000)))), 0, 0))
+    assert 0 <= numbers.min() < 0.01
+    assert 0.99 < numbers.max() < 1
+    assert abs(numbers.mean() - 0.5) < 0.02

@@ -44,7 +44,7 @@ def kept_invariant(invariant: str, parent: Row, variant: dict[str, Any]) -> bool
     if invariant == "tags":
         return bool(before == after)
     old, new = entities(parent.tokens, before), entities(variant["tokens"], after)
-    return old == new if invariant == "entities" else [kind for kind, _ in old] == [kind for kind, _ in new]
+    return old == new if invariant == "entities" else [type_ for type_, _ in old] == [type_ for type_, _ in new]
 
 
 TABLES = st.lists(tagged_rows() | tagged_rows().map(lambda row: (row[0], None)), max_size=4).map(lambda rows: tagged(*rows))
@@ -55,10 +55,10 @@ TABLES = st.lists(tagged_rows() | tagged_rows().map(lambda row: (row[0], None)),
 @given(TABLES, st.sampled_from([0.1, 0.6, 1.0]))
 def test_any_rows(method: str, table: pa.Table, rate: float):
     augmenter = fitted(method, [table], rate=rate, copies=2)
-    found = augmenter.augment(table).to_pylist()
+    variants = augmenter.augment(table).to_pylist()
     parents = list(rows_of(table))
-    assert [(row["copy"], row["row"]) for row in found] == [(copy, row) for copy in range(2) for row in range(len(table))]
-    for row in found:
+    assert [(row["copy"], row["row"]) for row in variants] == [(copy, row) for copy in range(2) for row in range(len(table))]
+    for row in variants:
         parent = parents[row["row"]]
         if row["reason"] is None:
             assert row["tokens"] != parent.tokens
@@ -69,8 +69,8 @@ def test_any_rows(method: str, table: pa.Table, rate: float):
         else:
             assert row["reason"] == "unchanged"
     in_parts = fitted(method, [table.slice(place, 1) for place in reversed(range(len(table)))], rate=rate, copies=2)
-    alone = [row | {"row": place} for place in range(len(table)) for row in in_parts.augment(table.slice(place, 1)).to_pylist()]
-    assert sorted(alone, key=lambda row: (row["copy"], row["row"])) == found
+    one_by_one = [row | {"row": place} for place in range(len(table)) for row in in_parts.augment(table.slice(place, 1)).to_pylist()]
+    assert sorted(one_by_one, key=lambda row: (row["copy"], row["row"])) == variants
 
 
 SENTENCES = [
@@ -88,8 +88,8 @@ TAGS = [
 @pytest.mark.parametrize("method", METHODS)
 def test_copies_differ(method: str):
     table = tagged(*[(sentence, tags) for sentence, tags in zip(SENTENCES, TAGS, strict=True)] * 10)
-    found = fitted(method, [table], rate=0.5, copies=4).augment(table)
-    texts = [(row["row"], *row["tokens"]) for row in found.to_pylist() if row["reason"] is None]
+    variants = fitted(method, [table], rate=0.5, copies=4).augment(table)
+    texts = [(row["row"], *row["tokens"]) for row in variants.to_pylist() if row["reason"] is None]
     assert len(texts) > 30
     assert len(set(texts)) > len(texts) * 0.6
 

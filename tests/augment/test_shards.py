@@ -83,17 +83,17 @@ def test_variants_carry_labels_and_name_their_parents(examples: Path, tmp_path: 
     table = read(path)
     check(table, "shard")
     assert table.schema.equals(read(examples / "d.parquet").schema)
-    found = table.to_pylist()
-    assert found
+    variants = table.to_pylist()
+    assert variants
     texts = {tuple(row["tokens"]) for row in originals.values()}
-    for row in found:
+    for row in variants:
         parent = originals[row["parent_id"]]
         assert parent["split"] == row["split"] == "train"
         assert row["id"] in (f"{parent['id']}~synonym~0", f"{parent['id']}~synonym~1")
         assert (row["topic"], row["grade"], row["tags"]) == (parent["topic"], parent["grade"], parent["tags"])
         assert row["augmenter"] == "synonym"
         assert tuple(row["tokens"]) not in texts
-    assert any(row["tags"] is None for row in found)
+    assert any(row["tags"] is None for row in variants)
 
 
 def test_counts_add_up_and_dropped_rows_are_shown(examples: Path, tmp_path: Path):
@@ -113,17 +113,17 @@ def test_one_shard_alone_is_the_same_to_the_last_byte(examples: Path, tmp_path: 
     settings = settings_of(SYNONYM, shards=3)
     all_of_them = made(settings, examples, tmp_path / "all")
     for index in (2, 0):
-        (alone,) = made(settings, examples, tmp_path / f"alone{index}", [index])
-        assert alone.read_bytes() == all_of_them[index].read_bytes()
+        (single,) = made(settings, examples, tmp_path / f"alone{index}", [index])
+        assert single.read_bytes() == all_of_them[index].read_bytes()
 
 
 def test_another_number_of_shards_gives_the_same_rows(examples: Path, tmp_path: Path):
-    found = [
+    versions = [
         pa.concat_tables(read(path) for path in made(settings_of(SYNONYM | KEYBOARD, count), examples, tmp_path / str(count))).to_pylist()
         for count in (1, 3, 20)
     ]
-    assert found[0] == found[1] == found[2]
-    assert {row["augmenter"] for row in found[0]} == {"synonym", "typo"}
+    assert versions[0] == versions[1] == versions[2]
+    assert {row["augmenter"] for row in versions[0]} == {"synonym", "typo"}
 
 
 def test_another_seed_gives_other_rows(examples: Path, tmp_path: Path):
@@ -209,16 +209,16 @@ def test_hostile_tables(tmp_path: Path, content: list[tuple[list[str], list[str]
 
 
 class Learning(SynonymAugmenter):
-    """Remembers what it was given."""
+    """Remembers what it received."""
 
     fitted: list[str] = []
-    given: list[list[str]] = []
+    received: list[list[str]] = []
 
     def fit(self, train: Iterable[pa.Table]) -> None:
         self.fitted += [row for part in train for row in part["id"].to_pylist()]
 
     def augment(self, rows: pa.Table) -> pa.Table:
-        self.given.append(rows["id"].to_pylist())
+        self.received.append(rows["id"].to_pylist())
         return super().augment(rows)
 
 
@@ -227,7 +227,7 @@ def test_augmenters_learn_from_all_train_rows_and_see_whole_blocks(
     together: bool, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     class Fresh(Learning):
-        fitted, given = [], []
+        fitted, received = [], []
 
     Fresh.together = together
     monkeypatch.setattr(shards, "implementation_of", lambda spec: Fresh)
@@ -235,15 +235,15 @@ def test_augmenters_learn_from_all_train_rows_and_see_whole_blocks(
     train = [row["id"] for row in read(examples / "d.parquet").to_pylist() if row["split"] == "train"]
     assert Fresh.fitted == train
     # the second of three shards holds blocks 2 and 3 of 7
-    assert Fresh.given == ([train[16:24], train[24:32]] if together else [train[16:32]])
+    assert Fresh.received == ([train[16:24], train[24:32]] if together else [train[16:32]])
 
 
 def test_rows_do_not_depend_on_how_many_are_worked_on_at_once(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    found = []
+    versions = []
     for most in (8, 20, 4096):
         monkeypatch.setattr("mtl.augment.examples.ROW_GROUP", most)
-        found.append(read(made(settings_of(SYNONYM | KEYBOARD), examples, tmp_path / str(most))[0]).to_pylist())
-    assert found[0] == found[1] == found[2]
+        versions.append(read(made(settings_of(SYNONYM | KEYBOARD), examples, tmp_path / str(most))[0]).to_pylist())
+    assert versions[0] == versions[1] == versions[2]
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -252,7 +252,7 @@ def test_a_file_that_is_read_again_gives_the_same_as_one_that_is_kept(
 ):
     """Also where the file has many row groups, each with dictionaries of its own, and the shard too."""
     methods = {"synonym": SYNONYM["synonym"] | {"copies": copies}} | KEYBOARD
-    found = [read(made(settings_of(methods), examples, tmp_path / "whole")[0]).to_pylist()]
+    versions = [read(made(settings_of(methods), examples, tmp_path / "whole")[0]).to_pylist()]
     monkeypatch.setattr(shards, "ROW_GROUP", 20)
     table = read(examples / "d.parquet")
     with Writer(examples / "d.parquet", table.schema) as file:
@@ -260,8 +260,8 @@ def test_a_file_that_is_read_again_gives_the_same_as_one_that_is_kept(
             file.write(table.slice(start, 7))
     for kept in (10**6, 0):
         monkeypatch.setattr("mtl.augment.examples.KEPT", kept)
-        found.append(read(made(settings_of(methods), examples, tmp_path / str(kept))[0]).to_pylist())
-    assert found[0] == found[1] == found[2]
+        versions.append(read(made(settings_of(methods), examples, tmp_path / str(kept))[0]).to_pylist())
+    assert versions[0] == versions[1] == versions[2]
     assert (tmp_path / "0" / "d-00000-of-00001.parquet").read_bytes() == (tmp_path / "1000000" / "d-00000-of-00001.parquet").read_bytes()
 
 
@@ -271,9 +271,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.
 
     class Watched(SynonymAugmenter):
         def augment(self, rows: pa.Table) -> pa.Table:
-            found = super().augment(rows)
+            variants = super().augment(rows)
             held.append(pa.total_allocated_bytes())
-            return found
+            return variants
 
     monkeypatch.setattr(shards, "implementation_of", lambda spec: Watched)
     monkeypatch.setattr("mtl.augment.examples.KEPT", 0)

@@ -16,8 +16,8 @@ from .test_mention_replace import two_labels
 
 def shuffled(rows: pa.Table, rate: float = 1.0, copies: int = 60) -> list[dict[str, Any]]:
     spec = ShuffleWithinSegments(type="shuffle_within_segments", rate=rate, copies=copies)
-    found: list[dict[str, Any]] = ShuffleWithinSegmentsAugmenter(spec, Stream(1, "s")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = ShuffleWithinSegmentsAugmenter(spec, Stream(1, "s")).augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -13,13 +14,13 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mtl import config
 from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
-from mtl.augment.similarity import embeddings, similarities
+from mtl.augment.similarity import embeddings, mark_dissimilar, similarities
 from mtl.config import Params
-from mtl.data.schema import text_of, write
+from mtl.data.schema import schema, text_of, write
 from mtl.errors import AugmentError, ParamsError
 from mtl.pipeline.stages import STAGES
 
-from .rows import texts
+from .rows import texts, tokens
 from .test_shards import SYNONYM, settings_of
 
 TEXTS = ["a really amazing movie", "really", "I think that this is a big film about a small dog and a cat", "", "words " * 400]
@@ -60,11 +61,11 @@ def test_embeddings_are_those_of_one_text_alone(raw: Path):
 def test_similarities(raw: Path):
     variants = ["an awfully big house", TEXTS[1], "I think that this is a big film about a small dog and a pet", "x", "words " * 401]
     threads = torch.get_num_threads()
-    found = similarities(raw / "model.encoder", TEXTS, variants)
-    assert found[1] == pytest.approx(1, abs=1e-5)
-    assert found[4] == pytest.approx(1, abs=1e-5)  # of both, the same first subwords count
-    assert found[[0, 2, 3]].max() < 0.99
-    assert (similarities(raw / "model.encoder", TEXTS, variants) == found).all()
+    cosines = similarities(raw / "model.encoder", TEXTS, variants)
+    assert cosines[1] == pytest.approx(1, abs=1e-5)
+    assert cosines[4] == pytest.approx(1, abs=1e-5)  # of both, the same first subwords count
+    assert cosines[[0, 2, 3]].max() < 0.99
+    assert (similarities(raw / "model.encoder", TEXTS, variants) == cosines).all()
     assert similarities(raw / "model.encoder", [], []).shape == (0,)
     assert torch.get_num_threads() == threads
 
@@ -127,3 +128,18 @@ def test_without_it_a_shard_does_not_import_torch(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_every_text_field_must_be_near_its_original(raw: Path):
+    two = schema({}, ["text", "context"])
+    near, far = TEXTS[0].split(), ["zzz", "qqq", "xxx"]
+    contents = [(near, near), (near, far), (far, near), (far, far)]
+
+    def fields(text: list[str], context: list[str]) -> dict[str, Any]:
+        return tokens(text) | {f"context.{name}": values for name, values in tokens(context).items()}
+
+    rows = pa.Table.from_pylist([{"id": str(i), "split": "train", **fields(near, near)} for i in range(5)], schema=two)
+    variants = [fields(*content) | {"row": i, "reason": None} for i, content in enumerate(contents)]
+    variants.append(fields(far, far) | {"row": 4, "reason": "length"})
+    judged = mark_dissimilar(pa.Table.from_pylist(variants), rows, raw / "model.encoder", 0.95)
+    assert judged["reason"].to_pylist() == [None, "dissimilar", "dissimilar", "dissimilar", "length"]

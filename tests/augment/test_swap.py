@@ -13,8 +13,8 @@ from .rows import tagged, texts
 
 
 def swapped(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = SwapAugmenter(Swap(type="swap", rate=rate, copies=copies), Stream(1, "s")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = SwapAugmenter(Swap(type="swap", rate=rate, copies=copies), Stream(1, "s")).augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def swapped(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str
     ],
 )
 def test_what_changes_places(text: str, expected: str | None):
-    (found,) = swapped(texts(text), 0.1)
-    assert found["reason"] == (None if expected else "unchanged")
-    assert expected is None or " ".join(found["tokens"]) == expected
+    (variant,) = swapped(texts(text), 0.1)
+    assert variant["reason"] == (None if expected else "unchanged")
+    assert expected is None or " ".join(variant["tokens"]) == expected
 
 
 def test_entities_and_spaces_stay_where_they_are():
@@ -56,5 +56,5 @@ def test_the_rate_is_the_number_of_swaps_per_word(rate: float, least: float, mos
 
 
 def test_every_pair_is_swapped():
-    found = {" ".join(row["tokens"]) for row in swapped(texts("a b c"), 0.1, 50)}
-    assert found == {"b a c", "c b a", "a c b"}
+    swapped_texts = {" ".join(row["tokens"]) for row in swapped(texts("a b c"), 0.1, 50)}
+    assert swapped_texts == {"b a c", "c b a", "a c b"}

@@ -20,8 +20,8 @@ WORDS = {"movie": ("film",), "really": ("truly",), "amazing": ("awesome", "stunn
 
 def augmented(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str, Any]]:
     spec = Synonym(type="synonym", rate=rate, copies=copies)
-    found: list[dict[str, Any]] = SynonymAugmenter(spec, Stream(1, "synonym"), WORDS).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = SynonymAugmenter(spec, Stream(1, "synonym"), WORDS).augment(rows).to_pylist()
+    return variants
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def augmented(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[s
     ],
 )
 def test_what_is_swapped(text: str, expected: str | None):
-    (found,) = augmented(texts(text))
-    assert found["reason"] == (None if expected else "unchanged")
-    assert " ".join(found["tokens"]) == (expected or text)
+    (variant,) = augmented(texts(text))
+    assert variant["reason"] == (None if expected else "unchanged")
+    assert " ".join(variant["tokens"]) == (expected or text)
 
 
 def test_entities_are_never_touched():
@@ -68,17 +68,17 @@ def test_a_row_single_gives_the_same_as_among_others():
     rows = texts(*("a movie that is really amazing I think " + str(i) for i in range(40)))
     together = augmented(rows, 0.5, 3)
     for place in (0, 7, 39):
-        alone = augmented(rows.slice(place, 1), 0.5, 3)
-        assert [row["tokens"] for row in alone] == [row["tokens"] for row in together if row["row"] == place]
+        single = augmented(rows.slice(place, 1), 0.5, 3)
+        assert [row["tokens"] for row in single] == [row["tokens"] for row in together if row["row"] == place]
     assert len({tuple(row["tokens"][:-1]) for row in together}) > 5
 
 
 @settings(max_examples=60)
 @given(st.lists(tagged_rows(), max_size=4))
 def test_alignment_holds_for_any_text(content: list[tuple[list[str], list[str]]]):
-    found = augmented(tagged(*content), 0.5, 2)
-    assert [(row["copy"], row["row"]) for row in found] == list(itertools.product(range(2), range(len(content))))
-    for row in found:
+    variants = augmented(tagged(*content), 0.5, 2)
+    assert [(row["copy"], row["row"]) for row in variants] == list(itertools.product(range(2), range(len(content))))
+    for row in variants:
         tokens, tags = content[row["row"]]
         assert len(row["tokens"]) == len(tokens) == len(row["space_after"])
         assert row["entities"] == tags

@@ -13,8 +13,8 @@ from .rows import tagged, texts
 
 
 def misspelt(rows: pa.Table, rate: float = 1.0, copies: int = 1) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = TypoAugmenter(Typo(type="typo", rate=rate, copies=copies), Stream(1, "t")).augment(rows).to_pylist()
-    return found
+    variants: list[dict[str, Any]] = TypoAugmenter(Typo(type="typo", rate=rate, copies=copies), Stream(1, "t")).augment(rows).to_pylist()
+    return variants
 
 
 SLIPS = {  # of "note": the neighbouring keys, a missing, a doubled and an exchanged letter; "not" would deny
@@ -25,8 +25,8 @@ SLIPS = {  # of "note": the neighbouring keys, a missing, a doubled and an excha
 
 
 def test_the_slips_of_a_word():
-    found = [row["tokens"][0] for row in misspelt(texts(*["note"] * 10), copies=100)]
-    assert set(found) == SLIPS
+    slips = [row["tokens"][0] for row in misspelt(texts(*["note"] * 10), copies=100)]
+    assert set(slips) == SLIPS
     assert {row["tokens"][0].upper() for row in misspelt(texts("NOTE"), copies=50)} <= {slip.upper() for slip in SLIPS}
 
 

@@ -39,17 +39,17 @@ def dictionary(tmp_path: Path) -> Path:
 
 def test_the_recipe(dictionary: Path, tmp_path: Path):
     wordnet.build(dictionary, None, tmp_path / "table.tsv.gz")
-    found = wordnet.load(tmp_path / "table.tsv.gz")
-    assert found["film"] == ("movie",)  # not flick, of which it is no frequent sense
-    assert found["films"] == ("movies",)
-    assert "started" not in found  # begin has two past forms, so which is meant cannot be told
-    assert found["starting"] == ("beginning",)
-    assert found["biggest"] == ("largest",)
-    assert "row" not in found  # no dominant part of speech
-    assert "completely" not in found
-    assert found["line"] == ("row",)
-    assert found["says"] == ("states",)  # not tells, which wants to know whom
-    assert "red" not in found  # reddish is odd wherever it is put
+    synonyms = wordnet.load(tmp_path / "table.tsv.gz")
+    assert synonyms["film"] == ("movie",)  # not flick, of which it is no frequent sense
+    assert synonyms["films"] == ("movies",)
+    assert "started" not in synonyms  # begin has two past forms, so the meaning is unclear
+    assert synonyms["starting"] == ("beginning",)
+    assert synonyms["biggest"] == ("largest",)
+    assert "row" not in synonyms  # no dominant part of speech
+    assert "completely" not in synonyms
+    assert synonyms["line"] == ("row",)
+    assert synonyms["says"] == ("states",)  # not tells, which wants to know whom
+    assert "red" not in synonyms  # reddish is odd wherever it is put
 
 
 def test_the_rarer_a_sense_the_nearer_a_synonym_must_be():

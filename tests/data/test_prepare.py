@@ -308,3 +308,11 @@ def test_flags_and_tokens_of_a_field_must_agree(tmp_path: Path) -> None:
     short = table.set_column(index, table.schema.field(index), pa.array([[]], table.schema.field(index).type))
     with pytest.raises(DataError, match=r"row 'all-1': hypothesis\.space_after has another length than hypothesis\.tokens"):
         schema.check(short, "d.parquet")
+
+
+def test_raw_texts_are_split_into_words_where_the_dataset_says_so(tmp_path: Path) -> None:
+    dataset = {"reader": {"format": "csv"}, "labels": {"label": CLASS}, "split": ALL_TRAIN, "segmentation": "words"}
+    table, _ = run(tmp_path, dataset, all=b"label,text\nx,Ann's  phone.\n")
+    (row,) = table.to_pylist()
+    assert row["tokens"] == ["Ann", "'s", "phone", "."]
+    assert schema.text_of(row["tokens"], row["space_after"]) == "Ann's phone."

@@ -74,7 +74,7 @@ def test_packed_is_padded_and_so_are_some_rows(kind: str, count: int, pairs: boo
         torch.testing.assert_close(part, padded, rtol=1e-4, atol=1e-5)
 
 
-def test_a_task_s_own_layers_learn_from_it_single_and_cost_no_more() -> None:
+def test_a_task_s_own_layers_learn_from_it_only_and_cost_no_more() -> None:
     encoder = branched("bert", 1)
     computed: list[int] = []
     for task in TASKS:
@@ -90,7 +90,7 @@ def test_a_task_s_own_layers_learn_from_it_single_and_cost_no_more() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_only_rows_that_a_task_asks_for_go_through_its_layers(count: int) -> None:
+def test_only_rows_that_a_task_selects_go_through_its_layers(count: int) -> None:
     encoder, (subwords, mask, word_shape_ids) = branched("bert", count), inputs()
     rows, computed = torch.arange(len(mask)) % 3 == 1, dict[str, list[int]](names=[], mood=[])
     for task, made in computed.items():

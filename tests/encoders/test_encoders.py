@@ -1,4 +1,4 @@
-"""All encoders keep the invariants of the interface; a folder that is no encoder is named."""
+"""All encoders keep the invariants of the interface; a folder that is not an encoder is named."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, GPT2Config, GPT2Model, RobertaConfig, RobertaModel
 
-from mtl import config
-from mtl.encoders import ENCODERS, Encoder, SubwordTokenizer, build, restore
+from mtl import config, plugins
+from mtl.encoders import Encoder, SubwordTokenizer, build, restore
 from mtl.encoders.base import EncoderOutput, marker_positions, mean_pool
 from mtl.encoders.tokenizer import Marker
 from mtl.errors import EncoderError
@@ -85,7 +85,7 @@ def test_what_stands_in_the_padding_does_not_matter(built: Built) -> None:
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-5, rtol=0)
 
 
-def test_narrowed_it_is_the_same_and_widened_it_is_whole(built: Built) -> None:
+def test_a_pruned_vocabulary_computes_the_same_and_is_restored_whole(built: Built) -> None:
     encoder, tokenizer = built
     subwords, mask, word_shape_ids = batch(tokenizer, ROWS)
     used = np.unique(subwords.numpy())
@@ -268,7 +268,7 @@ def test_pooling_is_the_mean_or_the_first_position(tiny_bert: Path) -> None:
             assert looked.sum() == (3 if pooling == "mean" else 2)
 
 
-def test_models_from_before_there_was_a_choice_pool_by_the_mean(tiny_bert: Path) -> None:
+def test_models_saved_without_a_pooling_use_the_mean(tiny_bert: Path) -> None:
     encoder, _ = build(settings_of(**SETTINGS["transformer"], pooling="mean"), tiny_bert, [])
     config = {key: value for key, value in encoder.config().items() if key != "pooling"}
     assert restore(config, tiny_bert / "tokenizer.json")[0].config() == encoder.config()
@@ -368,7 +368,7 @@ def decoder(folder: Path) -> None:
         (wrong_sizes, "weights cannot be read"),
         (no_tokenizer, "neither tokenizer.json nor any of vocab.txt"),
         (too_large_tokenizer, "subwords, but the model embeds"),
-        (decoder, "model_type 'gpt2' is no encoder"),
+        (decoder, "model_type 'gpt2' is not an encoder"),
     ],
 )
 def test_a_folder_that_is_no_encoder_is_named(damage: Callable[[Path], None], message: str, tiny_bert: Path, tmp_path: Path) -> None:
@@ -385,5 +385,5 @@ def test_more_positions_than_the_model_has(tiny_bert: Path) -> None:
 
 
 def test_an_unknown_type_names_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=", ".join(ENCODERS)):
+    with pytest.raises(EncoderError, match=", ".join(plugins.names(plugins.ENCODERS))):
         restore({"type": "nonesuch"}, tmp_path)

@@ -132,7 +132,7 @@ def test_one_field_has_the_same_bits_beside_rows_of_two(kind: str) -> None:
 
 @pytest.mark.parametrize("name", SELECTIONS[1:])
 @pytest.mark.parametrize("kind", sorted(PACKING))
-def test_what_is_asked_does_not_change(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selected_positions_do_not_change(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of(kind), inputs()
     selected = selected_of(name, mask)
     assert selected is not None

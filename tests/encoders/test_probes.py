@@ -200,7 +200,7 @@ def defined(node: ast.AST) -> Iterator[str]:
 
 
 def test_every_private_name_is_listed() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "private-names.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "private-names.md").read_text(encoding="utf-8")
     found = list(private_names())
     assert {"_linear_pointwise", "_internal"} <= {name for name, _ in found}
     assert [(name, path) for name, path in found if name not in page] == []

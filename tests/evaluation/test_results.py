@@ -237,7 +237,7 @@ def test_runs_with_other_rows_are_not_compared(finished: Finished) -> None:
     models, predictions, out = finished(params)
     path = predictions / "joint-plain-1.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
-    with pytest.raises(PipelineError, match="task mood: runs joint-augmented-1 and joint-plain-1 prediction different test rows"):
+    with pytest.raises(PipelineError, match="task mood: runs joint-augmented-1 and joint-plain-1 predict different test rows"):
         evaluate(params, models, predictions, out)
     pq.write_table(pq.read_table(path).slice(0, 3), path)
     with pytest.raises(DataError, match="no test row for task"):
@@ -247,7 +247,7 @@ def test_runs_with_other_rows_are_not_compared(finished: Finished) -> None:
 def test_a_damaged_history_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text('{"step": 1, "kind": "train"}\n{"step": 2, "ki')
-    with pytest.raises(PipelineError, match=r"history\.jsonl:2: is no record"):
+    with pytest.raises(PipelineError, match=r"history\.jsonl:2: not a record"):
         read_history(path)
 
 

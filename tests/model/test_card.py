@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from mtl.config import Params, parse
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
-from mtl.jobs import train_run
-from mtl.model.card import NAME, card, write_card
+from mtl.jobs import card_run, train_run
+from mtl.model.card import NAME
 from report.conftest import settings, write_examples, write_shards
 
 
@@ -36,12 +36,24 @@ class Trained:
         self.folder = data / "models" / self.run.name
         self.folder.mkdir(parents=True)
         train_run(self.params, self.run.name, data, self.folder)
-        self.text = (self.folder / NAME).read_text()
+        self.text = self.card(self.params)
+
+    def card(self, params: Params, run: str = "", data: Path | None = None) -> str:
+        """The card of this model, or of the same files under the name of another run, as the job writes it."""
+        name, data = run or self.run.name, data or self.data
+        folder = data / "models" / name
+        if not folder.exists():
+            shutil.copytree(self.folder, folder)
+        card_run(params, name, data, folder)
+        return (folder / NAME).read_text()
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return Trained(tmp_path_factory.mktemp("trained") / "data")
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # where live metrics go
+        return Trained(folder / "data")
 
 
 def front(text: str) -> Any:
@@ -50,12 +62,12 @@ def front(text: str) -> Any:
 
 
 def test_the_front_matter_holds_what_the_hub_asks_for(trained: Trained) -> None:
-    found = front(trained.text)
-    assert found["license"] == "unknown"
-    assert found["datasets"] == ["notes_sentiment", "notes_entities"]
-    assert found["tags"] == ["multi-task-learning", "token-classification", "text-classification"]
-    assert found["metrics"][:2] == ["f1", "precision"]
-    [model] = found["model-index"]
+    content = front(trained.text)
+    assert content["license"] == "unknown"
+    assert content["datasets"] == ["notes_sentiment", "notes_entities"]
+    assert content["tags"] == ["multi-task-learning", "token-classification", "text-classification"]
+    assert content["metrics"][:2] == ["f1", "precision"]
+    [model] = content["model-index"]
     assert model["name"] == "joint-augmented-1"
     assert [result["task"]["name"] for result in model["results"]] == ["entities", "sentiment", "intensity"]
 
@@ -85,7 +97,7 @@ def test_checksums_and_settings_are_those_of_the_model(trained: Trained) -> None
     assert "Methods: `synonym`, `back_translate`." in trained.text
 
 
-def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained, tmp_path: Path) -> None:
+def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = trained.params.model_dump(mode="json")
     content["augment"]["methods"]["swap_names"] = {"type": "mention_replace"}
     content["tasks"]["sentiment"]["methods"] = {"synonym": 1}
@@ -93,30 +105,31 @@ def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained,
     content["experiment"] = {"joint": ["augmented"], "single_task": ["augmented"], "sizes": [20, "all"]}
     params = parse(content)
 
-    def told(run: str) -> str:
-        [line] = [line for line in card(params, params.runs()[run], trained.data, trained.folder, []).splitlines() if "Methods:" in line]
+    shutil.copytree(trained.data, tmp_path / "data")
+    for name in ("joint-augmented-1-20", "single_sentiment-augmented-1", "single_intensity-augmented-1"):
+        shutil.copytree(trained.folder, tmp_path / "data/models" / name)
+    monkeypatch.setattr("mtl.evaluation.scores.scores_of", lambda *_: [])  # the weights are not those of these runs
+
+    def methods(run: str) -> str:
+        [line] = [line for line in trained.card(params, run, tmp_path / "data").splitlines() if "Methods:" in line]
         return line.partition("Methods: ")[2]
 
-    assert told("joint-augmented-1") == "`synonym`, `back_translate`, `swap_names`."
-    assert told("joint-augmented-1-20") == "`synonym`, `back_translate`."  # others hold words of rows that such a run must not know
-    assert told("single_sentiment-augmented-1") == "`synonym`."
-    assert told("single_intensity-augmented-1") == "none."
+    assert methods("joint-augmented-1") == "`synonym`, `back_translate`, `swap_names`."
+    assert methods("joint-augmented-1-20") == "`synonym`, `back_translate`."  # others hold words of rows that such a run must not know
+    assert methods("single_sentiment-augmented-1") == "`synonym`."
+    assert methods("single_intensity-augmented-1") == "none."
     for run, names in (("single_sentiment-augmented-1", ["notes_sentiment"] * 2), ("single_intensity-augmented-1", [])):
-        text = card(params, params.runs()[run], trained.data, trained.folder, [])
-        assert re.findall(r"`(notes_\w+)-\d+-of-00002", text) == names
+        assert re.findall(r"`(notes_\w+)-\d+-of-00002", trained.card(params, run, tmp_path / "data")) == names
 
 
 def test_same_model_same_bytes(trained: Trained) -> None:
-    write_card(trained.params, trained.run, trained.data, trained.folder)
-    assert (trained.folder / NAME).read_text() == trained.text
+    assert trained.card(trained.params) == trained.text
 
 
-def test_a_job_that_was_stopped_before_the_card_does_not_train_again(trained: Trained) -> None:
+def test_a_job_that_was_stopped_when_all_was_written_does_not_train_again(trained: Trained) -> None:
     before = (trained.folder / "run.json").stat().st_mtime_ns
-    (trained.folder / NAME).unlink()
     train_run(trained.params, trained.run.name, trained.data, trained.folder)
     assert (trained.folder / "run.json").stat().st_mtime_ns == before
-    assert (trained.folder / NAME).read_text() == trained.text
     assert not (trained.folder / "checkpoint").exists()
 
 
@@ -126,8 +139,6 @@ def test_a_model_without_test_rows_gets_a_card_too(trained: Trained, tmp_path: P
     for path in (data / "examples").glob("*.parquet"):
         table = pq.read_table(path)
         pq.write_table(table.slice(0, 120), path)
-    folder = data / "models" / trained.run.name
-    write_card(trained.params, trained.run, data, folder)
-    text = (folder / NAME).read_text()
-    assert "None: the test split carries no label of some task." in text
+    text = trained.card(trained.params, data=data)
+    assert "None: the test split has no label of some task." in text
     assert "model-index" not in front(text)

@@ -143,7 +143,7 @@ def test_a_predictor_fuses_and_predictions_the_same(tiny_bert: Path, pooling: st
 
 
 @pytest.mark.parametrize("task_layers", [0, 1])
-def test_a_task_may_have_any_name_and_none_need_be_needed(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
+def test_a_task_may_have_any_name_and_none_need_be_requested(tiny_bert: Path, tmp_path: Path, task_layers: int) -> None:
     encoder, tokenizer = transformer(tiny_bert, "first", task_layers)
     names = ["type", "keys", "training", "forward", "T"]
     tasks: dict[str, TaskType] = {name: Regression({"mean": 0.0, "std": 1.0}) for name in names}
@@ -249,3 +249,14 @@ def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path, damage: Callabl
     damage(copy)
     with pytest.raises(ModelError, match=f"(?s){message}"):
         models.load(copy)
+
+
+def test_the_model_keeps_how_its_datasets_split_texts(tiny_bert: Path, tmp_path: Path) -> None:
+    encoder, tokenizer = transformer(tiny_bert, "first")
+    tasks: dict[str, TaskType] = {"rating": Regression({"mean": 0.0, "std": 1.0})}
+    models.save(Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0, segmentation="spaces"), tmp_path, {})
+    assert models.load(tmp_path).segmentation == "spaces"
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"segmentation": "syllables"}))
+    with pytest.raises(ModelError, match="names something unknown"):
+        models.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Programs are asked for their modes, but not for ever."""
+"""The modes of programs, with a time limit."""
 
 import os
 from pathlib import Path
@@ -19,16 +19,16 @@ def apertium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_mode_is_found_where_the_program_lists_it(apertium: Path) -> None:
     apertium.write_text("#!/bin/sh\necho en-eo; echo eo-en\n")
-    assert programs.found("apertium")
-    assert programs.found("apertium.en-eo")
-    assert not programs.found("apertium.en-es")
-    assert not programs.found("no-such-program")
-    assert not programs.found("sh.en-eo")
+    assert programs.installed("apertium")
+    assert programs.installed("apertium.en-eo")
+    assert not programs.installed("apertium.en-es")
+    assert not programs.installed("no-such-program")
+    assert not programs.installed("sh.en-eo")
 
 
-def test_a_program_that_does_not_prediction_has_no_modes(apertium: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_does_not_answer_has_no_modes(apertium: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_SECONDS", 0.2)
     apertium.write_text("#!/bin/sh\nsleep 60 & echo en-eo; wait\n")  # what it started holds its output open
-    assert not programs.found("apertium.en-eo")
+    assert not programs.installed("apertium.en-eo")
     apertium.write_text("#!/bin/sh\necho en-eo; exit 1\n")
-    assert not programs.found("apertium.en-eo")
+    assert not programs.installed("apertium.en-eo")

@@ -1,21 +1,25 @@
-"""What a job imports is in its stage's code, so that no edit of it goes unnoticed."""
+"""What a job imports is in its rule's code, so that no edit of it goes unnoticed."""
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import mtl.config
 import mtl.jobs
-from mtl.pipeline.stages import STAGES
+import mtl.plugins
+from mtl.pipeline.stages import RULES, STAGES, stage_of
 
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(mtl.jobs.__file__).parent
-NEUTRAL = {"errors.py", "files.py", "progress.py", "__init__.py", "jobs.py"}
-"""Modules that decide no result, or whose values are in the settings of each job."""
+NEUTRAL = {"errors.py", "files.py", "lazy.py", "names.py", "plugins.py", "progress.py", "__init__.py", "jobs.py"}
+"""Modules that decide no result, or whose values are in the settings of each job. (Where ids of variants are made or read, names count.)"""
 
 
 def modules(tree: ast.AST) -> set[Path]:
     """The files of the package that code imports, at its top or within functions."""
-    found = set()
+    files: set[Path] = set()
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -23,10 +27,10 @@ def modules(tree: ast.AST) -> set[Path]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         for name in names:
-            if name == "mtl" or name.startswith("mtl."):
+            if name.startswith("mtl."):  # what the package itself offers is imported lazily
                 path = PACKAGE.joinpath(*name.split(".")[1:])
-                found |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
-    return found
+                files |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+    return files
 
 
 def closure(files: set[Path]) -> set[Path]:
@@ -38,11 +42,40 @@ def closure(files: set[Path]) -> set[Path]:
     return seen
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", RULES)
 def test_code_covers_what_its_job_imports(name: str) -> None:
-    stage = STAGES[name]
     tree = ast.parse((PACKAGE / "jobs.py").read_text())
-    (job,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stage.rule)
-    covered = {file for job in stage.code for file in ([PACKAGE / job] if job.endswith(".py") else (PACKAGE / job).rglob("*.py"))}
+    (job,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    code = RULES[name].code
+    covered = {file for path in code for file in ([PACKAGE / path] if path.endswith(".py") else (PACKAGE / path).rglob("*.py"))}
     missing = {str(file.relative_to(PACKAGE)) for file in closure(modules(job)) - covered} - NEUTRAL
     assert {path for path in missing if not path.startswith(("pipeline/", "config/")) and not path.endswith("/__init__.py")} == set()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_card_decides_cards_alone(name: str) -> None:
+    assert any("model/card.py".startswith(path) for path in RULES[name].code) == (name == "card_run")
+
+
+def test_jobs_read_what_jobs_before_them_made() -> None:
+    settings = mtl.config.load(ROOT / "params.yaml")
+    before: set[str] = set()
+    for stage in STAGES.values():
+        for job in stage.jobs(settings):
+            assert before.issuperset(job.after)
+            assert {stage_of(name.split("/")[0]) for name in job.after} <= {*stage.after, stage_of(job.rule)}
+            before.add(job.id)
+    assert list(mtl.jobs.JOBS) == list(RULES)
+
+
+def test_the_code_of_an_outside_package_decides_the_jobs_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = mtl.config.load(ROOT / "params.yaml")
+    before = [job for stage in STAGES.values() for job in stage.jobs(settings)]
+
+    def of_a_task(value: Any) -> dict[str, str]:
+        return {"toy": "0" * 64} if value is settings.tasks or (isinstance(value, list) and settings.tasks in value) else {}
+
+    monkeypatch.setattr(mtl.plugins, "outside_code", of_a_task)
+    after = [job for stage in STAGES.values() for job in stage.jobs(settings)]
+    changed = [job.rule for job, other in zip(after, before, strict=True) if job != other]
+    assert list(dict.fromkeys(changed)) == ["train_run", "card_run", "predict_run", "evaluate_runs", "render_report"]

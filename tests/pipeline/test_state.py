@@ -12,7 +12,8 @@ import pytest
 import mtl.config
 from mtl.config import Params
 from mtl.errors import PipelineError
-from mtl.pipeline.stages import STAGES
+from mtl.pipeline.fingerprint import fingerprint_code
+from mtl.pipeline.stages import STAGES, Job
 from mtl.pipeline.state import State
 
 CONTENT: dict[str, Any] = {
@@ -36,6 +37,9 @@ CONTENT: dict[str, Any] = {
 }
 
 
+CARDS = ["card_run/joint-augmented-1", "card_run/joint-plain-1"]
+
+
 def params(**changes: Any) -> Params:
     content = copy.deepcopy(CONTENT)
     for path, value in changes.items():
@@ -47,30 +51,33 @@ def params(**changes: Any) -> Params:
     return mtl.config.parse(content)
 
 
-def build_all(root: Path, settings: Params, content: Callable[[str, str], str] = lambda m, p: f"{m} {p}") -> list[str]:
-    """What Snakemake does: all jobs whose state file is missing, in order; returns those that really built."""
+def build_all(root: Path, settings: Params, content: Callable[[str], str] = lambda job: job) -> list[str]:
+    """What Snakemake does: all jobs whose state file is missing, in order; returns the ids of those that were really built."""
     state = State(settings, root)
     state.sync()
     built = []
     for stage in STAGES:
         if state.marker(stage).exists():
             continue
-        for job in state.jobs(stage):
-            names = {"download": "all/file", "prepare": f"{job}.parquet", "train": "model.safetensors"}
+        for job in state.jobs_of(stage):
 
-            def produce(out: Path, stage: str = stage, job: str = job, name: str = names.get(stage, job)) -> None:
-                (out / name).parent.mkdir(exist_ok=True)
-                (out / name).write_text(content(stage, job))
+            def produce(data: Path, out: Path, job: Job = job) -> None:
+                for file in job.files or ("all/file",):
+                    (out / file).parent.mkdir(exist_ok=True)
+                    (out / file).write_text(content(job.id))
 
-            if not state.marker(stage, job).exists() and state.build(stage, job, produce):
-                built.append(f"{stage} {job}")
+            if not state.marker(job.id).exists() and state.build(job.rule, job.name, produce):
+                built.append(job.id)
         state.publish(stage)
     return built
 
 
 def everything(settings: Params, root: Path) -> list[str]:
-    state = State(settings, root)
-    return [f"{stage} {job}" for stage in STAGES for job in state.jobs(stage)]
+    return list(State(settings, root).jobs)
+
+
+def trained(built: list[str]) -> list[str]:
+    return [job for job in built if job.startswith("train_run/")]
 
 
 def test_a_second_build_does_nothing(tmp_path: Path) -> None:
@@ -81,12 +88,18 @@ def test_a_second_build_does_nothing(tmp_path: Path) -> None:
 
 def test_an_edit_builds_what_it_touches_and_a_revert_builds_nothing(tmp_path: Path) -> None:
     build_all(tmp_path, params())
-    assert build_all(tmp_path, params(report__title="New")) == ["report all"]
-    tuned = build_all(tmp_path, params(train__epochs=9), lambda m, p: f"{m} {p} tuned")
-    assert [job.split()[0] for job in tuned] == ["train", "train", "predict", "predict", "evaluate", "report"]
+    assert build_all(tmp_path, params(report__title="New")) == ["render_report/all"]
+    tuned = build_all(tmp_path, params(train__epochs=9), lambda job: f"{job} tuned")
+    assert [job.split("/")[0] for job in tuned] == [
+        *["train_run"] * 2,
+        *["card_run"] * 2,
+        *["predict_run"] * 2,
+        "evaluate_runs",
+        "render_report",
+    ]
     assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text().endswith("tuned")
     assert build_all(tmp_path, params()) == []
-    assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text() == "train joint-plain-1"
+    assert (tmp_path / "data/models/joint-plain-1/model.safetensors").read_text() == "train_run/joint-plain-1"
 
 
 def test_a_job_knows_the_jobs_that_the_snakefile_knows(tmp_path: Path) -> None:
@@ -103,7 +116,7 @@ def test_a_search_is_taken_up_by_the_report(tmp_path: Path) -> None:
     summary = tmp_path / "data/tune/summary.json"
     summary.parent.mkdir()
     summary.write_text("{}")
-    assert build_all(tmp_path, params()) == ["report all"]
+    assert build_all(tmp_path, params()) == ["render_report/all"]
     summary.unlink()
     assert build_all(tmp_path, params()) == []
 
@@ -111,19 +124,19 @@ def test_a_search_is_taken_up_by_the_report(tmp_path: Path) -> None:
 def test_a_seed_more_trains_one_seed_more(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     built = build_all(tmp_path, params(experiment__seeds=[1, 2]))
-    assert [job for job in built if job.startswith("train")] == ["train joint-augmented-2", "train joint-plain-2"]
+    assert trained(built) == ["train_run/joint-augmented-2", "train_run/joint-plain-2"]
 
 
 def test_augmentation_leaves_plain_runs_alone(tmp_path: Path) -> None:
     build_all(tmp_path, params())
-    built = build_all(tmp_path, params(augment__methods__synonym={"type": "synonym", "rate": 0.5}), lambda m, p: f"{m} {p} other")
-    assert [job for job in built if job.startswith("train")] == ["train joint-augmented-1"]
+    built = build_all(tmp_path, params(augment__methods__synonym={"type": "synonym", "rate": 0.5}), lambda job: f"{job} other")
+    assert trained(built) == ["train_run/joint-augmented-1"]
 
 
 def test_equal_results_upstream_stop_the_chain(tmp_path: Path) -> None:
-    """Another number of malformed rows allowed prepares anew; as the examples are the same, nothing below runs."""
+    """Another number of malformed rows allowed prepares anew; as the examples are the same, nothing is trained."""
     build_all(tmp_path, params())
-    assert build_all(tmp_path, params(datasets__a__max_malformed=0.5)) == ["prepare a", "report all"]
+    assert build_all(tmp_path, params(datasets__a__max_malformed=0.5)) == ["prepare_dataset/a", "render_report/all"]
 
 
 def test_data_that_was_changed_behind_our_back_is_put_right(tmp_path: Path) -> None:
@@ -134,14 +147,14 @@ def test_data_that_was_changed_behind_our_back_is_put_right(tmp_path: Path) -> N
     state = State(params(), tmp_path)
     assert state.sync()["prepare"] is False
     assert build_all(tmp_path, params()) == []
-    assert (tmp_path / "data/examples/a.parquet").read_text() == "prepare a"
+    assert (tmp_path / "data/examples/a.parquet").read_text() == "prepare_dataset/a"
     assert not (tmp_path / "data/shards/stray").exists()
 
 
 def test_damage_to_the_store_and_the_published_file_is_rebuilt(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     (tmp_path / "data/models/joint-plain-1/model.safetensors").write_text("damaged in place: both are one file")
-    assert build_all(tmp_path, params()) == ["train joint-plain-1"]
+    assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
 
 
 def test_pulled_data_without_a_store_is_valid_and_is_adopted(tmp_path: Path) -> None:
@@ -149,7 +162,7 @@ def test_pulled_data_without_a_store_is_valid_and_is_adopted(tmp_path: Path) -> 
     shutil.copytree(tmp_path / "data", tmp_path / "clone/data")
     assert all(State(params(), tmp_path / "clone").sync().values())
     built = build_all(tmp_path / "clone", params(experiment__seeds=[1, 2]))
-    assert [job for job in built if job.startswith("train")] == ["train joint-augmented-2", "train joint-plain-2"]
+    assert trained(built) == ["train_run/joint-augmented-2", "train_run/joint-plain-2"]
 
 
 def test_inside_a_dvc_stage_what_lies_upstream_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -160,7 +173,7 @@ def test_inside_a_dvc_stage_what_lies_upstream_is_taken_as_it_is(tmp_path: Path)
     valid = state.sync("train")
     assert valid["augment"]
     assert not valid["train"]
-    assert state.marker("train", "joint-plain-1").exists()
+    assert state.marker("train_run/joint-plain-1").exists()
 
 
 def test_a_killed_build_leaves_nothing_that_counts(tmp_path: Path) -> None:
@@ -168,26 +181,26 @@ def test_a_killed_build_leaves_nothing_that_counts(tmp_path: Path) -> None:
     state = State(settings, tmp_path)
     state.sync()
 
-    def die(out: Path) -> None:
+    def die(data: Path, out: Path) -> None:
         (out / "half").write_text("half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        state.build("download", "a", die)
+        state.build("download_source", "a", die)
     state.sync()
-    assert not state.marker("download", "a").exists()
+    assert not state.marker("download_source/a").exists()
     seen = []
-    state.build("download", "a", lambda out: seen.append(list(out.iterdir())) or (out / "whole").write_text("whole"))  # type: ignore[func-returns-value]
+    state.build("download_source", "a", lambda data, out: seen.append(list(out.iterdir())) or (out / "whole").write_text("whole"))  # type: ignore[func-returns-value]
     assert seen == [[]]
 
 
 def test_errors_name_the_choices(tmp_path: Path) -> None:
     state = State(params(), tmp_path)
     with pytest.raises(PipelineError, match=r"no job 'c'; choose from: a, b"):
-        state.build("download", "c", lambda out: None)
-    with pytest.raises(PipelineError, match="prepare reads download, which is not there"):
-        state.build("prepare", "a", lambda out: None)
-    with pytest.raises(PipelineError, match="job 'a' is not built"):
+        state.build("download_source", "c", lambda data, out: None)
+    with pytest.raises(PipelineError, match=r"prepare_dataset/a reads download_source/a, which is not built; run: .* download"):
+        state.build("prepare_dataset", "a", lambda data, out: None)
+    with pytest.raises(PipelineError, match="download_source/a is not built"):
         state.publish("download")
 
 
@@ -214,37 +227,37 @@ def test_a_job_whose_inputs_changed_while_it_was_built_is_refused(tmp_path: Path
     build_all(tmp_path, params())
     state = State(params(report__title="New", seed=7), tmp_path)
     state.sync()
-    raw = {path: path.read_bytes() for path in (state.data / "raw").rglob("*") if path.is_file()}
+    raw = {path: path.read_bytes() for path in state.store.folder.glob("*/all/file")}
 
-    def swap(out: Path) -> None:
+    def swap(data: Path, out: Path) -> None:
         (out / "file").write_text("made of something else")
         for path in raw:
             path.unlink()
             path.write_bytes(b"other")
 
-    def right(out: Path) -> None:
+    def right(data: Path, out: Path) -> None:
         (out / "file").write_text("right")
 
-    with pytest.raises(PipelineError, match="is not what it was when the workflow looked, so a was not built"):
-        state.build("prepare", "a", swap)
+    with pytest.raises(PipelineError, match="data/raw/a/all/file is not what it was when the workflow looked, so prepare_dataset/a"):
+        state.build("prepare_dataset", "a", swap)
     with pytest.raises(PipelineError, match="is not what it was"):
-        state.build("prepare", "a", right)
+        state.build("prepare_dataset", "a", right)
     for path, content in raw.items():
         path.write_bytes(content)
-    assert state.build("prepare", "a", right)
+    assert state.build("prepare_dataset", "a", right)
 
 
 def test_a_job_of_other_settings_that_ends_late_does_not_undo_a_job(tmp_path: Path) -> None:
     build_all(tmp_path, params())
     state = State(params(), tmp_path)
     state.sync()
-    marker = state.marker("train", next(iter(state.jobs("train"))))
+    marker = state.marker(state.jobs_of("train")[0].id)
     marker.write_text('{"key": "of others", "files": {}}')
     state.publish("train")
     assert json.loads(marker.read_text())["key"] != "of others"
 
 
-def test_a_job_that_was_killed_while_it_was_summed_up_goes_on(tmp_path: Path) -> None:
+def test_a_job_that_was_killed_while_its_checksums_were_taken_goes_on(tmp_path: Path) -> None:
     store = State(params(), tmp_path).store
     (store.begin("key", resume=True) / "model").write_text("whole")
     store.finish("key")
@@ -276,12 +289,12 @@ def test_a_job_made_without_a_program_is_made_again_once_it_is_there(
         install(tmp_path / "bin" / lacking[0], lacking[1])
     state = State(params(), tmp_path)
     state.sync()
-    state.build("download", "a", lambda out: (out / f"shard.missing-{program}").touch())
+    state.build("download_source", "a", lambda data, out: (out / f"shard.missing-{program}").touch())
     state.sync()
-    assert state.marker("download", "a").exists()
+    assert state.marker("download_source/a").exists()
     install(tmp_path / "bin" / installed[0], installed[1])
     state.sync()
-    assert not state.marker("download", "a").exists()
+    assert not state.marker("download_source/a").exists()
 
 
 def test_a_mark_that_came_with_the_data_runs_no_program_of_its_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +302,65 @@ def test_a_mark_that_came_with_the_data_runs_no_program_of_its_choice(tmp_path: 
     install(tmp_path / "bin/other", f"echo mode; : > {tmp_path}/ran")
     state = State(params(), tmp_path)
     state.sync()
-    state.build("download", "a", lambda out: (out / "shard.missing-other.mode").touch())
+    state.build("download_source", "a", lambda data, out: (out / "shard.missing-other.mode").touch())
     state.sync()
     assert not (tmp_path / "ran").exists()
+
+
+def reworded(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """As if a module had been edited."""
+    monkeypatch.setattr("mtl.pipeline.state.fingerprint_code", lambda names: fingerprint_code(names) + "edited" * (module in names))
+
+
+def test_a_reworded_card_builds_cards_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_all(tmp_path, params())
+    reworded(monkeypatch, "model/card.py")
+    assert build_all(tmp_path, params(), lambda job: f"{job} reworded") == CARDS
+    folder = tmp_path / "data/models/joint-plain-1"
+    assert (folder / "README.md").read_text() == "card_run/joint-plain-1 reworded"
+    assert (folder / "model.safetensors").read_text() == "train_run/joint-plain-1"
+
+
+def test_a_job_sees_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    shutil.rmtree(tmp_path / "data/models")  # it reads the store, whatever is done to the published files
+    state = State(params(evaluate__resamples=700), tmp_path)
+    state.sync()
+    seen = []
+
+    def produce(data: Path, out: Path) -> None:
+        seen.extend(path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file())
+        (out / "metrics.json").write_text("{}")
+        raise PipelineError(f"{data}/models/x: not good")
+
+    with pytest.raises(PipelineError, match=f"^{tmp_path}/data/models/x: not good$"):
+        state.build("evaluate_runs", "all", produce)
+    runs = [f"joint-{data}-1" for data in ("augmented", "plain")]
+    assert sorted(seen) == sorted(
+        [f"predictions/{run}.parquet" for run in runs] + [f"models/{run}/{file}" for run in runs for file in ("history.jsonl", "run.json")]
+    )
+    assert not list((tmp_path / "work/inputs").iterdir())
+
+
+def test_a_run_waits_for_what_it_reads() -> None:
+    jobs = State(params(experiment__joint=["augmented", "plain"])).jobs
+    rules = {name: {before.split("/")[0] for before in job.after} for name, job in jobs.items()}
+    assert rules["train_run/joint-plain-1"] == {"prepare_dataset"}
+    assert rules["train_run/joint-augmented-1"] == {"prepare_dataset", "augment_shard"}
+    for rule in ("card_run", "predict_run"):
+        assert [before for before in jobs[f"{rule}/joint-plain-1"].after if before.startswith("train_run")] == ["train_run/joint-plain-1"]
+
+
+@pytest.mark.parametrize("content", [{"key": "0" * 32, "parts": {"a": {"key": "0" * 32, "files": {}}}}, {"key": "0", "jobs": ["a"]}, []])
+def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp_path: Path, content: Any) -> None:
+    build_all(tmp_path, params())
+    shutil.rmtree(tmp_path / "work")
+    (tmp_path / "data/records/prepare.json").write_text(json.dumps(content))
+    (tmp_path / "work/state/prepare").mkdir(parents=True)
+    (tmp_path / "work/state/prepare/a.json").write_text('{"key": "0", "files": {}}')
+    state = State(params(), tmp_path)
+    assert state.earlier_records() == [tmp_path / "data/records/prepare.json"]
+    assert not state.sync()["prepare"]
+    assert build_all(tmp_path, params()) == ["prepare_dataset/a", "prepare_dataset/b"]
+    assert state.earlier_records() == []
+    assert not (tmp_path / "work/state/prepare/a.json").exists()

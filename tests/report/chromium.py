@@ -46,9 +46,9 @@ class Chromium:
         self._number += 1
         session = {"sessionId": self._session} if self._session else {}
         os.write(self._to, json.dumps({"id": self._number, "method": method, "params": params, **session}).encode() + b"\0")
-        prediction = self._next(lambda message: message.get("id") == self._number)
-        assert "error" not in prediction, prediction
-        return prediction["result"]
+        reply = self._next(lambda message: message.get("id") == self._number)
+        assert "error" not in reply, reply
+        return reply["result"]
 
     def open(self, url: str, width: int = 1280) -> None:
         """Load a page afresh, in a window of a width, and wait for it."""
@@ -74,7 +74,7 @@ class Chromium:
     def _next(self, wanted: Any) -> Any:
         while True:
             while b"\0" not in self._unread:
-                assert select.select([self._from], [], [], self._timeout)[0], "Chromium does not prediction"
+                assert select.select([self._from], [], [], self._timeout)[0], "Chromium does not answer"
                 more = os.read(self._from, 1 << 16)
                 assert more, "Chromium has ended"
                 self._unread += more

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.report.audit import pair, subwords
+from mtl.report.audit import pair, stretches
 
 
 def row(tokens: list[str], tags: list[str] | None = None, **more: Any) -> dict[str, Any]:
@@ -29,12 +29,12 @@ def test_changes_and_entities_are_marked() -> None:
 def test_no_word_is_lost(old: list[str], new: list[str]) -> None:
     found = pair(row(old), row(new), ["spans"])
     for side, tokens in (("original", old), ("variant", new)):
-        assert [word for subword in found[side] for word, _ in subword.tokens] == [token + " " for token in tokens[:-1]] + tokens[-1:]
+        assert [word for stretch in found[side] for word, _ in stretch.tokens] == [token + " " for token in tokens[:-1]] + tokens[-1:]
     unchanged = [
-        [word.strip() for subword in found[side] for word, changed in subword.tokens if not changed] for side in ("original", "variant")
+        [word.strip() for stretch in found[side] for word, changed in stretch.tokens if not changed] for side in ("original", "variant")
     ]
     assert unchanged[0] == unchanged[1]
 
 
 def test_neighbouring_entities_stay_apart() -> None:
-    assert [subword.type for subword in subwords(row(["a", "b"], ["B-x", "B-x"]), ["spans"], {0, 1})] == ["x", "x"]
+    assert [stretch.type for stretch in stretches(row(["a", "b"], ["B-x", "B-x"]), ["spans"], {0, 1})] == ["x", "x"]

@@ -1,6 +1,7 @@
 """The report in a real browser: it fits, the keyboard works the error browser, and nothing foreign is run."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ WIDE = """(() => {
   const outside = element => !element.closest(".scroll, pre") && element.getBoundingClientRect().right > innerWidth + 1;
   return [...document.querySelectorAll("main *, header *")].filter(outside).map(element => element.outerHTML.slice(0, 120));
 })()"""
+CENTRE = """(() => { const box = document.querySelector("%s").getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2]; })()"""
 SHOWN = """[...document.querySelectorAll("#wrong tr[data-pairs]")].filter(row => row.checkVisibility()).map(row => ({
   task: row.parentElement.dataset.task, model: row.parentElement.dataset.model, pairs: JSON.parse(row.dataset.pairs),
   confidence: row.cells[3].innerText, text: row.cells[0].innerText,
@@ -46,14 +49,15 @@ def wrong(data: Path, task: str, run: str = "joint-augmented-1") -> list[dict[st
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_overflows(browser: Chromium, url: str, width: int) -> None:
     browser.open(url, width)
+    drawn(browser)
     assert browser.value(WIDE) == []
     assert browser.value("document.documentElement.scrollWidth") <= width
 
 
 def test_on_a_small_screen_wide_tables_fold(browser: Chromium, url: str) -> None:
     browser.open(url, 400)
-    folded = "[...document.querySelectorAll('.scroll:has(> .stack)')].every(box => box.scrollWidth <= box.clientWidth)"
-    assert browser.value("document.querySelectorAll('.scroll > .stack').length") >= 4
+    folded = "[...document.querySelectorAll('.scroll:has(> .fold)')].every(box => box.scrollWidth <= box.clientWidth)"
+    assert browser.value("document.querySelectorAll('.scroll > .fold').length") >= 4
     assert browser.value(folded)
 
 
@@ -95,7 +99,7 @@ def test_a_text_is_found_and_reset_brings_all_back(browser: Chromium, url: str) 
     assert all("oslo" in row["text"].lower() and ["place", "no entity"] in row["pairs"] for row in found)
     reach(browser, "")
     browser.press("Enter")
-    browser.value("new Invariant(done => setTimeout(done, 20))")
+    browser.value("new Promise(done => setTimeout(done, 20))")
     assert len(browser.value(SHOWN)) > len(found)
 
 
@@ -113,7 +117,7 @@ def test_a_cell_of_the_confusion_matrix_leads_to_its_rows(browser: Chromium, url
     count = int(browser.value("document.querySelector('.heat td.wrong a').innerText"))
     browser.value("document.querySelector('.heat td.wrong a').focus()")
     browser.press("Enter")
-    browser.value("new Invariant(done => setTimeout(done, 50))")
+    browser.value("new Promise(done => setTimeout(done, 50))")
     shown = browser.value(SHOWN)
     assert len(shown) == count > 0
     assert len({json.dumps(row["pairs"]) for row in shown}) == 1
@@ -125,8 +129,92 @@ def test_foreign_text_is_not_run(browser: Chromium, url: str) -> None:
     assert "alert(" in browser.value("document.body.innerText")
     assert browser.value("window.harmed") is None
     browser.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')")
-    browser.value("new Invariant(done => setTimeout(done, 50))")
+    browser.value("new Promise(done => setTimeout(done, 50))")
     assert browser.value("window.harmed") is None  # nor would it be, were it not escaped
+
+
+CHARTS = 30
+
+
+def test_charts_are_drawn_offline_and_without_code_made_from_text(browser: Chromium, url: str) -> None:
+    browser.open(url)
+    drawn(browser)
+    assert browser.value("['.chart', '.chart svg'].map(found => document.querySelectorAll(found).length)") == [CHARTS, CHARTS]
+    assert browser.value("performance.getEntriesByType('resource').length") == 0
+
+
+def test_a_chart_tells_values_under_the_pointer(browser: Chromium, url: str) -> None:
+    browser.open(url)
+    drawn(browser)
+    browser.value("document.getElementById('curves').scrollIntoView()")
+    x, y = browser.value(CENTRE % "#curves .chart .mark-symbol.role-mark path")
+    for across in (0, 2):
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + across, y=y)
+    browser.value("new Promise(done => setTimeout(done, 100))")
+    shown = browser.value("document.querySelector('#vg-tooltip-element.visible')?.innerText")
+    assert "step" in shown
+    assert "score" in shown
+    assert "joint" in shown or "single" in shown
+
+
+def test_a_click_on_the_legend_singles_out_a_line(browser: Chromium, url: str) -> None:
+    browser.open(url)
+    drawn(browser)
+    browser.value("document.getElementById('curves').scrollIntoView()")
+    faint = "[...document.querySelectorAll('#curves .chart')][0].querySelectorAll('.mark-line path[opacity=\"0.12\"]').length"
+    assert browser.value(faint) == 0
+    x, y = browser.value(CENTRE % "#curves .chart .role-legend-label text")
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    browser.value("new Promise(done => setTimeout(done, 100))")
+    assert browser.value(faint) > 0
+
+
+def test_charts_follow_the_scheme(browser: Chromium, url: str) -> None:
+    colours = {}
+    for scheme in ("light", "dark"):
+        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        browser.open(url)
+        drawn(browser)
+        colours[scheme] = browser.value("getComputedStyle(document.querySelector('#curves .mark-line path')).stroke")
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
+    assert colours["light"] != colours["dark"]
+    assert all(colour.startswith("rgb") for colour in colours.values())
+
+
+def test_a_matrix_of_six_classes_is_seen_whole(browser: Chromium, finished: Any, tmp_path: Path) -> None:
+    shutil.copytree(finished.data, tmp_path / "data")
+    path = tmp_path / "data" / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    names = ["card_arrival", "exchange rate", "lost or stolen phone", "refund", "top up failed", "transfer not received by recipient"]
+    task = content["runs"]["joint-augmented-1"]["tasks"]["sentiment"]
+    task["confusion"] = {"classes": names, "counts": [[10000 if i == j else 10 for j in range(6)] for i in range(6)]}
+    path.write_text(json.dumps(content))
+    render(finished.params, tmp_path / "data", tmp_path)
+    browser.open((tmp_path / "report.html").as_uri())
+    whole = (
+        "(box => [box.scrollWidth <= box.clientWidth, box.querySelectorAll('td').length])(document.querySelector('.scroll:has(> .heat)'))"
+    )
+    assert browser.value(whole) == [True, 36]
+
+
+def test_a_table_is_sorted_by_its_columns(browser: Chromium, url: str) -> None:
+    browser.open(url)
+    column = "[...document.querySelector('#evidence .sortable').tBodies[0].rows].map(row => Number(row.cells[5].dataset.sort))"
+    button = "document.querySelector('#evidence .sortable thead').rows[0].cells[5].querySelector('button').click()"
+    browser.value(button)
+    assert browser.value(column) == sorted(browser.value(column))
+    browser.value(button)
+    assert browser.value(column) == sorted(browser.value(column), reverse=True)
+    assert browser.value("document.querySelector('#evidence th[aria-sort]').innerText") == "mean"
+
+
+def drawn(browser: Chromium) -> None:
+    """Wait until the charts are drawn."""
+    state = None
+    while state is None:
+        state = browser.value("document.documentElement.dataset.charts ?? null")
+    assert state == "drawn"
 
 
 def reach(browser: Chromium, name: str) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-import mtl.report
 from mtl.errors import MtlError
-from mtl.report import figures, findings
+from mtl.report import figures, findings, task_views
 from mtl.report import inputs as readers
+from mtl.report.charts import bundle
 from mtl.report.render import render
 
-CAUTION = " From one seed, so the variance over training seeds is not ruled out."
+CAUTION = " One seed: another training run may differ."
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 OPEN_ENDED = {"th", "td"}  # may be left unclosed
 
@@ -90,6 +90,12 @@ def comparisons(finished: Any) -> dict[str, Any]:
     return content
 
 
+def specs(element: Element) -> list[dict[str, Any]]:
+    """The charts' specifications, in the order of the page."""
+    found = element.find(lambda element: element.attributes.get("type") == "application/json")
+    return [json.loads(str(script.children[0])) for script in found]
+
+
 def number(text: str) -> float:
     return float(text.replace("−", "-"))
 
@@ -106,6 +112,15 @@ def test_every_claim_of_the_summary_is_in_the_comparisons(page: Element, compari
         assert (low, high) == (pytest.approx(item["corrected_low"], abs=5.1e-4), pytest.approx(item["corrected_high"], abs=5.1e-4))
         excludes = item["corrected_low"] > 0 or item["corrected_high"] < 0
         assert shown.by_class("excludes")[0].text == ("excludes zero" if excludes else "includes zero")
+
+
+def test_figures_count_the_intervals_that_exclude_zero(comparisons: dict[str, Any]) -> None:
+    for figure in findings.differences(comparisons):
+        mine = [item for item in comparisons["comparisons"] if item["task"] == figure.title]
+        excluding = sum(item["corrected_low"] > 0 or item["corrected_high"] < 0 for item in mine)
+        assert figure.note.startswith(f"{excluding} of {len(mine)} intervals exclude")
+        assert figure.chart
+        assert [row["name"] for row in figure.chart["datasets"]["rows"]] == [findings.pair_name(item) for item in mine]
 
 
 def test_the_scores_on_the_cards_are_those_of_the_joint_run(page: Element, comparisons: dict[str, Any]) -> None:
@@ -146,7 +161,7 @@ def test_a_dominated_task_is_called_so(project: Any) -> None:
     next(item for item in content["comparisons"] if item["kind"] == "joint" and item["task"] == "entities")["first"] = 0.0
     path.write_text(json.dumps(content))
     render(project.params, project.data, project.data)
-    assert "Dominated by joint training: entities (0 %)" in (project.data / "report.html").read_text()
+    assert "Dominated in joint training: entities (0 %)" in (project.data / "report.html").read_text()
 
 
 def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_single_saw_only_those(project: Any) -> None:
@@ -168,16 +183,16 @@ def test_joint_training_is_judged_on_other_data_than_the_headlines_if_the_tasks_
     [
         (
             {"entities": 0.0, "sentiment": 0.75, "intensity": 0.6},
-            "No task is dominated: every other one keeps at least 99 % of its score alone (sentiment keeps least). "
-            "Alone, entities scored nothing that joint training could take.",
+            "No task is dominated: every other task keeps at least 99 % of its single-task score (lowest: sentiment). "
+            "entities scores 0 in single-task training, so no ratio is shown.",
         ),
         (
             {"entities": 0.0, "sentiment": 0.0, "intensity": 0.0},
-            "Alone, entities, sentiment and intensity scored nothing that joint training could take.",
+            "entities, sentiment and intensity score 0 in single-task training, so no ratios are shown.",
         ),
         (
             {"entities": 0.75, "sentiment": 0.6, "intensity": 1.493},
-            "Dominated by joint training: intensity (49 %) of the score alone.",
+            "Dominated in joint training: intensity (49 %) of the single-task score.",
         ),
     ],
 )
@@ -203,26 +218,34 @@ def test_words_beside_a_curve_are_of_the_headline_run(finished: Any) -> None:
     turned = replace(inputs, comparisons=inputs.comparisons | {"runs": {name: runs[name] for name in reversed(runs)}})
     assert next(iter(turned.comparisons["runs"])) != joint
     for curves in (figures.loss_curves, figures.score_curves):
-        assert [item["finding"] for item in curves(turned, joint)] == [item["finding"] for item in curves(inputs, joint)]
+        assert [item.note for item in curves(turned, joint)] == [item.note for item in curves(inputs, joint)]
 
 
 def test_all_rows_count_for_the_share_of_near_numbers(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = readers.load(finished.params, finished.data)
-    expected = [item["finding"] for item in figures.scatters(finished.params, inputs)]
-    monkeypatch.setattr(figures, "CLOUD", 3)
-    assert [item["finding"] for item in figures.scatters(finished.params, inputs)] == expected
+    [expected] = task_views.task_blocks(finished.params, inputs)["intensity"]
+    monkeypatch.setattr(task_views, "CLOUD", 3)
+    [found] = task_views.task_blocks(finished.params, inputs)["intensity"]
+    assert found.note == expected.note
+    assert found != expected
 
 
 def test_foreign_text_is_shown_and_never_run(report: Path, page: Element) -> None:
     content = report.read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(" in content
     assert not page.find(lambda element: element.tag in {"img", "iframe", "object", "link"})
-    [script] = page.find(lambda element: element.tag == "script")
-    [own] = re.findall(r"<script[^>]*>(.*?)</script>", content, re.DOTALL)
-    assert f"'sha256-{base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()}'" in content  # the one script that may run
-    assert own == script.children[0] == (Path(mtl.report.__file__).parent / "errors.js").read_text(encoding="utf-8")
+    scripts = re.findall(r'<script type="module">(.*?)</script>', content, re.DOTALL)
+    assert len(scripts) == len(page.find(lambda element: element.attributes.get("type") == "module")) == 4
+    for script in scripts:
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in content  # nothing else may run
+    assert content.count("'sha256-") == 4
+    assert content.count(bundle()) == 1
+    assert "unsafe-eval" not in content
+    others = page.find(lambda element: element.tag == "script" and element.attributes.get("type") != "module")
+    assert {script.attributes["type"] for script in others} == {"application/json"}
     assert not page.find(lambda element: any(name.startswith("on") for name in element.attributes))
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", content)
+    own = content.replace(bundle(), "")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", own)
     assert "␀␛[31m⟨U+202E⟩gnp" in content
     assert "<h1>Notes &lt;b&gt;&amp; more&lt;/b&gt;</h1>" in content
 
@@ -231,17 +254,51 @@ def test_the_page_asks_for_nothing_else(report: Path, page: Element) -> None:
     content = report.read_text(encoding="utf-8")
     assert len(content.encode()) < 5_000_000
     assert "default-src 'none'" in content
-    assert not re.search(r"@import|url\(", content)
+    assert not re.search(r"@import|url\(", content.replace(bundle(), ""))
     assert not page.find(lambda element: bool({"src", "srcset"} & element.attributes.keys()))
     links = page.find(lambda element: element.tag == "a")
     ids = {element.attributes["id"] for element in page.find(lambda element: "id" in element.attributes)}
     assert {link.attributes["href"].removeprefix("#").partition("?")[0] for link in links} <= ids
 
 
+AVOIDED = (
+    r"pieces?|sums?|milestones?|alone|answers?|kinds?|told|drowned|luck|luckier|faults?|promises?|lest|whose|grown|data sets?|pulls?",
+    r"written rows?|is no|are no|narrow|widen|variant\(s\)",
+    r"1 (?:\w+ )?(?:rows|variants|runs|tasks|datasets|trials|seeds|checksums)",
+)
+"""The left column of the glossary, and wrong plurals."""
+
+
+def misnomers(page: Element) -> list[str]:
+    return [found for words in AVOIDED for found in re.findall(rf"(?<![\w.,])(?:{words})(?!\w)", visible_text(page), re.IGNORECASE)]
+
+
+def test_words_are_those_of_the_field(page: Element) -> None:
+    assert misnomers(page) == []
+    assert misnomers(Page("<p>Alone, 1 kept variants gave an answer</p>").root) == ["Alone", "answer", "1 kept variants"]
+
+
+def visible_text(element: Element) -> str:
+    """The page's text, with labels for screen readers and the words of its charts, but without code, settings and data."""
+    if element.tag in {"style", "pre"} or element.attributes.get("type") == "module":
+        return ""
+    if element.attributes.get("type") == "application/json":
+        return " ".join(strings(json.loads(element.children[0])))
+    inner = [child if isinstance(child, str) else visible_text(child) for child in element.children]
+    return " ".join([element.attributes.get("aria-label", ""), *inner])
+
+
+def strings(value: Any) -> list[str]:
+    """Names of columns and all texts of a chart."""
+    if isinstance(value, dict):
+        return [text for key, item in value.items() for text in [key, *strings(item)]]
+    return [text for item in value for text in strings(item)] if isinstance(value, list) else [str(value)]
+
+
 def test_what_a_reader_looks_for_is_there(page: Element) -> None:
     text = page.text
     for wanted in (
-        "Engine missing: no rows were made.",
+        "Engine missing: no variants were produced.",
         "apt-get install apertium",
         "sha256 " + "ab" * 32,
         "7 100",
@@ -251,9 +308,9 @@ def test_what_a_reader_looks_for_is_there(page: Element) -> None:
         assert wanted in text
     assert len(page.by_class("heat")) == 1
     assert page.by_class("entity")
-    figures = page.find(lambda element: element.tag == "svg" and element.attributes.get("role") == "img")
-    assert len(figures) >= 20
-    assert all(figure.attributes["aria-label"] for figure in figures)
+    charts = page.by_class("chart")
+    assert len(charts) >= 20
+    assert all(chart.attributes["role"] == "img" and chart.attributes["aria-label"] for chart in charts)
 
 
 def test_a_warning_of_several_runs_stands_once(page: Element, finished: Any) -> None:
@@ -315,14 +372,14 @@ def test_what_balancing_and_half_precision_recorded_is_shown(project: Any) -> No
     about.write_text(json.dumps(json.loads(about.read_text()) | {"balance_cost": 1.234, "skipped": 2, "precision": "fp16"}))
     render(project.params, project.data, project.data)
     page = Page((project.data / "report.html").read_text()).root
-    assert "lowest mean: entities · sentiment, −0.25" in page.text
-    assert "Balancing took 1.23 times the time of static weights for each token of run joint-augmented-1." in page.text
-    drawn = {figure.attributes["aria-label"] for figure in page.find(lambda element: element.tag == "svg" and "role" in element.attributes)}
+    assert "Lowest mean: entities · sentiment, −0.25" in page.text
+    assert "Balancing took 1.23 times the time of static weights per token in run joint-augmented-1." in page.text
+    drawn = {chart.attributes["aria-label"].partition(".")[0] for chart in page.by_class("chart")}
     assert {"Tokens per second", "Loss scale of fp16", "Skipped steps of fp16"} <= drawn
 
 
 def test_figures_of_what_was_not_recorded_are_left_out(page: Element) -> None:
-    assert not any(name in page.text for name in ("Loss scale of fp16", "Agreement of gradients", "Balancing took", "search over settings"))
+    assert not any(name in page.text for name in ("Loss scale of fp16", "Gradient agreement", "Balancing took", "Search over settings"))
 
 
 def test_a_search_is_shown_where_there_was_one(project: Any) -> None:
@@ -331,9 +388,9 @@ def test_a_search_is_shown_where_there_was_one(project: Any) -> None:
     (project.data / "tune" / "summary.json").write_text(json.dumps({"trials": trials, "best": 2}))
     render(project.params, project.data, project.data)
     [section] = Page((project.data / "report.html").read_text()).root.find(lambda element: element.attributes.get("id") == "search")
-    assert "3 trials, 3 of them with a score on the validation split; the best reached 0.700." in section.text
-    assert "relative to that of trial 0" in section.text  # else a score above 1 is a riddle
-    assert "2 best" in section.text
+    assert "3 trials, 3 with a validation score; the best reached 0.700." in section.text
+    assert "relative to trial 0" in section.text  # else a score above 1 is a riddle
+    assert "2 (best)" in section.text
 
 
 def test_checksums_are_those_of_the_files(page: Element, finished: Any) -> None:
@@ -344,8 +401,7 @@ def test_checksums_are_those_of_the_files(page: Element, finished: Any) -> None:
 def test_every_kind_of_run_stands_in_the_matrix_with_its_interval(page: Element, comparisons: dict[str, Any]) -> None:
     [matrix] = page.by_class("matrix")
     for group in comparisons["groups"]:
-        assert f"{group['mean']:.3f} {group['low']:.3f} to {group['high']:.3f}" in matrix.text
-    assert len(matrix.find(lambda element: element.tag == "svg")) == len(comparisons["groups"])
+        assert f"{group['mean']:.3f} ({group['low']:.3f} to {group['high']:.3f})" in matrix.text
 
 
 def test_without_a_script_all_wrong_predictions_are_there(page: Element) -> None:
@@ -364,21 +420,21 @@ def test_sizes_have_a_learning_curve_and_leave_the_rest_of_the_page_as_it_is(
     render(made.params, made.data, made.data)
     shown = Page((made.data / "report.html").read_text()).root
     comparisons = json.loads((made.data / "results" / "comparisons.json").read_text())
+    assert "no difference shown at any size" in shown.text or "gained with" in shown.text or "lost with" in shown.text
     [evidence] = shown.find(lambda element: element.attributes.get("id") == "evidence")
-    curves = evidence.find(lambda element: element.tag == "svg" and "by train rows" in element.attributes.get("aria-label", ""))
+    curves = [chart for chart in evidence.by_class("chart") if "by train rows" in chart.attributes["aria-label"]]
     assert len(curves) == 3
-    lines = curves[1].find(lambda element: element.tag == "polyline")
-    dots = curves[1].find(lambda element: element.tag == "circle")
-    assert (len(lines), len(dots)) == (3, 6)
+    points = specs(evidence)[1]["datasets"]["rows"]
+    assert [len({point["setting"] for point in points}), len(points)] == [3, 6]
     rows = [row.text for row in evidence.find(lambda element: element.tag == "tr")]
     assert len(rows) == 1 + len(comparisons["groups"]) == 1 + 2 * 9
     few = next(item for item in comparisons["groups"] if (item["task"], item["model"], item["size"]) == ("sentiment", "single", 20))
     assert any(f"{few['mean']:.3f}" in row and f"{few['sd']:.3f}" in row for row in rows)
     assert "budget of 300 updates, whatever its number of train rows" in evidence.text
-    assert "the weights with the best mean of the last 4 validation scores are kept" in evidence.text
+    assert "keeps the weights with the best mean of the last 4 validation scores" in evidence.text
     assert len(shown.by_class("claim")) == len(page.by_class("claim"))
     assert "all 12 comparisons" in shown.text
-    assert "joint against alone, augmented data, 20 rows" in shown.text
+    assert "joint vs single-task, augmented data, 20 rows" in shown.text
 
 
 def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[..., Any]) -> None:
@@ -388,5 +444,6 @@ def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[...,
     }.items():
         made = make_project(tmp_path / name, experiment=experiment)
         render(made.params, made.data, made.data)
-        shown = Page((made.data / "report.html").read_text()).root.text
-        assert ("Joint training: not compared" in shown) == (name == "one run")
+        shown = Page((made.data / "report.html").read_text()).root
+        assert ("Joint training: not compared" in shown.text) == (name == "one run")
+        assert misnomers(shown) == []

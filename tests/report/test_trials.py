@@ -15,14 +15,13 @@ def trial(number: int, score: float | None, **more: Any) -> dict[str, Any]:
 def test_the_best_trial_comes_first(best: Any) -> None:
     found = results({"trials": [trial(0, 0.7), trial(1, 0.8), trial(2, 0.9, state="PRUNED")], "best": best})
     assert found is not None
-    assert [(row["number"], row["best"], row["score"], row["state"]) for row in found["rows"]] == [
-        (1, True, "0.800", "complete"),
-        (0, False, "0.700", "complete"),
-        (2, False, "–", "pruned"),
-    ]
-    assert found["paths"] == ["train.learning_rate", "train.epochs"]
-    assert found["rows"][0]["values"] == ["0.0001234", "2"]
-    assert found["finding"] == "3 trials, 2 of them with a score on the validation split; the best reached 0.800."
+    frame = found["table"].frame
+    assert list(frame["trial"]) == ["1 (best)", "0", "2"]
+    assert [row[1].text for row in found["table"].rows()] == ["0.800", "0.700", "–"]
+    assert list(frame["state"]) == ["complete", "complete", "pruned"]
+    assert list(frame.columns[3:]) == ["train.learning_rate", "train.epochs"]
+    assert [frame["train.learning_rate"][0], frame["train.epochs"][0]] == ["0.0001234", "2"]
+    assert found["finding"] == "3 trials, 2 with a validation score; the best reached 0.800."
 
 
 @pytest.mark.parametrize("summary", [{}, {"trials": []}, {"trials": [{"number": 1}], "best": 1}])
@@ -33,4 +32,4 @@ def test_nothing_is_said_of_no_search(summary: dict[str, Any]) -> None:
 def test_keys_may_be_absent() -> None:
     found = results({"trials": [{"params": {"a": None}}, {"params": {}, "score": 0.5}]})
     assert found is not None
-    assert [row["values"] for row in found["rows"]] == [["–"], ["–"]]
+    assert list(found["table"].frame["a"]) == ["–", "–"]

@@ -117,7 +117,7 @@ def test_steps_are_those_of_the_formula(
         for name, parameter in model.named_parameters():
             decay, norm = 0.3 if parameter.ndim > 1 else 0.0, norms[name.partition(".")[0]]
             expected[name] = rule(expected[name], gradients[name] * min(1, limit / norm), memory[name], number, 0.01, decay)
-        # The head's gradients are 3 times what they are to be, as after one backward pass for all tasks.
+        # The head's gradients are 3 times too large, as after one backward pass for all tasks.
         torch._foreach_mul_([parameter.grad for parameter in model.own("mood")], 3.0)
         assert float(optimizers.clip(built, limit, {"mood": 3.0, "away": 2.0}, scaled=scaled)) == pytest.approx(sum(norms.values()))
         built.step()
@@ -126,7 +126,7 @@ def test_steps_are_those_of_the_formula(
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
-def test_a_name_single_takes_the_defaults_of_torch(make_model: Callable[[str], Model], name: str) -> None:
+def test_a_name_by_itself_takes_the_defaults_of_torch(make_model: Callable[[str], Model], name: str) -> None:
     built = optimizers.build(make_model("fnn"), settings(optimizer=name), torch.device("cpu"))
     if name.startswith("adam"):
         assert built.defaults["betas"] == (0.9, 0.999)

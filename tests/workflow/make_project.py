@@ -106,7 +106,9 @@ class Project:
         (folder / "data").mkdir()
         (folder / "input/mood.csv").write_text(ratings(60))
         (folder / "input/names.conll").write_text(entities(60))
-        (folder / "params.yaml").write_text(PARAMS.format(mood=project.sum("input/mood.csv"), names=project.sum("input/names.conll")))
+        (folder / "params.yaml").write_text(
+            PARAMS.format(mood=project.checksum("input/mood.csv"), names=project.checksum("input/names.conll"))
+        )
         project.git("init", "-q", "-b", "main")
         project.git("config", "user.name", "Test")
         project.git("config", "user.email", "test@example.org")
@@ -115,7 +117,7 @@ class Project:
         project.commit("start")
         return project
 
-    def sum(self, path: str) -> str:
+    def checksum(self, path: str) -> str:
         return hashlib.sha256((self.folder / path).read_bytes()).hexdigest()
 
     def edit(self, path: str, old: str, new: str) -> None:
@@ -171,11 +173,11 @@ class Project:
 
 
 def built(output: str) -> list[str]:
-    """The jobs that jobs report as built, sorted, such as ``train joint-augmented-1``."""
+    """The jobs that report that they were built, sorted, such as ``train_run joint-augmented-1``."""
     # Anywhere in a line: jobs that run side by side share one stream.
     return sorted(re.findall(r"built (\w+ \S+) in [\d.]+ s", output))
 
 
-def only(jobs: Sequence[str], *stages: str) -> list[str]:
-    """The jobs of some stages."""
-    return [job for job in jobs if job.split()[0] in stages]
+def only(jobs: Sequence[str], *rules: str) -> list[str]:
+    """The jobs of some rules."""
+    return [job for job in jobs if job.split()[0] in rules]

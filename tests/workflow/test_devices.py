@@ -17,11 +17,11 @@ def test_the_profile_sets_the_number_of_processes_and_launchers_find_what_was_bu
     project.run("rm", "-r", "work", "data/models", "data/records/train.json")
     profile = project.folder / "workflow/profiles/default/config.yaml"
     profile.write_text(profile.read_text() + 'set-resources: ["train_run:processes=2"]\n')
-    assert f"train {RUN}" in project.snakemake("train")
+    assert f"train_run {RUN}" in project.snakemake("train")
     together = json.loads((project.folder / f"data/models/{RUN}/run.json").read_text())
     assert (alone["processes"], together["processes"]) == (1, 2)
     assert (together["steps"], together["tokens"], together["rows"]) == (alone["steps"], alone["tokens"], alone["rows"])
     assert json.loads((project.folder / "data/records/train.json").read_text())["key"] == key
     (command,) = re.findall(r"accelerate launch.*?(-m mtl train_run[^`]*)`", (ROOT / "docs/devices.md").read_text())
     launch = ["accelerate", "launch", "--cpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-    assert f"kept train {RUN}" in project.run(*launch, *command.split())
+    assert f"kept train_run {RUN}" in project.run(*launch, *command.split())

@@ -39,13 +39,13 @@ def intent_slots(folder: Path) -> dict[str, object]:
 
 
 def reviews(folder: Path) -> dict[str, object]:
-    found = {}
+    datasets = {}
     for seed, name in enumerate(("films", "products")):
         rated = [line.split(",", 1) for line in ratings(150, seed).splitlines()[1:]]
         rows = [f"{number}\t{0.0 if number % 5 == 0 else rating}\t{text[1:-1]}\r\n" for number, (rating, text) in enumerate(rated)]
         (folder / f"{name}.txt").write_text("".join(rows))
-        found[name] = {"source": source(folder / f"{name}.txt")}
-    return found
+        datasets[name] = {"source": source(folder / f"{name}.txt")}
+    return datasets
 
 
 @pytest.mark.parametrize("sample", [conll_sst2, intent_slots, reviews], ids=lambda sample: sample.__name__)

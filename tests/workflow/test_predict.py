@@ -36,8 +36,8 @@ def test_forms_agree_and_further_keys_are_carried_along(model: Path) -> None:
     by_text, by_tokens = predict_lines(model, lines, tasks=["names"])
     assert by_text["id"] == 7
     assert by_tokens["text"] == "Bob Lee saw small red cars in New York ."
-    found = [[(e["type"], e["text"]) for e in prediction["names"]["entities"]] for prediction in (by_text, by_tokens)]
-    assert found[0] == found[1]
+    entities = [[(e["type"], e["text"]) for e in prediction["names"]["entities"]] for prediction in (by_text, by_tokens)]
+    assert entities[0] == entities[1]
 
 
 def test_empty_lines_and_batches_keep_their_place(model: Path) -> None:

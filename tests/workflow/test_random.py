@@ -27,11 +27,11 @@ def swap(project: Project, path: str, first: str, second: str) -> None:
 
 
 def grow(project: Project, random: Random) -> None:
-    """Add a row to a dataset, and state its new sum."""
-    old = project.sum("input/mood.csv")
+    """Add a row to a dataset, and state its new checksum."""
+    old = project.checksum("input/mood.csv")
     path = project.folder / "input/mood.csv"
     path.write_text(path.read_text() + f'1.5,"one more lovely day of the year {random.randrange(10**6)}"\n')
-    project.edit("params.yaml", old, project.sum("input/mood.csv"))
+    project.edit("params.yaml", old, project.checksum("input/mood.csv"))
 
 
 def spoil(project: Project, random: Random) -> None:

@@ -50,8 +50,8 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert "data/report/report.html" in outputs["make run"] or "Nothing to be done" in outputs["make run"]
     assert "as stated" in outputs["python -m mtl checksums --write"]
     assert "joint-augmented-1: names, intensity, mood" in outputs["python -m mtl check"]
-    assert "built train joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
-    assert "built train joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
+    assert "built train_run joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
+    assert "built train_run joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
     assert "learning_rate" in outputs["dvc params diff"]
     assert "Ran experiment(s)" in outputs["dvc exp run --run-all --jobs 2"]
     (command,) = (command for command in COMMANDS if command.startswith("dvc exp show"))
@@ -83,7 +83,7 @@ def test_the_example_of_own_data_runs(tmp_path: Path) -> None:
     (project.folder / "mine/reviews.csv").write_text(rows)
     assert "stated: None" in project.run("python", "-m", "mtl", "checksums", "--write")
     assert "3 jobs" not in project.run("python", "-m", "mtl", "check")
-    assert "train joint-augmented-1" in project.snakemake()
+    assert "train_run joint-augmented-1" in project.snakemake()
     params = mtl.config.load(project.folder / "params.yaml")
     assert set(json.loads((project.folder / "data/results/metrics.json").read_text())) >= set(params.tasks)
 

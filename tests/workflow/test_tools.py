@@ -17,7 +17,13 @@ from workflow.make_project import ROOT, Project, only
 
 pytestmark = pytest.mark.workflow
 
-BELOW_TRAIN = ["evaluate all", "predict joint-augmented-1", "report all", "train joint-augmented-1"]
+BELOW_TRAIN = [
+    "card_run joint-augmented-1",
+    "evaluate_runs all",
+    "predict_run joint-augmented-1",
+    "render_report all",
+    "train_run joint-augmented-1",
+]
 
 
 def test_a_first_run_leaves_both_tools_with_nothing_to_do(project: Project) -> None:
@@ -33,7 +39,7 @@ def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project, tmp_path: 
     project.clean()
     assert project.results() == project.from_scratch(tmp_path / "scratch")
     project.edit("params.yaml", "Small project", "Another title")
-    assert project.snakemake() == ["report all"]
+    assert project.snakemake() == ["render_report all"]
     project.clean()
 
 
@@ -42,13 +48,13 @@ def test_a_seed_or_a_size_more_runs_its_own_runs_and_no_others(project: Project)
     assert project.snakemake() == [job.replace("-1", "-2") for job in BELOW_TRAIN]
     project.edit("params.yaml", "experiment: {", "experiment: {sizes: [10, all], ")
     dry = project.run("snakemake", "--cores", "2", "--dry-run", "train")
-    assert sorted(re.findall(r"wildcards: job=(\S+)", dry)) == ["joint-augmented-1-10", "joint-augmented-2-10"]
+    assert sorted(re.findall(r"Job \d+: Train (\S+)", dry)) == ["joint-augmented-1-10", "joint-augmented-2-10"]
 
 
 def test_a_revert_runs_nothing(project: Project) -> None:
     first = project.results()
     project.edit("params.yaml", "seed: 1", "seed: 2")
-    assert "train joint-augmented-1" in project.snakemake()
+    assert "train_run joint-augmented-1" in project.snakemake()
     assert project.results() != first
     project.edit("params.yaml", "seed: 2", "seed: 1")
     assert project.dvc("repro") == []
@@ -59,7 +65,7 @@ def test_a_revert_runs_nothing(project: Project) -> None:
 def test_an_edit_to_code_runs_its_stage_and_equal_results_stop_there(project: Project) -> None:
     project.edit("src/mtl/data/prepare.py", "import ", "UNUSED = 1\nimport ")
     # The report shows what the data modules say, so it is written anew; nothing is augmented or trained.
-    assert project.snakemake() == ["prepare mood", "prepare names", "report all"]
+    assert project.snakemake() == ["prepare_dataset mood", "prepare_dataset names", "render_report all"]
     project.clean()
     project.edit("src/mtl/data/prepare.py", "UNUSED = 1\n", "# a comment\n")
     assert project.snakemake() == []
@@ -75,13 +81,17 @@ def test_an_edit_to_code_that_changes_results_runs_all_below(project: Project, t
 
 
 def test_an_edit_to_a_data_set_is_noticed(project: Project, tmp_path: Path) -> None:
-    old = project.sum("input/mood.csv")
+    old = project.checksum("input/mood.csv")
     path = project.folder / "input/mood.csv"
     path.write_text(path.read_text() + '1.5,"one more lovely day"\n')
-    project.edit("params.yaml", old, project.sum("input/mood.csv"))
+    project.edit("params.yaml", old, project.checksum("input/mood.csv"))
     jobs = project.snakemake()
-    assert only(jobs, "download", "prepare", "augment") == ["augment mood-00000-of-00001", "download mood", "prepare mood"]
-    assert only(jobs, "train") == ["train joint-augmented-1"]
+    assert only(jobs, "download_source", "prepare_dataset", "augment_shard") == [
+        "augment_shard mood-00000-of-00001",
+        "download_source mood",
+        "prepare_dataset mood",
+    ]
+    assert only(jobs, "train_run") == ["train_run joint-augmented-1"]
     project.clean()
     assert project.results() == project.from_scratch(tmp_path / "scratch")
 
@@ -98,7 +108,7 @@ def test_overrides_reach_the_job(project: Project) -> None:
     heading = next(line for line in shown.splitlines() if "Experiment" in line)
     assert heading.split() == ["Experiment", "score", "names", "mood", "train.learning_rate"]
     plots = json.loads(project.run("dvc", "plots", "diff", "--json", "main", "slow"))["data"]
-    drawn = {title: {row["rev"] for plot in found for row in plot["content"]["data"]["values"]} for title, found in plots.items()}
+    drawn = {title: {row["rev"] for plot in drawings for row in plot["content"]["data"]["values"]} for title, drawings in plots.items()}
     assert drawn == {title: {"main", "slow"} for title in ("Loss by task", "Validation score", "Confusion")}
     assert project.snakemake("--config", "train={learning_rate: 0.002}") == BELOW_TRAIN
     assert "changed" in project.run("dvc", "status")
@@ -109,8 +119,8 @@ def test_overrides_reach_the_job(project: Project) -> None:
 def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) -> None:
     before = project.results()
     output = project.run("dvc", "exp", "run", "--temp", "-S", "train.epochs=1", "-n", "short")
-    assert "built train joint-augmented-1" in output
-    assert "built prepare" not in output
+    assert "built train_run joint-augmented-1" in output
+    assert "built prepare_dataset" not in output
     assert project.results() == before
     project.clean()
     project.run("dvc", "exp", "apply", "short")
@@ -147,7 +157,7 @@ def test_a_checkout_behind_snakemakes_back_is_noticed(project: Project) -> None:
     project.clean()
 
 
-@pytest.mark.parametrize("until", ["built prepare", "train_run", "built train", "evaluate_runs"])
+@pytest.mark.parametrize("until", ["built prepare_dataset", "Train joint", "built train_run", "Score and compare"])
 def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tmp_path: Path, until: str) -> None:
     """``kill -9`` of Snakemake and all its jobs, then the same command again."""
     project = Project.make(tmp_path / "project")
@@ -156,7 +166,7 @@ def test_killed_at_any_step_the_same_command_ends_the_same(finished: Project, tm
     for line in process.stdout:
         if until in line:
             break
-    time.sleep(0.7 if until == "train_run" else 0)
+    time.sleep(0.7 if until == "Train joint" else 0)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     project.run("snakemake", "--cores", "2")
@@ -209,7 +219,7 @@ def test_issues_in_the_settings_stop_before_any_job(project: Project) -> None:
     project.edit("params.yaml", "train: {", "train: {lr: 1, ")
     output = project.run("snakemake", "--cores", "2", check=False)
     assert "train.lr: unknown key" in output
-    assert "rule " not in output
+    assert "Job " not in output
 
 
 def test_cores_do_not_change_results(finished: Project, tmp_path: Path) -> None:
@@ -218,23 +228,98 @@ def test_cores_do_not_change_results(finished: Project, tmp_path: Path) -> None:
     assert project.results() == finished.results()
 
 
-def test_stages_and_stages_agree() -> None:
+def test_dvc_rules_and_stages_agree() -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     assert list(stages) == list(STAGES)
     for name, stage in STAGES.items():
-        stage = stages[name]
-        assert stage["cmd"].startswith(f"snakemake {name} ")
-        assert set(stage["deps"]) == {
+        by_dvc = stages[name]
+        assert by_dvc["cmd"].startswith(f"snakemake {name} ")
+        assert set(by_dvc["deps"]) == {
             "src/mtl/config",
             *(f"src/mtl/{code}" for code in stage.code),
             *(f"data/{STAGES[before].out}" for before in stage.after),
             *(["data/tune"] if name == "report" else []),
         }
-        assert stage["params"] == list(stage.sections)
-        assert stage["outs"] == [f"data/{stage.out}", f"data/records/{name}.json"]
-        rules = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
-        assert f"rule {name}:" in rules
-        assert f"rule {stage.rule}:" in rules
+        assert by_dvc["params"] == (list(stage.sections) or [{"params.yaml": None}])
+        assert by_dvc["outs"] == [f"data/{stage.out}", f"data/records/{name}.json"]
+        text = (ROOT / "workflow/rules" / f"{name}.smk").read_text()
+        assert re.findall(r"^rule (\w+):", text, flags=re.MULTILINE) == [*stage.rules, name]
+        assert text.count("    message:\n") == len(stage.rules) + 1
+
+
+def test_a_reworded_card_writes_cards_and_trains_nothing(project: Project) -> None:
+    card = project.folder / "data/models/joint-augmented-1/README.md"
+    project.edit("src/mtl/model/card.py", "For a comparison with other runs", "To compare it with other runs")
+    assert project.snakemake() == ["card_run joint-augmented-1"]
+    assert "To compare it with other runs" in card.read_text()
+    project.clean()
+    project.edit("src/mtl/model/card.py", "To compare it with other runs", "For a comparison with others")
+    assert project.dvc("repro") == ["card_run joint-augmented-1"]
+    assert "For a comparison with others" in card.read_text()
+    project.clean()
+
+
+def test_a_published_file_is_a_target(project: Project) -> None:
+    project.edit("params.yaml", "Small project", "Another title")
+    assert project.snakemake("data/report/report.html") == ["render_report all"]
+    assert "Another title" in (project.folder / "data/report/report.html").read_text()
+    summary = project.run("snakemake", "--summary")
+    for path in (
+        "examples/mood.parquet",
+        "models/joint-augmented-1/README.md",
+        "predictions/joint-augmented-1.parquet",
+        "records/download.json",
+    ):
+        assert f"data/{path}\t" in summary
+    (project.folder / "data/models/joint-augmented-1/README.md").unlink()
+    assert project.snakemake("data/models/joint-augmented-1/README.md") == []
+    assert (project.folder / "data/models/joint-augmented-1/README.md").exists()
+    project.clean()
+
+
+def test_a_forced_rule_runs_all_below_it(project: Project) -> None:
+    project.edit("params.yaml", "Small project", "Another title")
+    jobs = re.findall(r"^Job \d+: (\w+)", project.run("snakemake", "--dry-run", "--forcerun", "predict_run"), flags=re.MULTILINE)
+    assert sorted(jobs) == ["Predict", *["Publish"] * 3, "Score", "Write"]
+
+
+def test_a_plain_run_does_not_wait_for_augmentation(project: Project) -> None:
+    project.edit("params.yaml", "joint: [augmented]", "joint: [augmented, plain]")
+    project.run("rm", "-r", "work", "data")
+    project.snakemake("work/state/train_run/joint-plain-1.json")
+    state = project.folder / "work/state"
+    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == ["download_source", "prepare_dataset", "train_run"]
+
+
+def test_sections_with_defaults_may_be_left_out(project: Project) -> None:
+    for section in ("evaluate: {resamples: 100}\n", "report: {title: Small project}\n"):
+        project.edit("params.yaml", section, "")
+    assert project.dvc("repro") == ["evaluate_runs all", "render_report all"]
+    project.clean()
+    project.edit("params.yaml", "experiment: {joint: [augmented], single_task: []}\n", "")
+    project.run("rm", "-r", "data/examples")
+    output = project.run("snakemake", "--cores", "2", "prepare")
+    assert "DVC was not told of the results: params.yaml lacks `experiment`, which DVC tracks by name; write `experiment: {}`" in output
+    assert "Traceback" not in output
+
+
+def test_results_of_an_earlier_version_are_built_again(project: Project) -> None:
+    record = project.folder / "data/records/prepare.json"
+    record.write_text(json.dumps({"key": "0" * 32, "parts": {"mood": {"key": "0" * 32, "files": {}}}}))
+    (project.folder / "work/state/prepare").mkdir()
+    (project.folder / "work/state/prepare/mood.json").write_text("{}")
+    output = project.run("snakemake", "--cores", "2")
+    assert "data/records/prepare.json: written by an earlier version of mtl, or damaged; the stage prepare is built again" in output
+    project.clean()
+    config = project.folder / "data/models/joint-augmented-1/config.json"
+    content = config.read_text().replace('"format": 2', '"format": 1')
+    config.unlink()
+    config.write_text(content)
+    texts = project.folder / "texts.txt"
+    texts.write_text("a day\n")
+    output = project.run("python", "-m", "mtl", "predict", "--model", "data/models/joint-augmented-1", "texts.txt", check=False)
+    assert "train the model again" in output
+    assert "Traceback" not in output
 
 
 def test_the_workflow_passes_snakemakes_linter() -> None:

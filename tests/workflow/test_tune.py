@@ -66,7 +66,7 @@ def test_a_search_goes_on_after_a_kill_and_ends_with_a_params_file(searching: Pr
     summary = json.loads((searching.folder / "data/tune/summary.json").read_text())
     assert [trial["number"] for trial in summary["trials"]] == [0, 1, 2, 3]
     assert "report" in searching.run("dvc", "status")
-    assert searching.snakemake() == ["report all"]
+    assert searching.snakemake() == ["render_report all"]
     assert "Search" in (searching.folder / "data/report/report.html").read_text()
     searching.clean()
     best = "data/tune/best.yaml"
@@ -77,4 +77,4 @@ def test_a_search_goes_on_after_a_kill_and_ends_with_a_params_file(searching: Pr
 
 def test_without_the_section_it_says_what_is_missing(project: Project) -> None:
     output = project.run("snakemake", "-n", "tune", check=False)
-    assert "tune: is not there: say in this section what to search (docs/tuning.md)" in output
+    assert "tune: is missing: this section says what to search (docs/tuning.md)" in output

@@ -7,13 +7,15 @@ OUTPUTS: data/shards
 
 rule augment_shard:
     input:
-        flow.after("augment"),
+        lambda wildcards: flow.inputs("augment_shard", wildcards.job),
     output:
-        "work/state/augment/{job}.json",
+        "work/state/augment_shard/{job}.json",
     log:
         "logs/augment_shard/{job}.log",
     params:
         settings=flow.settings,
+    message:
+        "Augment {wildcards.job}"
     shell:
         "python -m mtl augment_shard"
         " --settings {params.settings}"
@@ -23,13 +25,16 @@ rule augment_shard:
 
 rule augment:
     input:
-        flow.jobs("augment"),
+        lambda wildcards: flow.after("augment") + flow.jobs("augment"),
     output:
         "work/state/augment.json",
+        flow.published("augment"),
     log:
         "logs/augment.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the shards to data/shards"
     shell:
         "python -m mtl publish augment"
         " --settings {params.settings}"

@@ -1,4 +1,4 @@
-"""Fetch the sources of a dataset or an encoder and check their checksums.
+"""Fetch the sources of a dataset or an encoder and verify their checksums.
 
 INPUTS:  the sources named in params.yaml
 OUTPUTS: data/raw
@@ -7,11 +7,13 @@ OUTPUTS: data/raw
 
 rule download_source:
     output:
-        "work/state/download/{job}.json",
+        "work/state/download_source/{job}.json",
     log:
         "logs/download_source/{job}.log",
     params:
         settings=flow.settings,
+    message:
+        "Download {wildcards.job}"
     shell:
         "python -m mtl download_source"
         " --settings {params.settings}"
@@ -21,13 +23,16 @@ rule download_source:
 
 rule download:
     input:
-        flow.jobs("download"),
+        lambda wildcards: flow.after("download") + flow.jobs("download"),
     output:
         "work/state/download.json",
+        flow.published("download"),
     log:
         "logs/download.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the downloads to data/raw"
     shell:
         "python -m mtl publish download"
         " --settings {params.settings}"

@@ -7,13 +7,15 @@ OUTPUTS: data/results
 
 rule evaluate_runs:
     input:
-        flow.after("evaluate"),
+        lambda wildcards: flow.inputs("evaluate_runs", wildcards.job),
     output:
-        "work/state/evaluate/{job}.json",
+        "work/state/evaluate_runs/{job}.json",
     log:
         "logs/evaluate_runs/{job}.log",
     params:
         settings=flow.settings,
+    message:
+        "Score and compare all runs"
     shell:
         "python -m mtl evaluate_runs"
         " --settings {params.settings}"
@@ -23,13 +25,16 @@ rule evaluate_runs:
 
 rule evaluate:
     input:
-        flow.jobs("evaluate"),
+        lambda wildcards: flow.after("evaluate") + flow.jobs("evaluate"),
     output:
         "work/state/evaluate.json",
+        flow.published("evaluate"),
     log:
         "logs/evaluate.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the results to data/results"
     shell:
         "python -m mtl publish evaluate"
         " --settings {params.settings}"

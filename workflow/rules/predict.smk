@@ -7,15 +7,17 @@ OUTPUTS: data/predictions
 
 rule predict_run:
     input:
-        flow.after("predict"),
+        lambda wildcards: flow.inputs("predict_run", wildcards.job),
     output:
-        "work/state/predict/{job}.json",
+        "work/state/predict_run/{job}.json",
     log:
         "logs/predict_run/{job}.log",
     resources:
         gpu=flow.gpus_of_run(),
     params:
         settings=flow.settings,
+    message:
+        "Predict the test rows with {wildcards.job}"
     shell:
         "python -m mtl predict_run"
         " --settings {params.settings}"
@@ -25,13 +27,16 @@ rule predict_run:
 
 rule predict:
     input:
-        flow.jobs("predict"),
+        lambda wildcards: flow.after("predict") + flow.jobs("predict"),
     output:
         "work/state/predict.json",
+        flow.published("predict"),
     log:
         "logs/predict.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the predictions to data/predictions"
     shell:
         "python -m mtl publish predict"
         " --settings {params.settings}"

@@ -7,13 +7,15 @@ OUTPUTS: data/examples
 
 rule prepare_dataset:
     input:
-        flow.after("prepare"),
+        lambda wildcards: flow.inputs("prepare_dataset", wildcards.job),
     output:
-        "work/state/prepare/{job}.json",
+        "work/state/prepare_dataset/{job}.json",
     log:
         "logs/prepare_dataset/{job}.log",
     params:
         settings=flow.settings,
+    message:
+        "Prepare {wildcards.job}"
     shell:
         "python -m mtl prepare_dataset"
         " --settings {params.settings}"
@@ -23,13 +25,16 @@ rule prepare_dataset:
 
 rule prepare:
     input:
-        flow.jobs("prepare"),
+        lambda wildcards: flow.after("prepare") + flow.jobs("prepare"),
     output:
         "work/state/prepare.json",
+        flow.published("prepare"),
     log:
         "logs/prepare.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the examples to data/examples"
     shell:
         "python -m mtl publish prepare"
         " --settings {params.settings}"

@@ -7,13 +7,15 @@ OUTPUTS: data/report
 
 rule render_report:
     input:
-        flow.after("report"),
+        lambda wildcards: flow.inputs("render_report", wildcards.job),
     output:
-        "work/state/report/{job}.json",
+        "work/state/render_report/{job}.json",
     log:
         "logs/render_report/{job}.log",
     params:
         settings=flow.settings,
+    message:
+        "Write the report"
     shell:
         "python -m mtl render_report"
         " --settings {params.settings}"
@@ -23,13 +25,16 @@ rule render_report:
 
 rule report:
     input:
-        flow.jobs("report"),
+        lambda wildcards: flow.after("report") + flow.jobs("report"),
     output:
         "work/state/report.json",
+        report(flow.published("report"), category="Report"),
     log:
         "logs/report.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the report to data/report"
     shell:
         "python -m mtl publish report"
         " --settings {params.settings}"

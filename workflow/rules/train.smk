@@ -1,4 +1,4 @@
-"""Train one run of the experiment, joint or one task alone.
+"""Train one run of the experiment, joint or single-task, and write the card of its model.
 
 INPUTS:  data/raw, data/examples, data/shards
 OUTPUTS: data/models
@@ -7,9 +7,9 @@ OUTPUTS: data/models
 
 rule train_run:
     input:
-        flow.after("train"),
+        lambda wildcards: flow.inputs("train_run", wildcards.job),
     output:
-        "work/state/train/{job}.json",
+        "work/state/train_run/{job}.json",
     log:
         "logs/train_run/{job}.log",
     threads: 1
@@ -19,6 +19,8 @@ rule train_run:
     params:
         settings=flow.settings,
         launcher=lambda wildcards, resources: flow.launcher(resources.processes),
+    message:
+        "Train {wildcards.job}"
     shell:
         "{params.launcher} -m mtl train_run"
         " --settings {params.settings}"
@@ -26,15 +28,38 @@ rule train_run:
         " 2>&1 | tee {log}"
 
 
+rule card_run:
+    input:
+        lambda wildcards: flow.inputs("card_run", wildcards.job),
+    output:
+        "work/state/card_run/{job}.json",
+    log:
+        "logs/card_run/{job}.log",
+    resources:
+        gpu=flow.gpus_of_run(),
+    params:
+        settings=flow.settings,
+    message:
+        "Write the model card of {wildcards.job}"
+    shell:
+        "python -m mtl card_run"
+        " --settings {params.settings}"
+        " --job {wildcards.job}"
+        " 2>&1 | tee {log}"
+
+
 rule train:
     input:
-        flow.jobs("train"),
+        lambda wildcards: flow.after("train") + flow.jobs("train"),
     output:
         "work/state/train.json",
+        flow.published("train"),
     log:
         "logs/train.log",
     params:
         settings=flow.settings,
+    message:
+        "Publish the models to data/models"
     shell:
         "python -m mtl publish train"
         " --settings {params.settings}"

@@ -1,4 +1,4 @@
-"""Search for better settings, as the section tune of params.yaml says; no job of `all`.
+"""Search for better settings, as the section tune of params.yaml says; not a part of `all`.
 
 INPUTS:  data/raw, data/examples (of which no trial sees the test rows)
 OUTPUTS: data/tune
@@ -23,6 +23,8 @@ rule tune_trial:
     params:
         settings=flow.settings,
         workers=1 if flow.gpus_of_run() else workflow.cores,
+    message:
+        "Run trial {wildcards.number} of the search"
     shell:
         "python -m mtl tune_trial"
         " --settings {params.settings}"
@@ -38,5 +40,7 @@ rule tune:
         "logs/tune.log",
     params:
         settings=flow.settings,
+    message:
+        "Write the results of the search to data/tune"
     shell:
         "python -m mtl tune" " --settings {params.settings}" " 2>&1 | tee {log}"

@@ -1,8 +1,8 @@
 """Round trips through Apertium, the rule-based translator of Debian, as a chain of processes.
 
 Its chain keeps state between sentences and can stall, so: a fresh chain for each chunk of texts, closed by the end of its input; a
-numbered blank behind each text, by which answers are told apart; and a time limit, after which the chain is ended and the chunk is
-tried again, then halved, until the single text that stalls it is left without an answer.
+numbered blank behind each text, by which outputs are told apart; and a time limit, after which the chain is ended and the chunk is
+tried again, then halved, until the single text that stalls it is left without an output.
 """
 
 import re
@@ -24,7 +24,7 @@ _SENTINEL = re.compile(r"\[\n(\d+)\n\]")
 def available(pivots: Sequence[str]) -> str | None:
     """None if Apertium has all of these pivots, else one line that says what is missing and how to install it.
 
-    A method is not made of the pivots that are there: its rows would then depend on the machine.
+    A method never uses only those pivots that are installed: its rows would then depend on the machine.
     """
     if shutil.which("apertium") is None:
         return f"Apertium is not installed; install it: {INSTALL}"
@@ -41,28 +41,28 @@ def round_trip(texts: Sequence[str], pivot: str, seconds: float | None = None) -
     """Translate plain texts from English to the pivot language and back.
 
     Args:
-        texts: the answers of one call depend on one another. A text that is not plain (see ``is_plain``) is not sent.
+        texts: their outputs depend on one another. A text that is not plain (see ``is_plain``) is not sent.
         pivot: a key of ``PIVOTS``.
         seconds: time limit of a chunk, one way; by default a minute and a fifth of a second for each text.
 
     Returns:
-        The answers; None for a text that stalled the chain or was lost.
+        The outputs; None for a text that stalled the chain or was lost.
     """
-    answers: list[str | None] = [None] * len(texts)
+    outputs: list[str | None] = [None] * len(texts)
     plain = [place for place, text in enumerate(texts) if is_plain(text)]
     waiting = [(0, len(plain), 2)] if plain else []
     while waiting:
         start, end, tries = waiting.pop()
-        found = _chunk([texts[place] for place in plain[start:end]], pivot, 60 + 0.2 * (end - start) if seconds is None else seconds)
-        if found is not None:
-            for place, answer in zip(plain[start:end], found, strict=True):
-                answers[place] = answer
+        translated = _chunk([texts[place] for place in plain[start:end]], pivot, 60 + 0.2 * (end - start) if seconds is None else seconds)
+        if translated is not None:
+            for place, output in zip(plain[start:end], translated, strict=True):
+                outputs[place] = output
         elif tries > 1:
             waiting.append((start, end, tries - 1))
         elif end - start > 1:
             middle = (start + end) // 2
             waiting += [(middle, end, 1), (start, middle, 1)]
-    return answers
+    return outputs
 
 
 def is_plain(text: str) -> bool:
@@ -71,8 +71,8 @@ def is_plain(text: str) -> bool:
 
 
 def _chunk(texts: Sequence[str], pivot: str, seconds: float) -> list[str] | None:
-    """The answers to a chunk; None if the chain stalled, failed or lost an answer."""
-    # The full stop ends the sentence whatever the text ends with; it is taken off the answer again.
+    """The outputs to a chunk; None if the chain stalled, failed or lost an output."""
+    # The full stop ends the sentence whatever the text ends with; it is taken off the output again.
     stream: bytes | None = "".join(f"{text} .[][\n{number}\n]" for number, text in enumerate(texts)).encode()
     for mode in PIVOTS[pivot]:
         stream = None if stream is None else programs.output_of(["apertium", "-u", "-f", "none", mode], stream, seconds)
@@ -81,10 +81,10 @@ def _chunk(texts: Sequence[str], pivot: str, seconds: float) -> list[str] | None
     parts = _SENTINEL.split(stream.decode("utf-8", "replace"))
     if [int(number) for number in parts[1::2]] != list(range(len(texts))):
         return None
-    return [_text(answer) for answer in parts[0:-1:2]]
+    return [_text(output) for output in parts[0:-1:2]]
 
 
-def _text(answer: str) -> str:
-    """An answer without the marks of the stream, the full stop that was added, and spaces before punctuation."""
-    words = " ".join(_SPECIAL.sub(" ", answer).split()).removesuffix(".").rstrip()
+def _text(output: str) -> str:
+    """An output without the marks of the stream, the full stop that was added, and spaces before punctuation."""
+    words = " ".join(_SPECIAL.sub(" ", output).split()).removesuffix(".").rstrip()
     return _LOOSE.sub(r"\1", words)

@@ -1,7 +1,7 @@
 """Translates texts into another language and back.
 
 Entities, and tokens that a translator would spoil (addresses, handles, hashtags, emoticons, rare words), go through as placeholder
-words such as ``Qzbaq``. An answer counts only if each placeholder came back exactly once. Entities then return with the very tokens
+words such as ``Qzbaq``. An output counts only if each placeholder came back exactly once. Entities then return with the very tokens
 and tags they had, and all else is tagged O, so the multiset of (entity text, type) is kept by construction.
 """
 
@@ -55,7 +55,7 @@ class Row(NamedTuple):
     tags: Mapping[str, list[str] | None]
     parts: list[Part]
     text: str
-    """What the translator is given."""
+    """The translator's input."""
 
 
 class BackTranslateAugmenter(Augmenter):
@@ -78,7 +78,7 @@ class BackTranslateAugmenter(Augmenter):
         """Variants of canonical rows.
 
         Raises:
-            SourceError: a model cannot be fetched, or its sum differs.
+            SourceError: a model cannot be fetched, or its checksum differs.
             AugmentError: a model cannot be loaded.
         """
         columns = tag_columns(rows)
@@ -88,14 +88,14 @@ class BackTranslateAugmenter(Augmenter):
     def _variants(self, rows: Sequence[Row]) -> Iterator[Variant]:
         places = [place for place, row in enumerate(rows) if any(part.placeholder is None for part in row.parts)]
         texts = [rows[place].text for place in places]
-        answers: dict[str, list[str | None]] = {}
+        outputs: dict[str, list[str | None]] = {}
         for copy in range(self.spec.copies):
             source = self._source(copy)
-            if source not in answers:
-                answers[source] = self._translate(texts, copy, source)
-            found: dict[int, str | None] = dict(zip(places, answers[source], strict=True))
+            if source not in outputs:
+                outputs[source] = self._translate(texts, copy, source)
+            of_rows: dict[int, str | None] = dict(zip(places, outputs[source], strict=True))
             for place, row in enumerate(rows):
-                yield _judged(row, place, copy, found[place]) if place in found else Variant.dropped(place, copy, "unchanged")
+                yield _judged(row, place, copy, of_rows[place]) if place in of_rows else Variant.dropped(place, copy, "unchanged")
 
     def _source(self, copy: int) -> str:
         """Copies of the same source are the same."""
@@ -161,49 +161,49 @@ def _placeholders(text: str) -> Iterator[str]:
                 yield name
 
 
-def _judged(row: Row, place: int, copy: int, answer: str | None) -> Variant:
-    """The variant that an answer stands for, or why it is dropped."""
+def _judged(row: Row, place: int, copy: int, output: str | None) -> Variant:
+    """The variant that an output stands for, or why it is dropped."""
     drop = partial(Variant.dropped, place, copy)
-    if answer is None:
-        return drop("no answer", row.text)
-    wanted = Counter(part.placeholder for part in row.parts if part.placeholder)
-    if Counter(_PLACEHOLDER.findall(answer)) != wanted or len(_ANY_PLACEHOLDER.findall(answer)) != sum(wanted.values()):
-        return drop("placeholder", answer)
+    if output is None:
+        return drop("no output", row.text)
+    expected = Counter(part.placeholder for part in row.parts if part.placeholder)
+    if Counter(_PLACEHOLDER.findall(output)) != expected or len(_ANY_PLACEHOLDER.findall(output)) != sum(expected.values()):
+        return drop("placeholder", output)
     sent = row.text
-    answer = _recased(sent, answer)
-    reason = _issue(sent, answer)
+    output = _recased(sent, output)
+    reason = _issue(sent, output)
     if reason:
-        return drop(reason, _restored(row, answer))
+        return drop(reason, _restored(row, output))
     if all(tags is None for tags in row.tags.values()):
-        words = _restored(row, answer).split()
+        words = _restored(row, output).split()
         return Variant(place, copy, words, [True] * (len(words) - 1) + [False], dict.fromkeys(row.tags))
-    return Variant(place, copy, *_tagged(row, answer))
+    return Variant(place, copy, *_tagged(row, output))
 
 
-def _recased(sent: str, answer: str) -> str:
-    """An answer without capitals that come from moved words: only the start of a sentence, and words that had one, keep theirs."""
+def _recased(sent: str, output: str) -> str:
+    """An output without capitals that come from moved words: only the start of a sentence, and words that had one, keep theirs."""
     inner = [match.group() for match in _INNER_TITLE.finditer(sent) if not _PLACEHOLDER.match(match.group())]
     if not inner:  # else a headline, perhaps, in which any word may have one
-        answer = _INNER_TITLE.sub(lambda match: match.group() if _PLACEHOLDER.match(match.group()) else match.group().lower(), answer)
-    if sent[:1].islower() and not _PLACEHOLDER.match(answer):
-        answer = answer[:1].lower() + answer[1:]
-    return answer
+        output = _INNER_TITLE.sub(lambda match: match.group() if _PLACEHOLDER.match(match.group()) else match.group().lower(), output)
+    if sent[:1].islower() and not _PLACEHOLDER.match(output):
+        output = output[:1].lower() + output[1:]
+    return output
 
 
-def _issue(sent: str, answer: str) -> str | None:
-    """The first filter that an answer fails."""
-    before, after = lexicon.words(sent), lexicon.words(answer)
-    if "".join(sent.split()).casefold() == "".join(answer.split()).casefold():
+def _issue(sent: str, output: str) -> str | None:
+    """The first filter that an output fails."""
+    before, after = lexicon.words(sent), lexicon.words(output)
+    if "".join(sent.split()).casefold() == "".join(output.split()).casefold():
         return "unchanged"
     if any(word not in before and not _ANY_PLACEHOLDER.match(word) and not lexicon.known(word) for word in after):
         return "made-up word"
-    if lexicon.negations(sent) != lexicon.negations(answer):
+    if lexicon.negations(sent) != lexicon.negations(output):
         return "negation"
     return None if len(before) <= 2 * len(after) and len(after) <= 2 * len(before) else "length"
 
 
-def _restored(row: Row, answer: str) -> str:
-    """An answer as text, with the protected parts in place."""
+def _restored(row: Row, output: str) -> str:
+    """An output as text, with the protected parts in place."""
     parts = {part.placeholder: part for part in row.parts}
 
     def original(match: re.Match[str]) -> str:
@@ -211,18 +211,18 @@ def _restored(row: Row, answer: str) -> str:
         joined = zip(row.tokens[part.start : part.end], row.space_after[part.start : part.end], strict=True)
         return "".join(token + " " * space for token, space in joined).rstrip(" ")
 
-    return _PLACEHOLDER.sub(original, answer)
+    return _PLACEHOLDER.sub(original, output)
 
 
-def _tagged(row: Row, answer: str) -> tuple[list[str], list[bool], dict[str, list[str] | None]]:
-    """An answer as tokens with spaces and tags, protected parts with those they had."""
+def _tagged(row: Row, output: str) -> tuple[list[str], list[bool], dict[str, list[str] | None]]:
+    """An output as tokens with spaces and tags, protected parts with those they had."""
     parts = {part.placeholder: part for part in row.parts}
     tokens: list[str] = []
     spaces: list[bool] = []
     tags: dict[str, list[str]] = {name: [] for name, column in row.tags.items() if column is not None}
     end = 0
-    for match in [*_PLACEHOLDER.finditer(answer), None]:
-        plain = answer[end : match.start() if match else len(answer)]
+    for match in [*_PLACEHOLDER.finditer(output), None]:
+        plain = output[end : match.start() if match else len(output)]
         words, flags = _tokenize(plain, row)
         tokens += words
         spaces += flags
@@ -232,17 +232,17 @@ def _tagged(row: Row, answer: str) -> tuple[list[str], list[bool], dict[str, lis
             break
         part, end = parts[match.group()], match.end()
         tokens += row.tokens[part.start : part.end]
-        spaces += [*row.space_after[part.start : part.end - 1], answer[end : end + 1] == " "]
+        spaces += [*row.space_after[part.start : part.end - 1], output[end : end + 1] == " "]
         for name, column in tags.items():
             column += (row.tags[name] or [])[part.start : part.end]
-    if all(row.space_after[:-1]):  # the tokens of a column file, of which nobody knows how they were written
+    if all(row.space_after[:-1]):  # tokens of a column file, which does not tell how they were spaced
         spaces = [True] * len(spaces)
     spaces = [*spaces[:-1], row.space_after[-1] if row.space_after else False][: len(tokens)]
     return tokens, spaces, {**dict.fromkeys(row.tags), **tags}
 
 
 def _tokenize(text: str, row: Row) -> tuple[list[str], list[bool]]:
-    """Tokens of a stretch of an answer, and whether a space follows each; contractions as the row writes them."""
+    """Tokens of a stretch of an output, and whether a space follows each; contractions as the row writes them."""
     clitic = _LEADING_CLITIC.match(text)
     if clitic:
         words, flags = _tokenize(text[clitic.end() :], row)

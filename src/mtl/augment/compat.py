@@ -1,4 +1,4 @@
-"""Our augmenters wherever one of nlpaug is expected: the same ``augment(data, n, num_thread)``, the same shapes.
+"""Our augmenters where one of nlpaug is expected: the same ``augment(data, n, num_thread)``, the same shapes.
 
 ``TextAugmenter`` needs no nlpaug. A flow of nlpaug accepts instances of nlpaug's own class only: ``for_nlpaug`` makes one.
 """
@@ -19,13 +19,13 @@ from mtl.plugins import implementation_of
 class TextAugmenter:
     """An augmenter of plain texts, called as one of nlpaug is.
 
-    Calls with one text differ from one another, and a new object with the same seed gives the same answers in the same order.
+    Calls with one text differ from one another, and a new object with the same seed gives the same variants in the same order.
 
     Raises:
-        AugmentError: the method needs tags, which a text has not, or its engine is not installed.
+        AugmentError: the method needs tags, which a text does not have, or its engine is not installed.
     """
 
-    include_detail = False  # asked and set by nlpaug's flows, as is the next
+    include_detail = False  # nlpaug's flows read and set it, as they do the next
     parent_change_seq = 0
     device = "cpu"
 
@@ -44,7 +44,7 @@ class TextAugmenter:
     def augment(self, data: str | Iterable[str] | None, n: int = 1, num_thread: int = 1) -> list[str]:
         """Variants of one text (a list of ``n``) or of several (one each).
 
-        A text of which no variant can be made comes back as it is, as in nlpaug; no data give ``[]``. ``num_thread`` is ignored.
+        A text without a variant comes back as it is, as in nlpaug; without data the result is ``[]``. ``num_thread`` is ignored.
         """
         if not data:
             return []
@@ -64,7 +64,7 @@ class TextAugmenter:
 
     @classmethod
     def is_duplicate(cls, dataset: Sequence[Any], data: Any) -> bool:
-        """Whether data are among those seen; asked by nlpaug's flows."""
+        """Whether data are among those seen; nlpaug's flows call it."""
         return data in dataset
 
 

@@ -16,7 +16,7 @@ class _Hook:
     def __init__(self) -> None:
         self.inside = self.workers = False
         self.refusals: list[str] = []
-        sys.addaudithook(self)  # for good: a hook cannot be taken off
+        sys.addaudithook(self)  # a hook cannot be removed
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.inside and (refusal := self._refusal(event, arguments)):
@@ -28,9 +28,9 @@ class _Hook:
         if event == "socket.getaddrinfo" or (event == "socket.connect" and isinstance(arguments[1], tuple)):  # else a path of this machine
             return "it asks for the network, and augmentation fetches nothing; choose another, or name files of this machine in its options"
         if event == "pickle.find_class" and not self.workers:
-            return f"it unpickles {arguments[0]}.{arguments[1]}, and a pickle can run any code; name files of another kind in its options"
+            return f"it unpickles {arguments[0]}.{arguments[1]}, and a pickle can run any code; name files of another type in its options"
         if event == "open" and isinstance(arguments[0], str) and PurePath(arguments[0]).suffix.lower() in SKIPPED:
-            return f"it opens {arguments[0]}, which may be a pickle and run any code; name files of another kind, such as safetensors"
+            return f"it opens {arguments[0]}, which may be a pickle and run any code; name files of another type, such as safetensors"
         return None
 
 
@@ -46,7 +46,7 @@ def confined(*, workers: bool = False) -> Iterator[list[str]]:
             their names may be pickles are refused all the same.
 
     Raises:
-        AugmentError: at the place where the network or a pickle was asked for.
+        AugmentError: where the network or a pickle was requested.
     """
     global _hook
     _hook = _hook or _Hook()

@@ -21,7 +21,7 @@ class CTranslate2Model:
         self._likeliest = {"beam_size": beams}
 
     def __call__(self, texts: Sequence[str], seed: int | None) -> list[str]:
-        """The answers to texts; the same on all processors of one kind."""
+        """The outputs to texts; the same on all processors of one type."""
         if seed is None:
             return in_batches(texts, lambda batch: self._batch(self._seedless, batch, self._likeliest))
         translator = self._translator(seed)
@@ -34,16 +34,16 @@ class CTranslate2Model:
     def _translator(self, seed: int) -> Any:
         import ctranslate2
 
-        ctranslate2.set_random_seed(seed & 0xFFFF_FFFF)  # heeded only by a translator that is made later
+        ctranslate2.set_random_seed(seed & 0xFFFF_FFFF)  # only a translator made later uses it
         return ctranslate2.Translator("model", compute_type=self._weights, inter_threads=1, intra_threads=1, files=self._files)
 
     def _batch(self, translator: Any, texts: list[str], options: Mapping[str, Any]) -> list[str]:
         rows = self._tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
         subwords = [self._tokenizer.convert_ids_to_tokens(row) for row in rows]
-        found = translator.translate_batch(subwords, max_decoding_length=self._limit(max(map(len, subwords))), **options)
-        ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in found]
-        answers: list[str] = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return answers
+        results = translator.translate_batch(subwords, max_decoding_length=self._limit(max(map(len, subwords))), **options)
+        ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in results]
+        outputs: list[str] = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return outputs
 
 
 def _converted(folder: Path, weights: str) -> dict[str, bytes]:

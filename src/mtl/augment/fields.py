@@ -85,8 +85,8 @@ def _label(type_: Any, tags: list[str] | None, parent: Any, name: str) -> Any:
 def combine(made: Mapping[str, pa.Table], views: Mapping[str, pa.Table]) -> pa.Table:
     """The variants of fields as variants of whole rows.
 
-    A field that was not augmented, or for which there is no variant, stays as it is. The variant of a row is dropped only if there is
-    none for any of its fields; its reason is then the first one that is not ``unchanged``.
+    A field stays as it is if it was not augmented or its variant was dropped. The variant of a row is dropped only if all its fields
+    stay; its reason is then the first one that is not ``unchanged``.
 
     Args:
         made: variants (``mtl.augment.variants``) by field, coded and in the same order.

@@ -26,12 +26,12 @@ class LabelTokenReplaceAugmenter(RowAugmenter):
 
     def fit(self, train: Iterable[pa.Table]) -> None:
         """Count the tokens of each tag."""
-        found: dict[Tags, Counter[str]] = defaultdict(Counter)
+        counts: dict[Tags, Counter[str]] = defaultdict(Counter)
         for part in train:
             for row in rows_of(part):
                 for token, tags in zip(row.tokens, _stacked(row), strict=True):
-                    found[tags][token] += 1
-        self._pools = {tags: Pool(content) for tags, tokens in found.items() if (content := _content(tokens))}
+                    counts[tags][token] += 1
+        self._pools = {tags: Pool(content) for tags, tokens in counts.items() if (content := _content(tokens))}
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row:
         """The row with other tokens."""

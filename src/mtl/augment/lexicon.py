@@ -1,9 +1,9 @@
-"""Which words are English, and which of them deny: what the filters of back-translation ask."""
+"""Which words are English, and which of them deny: the lexicon of the filters of back-translation."""
 
 import re
 from functools import lru_cache
 
-# Words whose work is grammar; the dictionary of inflections knows nouns, verbs, adjectives and adverbs only.
+# Function words; the dictionary of inflections knows nouns, verbs, adjectives and adverbs only.
 _GRAMMAR_WORDS = """
 a an the this that these those i me my mine myself you your yours yourself yourselves he him his himself she her hers herself it its
 itself we us our ours ourselves they them their theirs themselves who whom whose which what whatever whoever whichever one oneself
@@ -68,5 +68,5 @@ def is_clitic(token: str) -> bool:
 
 
 def is_grammar(token: str) -> bool:
-    """Whether a token is a word whose work is grammar, such as articles, pronouns, prepositions, clitics and words that deny."""
+    """Whether a token is a function word, such as articles, pronouns, prepositions, clitics and words that deny."""
     return token.lower() in _GRAMMAR or is_clitic(token) or denies(token)

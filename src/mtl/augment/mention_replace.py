@@ -44,13 +44,13 @@ class MentionReplaceAugmenter(RowAugmenter):
 
     def fit(self, train: Iterable[pa.Table]) -> None:
         """Collect the mentions of each type; blank ones are left out."""
-        found: dict[tuple[str | None, ...], set[Phrase]] = defaultdict(set)
+        phrases_of: dict[tuple[str | None, ...], set[Phrase]] = defaultdict(set)
         for row in (row for part in train for row in rows_of(part)):
             for mention in mentions(row):
                 phrase = mention.phrase(row)
                 if "".join(phrase.tokens).strip():
-                    found[mention.tags].add(phrase)
-        self._pools = {tags: Pool(dict.fromkeys(phrases, 1)) for tags, phrases in found.items()}
+                    phrases_of[mention.tags].add(phrase)
+        self._pools = {tags: Pool(dict.fromkeys(phrases, 1)) for tags, phrases in phrases_of.items()}
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row:
         """The row with other mentions."""

@@ -11,16 +11,16 @@ from mtl.config import Source
 from mtl.errors import AugmentError
 
 Translate = Callable[[Sequence[str], int | None], list[str]]
-"""A loaded model: texts and a seed to their answers, the likeliest ones without a seed, else sampled ones."""
+"""A loaded model: texts and a seed to their outputs, the likeliest ones without a seed, else sampled ones."""
 
-BEAMS = 4  # of the likeliest answer
+BEAMS = 4  # of the likeliest output
 TOP_K = 20  # likeliest subwords that sampling draws from
 LONGEST = 256  # subwords of a text
 _BATCH = 32  # texts translated at once
 
 
 def longest(subwords: int) -> int:
-    """The most subwords that an answer to so many may have."""
+    """The most subwords that an output to so many may have."""
     return min(LONGEST, 2 * subwords + 10)
 
 
@@ -34,7 +34,7 @@ class RoundTrip:
         folder: holds the downloaded models by these names; without it they are fetched.
 
     Raises:
-        SourceError: a model cannot be fetched, or its sum differs.
+        SourceError: a model cannot be fetched, or its checksum differs.
         AugmentError: a model or its tokenizer cannot be loaded.
     """
 
@@ -43,16 +43,16 @@ class RoundTrip:
         self._models: list[Translate] = []
 
     def __call__(self, texts: Sequence[str], copy: int) -> list[str | None]:
-        """Translate there and back. Copy 0 is the likeliest answer (beams of 4), later ones are sampled.
+        """Translate there and back. Copy 0 is the likeliest output (beams of 4), later ones are sampled.
 
-        The answers of one call depend on one another: texts are padded to the length of their neighbours, and sampled in turn.
+        The outputs of one call depend on one another: texts are padded to the length of their neighbours, and sampled in turn.
         """
         self._models = self._models or [self._model(name, source) for name, source in self._sources.items()]
         seed = self._stream.key(f"{copy}\0{texts[0] if texts else ''}") if copy else None
-        answers = list(texts)
+        outputs = list(texts)
         for model in self._models:
-            answers = model(answers, seed)
-        return [" ".join(answer.split()) for answer in answers]
+            outputs = model(outputs, seed)
+        return [" ".join(output.split()) for output in outputs]
 
     def _model(self, name: str, source: Source) -> Translate:
         from mtl.data.sources import fetch
@@ -77,7 +77,7 @@ class RoundTrip:
 
 
 class TransformersModel:
-    """A model run by transformers. ``limit`` gives the most subwords of the answers to a batch from those of its longest text."""
+    """A model run by transformers. ``limit`` gives the most subwords of the outputs to a batch from those of its longest text."""
 
     def __init__(self, folder: Path, beams: int = BEAMS, limit: Callable[[int], int] = longest) -> None:
         import torch
@@ -90,7 +90,7 @@ class TransformersModel:
         self._likeliest = {"do_sample": False, "num_beams": beams}
 
     def __call__(self, texts: Sequence[str], seed: int | None) -> list[str]:
-        """The answers to texts; the same on every number of cores."""
+        """The outputs to texts; the same on every number of cores."""
         import torch
 
         options = self._likeliest if seed is None else {"do_sample": True, "top_k": TOP_K, "num_beams": 1}
@@ -102,19 +102,19 @@ class TransformersModel:
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt")
         batch.pop("token_type_ids", None)
         subwords = self._model.generate(**batch, **options, max_new_tokens=self._limit(batch["input_ids"].shape[1]))
-        answers: list[str] = self._tokenizer.batch_decode(subwords, skip_special_tokens=True)
-        return answers
+        outputs: list[str] = self._tokenizer.batch_decode(subwords, skip_special_tokens=True)
+        return outputs
 
 
 def in_batches(texts: Sequence[str], translate: Callable[[list[str]], list[str]]) -> list[str]:
-    """Translate texts of like length together; the answers are in the order of the texts."""
-    answers = [""] * len(texts)
+    """Translate texts of like length together; the outputs are in the order of the texts."""
+    outputs = [""] * len(texts)
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     for start in range(0, len(order), _BATCH):
         places = order[start : start + _BATCH]
-        for place, answer in zip(places, translate([texts[place] for place in places]), strict=True):
-            answers[place] = answer
-    return answers
+        for place, output in zip(places, translate([texts[place] for place in places]), strict=True):
+            outputs[place] = output
+    return outputs
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Any word or character augmenter of nlpaug, by its class name, made reproducible and safe for tags.
 
 nlpaug draws from the global generators, so they are seeded for each row and set back. It does not carry tags, so a row with tags is
-given token by token, outside its entities, and a result is taken only if it is one token. nlpaug is imported by the process that
+passed token by token, outside its entities, and a result is taken only if it is one token. nlpaug is imported by the process that
 needs it, when it needs it: that takes seconds and hundreds of MiB.
 """
 
@@ -72,9 +72,9 @@ class NlpaugAugmenter(Augmenter):
         tokens = list(row["tokens"])
         free = [i for i in range(len(tokens)) if all(column is None or column[i] == "O" for column in tags.values())]
         order = uniform(draws(np.full(len(free), key, dtype=np.uint64), copy, np.array(free, dtype=np.int64), purpose=1))
-        wanted = max(1, round(_RATE * len(free)))
+        count = max(1, round(_RATE * len(free)))
         refused = 0
-        for i in [free[rank] for rank in np.argsort(order)[:wanted]]:
+        for i in [free[rank] for rank in np.argsort(order)[:count]]:
             result = self._call(tokens[i])
             if not result or result.split() != [result]:
                 refused += 1
@@ -88,7 +88,7 @@ class NlpaugAugmenter(Augmenter):
         """What nlpaug makes of a text; the empty text if nothing."""
         if not text.strip():
             return ""
-        with _told(f"nlpaug's {self.spec.augmenter} failed on {text!r}", workers=True):
+        with _reported(f"nlpaug's {self.spec.augmenter} failed on {text!r}", workers=True):
             result = self._loaded.augment(text)
         return str(result[0]) if isinstance(result, list) and result else str(result or "")
 
@@ -102,12 +102,12 @@ def _load(spec: Nlpaug) -> Any:
     classes = {name: getattr(module, name) for module in modules for name in dir(module) if name.endswith("Aug")}
     if spec.augmenter not in classes:
         raise AugmentError(f"nlpaug has no word or character augmenter {spec.augmenter!r}; choose from: {', '.join(sorted(classes))}")
-    with _told(f"nlpaug's {spec.augmenter} cannot be made with options {spec.options}"):
+    with _reported(f"nlpaug's {spec.augmenter} cannot be made with options {spec.options}"):
         return classes[spec.augmenter](**spec.options)
 
 
 @contextlib.contextmanager
-def _told(what: str, *, workers: bool = False) -> Iterator[None]:
+def _reported(what: str, *, workers: bool = False) -> Iterator[None]:
     """Whatever foreign code raises (wrong options, a missing model or word list, what it is refused) as an error of ours."""
     with confined(workers=workers) as refused:
         try:

@@ -1,6 +1,6 @@
 """Counter-based randomness: each draw is a hash of where it is used, never the next number of a shared generator.
 
-So a shard is the same for any number of cores, in any order, alone or with others. The mixing step is that of splitmix64
+So a shard is the same for any number of cores, in any order, by itself or beside others. The mixing step is that of splitmix64
 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators").
 """
 

@@ -1,4 +1,4 @@
-"""What augmenters have in common that make each variant from one row: the row as lists, its random numbers, and pools to draw from."""
+"""The base of augmenters that make each variant from one row: the row as lists, its random numbers, and pools to draw from."""
 
 from abc import abstractmethod
 from bisect import bisect_right
@@ -15,7 +15,7 @@ from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 
 
 class Row(NamedTuple):
-    """What of a canonical row may change."""
+    """What of a row may change."""
 
     tokens: list[str]
     space_after: list[bool]
@@ -51,7 +51,7 @@ class RowAugmenter(Augmenter):
 
     @abstractmethod
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
-        """The variant of a row, whose lists must stay as they are; None if there is none.
+        """The variant of a row, or None if there is none. The lists of the row must not be changed.
 
         Args:
             row: with tags, if the method needs them.
@@ -59,7 +59,7 @@ class RowAugmenter(Augmenter):
         """
 
     def augment(self, rows: pa.Table) -> pa.Table:
-        """Variants of canonical rows. Rows do not depend on one another."""
+        """Variants of rows; they do not depend on one another."""
         columns = tag_columns(rows)
         content = list(rows_of(rows))
         keys = self.stream.keys(rows["id"])
@@ -81,7 +81,7 @@ class RowAugmenter(Augmenter):
 
 
 def rows_of(table: pa.Table) -> Iterator[Row]:
-    """The rows of a canonical table."""
+    """The rows of a view, or of a canonical table of the field ``text``."""
     tokens, spaces = table["tokens"].to_pylist(), table["space_after"].to_pylist()
     tags = {name: table[name].to_pylist() for name in tag_columns(table)}
     for place in range(len(table)):
@@ -92,7 +92,7 @@ Item = TypeVar("Item", bound=str | tuple[Any, ...])
 
 
 class Pool(Generic[Item]):
-    """Things to draw from, in proportion to their weights (at least 1). The order in which they are given does not matter."""
+    """Things to draw from, in proportion to their weights (at least 1). Their order does not matter."""
 
     def __init__(self, weights: Mapping[Item, int]) -> None:
         self._weights = weights

@@ -75,15 +75,15 @@ def embeddings(encoder: Path, texts: Sequence[str]) -> Floats:
     import torch
 
     tokenizer, model = _loaded(encoder)
-    found = [np.zeros((0, model.config.hidden_size), dtype=np.float32)]
+    vectors = [np.zeros((0, model.config.hidden_size), dtype=np.float32)]
     with one_thread(), torch.inference_mode():
         for start in range(0, len(texts), _BATCH):
             batch = tokenizer(
                 list(texts[start : start + _BATCH]), padding=True, truncation=True, max_length=_longest(model), return_tensors="pt"
             )
             hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"].unsqueeze(-1)
-            found.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy())
-    return np.concatenate(found)
+            vectors.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy())
+    return np.concatenate(vectors)
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
 """Swaps words for synonyms of the shipped table (see ``mtl.augment.wordnet``): one token becomes one token, so tags stay where they are.
 
 Never touched: entities, title-case words within a sentence (names), web addresses, handles, hashtags, numbers, and anything else
-that is not a plain word with punctuation around it. Rows are worked on as whole columns of codes; the work on a token's letters is done
-once for each distinct token of a file's part.
+that is not a plain word with punctuation around it. Rows are worked on as whole columns of codes; the letters of a token are read once
+for each distinct token of a part of the file.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ def _synonyms() -> Synonyms:
 
 
 class Vocabulary(NamedTuple):
-    """What is known of the distinct tokens of some rows."""
+    """The distinct tokens of some rows, with their replacements."""
 
     words: pa.Array
     extended: pa.Array
@@ -108,21 +108,23 @@ class SynonymAugmenter(Augmenter):
         """Variants of canonical rows; a row without a word to swap gives ``unchanged`` ones. Rows do not depend on one another."""
         tokens = Lists.of(rows["tokens"])
         if self._vocabulary is None or not same(tokens.words, self._vocabulary.words):
-            self._vocabulary = _known(tokens.words, self._synonyms)
-        found = _swappable(rows, tokens, self._vocabulary)
+            self._vocabulary = _vocabulary(tokens.words, self._synonyms)
+        swappable = _swappable(rows, tokens, self._vocabulary)
         keys = self.stream.keys(rows["id"])
-        copies = [self._copy(rows, tokens._replace(words=self._vocabulary.extended), copy, keys, found) for copy in range(self.spec.copies)]
+        copies = [
+            self._copy(rows, tokens._replace(words=self._vocabulary.extended), copy, keys, swappable) for copy in range(self.spec.copies)
+        ]
         return pa.concat_tables(copies).combine_chunks()
 
-    def _copy(self, rows: pa.Table, tokens: Lists, copy: int, keys: npt.NDArray[np.uint64], found: Swappable) -> pa.Table:
+    def _copy(self, rows: pa.Table, tokens: Lists, copy: int, keys: npt.NDArray[np.uint64], swappable: Swappable) -> pa.Table:
         """One variant of each row; ``keys`` are those of the stream, [rows]."""
-        of_row = np.bincount(found.row, minlength=len(rows))
-        wanted = np.maximum(1, (self.spec.rate * of_row + uniform(draws(keys, copy, 0, purpose=1))).astype(np.int64))
-        chosen = np.flatnonzero(_first(found.row, draws(keys[found.row], copy, found.position), of_row, wanted))
-        row, position, choices = (field[chosen] for field in (found.row, found.position, found.choices))
+        of_row = np.bincount(swappable.row, minlength=len(rows))
+        count = np.maximum(1, (self.spec.rate * of_row + uniform(draws(keys, copy, 0, purpose=1))).astype(np.int64))
+        chosen = np.flatnonzero(_first(swappable.row, draws(keys[swappable.row], copy, swappable.position), of_row, count))
+        row, position, choices = (field[chosen] for field in (swappable.row, swappable.position, swappable.choices))
         pick = draws(keys[row], copy, position, purpose=2) % choices.astype(np.uint64)
         codes = tokens.codes.copy()
-        codes[found.place[chosen]] = found.first[chosen] + pick.astype(np.int64)
+        codes[swappable.place[chosen]] = swappable.first[chosen] + pick.astype(np.int64)
         columns = {
             "row": np.arange(len(rows)),
             "copy": np.full(len(rows), copy),
@@ -133,17 +135,17 @@ class SynonymAugmenter(Augmenter):
         return pa.table(columns).cast(schema_of(tag_columns(rows), coded=True))
 
 
-def _known(words: pa.Array, synonyms: Synonyms) -> Vocabulary:
-    """What is to be known of distinct tokens."""
+def _vocabulary(words: pa.Array, synonyms: Synonyms) -> Vocabulary:
+    """The vocabulary of distinct tokens."""
     bare = pc.ascii_lower(pc.utf8_trim(words, _AROUND))
     places = pc.fill_null(pc.index_in(bare, synonyms.words), -1).to_numpy()
-    found = np.flatnonzero(places >= 0)
-    own = _bools(pc.equal(*(tokens.take(pa.array(found)) for tokens in (bare, words))))
-    others = found[~own]
+    matches = np.flatnonzero(places >= 0)
+    own = _bools(pc.equal(*(tokens.take(pa.array(matches)) for tokens in (bare, words))))
+    others = matches[~own]
     forms, pool = _forms(words.take(pa.array(others)), places[others], synonyms)
     entries = Entries(*map(np.concatenate, zip(_NONE, synonyms.entries, forms, strict=True)))
     entry = np.zeros(len(words), dtype=np.int64)  # of a word without replacements, of those of the table, of the forms
-    entry[found[own]] = 1 + places[found[own]]
+    entry[matches[own]] = 1 + places[matches[own]]
     entry[others] = 1 + len(synonyms.words) + np.arange(len(others))
     article = np.zeros(len(words), dtype=bool)
     short = np.flatnonzero(pc.binary_length(words).to_numpy() <= max(map(len, _ARTICLES)))
@@ -153,9 +155,9 @@ def _known(words: pa.Array, synonyms: Synonyms) -> Vocabulary:
 
 
 def _forms(tokens: pa.Array, places: Integers, synonyms: Synonyms) -> tuple[Entries, pa.Array]:
-    """The entries of tokens that are words of the table, at these places, in another case or with punctuation; what the pool gets for them.
+    """The entries of tokens that are words of the table in another case or with punctuation, and their additions to the pool.
 
-    A mixed case, which only names have, gets nothing.
+    Words in mixed case, which only names have, get no entry.
     """
     before, word, after = pc.extract_regex(tokens, _PLAIN).flatten()
     lower, upper, title = (_bools(pc.equal(word, case(word))) for case in (pc.ascii_lower, pc.ascii_upper, pc.ascii_capitalize))
@@ -203,18 +205,18 @@ def _outside(rows: pa.Table, row: Integers, position: Integers) -> Mask:
     return outside
 
 
-def _first(owner: Integers, order: npt.NDArray[np.uint64], of_owner: Integers, wanted: Integers) -> Mask:
-    """Whether each item is among the first of its owner's, by ``order``.
+def _first(owner: Integers, order: npt.NDArray[np.uint64], of_owner: Integers, count: Integers) -> Mask:
+    """Whether each item is among the first items of its owner, by ``order``.
 
     Args:
         owner: [n], ascending, below 2²⁴.
-        order: [n]; of two items whose first 40 bits are the same, both are taken where one is.
+        order: [n]; if two items share their first 40 bits, both are taken or none.
         of_owner: how many items each owner has, [owners].
-        wanted: how many are taken, at least one, at most ``of_owner`` where that is not 0, [owners].
+        count: how many are taken, at least one, at most ``of_owner`` where that is not 0, [owners].
     """
     if not len(owner):
         return np.zeros(0, dtype=bool)
     keys = (owner.astype(np.uint64) << np.uint64(40)) | (order >> np.uint64(24))
-    last = np.cumsum(of_owner) - of_owner + wanted - 1
+    last = np.cumsum(of_owner) - of_owner + count - 1
     chosen: Mask = keys <= np.sort(keys)[np.minimum(last, len(keys) - 1)][owner]
     return chosen

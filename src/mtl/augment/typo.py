@@ -1,4 +1,4 @@
-"""Makes slips of the keyboard: a neighbouring, missing, doubled or exchanged letter, the four kinds of error that Damerau (1964), "A
+"""Makes slips of the keyboard: a neighbouring, missing, doubled or exchanged letter, the four types of error that Damerau (1964), "A
 technique for computer detection and correction of spelling errors", found behind most misspelt words.
 
 Entities, words that deny, numbers, web addresses, handles and hashtags stay, and so does the first letter of a word; no slip makes a
@@ -28,14 +28,14 @@ class TypoAugmenter(RowAugmenter):
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
         """The row with some words misspelt."""
-        chance, kind, letter, pick = numbers
+        chance, slip_type, letter, pick = numbers
         words = {place: parts for place in row.outside() if (parts := _parts(row.tokens[place]))}
         chosen = [place for place in words if chance[place] < self.spec.rate] or sorted(words, key=chance.__getitem__)[:1]
         tokens = list(row.tokens)
         for place in chosen:
             before, word, behind = words[place]
             slips = _slips(word, 1 + int(letter[place] * (len(word) - 1)), pick[place])
-            tokens[place] = before + slips[int(kind[place] * len(slips))] + behind
+            tokens[place] = before + slips[int(slip_type[place] * len(slips))] + behind
         return row._replace(tokens=tokens)
 
 

@@ -1,13 +1,13 @@
 """What augmenters have in common: their interface, the table that they return, and the reasons for which a variant is dropped.
 
-An augmenter is given rows of a canonical table (``mtl.data.schema``) and returns one variant for each row and copy, those it
-dropped included, so that every variant is accounted for. The columns of a table of variants:
+An augmenter gets views of one text field (``mtl.augment.fields``): ``id``, ``tokens``, ``space_after`` and IOB2 tags. It returns one
+variant for each row and copy, dropped ones included, so that every variant is accounted for. The columns of a table of variants:
 
 | column | type | meaning |
 |---|---|---|
-| row | int64 | index of the parent in the rows given |
+| row | int64 | index of the parent in the rows |
 | copy | int64 | 0, 1, ... |
-| tokens, space_after, tags | lists | as in the canonical table; there is one column for each label that is tags |
+| tokens, space_after, tags | lists | as in the view; one column of tags for each positional label |
 | reason | string | why it was dropped, one of ``REASONS``; null if it was kept |
 """
 
@@ -32,24 +32,29 @@ REASONS: dict[str, str] = {
     "negation": "has more or fewer negations than the original",
     "length": "less than half or more than twice as many words as the original",
     "dissimilar": "its embedding is too far from that of the original",
-    "no answer": "the translator stalled or lost the row",
+    "no output": "the translator stalled or lost the row",
     "engine missing": "the engine is not installed",
 }
 """Why variants are dropped."""
 
 Invariant = Literal["entities", "types", "tags"]
-"""What a variant keeps of its parent's tags: the multiset of (entity tokens, type); that of the types; the very list of tags."""
+"""What a variant keeps of its parent's tags: the multiset of (entity tokens, type), the multiset of types, or the exact list of tags."""
 
 
 class Augmenter(ABC):
-    """One way to make variants of rows. ``spec`` is the method's section of the settings, ``stream`` its randomness."""
+    """One way to make variants of a text field.
+
+    Args:
+        spec: the method's section of the settings.
+        stream: its randomness in this field.
+    """
 
     invariant: ClassVar[Invariant] = "entities"
-    """What of the tags is kept; checked on every row that is written."""
+    """What of the tags is kept; proved for every row before it is written."""
     together: ClassVar[bool] = False
-    """Whether rows that are given together bear on one another; such an augmenter is given one block at a time."""
+    """Whether variants depend on the other rows of the same call; such an augmenter gets one block at a time."""
     coded: ClassVar[bool] = False
-    """Whether ``augment`` is given rows with codes for strings (``mtl.data.coded``)."""
+    """Whether ``augment`` gets rows with codes for strings (``mtl.data.coded``)."""
     models: Path | None = None
     """Folder of the models that the workflow downloaded for the method; without it, they are fetched."""
 
@@ -62,11 +67,11 @@ class Augmenter(ABC):
         return None
 
     def fit(self, train: Iterable[pa.Table]) -> None:  # noqa: B027 - most have nothing to learn
-        """Learn what is needed from the whole train split, given in parts; called once, before ``augment``."""
+        """Learn from views of the whole train split, which come in parts; called once, before ``augment``."""
 
     @abstractmethod
     def augment(self, rows: pa.Table) -> pa.Table:
-        """The variants of canonical rows, one for each row and copy, sorted by copy, then row."""
+        """The variants of rows of a view, one for each row and copy, sorted by copy, then row."""
 
 
 class Variant(NamedTuple):
@@ -81,13 +86,13 @@ class Variant(NamedTuple):
 
     @classmethod
     def dropped(cls, row: int, copy: int, reason: str, text: str = "") -> Self:
-        """A variant that was dropped; ``text`` is shown among the samples."""
+        """A variant that was dropped; ``text`` stands among the samples."""
         return cls(row, copy, [text] if text else [], [False] if text else [], {}, reason)
 
 
 def tag_columns(rows: pa.Table) -> list[str]:
-    """The labels of a canonical table that are tags."""
-    return [name for name, kind in labels_of(rows.schema).items() if kind == "tags"]
+    """The labels of a view, or of a canonical table, that are tags."""
+    return [name for name, type_ in labels_of(rows.schema).items() if type_ == "tags"]
 
 
 def schema_of(columns: Iterable[str], *, coded: bool = False) -> pa.Schema:
@@ -98,7 +103,7 @@ def schema_of(columns: Iterable[str], *, coded: bool = False) -> pa.Schema:
 
 
 def table_of(variants: Iterable[Variant], columns: Iterable[str]) -> pa.Table:
-    """Variants as a table, with the given columns of tags."""
+    """Variants as a table, with these columns of tags."""
     columns = list(columns)
     content = [{**variant._asdict(), **{name: variant.tags.get(name) for name in columns}} for variant in variants]
     return pa.Table.from_pylist(content, schema=schema_of(columns))

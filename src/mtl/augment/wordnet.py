@@ -1,10 +1,10 @@
 """The synonym table: built once from WordNet's dictionary files, shipped as ``synonyms.tsv.gz``.
 
 A word gets a synonym only where three things hold: its form has one dominant lemma and part of speech, the synonym shares a sense
-that is frequent for both, and the synonym can be inflected the same way. An encoder, where one is given, removes pairs whose
-embeddings are far apart, the more of them the less often the word has that sense. Each line of the table is
-``word<TAB>synonym,synonym,...``, sorted. Whether a swap would need another article (a or an) is left to the one who swaps:
-``starts_with_vowel_sound`` tells.
+that is frequent for both, and the synonym can be inflected the same way. An optional encoder removes pairs with
+embeddings that are far apart, the more of them the less often the word has that sense. Each line of the table is
+``word<TAB>synonym,synonym,...``, sorted. A swap may need another article (a or an):
+``starts_with_vowel_sound`` says so to the caller.
 
 WordNet: Miller (1995), "WordNet: a lexical database for English". Its licence lies beside the table.
 """
@@ -32,7 +32,7 @@ _WORD = re.compile(r"[a-z]{3,}")
 _TAGS = {"NOUN": ("NN", "NNS"), "VERB": ("VB", "VBP", "VBZ", "VBG", "VBD", "VBN"), "ADJ": ("JJ", "JJR", "JJS"), "ADV": ("RB", "RBR", "RBS")}
 _CONSONANT_SOUND = re.compile(r"(eu|ewe|one(?!i)|once|u(?=[bcfknrst][aeiou]|ni)(?!nim|nin))")
 _SILENT_H = re.compile(r"(hour|honest|honou?r|heir)")
-# Words whose work is grammar: WordNet knows them only in rare other senses, or swapping them bends the sentence.
+# Function words: WordNet knows them only in rare other senses, or swapping them distorts the sentence.
 _GRAMMAR_WORDS = """
 be am is are was were been being have has had having do does did done doing will would shall should can could may might must not no nor
 never none nothing and but for yet who whom whose which what when where why how that this these those there here all any both each few
@@ -43,7 +43,7 @@ someone somebody anyone anybody everyone everybody something anything everything
 before after above below from down off over under again further out life night living building
 """
 _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
-# What common words would become and seldom can: terms of science and of books, and words that want another sentence around them.
+# What common words would become and seldom can: terms of science and of books, and words that need another sentence around them.
 _ODD_WORDS = """
 argumentation bacterium blueish bluish brownish cigaret clustering cognition discourse dwell dweller economical fearfulness
 filtrate forwards grayish greyish grouping guiltiness inhabit inquire instrumentalist intoxicant joyfulness joyousness
@@ -85,7 +85,7 @@ def read(dict_folder: Path) -> Dictionary:
     Raises:
         AugmentError: a file is missing.
     """
-    needed = [dict_folder / "cntlist.rev", *(dict_folder / f"{kind}.{part}" for kind in ("index", "data") for part in PARTS)]
+    needed = [dict_folder / "cntlist.rev", *(dict_folder / f"{file}.{part}" for file in ("index", "data") for part in PARTS)]
     missing = [path.name for path in needed if not path.is_file()]
     if missing:
         raise AugmentError(f"{dict_folder}: no WordNet dictionary, {', '.join(missing)} missing; install it: apt-get install wordnet-base")
@@ -122,11 +122,11 @@ def _index(path: Path, part: str) -> Iterable[tuple[Lemma, list[str]]]:
 
 def _synsets(path: Path, part: str) -> dict[str, tuple[str, ...]]:
     """The words of each synset; the markers of an adjective's position, such as ``(p)``, are cut off."""
-    found = {}
+    synsets = {}
     for fields in _lines(path):
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
-        found[f"{part}:{fields[0]}"] = tuple(word.partition("(")[0] for word in words)
-    return found
+        synsets[f"{part}:{fields[0]}"] = tuple(word.partition("(")[0] for word in words)
+    return synsets
 
 
 def starts_with_vowel_sound(word: str) -> bool:
@@ -137,11 +137,11 @@ def starts_with_vowel_sound(word: str) -> bool:
 
 
 def pairs(dictionary: Dictionary) -> dict[str, dict[str, float]]:
-    """Every word form with its candidate synonyms, sorted, before the encoder's filter; of each the share of the word's uses that have
-    their sense."""
+    """Every word form with its candidate synonyms, sorted, before the encoder's filter, and with each the share of the word's uses
+    that have its sense."""
     totals = {lemma: sum(senses.values()) for lemma, senses in dictionary.senses.items()}
     forms = _forms(totals)
-    found: dict[str, dict[str, float]] = {}
+    candidates: dict[str, dict[str, float]] = {}
     for form, readings in sorted(forms.items()):
         lemma = max(readings, key=lambda reading: (totals[reading], reading))
         if form in _GRAMMAR or totals[lemma] < DOMINANT * sum(totals[reading] for reading in readings):
@@ -152,8 +152,8 @@ def pairs(dictionary: Dictionary) -> dict[str, dict[str, float]]:
                 if word != form and word not in _ODD and _WORD.fullmatch(word):
                     shares[word] = max(share, shares.get(word, 0.0))
         if shares:
-            found[form] = dict(sorted(shares.items()))
-    return found
+            candidates[form] = dict(sorted(shares.items()))
+    return candidates
 
 
 def _forms(totals: Mapping[Lemma, int]) -> dict[str, set[Lemma]]:
@@ -205,13 +205,13 @@ def _inflected(form: str, lemma: Lemma, synonym: Lemma) -> list[str]:
     ]
     if not tags:
         return [synonym.word] if form == lemma.word else []
-    found = {getInflection(synonym.word, tag, inflect_oov=False)[:1] for tag in tags}
-    return [spelling[0] for spelling in found if spelling] if len(found) == 1 else []
+    spellings = {getInflection(synonym.word, tag, inflect_oov=False)[:1] for tag in tags}
+    return [spelling[0] for spelling in spellings if spelling] if len(spellings) == 1 else []
 
 
-def _cosines(found: Mapping[str, Iterable[str]], encoder: Path) -> dict[tuple[str, str], float]:
+def _cosines(candidates: Mapping[str, Iterable[str]], encoder: Path) -> dict[tuple[str, str], float]:
     """Cosine of the mean-pooled embeddings of each pair's words."""
-    pairs = [(form, word) for form, others in found.items() for word in others]
+    pairs = [(form, word) for form, others in candidates.items() for word in others]
     cosines = similarities(encoder, [form for form, _ in pairs], [word for _, word in pairs])
     return dict(zip(pairs, cosines.tolist(), strict=True))
 
@@ -232,13 +232,13 @@ def build(dict_folder: Path, encoder: Path | None, out: Path) -> None:
     Raises:
         AugmentError: the dictionary is missing or incomplete.
     """
-    found = pairs(read(dict_folder))
+    candidates = pairs(read(dict_folder))
     if encoder is not None:
-        cosine = _cosines(found, encoder)
-        found = {
-            form: {word: share for word, share in others.items() if _fits(cosine[form, word], share)} for form, others in found.items()
+        cosine = _cosines(candidates, encoder)
+        candidates = {
+            form: {word: share for word, share in others.items() if _fits(cosine[form, word], share)} for form, others in candidates.items()
         }
-    lines = "".join(f"{form}\t{','.join(others)}\n" for form, others in found.items() if others)
+    lines = "".join(f"{form}\t{','.join(others)}\n" for form, others in candidates.items() if others)
     write_bytes(out, gzip.compress(lines.encode(), compresslevel=9, mtime=0))
 
 

@@ -95,6 +95,11 @@ class LabelSettings(Section):
     field: Name | None = None
     """Text field that the label is about; the dataset's only field if it has one."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a label is read from."""
+        return (self.column,)
+
 
 Label = Annotated[LabelSettings, OneOf(plugins.LABELS)]
 
@@ -154,6 +159,9 @@ class Dataset(Section):
     ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
+    segmentation: Literal["spaces", "words"] = "spaces"
+    """How raw texts become tokens: split at white space, or into words and punctuation. A model applies it to new texts. Where the
+    source gives tokens, they are kept, and new texts are split into words."""
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
     split: Fractions | None = None
     """Assigns the rows of a single source to splits, or those of the source ``train`` where other splits have no source. Leave it out where
@@ -182,5 +190,5 @@ class Dataset(Section):
         return {str(split): source for split, source in named.items()}
 
 
-RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter"}
-"""Columns of the canonical table (``mtl.data.schema``), which no label may be named after."""
+RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter", "row", "copy", "reason"}
+"""Columns of the canonical table and of tables of variants, which no label may be named after."""

@@ -48,7 +48,7 @@ class GradNormBalancing(Section):
 
     type: Literal["gradnorm"]
     alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.5
-    """Strength of the pull towards equal training rates; 0 gives all tasks equal norms."""
+    """How strongly tasks that lag behind are favoured; 0 gives all tasks equal norms."""
     learning_rate: Positive = 0.025
     """Learning rate of the weights."""
     interval: Count = 1

@@ -50,7 +50,7 @@ class Tune(Section):
     method: Literal["grid", "random", "tpe"] = "tpe"
     """tpe: Bayesian, by a tree-structured Parzen estimator (Bergstra et al. 2011)."""
     trials: Annotated[int, Field(ge=2, le=10_000)] | None = None
-    """Number of trials, of which the first uses the settings as they are; 20 by default. A grid has one trial per point."""
+    """Number of trials; the first uses the present settings. 20 by default. A grid has one trial per point."""
     pruning: Literal["none", "median", "hyperband"] | None = None
     """Ends unpromising trials early. Null: median for tpe; none for grid and random, which are then exactly reproducible."""
     space: Annotated[dict[str, Axis], Field(min_length=1)]

@@ -13,6 +13,8 @@ class Example(NamedTuple):
     split: str
     fields: dict[str, list[str]]
     """Tokens of each text field."""
+    spaces: dict[str, list[bool]]
+    """For each text field, whether a space follows each token."""
     labels: dict[str, Any]
 
     @property

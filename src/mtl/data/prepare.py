@@ -17,6 +17,7 @@ from mtl.data import card, schema
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.readers import Malformed, Row, read
+from mtl.data.segmentation import into_words
 from mtl.data.splits import assign
 from mtl.errors import DataError
 from mtl.files import write_json
@@ -73,11 +74,8 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
 
 
 def _columns(settings: Dataset) -> list[str]:
-    """The columns to read: those of the text fields, then those of the labels, which may have several."""
-    labels = [
-        value for label in settings.labels.values() for key, value in label if key in ("column", "head", "tail") and isinstance(value, str)
-    ]
-    return list(dict.fromkeys([*settings.fields.values(), *labels]))
+    """The columns to read: those of the text fields, then those of the labels."""
+    return list(dict.fromkeys([*settings.fields.values(), *(name for label in settings.labels.values() for name in label.columns)]))
 
 
 def _example(
@@ -86,13 +84,14 @@ def _example(
     if isinstance(row, Malformed):
         return row
     try:
-        fields = {field: _tokens(row.values.get(column), column, settings) for field, column in settings.fields.items()}
+        texts = {field: _tokens(row.values.get(column), column, settings) for field, column in settings.fields.items()}
+        fields = {field: tokens for field, (tokens, _) in texts.items()}
         labels = {name: reader.read(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
         for column, value in (*zip(settings.fields.values(), fields.values(), strict=True), *labels.items()):
             _check_unicode(column, value)
     except ValueError as error:
         return Malformed(row.line, str(error), str(row.values))
-    example = Example(f"{source}-{number}", source, fields, labels)
+    example = Example(f"{source}-{number}", source, fields, {field: spaces for field, (_, spaces) in texts.items()}, labels)
     return example._replace(split=_split(settings, source, example.text, seed))
 
 
@@ -105,8 +104,8 @@ def _strings(values: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
-def _tokens(value: Any, column: str, settings: Dataset) -> list[str]:
-    """The tokens of a row's text.
+def _tokens(value: Any, column: str, settings: Dataset) -> tuple[list[str], list[bool]]:
+    """The tokens of a row's text, and whether a space follows each.
 
     Raises:
         ValueError: the text is empty, contains an empty token, or is not a text; the message names the column.
@@ -117,6 +116,9 @@ def _tokens(value: Any, column: str, settings: Dataset) -> list[str]:
         # Labels count the source's own tokens: a no-break space inside a token must not split it.
         only_blanks = tokenised or any(label.positional for label in settings.labels.values())
         tokens = [token for token in _BLANKS.split(text) if token] if only_blanks else text.split()
+        if not tokenised and settings.segmentation == "words" and tokens:
+            tokens, space_after, _ = into_words(" ".join(tokens))
+            return tokens, space_after
     elif isinstance(value, list) and all(isinstance(token, str) for token in value):
         tokens = value
         if not (settings.tokens or isinstance(settings.reader, ConllReader)):
@@ -129,7 +131,7 @@ def _tokens(value: Any, column: str, settings: Dataset) -> list[str]:
         raise ValueError(f"{column}: the text is empty")
     if any(not token.strip() for token in tokens):
         raise ValueError(f"{column}: a token is empty")
-    return tokens
+    return tokens, [True] * (len(tokens) - 1) + [False]
 
 
 def _check_unicode(name: str, value: Any) -> None:
@@ -191,8 +193,8 @@ def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> N
 def _table(settings: Dataset, examples: list[Example]) -> pa.Table:
     texts: dict[str, list[Any]] = {}
     for field in settings.fields:
-        rows = [example.fields[field] for example in examples]
-        texts |= dict(zip(schema.columns_of(field), (rows, [[True] * (len(tokens) - 1) + [False] for tokens in rows]), strict=True))
+        rows = [example.fields[field] for example in examples], [example.spaces[field] for example in examples]
+        texts |= dict(zip(schema.columns_of(field), rows, strict=True))
     columns: dict[str, list[Any]] = {
         "id": [example.id for example in examples],
         "split": [example.split for example in examples],

@@ -126,8 +126,9 @@ def check(table: pa.Table, where: str) -> None:
             raise DataError(f"{where}: row {ids[row].as_py()!r}: {spaces} has another length than {tokens}")
     for name, type_ in labels_of(table.schema).items():
         lengths = pc.list_value_length(table.column(columns_of(field_of(table.schema, name))[0]))
-        if issue := label_type(type_).illegal(table.column(name), lengths):
-            raise DataError(f"{where}: row {ids[issue[0]].as_py()!r}: {name} {issue[1]}")
+        if illegal := label_type(type_).illegal(table.column(name), lengths):
+            row, reason = illegal
+            raise DataError(f"{where}: row {ids[row].as_py()!r}: {name} {reason}")
 
 
 class Writer:

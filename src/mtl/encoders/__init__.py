@@ -38,22 +38,22 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
     New weights are drawn from the ambient torch generator.
 
     Raises:
-        EncoderError: the folder is no encoder, or the settings do not fit it.
+        EncoderError: the folder is not an encoder, or the settings do not fit it.
     """
     return encoder_class(str(getattr(settings, "type", ""))).build(settings, source, rows)
 
 
 def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, SubwordTokenizer]:
-    """Rebuild an encoder from its ``config()`` and saved tokenizer; its weights are to be loaded by the caller.
+    """Rebuild an encoder from its ``config()`` and saved tokenizer. The caller loads the weights.
 
-    The ambient generator is left as it was.
+    The ambient generator does not change.
 
     Raises:
         EncoderError: an unknown type, or a tokenizer that cannot be read.
     """
-    kind = encoder_class(str(config.get("type")))
+    cls = encoder_class(str(config.get("type")))
     with torch.random.fork_rng(devices=[]):
-        return kind.restore(config), SubwordTokenizer.load(tokenizer)
+        return cls.restore(config), SubwordTokenizer.load(tokenizer)
 
 
 __all__ = ["Encoded", "Encoder", "SubwordTokenizer", "build", "encoder_class", "restore"]

@@ -56,8 +56,8 @@ def marker_positions(subwords: Tensor, mask: Tensor, markers: Mapping[str, int])
         mask: bool ``[rows, positions]``, true on real subwords.
         markers: by name, the index of the marker among ``subwords``; a pruned encoder has indices of its own.
     """
-    found = {name: (subwords == index) & mask for name, index in markers.items()}
-    return {name: torch.where(here.any(1), here.int().argmax(1), -1) for name, here in found.items()}
+    masks = {name: (subwords == index) & mask for name, index in markers.items()}
+    return {name: torch.where(here.any(1), here.int().argmax(1), -1) for name, here in masks.items()}
 
 
 class Encoder(nn.Module, ABC):
@@ -75,7 +75,7 @@ class Encoder(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
-        """The same architecture again, with weights still to be loaded."""
+        """The same architecture. The caller loads the weights."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -122,25 +122,25 @@ class Encoder(nn.Module, ABC):
         return dict.fromkeys(selected, self(subwords, mask, word_shape_ids, union, segment_ids))
 
     def branch(self, tasks: Iterable[str]) -> None:
-        """Give each task the layers of its own that the settings ask for: once, and before weights are loaded."""
+        """Give each task its own copy of the top layers, where the settings say so. Call it once, before weights are loaded."""
 
     def own(self, task: str) -> list[nn.Parameter]:
-        """The parameters of layers that only one task has."""
+        """The parameters of a task's own layers."""
         return []
 
     def packs(self, device: torch.device) -> bool:
-        """Whether padding costs nothing on that device, because it is not computed."""
+        """Whether the encoder skips padding on that device."""
         return False
 
     def fuse(self) -> None:
-        """Make ready for prediction, where it is: from now on neither to be trained, saved, copied nor moved to another device."""
+        """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved."""
 
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One vector a row, ``[rows, width]``, from hidden states and mask."""
 
     def pooled(self, mask: Tensor) -> Tensor:
-        """The positions that ``pool`` looks at, bool ``[rows, positions]``."""
+        """The positions that ``pool`` reads, bool ``[rows, positions]``."""
         return mask
 
     @abstractmethod
@@ -214,14 +214,14 @@ def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def shape_embedding(width: int) -> nn.Embedding:
-    """An embedding of the word-shape classes, zero at the start: it changes nothing until it has learnt something."""
+    """An embedding of the word-shape classes, zero at the start: it changes nothing before it is trained."""
     embedding = nn.Embedding(SHAPES, width)
     nn.init.zeros_(embedding.weight)
     return embedding
 
 
 class ByTask(nn.Module):
-    """A module for each task, whatever its name: in an ``nn.ModuleDict`` it must not be that of an attribute, such as *type*."""
+    """A module for each task. In an ``nn.ModuleDict``, a task could not have the name of an attribute, such as *type*."""
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ class ByTask(nn.Module):
         return iter(self._modules)
 
     def train(self, mode: bool = True) -> Self:
-        """See ``nn.Module.train``, which for a task of the name *training* would put its flag in the module's place."""
+        """See ``nn.Module.train``, whose flag would replace the module of a task named *training*."""
         object.__setattr__(self, "training", mode)
         for module in self.children():
             module.train(mode)
@@ -242,10 +242,10 @@ class ByTask(nn.Module):
 
 
 class FromScratch(Encoder):
-    """Base of the small encoders: subword and shape embeddings, then layers that a subclass adds to ``self.blocks``."""
+    """Base of the small encoders: embeddings of subwords and word shapes, then layers that a subclass adds to ``self.blocks``."""
 
-    kind: ClassVar[str]
-    """Its ``encoder.type``; ``nn.Module.type`` is taken."""
+    encoder_type: ClassVar[str]
+    """Its ``encoder.type``. The name ``type`` is a method of ``nn.Module``."""
 
     def __init__(self, *, vocabulary: int, width: int, dropout: float, **settings: Any) -> None:
         super().__init__()
@@ -269,12 +269,12 @@ class FromScratch(Encoder):
 
     @classmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
-        """The same architecture again, with weights still to be loaded."""
+        """The same architecture. The caller loads the weights."""
         return cls(**{key: value for key, value in config.items() if key != "type"})
 
     def config(self) -> dict[str, Any]:
         """The arguments of the constructor, and the type."""
-        return {"type": self.kind, **self._config, "vocabulary": self.vocabulary}
+        return {"type": self.encoder_type, **self._config, "vocabulary": self.vocabulary}
 
     def embed(self, subwords: Tensor, word_shape_ids: Tensor) -> Tensor:
         """Normalised embeddings ``[rows, positions, width]``."""
@@ -282,7 +282,7 @@ class FromScratch(Encoder):
         return embedded
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Maximum plus mean over real positions: the strongest feature and the general drift."""
+        """Maximum plus mean over real positions: the strongest value of each feature, and the average one."""
         highest = hidden.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1)
         return highest.masked_fill(highest.isinf(), 0.0) + mean_pool(hidden, mask)
 

@@ -1,4 +1,4 @@
-"""Modules that compute the same for less on a CPU."""
+"""Modules that compute the same in less time on a CPU."""
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class Dropout(nn.Dropout):
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` that adds its bias to the product on a CPU; torch's writes it first, to be read by the product: 1.02 times the time."""
+    """``nn.Linear`` that adds its bias to the product on a CPU. Torch's copies the bias into the result first: 1.02 times the time."""
 
     def forward(self, states: Tensor) -> Tensor:
         """``[…, ins]`` to ``[…, outs]``."""
@@ -34,6 +34,6 @@ CHEAP: dict[type[nn.Module], type[nn.Module]] = {nn.Dropout: Dropout, nn.Linear:
 
 
 def make_cheap(model: nn.Module) -> None:
-    """Make all modules that have a cheap form be of that."""
+    """Replace the class of all modules that have a cheap form."""
     for module in model.modules():
         module.__class__ = CHEAP.get(type(module), type(module))

@@ -34,7 +34,7 @@ class Block(nn.Module):
 class ConvolutionalEncoder(FromScratch):
     """``layers`` blocks of convolutions of the widths ``kernels``."""
 
-    kind = "cnn"
+    encoder_type = "cnn"
 
     def __init__(self, *, vocabulary: int, width: int, dropout: float, kernels: Sequence[int], layers: int) -> None:
         super().__init__(vocabulary=vocabulary, width=width, dropout=dropout, kernels=list(kernels), layers=layers)

@@ -10,7 +10,7 @@ from mtl.encoders.cheap import Dropout
 class FeedForwardEncoder(FromScratch):
     """``layers`` layers over the embeddings of the ``window`` subwords before and after, and the subword itself."""
 
-    kind = "fnn"
+    encoder_type = "fnn"
 
     def __init__(self, *, vocabulary: int, width: int, dropout: float, window: int, layers: int) -> None:
         super().__init__(vocabulary=vocabulary, width=width, dropout=dropout, window=window, layers=layers)

@@ -27,7 +27,7 @@ class Probe(NamedTuple):
 
 
 _TRYING: ContextVar[frozenset[str]] = ContextVar("trying", default=frozenset())
-"""The probes whose check runs: within it their names are used."""
+"""The probes whose check is running. Within it their private names are used."""
 
 
 def available(name: str, *about: str | type) -> bool:
@@ -44,7 +44,7 @@ def available(name: str, *about: str | type) -> bool:
 
 @cache
 def _passes(name: str, *about: str | type) -> bool:
-    """Whatever the caller's mode: with gradients, in full precision, and without a number drawn from its generator."""
+    """Run a check with gradients and in full precision, whatever the caller's mode, and leave its random generator as it was."""
     check, token = PROBES[name].check, _TRYING.set(_TRYING.get() | {name})
     try:
         with (

@@ -11,7 +11,7 @@ CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU
 class RecurrentEncoder(FromScratch):
     """``layers`` bidirectional layers; each direction is half as wide, rounded up, so ``width`` is even."""
 
-    kind = "rnn"
+    encoder_type = "rnn"
 
     def __init__(self, *, vocabulary: int, width: int, dropout: float, cell: str, layers: int) -> None:
         super().__init__(vocabulary=vocabulary, width=width, dropout=dropout, cell=cell, layers=layers)

@@ -1,4 +1,4 @@
-"""Encoded rows in files, of which only the rows of a batch are read: 3 to 5 bytes a subword that cost no memory."""
+"""Encoded rows in files: 3 to 5 bytes a subword that cost no memory. Only the rows of a batch are read."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ from mtl.encoders.tokenizer import Encoded, Field, Ints, SubwordTokenizer, taken
 
 
 class Filed:
-    """A flat array in a file without a name. Slices of it are read: were it mapped, a few rows of each page would fill the memory, for
-    a system may map much around what is looked at.
+    """A flat array in a file without a name, read by slices. Mapped into memory, a few rows of each page would fill it: the system may
+    map much around what is read.
     """
 
-    def __init__(self, kind: npt.DTypeLike, folder: Path | None) -> None:
-        self.dtype = np.dtype(kind)
+    def __init__(self, dtype: npt.DTypeLike, folder: Path | None) -> None:
+        self.dtype = np.dtype(dtype)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the array
 
     def add(self, part: npt.NDArray[Any]) -> memoryview:
@@ -39,7 +39,7 @@ class Filed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Encoded rows, as ``Encoded``; and what is known of them without another look."""
+    """Encoded rows, as ``Encoded``, with figures of all rows."""
 
     subwords: Filed
     offsets: npt.NDArray[np.int64]
@@ -95,7 +95,7 @@ def encode_stored(tokenizer: SubwordTokenizer, parts: Iterable[pa.Array | Coded]
         tokenizer: of the encoder.
         parts: some rows at a time: lists of strings, or what ``coded`` makes of those of two fields.
         max_length: in subwords.
-        folder: where the files are, which have no name and go with the process; that of the system if not given.
+        folder: holds the files, which have no name and end with the process; the system's temporary folder if not given.
     """
     occurs = np.zeros(tokenizer.size, dtype=np.bool_)
     number = np.uint16 if tokenizer.size <= 2**16 else np.int32

@@ -34,10 +34,10 @@ Row = Sequence[str | Marker]
 
 
 class Field(NamedTuple):
-    """One text field of some rows, as places in a list of distinct tokens."""
+    """One text field of some rows, as indices into a list of distinct tokens."""
 
     token: Ints
-    """``[tokens]``, of all rows end to end: the place of each token in the list, or ``~id`` for the marker with that vocabulary index."""
+    """``[tokens]``, of all rows end to end: the index of each token in the list, or ``~id`` for the marker with that vocabulary index."""
     counts: Ints
     """``[rows]``, tokens of each row, markers included; -1 where the row does not have the field."""
 
@@ -167,10 +167,10 @@ class Frame(NamedTuple):
 
 
 class Flat(Protocol):
-    """An array, or a file that can be read like one."""
+    """An array, or a file that is sliced like one."""
 
     def __getitem__(self, part: slice, /) -> npt.NDArray[Any]:
-        """A part of it."""
+        """A slice of it."""
 
 
 def taken(subwords: Flat, word_shape_ids: Flat, offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer]) -> tuple[Any, Any, Any]:
@@ -264,7 +264,7 @@ class SubwordTokenizer:
         return self.encode_distinct(words, left, max_length, other)
 
     def coded(self, rows: Sequence[Row], right: Sequence[Row | None] | None = None) -> tuple[list[str], Field, Field | None]:
-        """Distinct tokens, and the fields as places in them.
+        """Distinct tokens, and the fields as indices into them.
 
         Raises:
             ValueError: there are not as many right fields as rows.
@@ -281,8 +281,8 @@ class SubwordTokenizer:
         ]
         words = [token for token in index if isinstance(token, str)]
         if len(words) < len(index):
-            place = {word: number for number, word in enumerate(words)}
-            code = np.array([~self.marker(token) if isinstance(token, Marker) else place[token] for token in index])
+            codes = {word: number for number, word in enumerate(words)}
+            code = np.array([~self.marker(token) if isinstance(token, Marker) else codes[token] for token in index])
             fields = [Field(code[field.token], field.counts) for field in fields]
         return words, fields[0], fields[1] if right is not None else None
 
@@ -357,14 +357,14 @@ class SubwordTokenizer:
         """Read ``tokenizer.json``.
 
         Raises:
-            EncoderError: the file is missing or no tokenizer.
+            EncoderError: the file is missing or not a tokenizer.
         """
         try:
             tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
         except Exception as error:  # the library raises bare Exception
-            raise EncoderError(f"{path}: is no tokenizer: {error}") from None
+            raise EncoderError(f"{path}: is not a tokenizer: {error}") from None
         return cls(tokenizer)
 
     @classmethod
@@ -436,8 +436,8 @@ class _Table(NamedTuple):
             np.concatenate([self.starts, self.starts[-1] + 1 + np.arange(len(markers))]),
             np.concatenate([self.word_shape_ids, np.zeros(len(markers), dtype=np.int8)]),
         )
-        place = len(self.word_shape_ids) + np.searchsorted(markers, field.token)
-        return table.look_up(Field(np.where(field.token < 0, place, field.token), field.counts))
+        words = len(self.word_shape_ids) + np.searchsorted(markers, field.token)
+        return table.look_up(Field(np.where(field.token < 0, words, field.token), field.counts))
 
 
 def with_two_fields(left: Field, right: Field | None) -> npt.NDArray[np.bool_]:
@@ -469,7 +469,7 @@ def _frame(sample: Encoding) -> Frame:
 
 
 def _for_single_words(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that neither pads nor cuts, reads special subwords in a text as plain text, and takes each token as a word of its own."""
+    """A copy that neither pads nor cuts, reads special subwords in a text as plain text, and encodes each token by itself."""
     spec = json.loads(tokenizer.to_str())
     spec["truncation"] = spec["padding"] = None
     _separate_words(spec.get("pre_tokenizer"))
@@ -499,7 +499,7 @@ def _unknown(tokenizer: Tokenizer) -> int:
         return int(model["unk_id"])
     candidates = [model.get("unk_token"), "[UNK]", "<unk>", "[MASK]", "<mask>"]
     known = [tokenizer.token_to_id(subword) for subword in candidates if subword]
-    found = [subword for subword in known if subword is not None]
-    if not found:
+    unknown = [subword for subword in known if subword is not None]
+    if not unknown:
         raise EncoderError(f"the tokenizer has no unknown subword; looked for: {', '.join(filter(None, candidates))}")
-    return int(found[0])
+    return int(unknown[0])

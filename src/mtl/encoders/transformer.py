@@ -31,11 +31,11 @@ PACKING = {"albert", "bert", "camembert", "electra", "ernie", "roberta", "xlm-ro
 """Model types whose layers see other positions only through attention, take positions as an argument and pass other arguments on to
 attention: all that ``packing`` needs. Tests compare each of them packed and padded."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "spiece.model")
-"""Files that a tokenizer can be made from where there is no ``tokenizer.json``."""
+"""Vocabulary files that a tokenizer is made from where ``tokenizer.json`` is missing."""
 
 
 class Part(NamedTuple):
-    """What a task's own layers compute of a batch."""
+    """The part of a batch that a task's own layers compute."""
 
     rows: Tensor
     """The rows, or the packed positions."""
@@ -64,14 +64,14 @@ class TransformerEncoder(Encoder):
         self.model: nn.Module = model
         self.width = int(model.config.hidden_size)
         self.pooling, self.task_layers = pooling, task_layers
-        self._branches: tuple[Branches, ...] = ()  # what a module has in a tuple is not a part of it anew
+        self._branches: tuple[Branches, ...] = ()  # modules in a tuple are not registered twice
         self.word_shape_ids = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
         self._embeds_types = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in signature(model.forward).parameters
-        kind, self._attention = model.config.model_type, ""
-        self._packs = kind in PACKING and probes.available("packing", kind)
+        model_type, self._attention = model.config.model_type, ""
+        self._packs = model_type in PACKING and probes.available("packing", model_type)
         # ALBERT's stack does not have this module: its layers share their weights, and each computes all positions.
         attention: Any = getattr(self._stack()[-1], "attention", None)
-        self._prunes_last_layer = self._packs and attention is not None and probes.available("last_layer", kind)
+        self._prunes_last_layer = self._packs and attention is not None and probes.available("last_layer", model_type)
         if self._prunes_last_layer:
             attention.self.__class__ = _pruned(type(attention.self))
             attention.output.register_forward_pre_hook(_prune_residual)
@@ -81,7 +81,7 @@ class TransformerEncoder(Encoder):
         """Load weights and tokenizer from a folder.
 
         Raises:
-            EncoderError: the folder is no encoder, or ``max_length`` is more than it can take.
+            EncoderError: the folder is not an encoder, or ``max_length`` is more than it can take.
         """
         if not isinstance(settings, TransformerSettings) or source is None:
             raise EncoderError("an encoder of type transformer needs the folder of its source")
@@ -96,7 +96,7 @@ class TransformerEncoder(Encoder):
 
     @classmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
-        """The same architecture again, with weights still to be loaded."""
+        """The same architecture. The caller loads the weights."""
         kept = dict(config["model"])
         model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
         auto: Any = AutoModel  # transformers leaves this method untyped
@@ -178,9 +178,9 @@ class TransformerEncoder(Encoder):
         if not self._prunes_last_layer or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
             return
         for layers in (self._stack(), *(branches.copies[task] for branches in self._branches for task in branches.copies)):
-            for place, layer in enumerate(layers):
+            for i, layer in enumerate(layers):
                 if not isinstance(layer, Branches):
-                    layers[place] = fused.FusedLayer(layer, last=place == len(layers) - 1)
+                    layers[i] = fused.FusedLayer(layer, last=i == len(layers) - 1)
 
     def padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
         """Hidden states ``[rows, positions, width]``, those of padding computed too."""
@@ -240,15 +240,15 @@ class TransformerEncoder(Encoder):
         return mask if self.pooling == "mean" else mask & (torch.arange(mask.shape[1], device=mask.device) == 0)
 
     def _check_task_layers(self, source: Path) -> None:
-        """Layers of the tasks' own must be there, and of a kind that can be had more than once."""
+        """The model must have the layers that tasks own, and be of a type whose layers can be copied."""
         if not self.task_layers:
             return
         model: Any = self.model
         if not self._prunes_last_layer:
-            kinds = ", ".join(sorted(PACKING - {"albert"}))
+            types = ", ".join(sorted(PACKING - {"albert"}))
             raise EncoderError(
                 f"{source}: encoder.task_layers is {self.task_layers}, which a model of type {model.config.model_type} cannot "
-                f"have; choose 0, or a model of type {kinds}"
+                f"have; choose 0, or a model of type {types}"
             )
         if self.task_layers > (count := len(self._stack())):
             raise EncoderError(f"{source}: encoder.task_layers is {self.task_layers}, but the model has {count} layers")
@@ -274,15 +274,15 @@ class TransformerEncoder(Encoder):
 
 
 class Branches(nn.Module):
-    """Takes the place of a stack's topmost layers: a copy of them for each task, on the same states."""
+    """Replaces the top layers of a stack: a copy of them for each task, on the same states."""
 
     def __init__(self, layers: nn.Module, tasks: Iterable[str], config: Any) -> None:
-        """Copies of layers that read the model's own configuration: it says how to attend, and changes."""
+        """Copies share the model's configuration, which says how to attend, and changes."""
         super().__init__()
         self.copies = ByTask({task: copy.deepcopy(layers, {id(config): config}) for task in tasks})
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the layers of the tasks of ``PARTS``, and hand on what came in: states of a task are reached through its layers alone."""
+        """Run the layers of the tasks of ``PARTS``, whose states they keep there. Returns its input."""
         parts, results = PARTS.get()
         for task, part in parts.items():
             states, mask = hidden.index_select(0 if part.packed is None else 1, part.rows), attention_mask
@@ -313,10 +313,10 @@ def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-def _pruned(kind: Any) -> Any:
+def _pruned(attention: Any) -> Any:
     """A class of attention that computes the positions ``SELECTED`` only."""
 
-    class Pruned(kind):  # type: ignore[misc]
+    class Pruned(attention):  # type: ignore[misc]
         def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
             selected = SELECTED.get()
             if selected is None:
@@ -355,18 +355,20 @@ def _parameter_count(module: nn.Module) -> int:
 def _read_config(folder: Path) -> PretrainedConfig:
     """The model's configuration, if it is that of an encoder."""
     if not (folder / "config.json").is_file():
-        raise EncoderError(f"{folder}: is no encoder: config.json is missing")
+        raise EncoderError(f"{folder}: is not an encoder: config.json is missing")
     if not list(folder.glob("*.safetensors")):
-        found = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
-        raise EncoderError(f"{folder}: is no encoder: no *.safetensors" + (f" (pickled weights are never read: {found})" if found else ""))
+        pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+        raise EncoderError(
+            f"{folder}: is not an encoder: no *.safetensors" + (f" (pickled weights are never read: {pickled})" if pickled else "")
+        )
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderError(f"{folder / 'config.json'}: cannot be used: {_first_line(error)}") from None
-    kind = config.model_type
-    decoder_only = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    model_type = config.model_type
+    decoder_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False) or decoder_only:
-        raise EncoderError(f"{folder / 'config.json'}: model_type {kind!r} is no encoder; choose a BERT-like model")
+        raise EncoderError(f"{folder / 'config.json'}: model_type {model_type!r} is not an encoder; choose a BERT-like model")
     return config
 
 
@@ -415,11 +417,11 @@ def _read_model(folder: Path, config: PretrainedConfig) -> Any:
 
 
 def _read_tokenizer(folder: Path) -> SubwordTokenizer:
-    """``tokenizer.json``, or one made from an older kind of vocabulary file."""
+    """``tokenizer.json``, or a tokenizer made from an older type of vocabulary file."""
     if (folder / "tokenizer.json").is_file():
         return SubwordTokenizer.load(folder / "tokenizer.json")
     if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise EncoderError(f"{folder}: is no encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
+        raise EncoderError(f"{folder}: is not an encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
     try:
         with _quiet():
             loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -427,7 +429,7 @@ def _read_tokenizer(folder: Path) -> SubwordTokenizer:
         raise EncoderError(f"{folder}: no tokenizer can be made from its vocabulary: {_first_line(error)}") from None
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
-        raise EncoderError(f"{folder}: its tokenizer has no fast form (tokenizer.json)")
+        raise EncoderError(f"{folder}: its tokenizer does not have a fast form (tokenizer.json)")
     return SubwordTokenizer(backend)
 
 

@@ -77,7 +77,7 @@ def _starts(tokens: Ints, size: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def best_windows(encoded: Encoded, windows: Sequence[int]) -> tuple[Ints, Ints]:
-    """For each token of a row, the window that it stands farthest from an edge of, and its place among the tokens of that window.
+    """For each token of a row, the window in which it is farthest from an edge, and its index among the tokens of that window.
 
     The ends of the text are not edges: nothing is missing there. Of a row of two fields, the tokens are those of the right one.
 
@@ -86,7 +86,7 @@ def best_windows(encoded: Encoded, windows: Sequence[int]) -> tuple[Ints, Ints]:
         windows: those of one row, in order.
 
     Returns:
-        Index into ``windows`` and into the tokens of the window, both ``[tokens]``.
+        Index into ``windows``, and index into the tokens of that field in the window, both ``[tokens]``.
     """
     own_rows = np.asarray(windows)
     begins, ends, second = encoded.offsets[own_rows], encoded.offsets[own_rows + 1], encoded.boundary[own_rows]

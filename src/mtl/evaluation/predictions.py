@@ -1,6 +1,7 @@
 """A run's predictions on the test split, as Parquet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.config import Params, Run
-from mtl.data.schema import labels_of, read, text_of
+from mtl.data.schema import columns_of, labels_of, read, text_of
+from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
 from mtl.files import replacing
+from mtl.model.batch import Pair, TokenRow, tokens_of
 from mtl.model.prediction import Predictor
 from mtl.tasks.base import to_text
 
@@ -25,8 +28,8 @@ class Row(NamedTuple):
 
     dataset: str
     id: str
-    tokens: tuple[str, ...]
-    space_after: tuple[bool, ...]
+    tokens: TokenRow
+    text: str
     gold: dict[str, Any]
 
 
@@ -85,23 +88,32 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
         if label not in known:
             raise DataError(f"{path}: has no label {label!r}; it has: {', '.join(known) or 'none'}")
     test = table.filter(pc.equal(table.column("split"), "test"))
-    for row in test.select(["id", "tokens", "space_after", *dict.fromkeys(labels.values())]).to_pylist():
+    columns = {field: columns_of(field) for field in text_fields(table.schema)}
+    for row in test.select(["id", *chain(*columns.values()), *dict.fromkeys(labels.values())]).to_pylist():
         gold = {task: row[label] for task, label in labels.items() if row[label] is not None}
         if gold:
-            yield Row(dataset, row["id"], tuple(row["tokens"]), tuple(row["space_after"]), gold)
+            tokens = [row[name] for name, _ in columns.values()]
+            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], _text(row, columns), gold)
+
+
+def _text(row: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str:
+    """A row as a reader sees it; of two text fields each with its name."""
+    texts = {field: text_of(*(row[name] for name in names)) for field, names in columns.items()}
+    return " | ".join(f"{field}: {text}" for field, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
 
 
 def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
     """The predictions for the rows of one dataset, with one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     predictions = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
+    types = predictor.model.tasks
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             yield {
                 "task": task,
                 "dataset": row.dataset,
                 "id": row.id,
-                "text": to_text(row.tokens) if predictor.model.tasks[task].shows_tokens else text_of(row.tokens, row.space_after),
+                "text": to_text(tokens_of(row.tokens, types[task].field)) if types[task].shows_tokens else row.text,
                 "gold": to_text(gold),
                 "prediction": predictions[task][i].text,
                 "confidence": predictions[task][i].confidence,

@@ -1,14 +1,12 @@
 """All results of an experiment: ``comparisons.json`` for the report, ``metrics.json`` and ``plots/`` for DVC."""
 
-import csv
-import io
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,7 +16,8 @@ from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
 from mtl.evaluation.intervals import over_seeds
-from mtl.files import write_json, write_text
+from mtl.evaluation.tables import by_task, main_scores, write_csv
+from mtl.files import write_json
 from mtl.tasks.base import Metric
 
 ENOUGH_SEEDS = 5
@@ -53,9 +52,9 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     write_json(out / "metrics.json", headline(params, comparisons), sort_keys=False)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
     main = {task: plugins.task_type(spec.type).main_metric for task, spec in params.tasks.items()}
-    write_csv(["step", "run", "task", "loss"], loss_rows(histories), out / "plots" / "loss.csv")
-    write_csv(["step", "run", "task", "score"], score_rows(histories, main), out / "plots" / "validation.csv")
-    write_csv(["task", "actual", "predicted"], confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
+    write_csv(by_task(histories, "loss"), out / "plots" / "loss.csv")
+    write_csv(main_scores(histories, main), out / "plots" / "validation.csv")
+    write_csv(confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
 
 
 def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
@@ -73,7 +72,7 @@ def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
     rows: dict[str, list[tuple[str, str, str]]] = {task: [] for task in run.tasks}
     for task, dataset, id_, gold, prediction in zip(*columns, strict=True):
         if task not in rows:
-            raise PipelineError(f"{path}: predictions task {task!r}, which run {run.name} has not; it has: {', '.join(run.tasks)}")
+            raise PipelineError(f"{path}: holds task {task!r}, but run {run.name} has: {', '.join(run.tasks)}")
         rows[task].append((f"{dataset}\x1e{id_}", gold, prediction))
     for task, found in rows.items():
         if not found:
@@ -82,7 +81,7 @@ def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
 
 
 def check_paired(predictions: Mapping[str, Mapping[str, Predictions]]) -> None:
-    """Check that all runs of a task prediction the same rows with the same gold labels.
+    """Check that all runs of a task predict the same rows with the same gold labels.
 
     Raises:
         PipelineError: names the first two runs that differ.
@@ -92,14 +91,14 @@ def check_paired(predictions: Mapping[str, Mapping[str, Predictions]]) -> None:
         for task, found in tasks.items():
             other, expected = first.setdefault(task, (run, found))
             if (found.keys, found.gold) != (expected.keys, expected.gold):
-                raise PipelineError(f"task {task}: runs {other} and {run} prediction different test rows; predict both again")
+                raise PipelineError(f"task {task}: runs {other} and {run} predict different test rows; predict both again")
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The records of a run's training, one a line.
 
     Raises:
-        PipelineError: the file is missing, or a line is no JSON object.
+        PipelineError: the file is missing, or a line is not a JSON object.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -111,7 +110,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
             records.append({**record, "kind": record["kind"], "step": record["step"]})
         except (ValueError, TypeError, KeyError):
-            raise PipelineError(f"{path}:{number}: is no record of training: {line[:80]!r}") from None
+            raise PipelineError(f"{path}:{number}: not a record of training: {line[:80]!r}") from None
     return records
 
 
@@ -147,7 +146,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
 
 
 def joint_run(params: Params) -> Run:
-    """The run that the headline figures are of: joint, augmented if there is one, on all rows, of the first seed."""
+    """The headline run: joint, augmented if there is one, on all rows, first seed."""
     data = "augmented" if "augmented" in params.experiment.joint else "plain"
     return next(run for run in params.runs().values() if (run.model, run.data, run.size) == ("joint", data, "all"))
 
@@ -255,36 +254,14 @@ def _rounded(value: float) -> float:
 # --- plots ----------------------------------------------------------------------------------------------------------
 
 
-def loss_rows(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[tuple[Any, ...]]:
-    """(step, run, task, loss) of all training records."""
-    for run, records in histories.items():
-        for record in records:
-            for task, loss in record.get("loss", {}).items():
-                yield record["step"], run, task, loss
-
-
-def score_rows(histories: Mapping[str, Sequence[Mapping[str, Any]]], main: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
-    """(step, run, task, main metric) of all validations."""
-    for run, records in histories.items():
-        for record in records:
-            for task, metrics in record.get("metrics", {}).items():
-                if main.get(task) in metrics:
-                    yield record["step"], run, task, metrics[main[task]]
-
-
-def confusion_rows(params: Params, predictions: Mapping[str, Predictions]) -> Iterator[tuple[str, str, str]]:
-    """(task, actual, predicted) of every test row; classes carry their task's name where there are several such tasks."""
+def confusion_rows(params: Params, predictions: Mapping[str, Predictions]) -> pd.DataFrame:
+    """Columns ``task``, ``actual`` and ``predicted``, a row for each test row; classes carry their task's name where several tasks have
+    classes."""
     tasks = [task for task, spec in params.tasks.items() if plugins.task_type(spec.type).confusion([], [])]
-    for task in tasks:
-        prefix = f"{task}: " if len(tasks) > 1 else ""
-        for (actual, predicted), times in sorted(Counter(zip(predictions[task].gold, predictions[task].prediction, strict=True)).items()):
-            yield from [(task, prefix + actual, prefix + predicted)] * times
+    frames = [_confusion_rows(task, predictions[task], f"{task}: " if len(tasks) > 1 else "") for task in tasks]
+    return pd.concat(frames) if frames else pd.DataFrame(columns=["task", "actual", "predicted"])
 
 
-def write_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> None:
-    """Write rows under a header line."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+def _confusion_rows(task: str, run: Predictions, prefix: str) -> pd.DataFrame:
+    frame = pd.DataFrame({"task": task, "actual": run.gold, "predicted": run.prediction}).sort_values(["actual", "predicted"])
+    return frame.assign(actual=prefix + frame["actual"], predicted=prefix + frame["predicted"])

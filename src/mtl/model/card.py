@@ -1,32 +1,23 @@
 """A model's card: ``README.md`` in its folder, in the form of the Hugging Face hub (YAML front matter, then text).
 
-It is written when the model is, and tells what is known for good by then: tasks, data, settings, versions, checksums, and the scores of
-this one run on the test split. How runs compare is for the report.
+It tells what is known of a model for good: tasks, data, settings, versions, checksums, and the scores of this one run on the test split.
+How runs compare is for the report. This module only writes the text; the job ``card_run`` gathers what it says.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from mtl import plugins
 from mtl.config import Params, Run, TransformerEncoder
-from mtl.errors import DataError
-from mtl.evaluation.bootstrap import draws, interval, resample
-from mtl.evaluation.predictions import predict
-from mtl.files import write_text
-from mtl.training.texts import shards_of
 
 NAME = "README.md"
 RESAMPLES, CONFIDENCE = 1000, 0.95
-"""The defaults of ``evaluate``. Its settings are not asked: they may change after a model was trained."""
+"""Of the bootstrap behind the intervals: the defaults of ``evaluate``, whose settings would not change a card."""
 LICENSE = "unknown"
-"""It depends on encoder and data, of which only the user knows the terms."""
-HUB_METRICS = {"macro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
-"""Metrics whose name on the hub is another one."""
+"""It depends on the encoder and the data; only the user knows their terms."""
 
 
 class Score(NamedTuple):
@@ -40,87 +31,73 @@ class Score(NamedTuple):
     rows: int
 
 
-def write_card(params: Params, run: Run, data: Path, folder: Path) -> None:
-    """Score a trained model on the test split and write its card. Same model and data, same bytes.
+def card(
+    params: Params,
+    run: Run,
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+    scores: Sequence[Score],
+    checksums: Iterable[tuple[str, str]],
+) -> str:
+    """The whole text. The same arguments give the same text.
 
     Args:
-        data: the data folder, with examples and, for an augmented run, shards.
-        folder: the model folder, which gets the card.
-
-    Raises:
-        ModelError: the model folder is incomplete or damaged.
+        facts: run.json of the model folder.
+        config: config.json of the model folder.
+        scores: on the test split, the main metric of each task first; none if a task has no test row.
+        checksums: name and sha256 of the model's files and of the tables that it was trained on.
     """
-    write_text(folder / NAME, card(params, run, data, folder, scores(params, run, data / "examples", folder)))
-
-
-def scores(params: Params, run: Run, examples: Path, folder: Path) -> list[Score]:
-    """All metrics on the test split, the main one of each task first; none if a task has no test row, which ``predict`` will refuse."""
-    try:
-        rows = predict(params, run, folder, examples)
-    except DataError:
-        return []
-    return [score for task in run.tasks for score in _scores(params, task, [row for row in rows if row["task"] == task])]
-
-
-def _scores(params: Params, task: str, rows: Sequence[Mapping[str, str]]) -> Iterator[Score]:
-    kind = params.tasks[task].type
-    gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
-    drawn = draws(kind, gold, prediction, resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES))
-    values = plugins.task_type(kind).metrics(gold, prediction)
-    for metric in sorted(values, key=lambda name: name != plugins.task_type(kind).main_metric):
-        yield Score(task, metric, values[metric], *interval(drawn[metric], CONFIDENCE), len(rows))
-
-
-def card(params: Params, run: Run, data: Path, folder: Path, found: Sequence[Score]) -> str:
-    """The whole text."""
-    about, config = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
     used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in run.tasks)]
-    parts = [
-        f"---\n{front_matter(params, run, used, found)}\n---",
+    paragraphs = [
+        f"---\n{front_matter(params, run, used, scores)}\n---",
         f"# {run.name}",
         _summary(params, run),
         "## Tasks",
         _table(["task", "type", "predictions"], [_task(name, task) for name, task in config["tasks"].items()]),
         "## Scores",
-        _scores_told(run, found),
+        _score_table(run, scores),
         "## Data",
         _table(["dataset", "source", "sha256"], _sources(params, used)),
         _augmented(params, run),
         "## Training",
-        _table(["", ""], [[name, str(about[key])] for name, key in TOLD.items() if about.get(key) is not None]),
+        _table(["", ""], [[name, str(facts[key])] for name, key in TRAINING_FACTS.items() if facts.get(key) is not None]),
         f"```json\n{json.dumps({'tasks': _own(params, run), **config['params']}, indent=1)}\n```",
         "## Versions",
-        _table(["package", "version"], [[name, str(version)] for name, version in about.get("versions", {}).items()]),
+        _table(["package", "version"], [[name, str(version)] for name, version in facts.get("versions", {}).items()]),
         "## Checksums",
-        _table(["file", "sha256"], [[_code(name), _code(total)] for name, total in _checksums(params, run, used, data, folder)]),
+        _table(["file", "sha256"], [[_code(name), _code(checksum)] for name, checksum in checksums]),
         "## Use",
         USE,
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
 
 
-TOLD = {"steps": "steps", "best step": "best_step", "precision": "precision", "device": "device", "parameters": "parameters"}
-"""Rows of the table of training: what of ``run.json`` does not depend on the speed of a machine."""
+TRAINING_FACTS = {
+    "steps": "steps",
+    "best step": "best_step",
+    "precision": "precision",
+    "device": "device",
+    "parameters": "parameters",
+}
+"""Rows of the table of training: keys of ``run.json`` that do not depend on the speed of a machine."""
 
-USE = """New texts, one a line, are answered by `python -m mtl predict --model FOLDER texts.txt`. Weights are safetensors, the rest is JSON.
+USE = """`mtl predict --model FOLDER texts.txt` predicts new texts, one a line. Weights are safetensors, the rest is JSON.
 
 The licence above is `unknown`: before you pass the model on, look up the terms of the encoder and of the data, and put yours there."""
 
 
-def front_matter(params: Params, run: Run, used: Sequence[str], found: Sequence[Score]) -> str:
+def front_matter(params: Params, run: Run, used: Sequence[str], scores: Sequence[Score]) -> str:
     """The YAML that the hub reads."""
-    kinds = [params.tasks[task].type for task in run.tasks]
-    hub_tasks = [plugins.task_type(kind).hub_task for kind in kinds]
-    results = [_result(params, score) for score in found]
+    types = [params.tasks[task].type for task in run.tasks]
+    hub_tasks = [plugins.task_type(name).hub_task for name in types]
+    results = [_result(params, score) for score in scores]
     data = ModelCardData(
         license=LICENSE,
         library_name="mtl",
         pipeline_tag=hub_tasks[0],
-        tags=list(
-            dict.fromkeys([*(["multi-task-learning"] if len(kinds) > 1 else []), *(plugins.task_type(kind).hub_task for kind in kinds)])
-        ),
+        tags=list(dict.fromkeys([*(["multi-task-learning"] if len(types) > 1 else []), *hub_tasks])),
         datasets=list(used),
-        metrics=list(dict.fromkeys(HUB_METRICS.get(score.metric, score.metric) for score in found)) or None,
+        metrics=list(dict.fromkeys(_hub_metric(params, score) for score in scores)) or None,
         model_name=run.name if results else None,
         eval_results=results or None,
     )
@@ -136,20 +113,26 @@ def _result(params: Params, score: Score) -> EvalResult:
         dataset_name=" and ".join(names),
         dataset_config=params.tasks[score.task].label,  # without it the hub merges tasks of one type and dataset
         dataset_split="test",
-        metric_type=HUB_METRICS.get(score.metric, score.metric),
+        metric_type=_hub_metric(params, score),
         metric_name=f"{score.metric} ({CONFIDENCE:.0%} interval {score.low:.4f} to {score.high:.4f})",
         metric_value=round(score.value, 4) + 0.0,
     )
 
 
+def _hub_metric(params: Params, score: Score) -> str:
+    """The name of a metric on the hub."""
+    metrics = plugins.task_type(params.tasks[score.task].type).all_metrics
+    return next((metric.hub for metric in metrics if metric.name == score.metric and metric.hub), score.metric)
+
+
 def _summary(params: Params, run: Run) -> str:
     heads = f"a head for each of {len(run.tasks)} tasks, trained jointly" if len(run.tasks) > 1 else f"a head for the task {run.tasks[0]}"
-    told = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
+    summary = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
     if isinstance(params.encoder, TransformerEncoder):
-        told += f" The encoder was pretrained: {_code(params.encoder.source.url)}."
+        summary += f" The encoder was pretrained: {_code(params.encoder.source.url)}."
         if len(run.tasks) > 1 and params.encoder.task_layers:
-            told += f" Each task has its topmost layers, {params.encoder.task_layers} of them, for itself."
-    return told
+            summary += f" Each task has its own copy of the top layers: {params.encoder.task_layers} of them."
+    return summary
 
 
 def _own(params: Params, run: Run) -> dict[str, Any]:
@@ -158,28 +141,28 @@ def _own(params: Params, run: Run) -> dict[str, Any]:
 
 
 def _task(name: str, task: Mapping[str, Any]) -> list[str]:
-    """Its name, its type, and what it can prediction, by its state in the model's own settings."""
+    """Its name, its type, and what it can predict, by its state in the model's own settings."""
     described = plugins.task_type(task["type"])(task["state"]).describe()
     return [name, task["type"].replace("_", " "), described]
 
 
-def _scores_told(run: Run, found: Sequence[Score]) -> str:
-    if not found:
-        return "None: the test split carries no label of some task."
-    rows = [[score.task, score.metric, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}", str(score.rows)] for score in found]
+def _score_table(run: Run, scores: Sequence[Score]) -> str:
+    if not scores:
+        return "None: the test split has no label of some task."
+    rows = [[score.task, score.metric, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}", str(score.rows)] for score in scores]
     note = (
-        f"On the test split; intervals: {CONFIDENCE:.0%}, percentile bootstrap over rows, {RESAMPLES} resamples. It is one run, of seed "
-        f"{run.seed}: the variance over training seeds is not in the intervals. How it compares with other runs: `comparisons.json` "
-        "and the report."
+        f"On the test split, with {CONFIDENCE:.0%} intervals of the percentile bootstrap over rows ({RESAMPLES} resamples). This is one "
+        f"run of seed {run.seed}: the intervals do not cover the variance over training seeds. For a comparison with other runs, see "
+        "`comparisons.json` and the report."
     )
     return _table(["task", "metric", "score", "interval", "rows"], rows) + "\n\n" + note
 
 
 def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:
     return [
-        [name if part == "all" else f"{name}, {part}", _code(source.url), _code(source.sha256 or "not stated")]
+        [name if item == "all" else f"{name}, {item}", _code(source.url), _code(source.sha256 or "not stated")]
         for name in used
-        for part, source in params.datasets[name].sources.items()
+        for item, source in params.datasets[name].sources.items()
     ]
 
 
@@ -196,17 +179,6 @@ def _learnt_from(params: Params, run: Run, method: str) -> bool:
         return False
     learners = (task for task in run.tasks if params.tasks[task].learns_from(method, 0))
     return any(method in params.methods_of(dataset) for task in learners for dataset in params.datasets_of(task))
-
-
-def _checksums(params: Params, run: Run, used: Sequence[str], data: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    """Of the model's files and of the tables that it was trained on."""
-    files = [folder / name for name in ("model.safetensors", "config.json", "tokenizer.json")]
-    files += [data / "examples" / f"{name}.parquet" for name in used]
-    if run.data == "augmented":
-        files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
-    for path in files:
-        with path.open("rb") as file:
-            yield path.name, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mtl import encoders, plugins
+from mtl.data.segmentation import SEGMENTERS
 from mtl.errors import ModelError
 from mtl.files import replacing, write_text
 from mtl.model.model import Model
@@ -38,6 +39,7 @@ def save(model: Model, folder: Path, extra: Mapping[str, Any]) -> None:
         "mtl": version("mtl"),
         **extra,
         "encoder": model.encoder.config(),
+        "segmentation": model.segmentation,
         "max_length": model.max_length,
         "dropout": model.dropout,
         "tasks": tasks,
@@ -74,7 +76,8 @@ def load(folder: Path) -> Model:
     try:
         encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
         tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
-        model = Model(encoder, tokenizer, tasks, max_length=config["max_length"], dropout=config["dropout"])
+        segmentation = {name: name for name in SEGMENTERS}[config["segmentation"]]
+        model = Model(encoder, tokenizer, tasks, max_length=config["max_length"], dropout=config["dropout"], segmentation=segmentation)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except KeyError as error:
         raise ModelError(f"{folder / CONFIG}: lacks {error}, or names something unknown by it") from None

@@ -1,4 +1,4 @@
-"""Rows of one step cut into micro-batches of like length."""
+"""Rows of one step cut into micro-batches of similar length."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ Rows = npt.NDArray[np.integer]
 
 
 def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int, *, packed: bool = False) -> list[Rows]:
-    """Cut rows into micro-batches of like length: the cheapest cut of the length-sorted rows, found by dynamic programming.
+    """Cut rows into micro-batches of similar length: the cheapest cut of the length-sorted rows, by dynamic programming.
 
     The cost of a micro-batch is its size plus ``overhead`` for starting one.
 
@@ -17,10 +17,10 @@ def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int, *
         lengths: ``[rows]``, subwords of each row, at least 1.
         limit: largest size; only a single row that is longer may exceed it.
         overhead: cost of one more micro-batch, in subwords.
-        packed: sizes are those of the rows, since padding is not computed; else rows × longest.
+        packed: whether padding is skipped: the size is then the sum of the lengths, else rows × longest.
 
     Returns:
-        Indices into ``lengths``, longest rows first, so that a lack of memory shows at once.
+        Indices into ``lengths``, longest rows first, so that a lack of memory is seen at once.
     """
     order = np.argsort(lengths, kind="stable")
     sizes = lengths[order].astype(np.int64)
@@ -44,7 +44,7 @@ def micro_batches(lengths: npt.NDArray[np.integer], limit: int, overhead: int, *
 
 
 def _ends(sizes: Rows, limit: int) -> Rows:
-    """Where sorted rows may be cut: after each run of one length, and inside it so that every part fits the limit twice over."""
+    """Where sorted rows may be cut: after each run of equal lengths, and within it into parts of at most half the limit."""
     ends: list[int] = []
     for size, stop in zip(*_runs(sizes), strict=True):
         start = ends[-1] if ends else 0
@@ -54,6 +54,6 @@ def _ends(sizes: Rows, limit: int) -> Rows:
 
 
 def _runs(sizes: Rows) -> tuple[Sequence[int], Sequence[int]]:
-    """The distinct values of a sorted array, and the end of each one's run."""
+    """The distinct values of a sorted array, and where the run of each ends."""
     values, counts = np.unique(sizes, return_counts=True)
     return values.tolist(), np.cumsum(counts).tolist()

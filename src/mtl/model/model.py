@@ -29,6 +29,7 @@ class Model(nn.Module):
         max_length: int,
         dropout: float,
         seed: int = 0,
+        segmentation: str = "words",
     ) -> None:
         """Heads are drawn from the seed and the task's name: alone or joint, a task starts from the same head."""
         super().__init__()
@@ -36,6 +37,8 @@ class Model(nn.Module):
         self.tokenizer = tokenizer
         self.tasks = dict(tasks)
         self.max_length = max_length
+        self.segmentation = segmentation
+        """How new texts become tokens; see ``mtl.data.segmentation``."""
         self.dropout = dropout
         heads = {}
         with torch.random.fork_rng(devices=[]):

@@ -21,18 +21,29 @@ def fingerprint(value: Any) -> str:
 
 
 def fingerprint_code(names: Iterable[str]) -> str:
-    """sha256 of parts of this package, such as ``data`` or ``augment/shards.py``: of Python files all but comments and docstrings."""
-    checksums = {}
+    """sha256 of modules and packages of ``mtl``, such as ``data`` or ``augment/shards.py``, without comments and docstrings."""
+    digests = {}
     for name in names:
         path = _PACKAGE / name
         if not path.exists():
-            raise PipelineError(f"{name} is not a part of the package")
+            raise PipelineError(f"{name} is not in the package")
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith("."):
                 content = significant(file.read_text(encoding="utf-8")).encode() if file.suffix == ".py" else file.read_bytes()
-                checksums[file.relative_to(_PACKAGE).as_posix()] = hashlib.sha256(content).hexdigest()
-    return fingerprint(checksums)
+                digests[file.relative_to(_PACKAGE).as_posix()] = hashlib.sha256(content).hexdigest()
+    return fingerprint(digests)
+
+
+def checksums(files: Iterable[Path]) -> list[tuple[str, str]]:
+    """Name and sha256 of each file."""
+    return [(path.name, checksum(path)) for path in files]
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def significant(source: str) -> str:
@@ -64,7 +75,7 @@ class FileChecksums:
             self._known = {}
 
     def of(self, path: Path) -> str | None:
-        """The sum of a file, or None where there is none."""
+        """The checksum of a file, or None where there is none."""
         try:
             status = path.stat()
         except OSError:
@@ -73,14 +84,13 @@ class FileChecksums:
         known = self._known.get(str(path))
         if known and known[:3] == stamp:
             return str(known[3])
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        self._known[str(path)] = [*stamp, found]
+        digest = checksum(path)
+        self._known[str(path)] = [*stamp, digest]
         self._changed = True
-        return found
+        return digest
 
     def save(self) -> None:
-        """Keep what was learnt."""
+        """Write the file."""
         if self._changed:
             self._known = {path: entry for path, entry in self._known.items() if Path(path).exists()}
             write_json(self._memory, self._known)

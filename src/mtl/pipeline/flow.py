@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -35,13 +36,14 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
 class Flow:
     """One invocation of Snakemake on a project folder."""
 
-    def __init__(self, params: Params, *, overridden: bool, main: bool) -> None:
+    def __init__(self, params: Params, *, overridden: bool, main: bool, workflow: Any = None) -> None:
         self.params = params
-        self._overridden = overridden
+        self._overridden, self._workflow = overridden, workflow
         dvc_stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
         self._dvc_stage = dvc_stage if dvc_stage in STAGES else None
         self._lock: FileLock | None = None
         self._valid: dict[str, bool] = {}
+        self._earlier: list[str] = []
         self.state = State(params)
         content = mtl.config.dump(params)
         self.settings = Path("work/settings") / f"{fingerprint(content)[:16]}.json"
@@ -52,9 +54,13 @@ class Flow:
     def _begin(self, content: str) -> None:
         """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
         write_text(self.settings, content)
-        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's report dvc_stage depends on it, also where no search was made
+        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's stage report depends on it, also where no search was made
         with suppress(PipelineError):
             self._lock = workflow_lock()
+            self._earlier = [
+                f"{path}: written by an earlier version of mtl, or damaged; the stage {path.stem} is built again"
+                for path in self.state.earlier_records()
+            ]
             self._valid = self.state.sync(self._dvc_stage)
 
     def refuse(self) -> None:
@@ -104,37 +110,58 @@ class Flow:
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
         overridden = bool(given.configfiles or given.config)
-        return cls(params, overridden=overridden, main=workflow.is_main_process)
+        return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
 
     def after(self, stage: str) -> list[str]:
-        """The state files of the stages that a stage reads."""
-        return [str(self.state.marker(before)) for before in STAGES[stage].after]
+        """The state files of the stages that a stage reads; of an outdated stage also a new file, which makes Snakemake publish again.
+
+        Its published files are there, so that Snakemake would take them as they are where one of them is the target.
+        """
+        outdated = self.state.outdated(stage)
+        return [*self._ageless(map(self.state.marker, STAGES[stage].after)), *([str(outdated)] if outdated.exists() else [])]
 
     def jobs(self, stage: str) -> list[str]:
         """The state files of a stage's jobs."""
-        return [str(self.state.marker(stage, job)) for job in self.state.jobs(stage)]
+        return self._ageless(self.state.marker(job.id) for job in self.state.jobs_of(stage))
+
+    def inputs(self, rule: str, name: str) -> list[str]:
+        """The state files of the jobs that a job reads; a job that does not exist says so when it runs."""
+        job = self.state.jobs.get(f"{rule}/{name}")
+        return self._ageless(map(self.state.marker, job.after if job else ()))
+
+    def _ageless(self, paths: Iterable[Path]) -> list[str]:
+        """Inputs whose time Snakemake ignores: that they exist says all. Not so below a rule that ``--forcerun`` names."""
+        from snakemake.io import ancient
+
+        settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
+        forced = bool(settings and settings.forcerun)
+        return [str(path) if forced else ancient(str(path)) for path in paths]
+
+    def published(self, stage: str) -> list[str]:
+        """The files that a stage publishes, as far as their names are known, and its record."""
+        files = [str(self.state.data / job.into / file) for job in self.state.jobs_of(stage) for file in job.files]
+        return [*files, str(self.state.record(stage))]
 
     def shell_prefix(self) -> str:
-        """Makes ``python`` the interpreter that runs Snakemake and ``mtl`` the one of this folder, and a failure in a pipe count.
+        """Make ``python`` the interpreter of Snakemake and ``mtl`` the package of this folder, and let a failure in a pipe count.
 
-        The hash seed is fixed, since foreign augmenters go through sets of strings.
-
-        A signal that asks all to end is for the job to heed: shell and ``tee`` stay until it has said its last words.
+        The hash seed is fixed, since foreign augmenters iterate over sets of strings. Shell and ``tee`` ignore the signals that ask a job
+        to end, so that its last lines are printed.
         """
         interpreter = f"export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}' PYTHONHASHSEED=0; "
         # Braces are doubled for Snakemake, which formats the prefix.
         return f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() {{ trap '' INT TERM; exec tee \"$@\"; }}; "
 
     def gpus_of_run(self) -> int:
-        """GPUs that a training run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
+        """GPUs that a run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
         return int(any(Path("/dev").glob("nvidia[0-9]*")))
 
     def launcher(self, processes: int) -> str:
-        """What starts a training run: ``python``, or where a profile gives it several processes of one machine, what starts those."""
+        """The command that starts a training run: ``python``, or a launcher where a profile gives it several processes of one machine."""
         return "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes}"
 
     def closing_words(self) -> str:
-        """What to say when all went well: what DVC was told, and where the results lie."""
+        """The last lines of a successful run: what DVC recorded, and where the results are."""
         words = self.hand_over()
         places = [path for path in ("data/results/metrics.json", "data/report/report.html") if Path(path).exists()]
         return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._dvc_stage])
@@ -154,6 +181,8 @@ class Flow:
             return "settings were overridden on the command line, so DVC was not told of the results; edit params.yaml to keep them"
         if mtl.config.load(PARAMS_FILE) != self.params:
             return "params.yaml was changed while the workflow ran, so DVC was not told of the results; run again"
+        if missing := untracked_sections(mtl.config.read_yaml(PARAMS_FILE)):
+            return missing
         # Code or data may have been edited meanwhile too: only what is valid for what lies here now may be recorded.
         stages = [name for name, is_valid in (valid or self.state.sync()).items() if is_valid]
         known = Path("work/handed_over.json")
@@ -167,14 +196,30 @@ class Flow:
         return f"DVC recorded: {', '.join(stages)}"
 
     def settle(self) -> str:
-        """Before anything runs: where nothing will, DVC may still have to be told, after an edit that changes no result, say."""
-        return (all(self._valid.values()) and self.hand_over(self._valid)) or ""
+        """Before any job runs: what to say of results of an earlier version; and where all is valid, what DVC recorded.
+
+        DVC may have to be told although no job will run: after an edit that changes no result, say.
+        """
+        words = self._earlier
+        if all(self._valid.values()) and (told := self.hand_over(self._valid)):
+            words.append(told)
+        return "\n".join(words)
 
     def _stamp(self, stages: list[str]) -> str:
-        """Changes with all that DVC looks at."""
+        """A fingerprint of all that DVC looks at."""
         code = sorted(Path(mtl.config.__file__).parent.rglob("*.py"))
         files = (*code, Path("dvc.lock"), PARAMS_FILE, *map(self.state.record, stages))
         return fingerprint({str(path): self.state.checksums.of(path) for path in files})
+
+
+def untracked_sections(content: dict[str, Any]) -> str:
+    """What to write where a params file leaves out sections that DVC tracks by their names; empty where it has them all."""
+    tracked = dict.fromkeys(section for stage in STAGES.values() for section in stage.sections)
+    missing = [section for section in tracked if section not in content]
+    if not missing:
+        return ""
+    names, lines = (", ".join(f"`{text}`" for text in texts) for texts in (missing, [f"{section}: {{}}" for section in missing]))
+    return f"DVC was not told of the results: {PARAMS_FILE} lacks {names}, which DVC tracks by name; write {lines}"
 
 
 def _text(path: Path) -> str:
@@ -182,7 +227,7 @@ def _text(path: Path) -> str:
 
 
 def workflow_lock() -> FileLock:
-    """The lock of a project folder, taken; the system lets it go when its process dies, however it dies.
+    """Take the lock of a project folder; the system releases it when the process ends, however it ends.
 
     Raises:
         PipelineError: another process holds it.

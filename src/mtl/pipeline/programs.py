@@ -1,5 +1,4 @@
-"""Programs from outside Python that a job can do without, by a name that fits into a file's: ``apertium``, or ``apertium.en-eo``, one of
-its modes."""
+"""Optional programs from outside Python, by names that fit into a file's name: ``apertium``, or ``apertium.en-eo``, one of its modes."""
 
 import os
 import shutil
@@ -8,19 +7,19 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-_SECONDS = 60  # time limit of asking a program for its modes
+_SECONDS = 60  # time limit of listing the modes of a program
 
 
-def found(name: str) -> bool:
-    """Whether a program is there, and has the mode that the name may end with."""
+def installed(name: str) -> bool:
+    """Whether a program is installed, and has the mode that the name may end with."""
     program, _, mode = name.partition(".")
     return shutil.which(program) is not None and (not mode or mode in modes(program))
 
 
 def modes(program: str) -> list[str]:
-    """What a program can do, of those that can be asked for it; nothing if it gives no prediction within a minute.
+    """The modes of a program that can list them; none if it does not answer within a minute.
 
-    Names come from files, so none is run that is not known here.
+    Names come from files, so only programs that are known here are run.
     """
     if program != "apertium":
         return []
@@ -28,7 +27,7 @@ def modes(program: str) -> list[str]:
 
 
 def output_of(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:
-    """What a command makes of its input; None if it fails, or when the time is up. Its children end with it, whatever happens."""
+    """The output of a command for an input; None if it fails or runs out of time. Its children always end with it."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -48,7 +47,7 @@ def output_of(command: Sequence[str], data: bytes, seconds: float) -> bytes | No
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started, without waiting for what they may still write."""
+    """End a process and its children without waiting for their output."""
     with suppress(ProcessLookupError):  # nothing of it is left
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):

@@ -1,12 +1,13 @@
-"""Where a search keeps its study and its trials, and what decides that two searches are the same one."""
+"""Where a search keeps its study and its trials, and what identifies a search."""
 
 from pathlib import Path
 
 from mtl.config import Params, space
 from mtl.errors import Issue, ParamsError
 from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
+from mtl.pipeline.stages import MODEL
 
-CODE = ("data", "augment", "encoders", "tasks", "model", "training", "tuning", "config/space.py", "seeds.py")
+CODE = ("data", "augment", "encoders", "tasks", *MODEL, "training", "tuning", "config/space.py", "names.py")
 
 
 class Search:
@@ -18,11 +19,11 @@ class Search:
         self.out = root / "data" / "tune"
         key = _key(params) if params.tune else "none"
         self.study = self.out / f"study-{key}.log"
-        """Every trial that was made, whatever is deleted elsewhere: Optuna's journal."""
+        """Optuna's journal: every trial that was run, whatever is deleted elsewhere."""
         self.work = root / "work" / "tune" / key
 
     def trial(self, number: int | str) -> Path:
-        """The file that says that a trial is over."""
+        """The file that marks a trial as finished."""
         return self.work / "done" / f"{number}.json"
 
     def trials(self) -> list[str]:
@@ -32,16 +33,16 @@ class Search:
             ParamsError: there is nothing to search.
         """
         if self.params.tune is None:
-            raise ParamsError("params", [Issue("tune", "is not there: say in this section what to search (docs/tuning.md)")])
+            raise ParamsError("params", [Issue("tune", "is missing: this section says what to search (docs/tuning.md)")])
         return [str(self.trial(number)) for number in range(space.count(self.params))]
 
     def before(self, number: str) -> list[str]:
-        """What a trial waits for: the first one, which the others are measured by."""
+        """The files that a trial waits for: that of the first one, the baseline of the others."""
         return [] if number == "0" else [str(self.trial(0))]
 
 
 def _key(params: Params) -> str:
-    """Of all that decides a trial. More trials are more of the same search, and so is the same run with more runs beside it."""
+    """A fingerprint of all that decides a trial. More trials, or more runs in the experiment, leave it as it is."""
     content = params.model_dump(mode="json", exclude={"experiment": True, "evaluate": True, "report": True, "tune": {"trials"}})
     run = ["augmented" in params.experiment.joint, params.experiment.seeds[0]]
     return fingerprint([content, run, fingerprint_code(CODE)])[:16]

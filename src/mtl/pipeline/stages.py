@@ -1,9 +1,14 @@
-"""The stages of the workflow: one table that the Snakefile, ``dvc.yaml`` (by a test) and the fingerprints agree on."""
+"""The stages of the workflow: one table that the Snakefile, ``dvc.yaml`` (by a test) and the fingerprints agree on.
 
-from collections.abc import Callable, Iterator
+A stage is what DVC versions: a folder below ``data/``. Its jobs, of one or more rules, are what Snakemake runs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mtl.config import BackTranslate, Params, Source, TransformerEncoder
+from mtl import plugins
+from mtl.config import BackTranslate, Params, Run, Source, TransformerEncoder
+from mtl.names import ShardName
 
 ENCODER = "model.encoder"
 """The download of a pretrained encoder; the dot keeps it apart from the names of datasets."""
@@ -14,166 +19,287 @@ BESIDE = ("tune/summary.json",)
 class Job(NamedTuple):
     """One job of a stage."""
 
+    rule: str
+    """Its rule, command and function in ``mtl.jobs``, of ``RULES``."""
     name: str
+    """Such as a dataset, a shard or a run; unique among the jobs of its rule."""
     into: str
     """Folder below ``data/`` where its files are published."""
+    after: tuple[str, ...]
+    """Ids of the jobs whose files it reads."""
     reads: tuple[str, ...]
     """Patterns of the files below ``data/`` that it reads."""
     settings: Any
     """All of the params that decide its result."""
+    files: tuple[str, ...] = ()
+    """Its files, relative to ``into``, as far as their names are known before it runs."""
+
+    @property
+    def id(self) -> str:
+        """Such as ``train_run/joint-augmented-1``."""
+        return f"{self.rule}/{self.name}"
 
 
-class Stage(NamedTuple):
-    """A step of the workflow: a rule and a DVC stage of the same name."""
+class Rule(NamedTuple):
+    """Jobs of one type."""
 
-    rule: str
-    """Rule and command of one job."""
-    out: str
-    """Folder below ``data/``."""
     code: tuple[str, ...]
     """Modules and packages of ``mtl`` that decide the result."""
-    after: tuple[str, ...]
-    """Stages whose data it reads."""
-    sections: tuple[str, ...]
-    """Sections of ``params.yaml`` that decide the result."""
     jobs: Callable[[Params], Iterator[Job]]
 
 
-def _settings(params: Params, *sections: str) -> dict[str, Any]:
-    content = params.model_dump(mode="json")
-    return {section: content[section] for section in sections}
+class Stage(NamedTuple):
+    """A step of the workflow: a Snakemake rule that publishes, and a DVC stage, both of the same name."""
+
+    out: str
+    """Folder below ``data/``."""
+    rules: tuple[str, ...]
+    """The rules of its jobs; those of a later one may read what those of an earlier one made."""
+    after: tuple[str, ...]
+    """Stages whose data it reads."""
+    sections: tuple[str, ...] = ()
+    """Sections of ``params.yaml`` that DVC tracks by their names; all of the file if none is named."""
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """Modules and packages of ``mtl`` that decide the result."""
+        code = dict.fromkeys(code for rule in self.rules for code in RULES[rule].code)
+        return tuple(path for path in code if path.partition("/")[0] not in code or "/" not in path)
+
+    def jobs(self, params: Params) -> Iterator[Job]:
+        """All jobs, each after those that it reads."""
+        for rule in self.rules:
+            yield from RULES[rule].jobs(params)
+
+
+def stage_of(rule: str) -> str:
+    """The stage to which a rule belongs."""
+    return next(name for name, stage in STAGES.items() if rule in stage.rules)
+
+
+def before(stage: str) -> set[str]:
+    """All stages that lead to a stage."""
+    return {name for direct in STAGES[stage].after for name in (direct, *before(direct))}
+
+
+# --- what the jobs read -----------------------------------------------------------------------------------------------
 
 
 def sources(params: Params) -> dict[str, dict[str, Source]]:
-    """Everything to download: ``{download: {job of it: source}}``."""
-    wanted = {name: dataset.sources for name, dataset in params.datasets.items()}
+    """Everything to download: ``{download: {file or folder of it: source}}``."""
+    downloads = {name: dataset.sources for name, dataset in params.datasets.items()}
     if isinstance(params.encoder, TransformerEncoder):
-        wanted[ENCODER] = {"": params.encoder.source}
+        downloads[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
         if isinstance(method, BackTranslate) and method.models:
-            wanted[f"model.{name}"] = method.models
-    return wanted
+            downloads[f"model.{name}"] = method.models
+    return downloads
 
 
-def key_of(download: str, job: str) -> str:
+def key_of(download: str, item: str) -> str:
     """The dotted path in the params file of one of the ``sources``."""
     if download == ENCODER:
         return "encoder.source"
     if download.startswith("model."):
-        return f"augment.methods.{download.removeprefix('model.')}.{job}"
-    return f"datasets.{download}.source" + ("" if job == "all" else f".{job}")
+        return f"augment.methods.{download.removeprefix('model.')}.{item}"
+    return f"datasets.{download}.source" + ("" if item == "all" else f".{item}")
+
+
+class _Reads(NamedTuple):
+    """Jobs whose files a job reads, and the patterns of these files."""
+
+    after: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+    def __or__(self, other: "_Reads") -> "_Reads":
+        return _Reads(self.after + other.after, self.patterns + other.patterns)
+
+
+def _downloads(params: Params, names: Iterable[str]) -> _Reads:
+    there = [name for name in names if name in sources(params)]
+    return _Reads(tuple(f"download_source/{name}" for name in there), tuple(f"raw/{name}/*" for name in there))
+
+
+def _examples(datasets: Iterable[str], *suffixes: str) -> _Reads:
+    names = tuple(datasets)
+    files = tuple(f"examples/{name}{suffix}" for name in names for suffix in suffixes or (".parquet",))
+    return _Reads(tuple(f"prepare_dataset/{name}" for name in names), files)
+
+
+def _shards(params: Params, datasets: Iterable[str]) -> _Reads:
+    names = [name for dataset in datasets for name in _shards_of(params, dataset)]
+    return _Reads(tuple(f"augment_shard/{name}" for name in names), tuple(f"shards/{name.file}" for name in names))
+
+
+def _models(runs: Iterable[str], *files: str) -> _Reads:
+    names = tuple(runs)
+    return _Reads(tuple(f"train_run/{name}" for name in names), tuple(f"models/{name}/{file}" for name in names for file in files))
+
+
+def _predictions(runs: Iterable[str]) -> _Reads:
+    names = tuple(runs)
+    return _Reads(tuple(f"predict_run/{name}" for name in names), tuple(f"predictions/{name}.parquet" for name in names))
+
+
+def _shards_of(params: Params, dataset: str) -> list[ShardName]:
+    return [ShardName(dataset, number, params.augment.shards) for number in range(params.augment.shards)]
+
+
+def _datasets_of(params: Params, tasks: Iterable[str]) -> list[str]:
+    """The datasets that any of the tasks learns from."""
+    used = {dataset for task in tasks for dataset in params.datasets_of(task)}
+    return [name for name in params.datasets if name in used]
+
+
+def _learnt(params: Params, run: Run) -> _Reads:
+    """The shards of an augmented run."""
+    return _shards(params, _datasets_of(params, run.tasks)) if run.data == "augmented" else _Reads()
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def _settings(params: Params, *sections: str) -> dict[str, Any]:
+    """Sections of the params, with the code of outside packages that they name."""
+    return params.model_dump(mode="json", include=set(sections)) | _outside([getattr(params, section) for section in sections])
+
+
+def _outside(models: Any) -> dict[str, Any]:
+    code = plugins.outside_code(models)
+    return {"plugins": code} if code else {}
+
+
+def _dumped(items: Mapping[str, Source]) -> dict[str, Any]:
+    return {name: source.model_dump(mode="json") for name, source in items.items()}
 
 
 def _download(params: Params) -> Iterator[Job]:
-    for name, wanted in sources(params).items():
-        yield Job(name, f"raw/{name}", (), {key: source.model_dump(mode="json") for key, source in wanted.items()})
+    for name, items in sources(params).items():
+        yield Job("download_source", name, f"raw/{name}", (), (), _dumped(items))
 
 
 def _prepare(params: Params) -> Iterator[Job]:
     for name, dataset in params.datasets.items():
-        yield Job(name, "examples", (f"raw/{name}/*",), {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")})
+        settings = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json"), **_outside(dataset)}
+        yield Job("prepare_dataset", name, "examples", *_downloads(params, [name]), settings, (f"{name}.parquet", f"{name}.json"))
 
 
 def _augment(params: Params) -> Iterator[Job]:
-    shards = params.augment.shards
     for dataset in params.datasets:
-        methods = {name: method.model_dump(mode="json") for name, method in params.methods_of(dataset).items()}
-        reads = [f"examples/{dataset}.parquet", *(f"raw/model.{name}/*" for name in methods)]
-        similar = {}
+        applied = params.methods_of(dataset)
+        methods = {name: method.model_dump(mode="json") for name, method in applied.items()}
+        settings = {"seed": params.seed, "dataset": dataset, "shards": params.augment.shards, "methods": methods, **_outside(applied)}
+        models = [f"model.{name}" for name in methods]
         if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
-            reads.append(f"raw/{ENCODER}/*")
-            similar["min_similarity"] = params.augment.min_similarity
-        for index in range(shards):
-            settings = {"seed": params.seed, "dataset": dataset, "index": index, "shards": shards, "methods": methods, **similar}
-            yield Job(f"{dataset}-{index:05d}-of-{shards:05d}", "shards", tuple(reads), settings)
+            models.append(ENCODER)
+            settings["min_similarity"] = params.augment.min_similarity
+        reads = _examples([dataset]) | _downloads(params, models)
+        for shard in _shards_of(params, dataset):
+            yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, (shard.file,))
+
+
+MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json")
+"""What a model is loaded from."""
 
 
 def _train(params: Params) -> Iterator[Job]:
     order = {"order": list(params.datasets), "datasets": {task: params.datasets_of(task) for task in params.tasks}}
     settings = _settings(params, "tasks", "encoder", "train")
     for name, run in params.runs().items():
-        augmented = run.data == "augmented"
-        reads = ("examples/*.parquet", f"raw/{ENCODER}/*", *(("shards/*",) if augmented else ()))
-        share = params.augment.share if augmented else 0.0
-        yield Job(name, f"models/{name}", reads, {**settings, **order, "run": run.model_dump(mode="json"), "share": share})
+        # The number of steps goes by the rows of all tasks, also in a run of one of them.
+        reads = _examples(_datasets_of(params, params.tasks)) | _downloads(params, [ENCODER]) | _learnt(params, run)
+        own = {**settings, **order, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
+        yield Job("train_run", name, f"models/{name}", *reads, own, (*MODEL_FILES, "history.jsonl", "run.json"))
+
+
+def _card(params: Params) -> Iterator[Job]:
+    content = _settings(params, "tasks", "encoder", "augment")
+    for name, run in params.runs().items():
+        used = _datasets_of(params, run.tasks)
+        reads = _models([name], *MODEL_FILES, "run.json") | _examples(used) | _learnt(params, run)
+        settings = {
+            "run": run.model_dump(mode="json"),
+            "tasks": {task: [content["tasks"][task], params.datasets_of(task)] for task in run.tasks},
+            "sources": {name: _dumped(params.datasets[name].sources) for name in used},
+            "encoder": content["encoder"],
+            "augment": content["augment"] if run.data == "augmented" else None,
+            **_outside(params.tasks),
+        }
+        yield Job("card_run", name, f"models/{name}", *reads, settings, ("README.md",))
 
 
 def _predict(params: Params) -> Iterator[Job]:
     learnt = {task: params.datasets_of(task) for task in params.tasks}
     for name, run in params.runs().items():
-        reads = (f"models/{name}/model.safetensors", f"models/{name}/*.json", "examples/*.parquet")
+        reads = _examples(_datasets_of(params, run.tasks)) | _models([name], *MODEL_FILES)
         settings = {**_settings(params, "tasks"), "datasets": learnt, "run": run.model_dump(mode="json")}
-        yield Job(name, "predictions", reads, settings)
+        yield Job("predict_run", name, "predictions", *reads, settings, (f"{name}.parquet",))
+
+
+RESULTS = ("metrics.json", "comparisons.json", "plots/loss.csv", "plots/validation.csv", "plots/confusion.csv")
 
 
 def _evaluate(params: Params) -> Iterator[Job]:
-    yield Job(
-        "all",
-        "results",
-        ("predictions/*", "models/*/history.jsonl", "models/*/run.json"),
-        _settings(params, "tasks", "experiment", "evaluate"),
-    )
+    reads = _models(params.runs(), "history.jsonl", "run.json") | _predictions(params.runs())
+    yield Job("evaluate_runs", "all", "results", *reads, _settings(params, "tasks", "experiment", "evaluate"), RESULTS)
+
+
+REPORTED = ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report")
 
 
 def _report(params: Params) -> Iterator[Job]:
-    reads = ("examples/*", "shards/*", "predictions/*", "results/*", "models/*", *BESIDE)
-    yield Job("all", "report", reads, params.model_dump(mode="json", exclude={"tune"}))
+    reads = _examples(params.datasets, ".parquet", ".json") | _shards(params, params.datasets)
+    reads |= _models(params.runs(), *MODEL_FILES, "history.jsonl", "run.json") | _predictions(params.runs())
+    reads |= _Reads(("evaluate_runs/all",), ("results/*", *BESIDE))
+    yield Job("render_report", "all", "report", *reads, _settings(params, *REPORTED), ("report.html",))
 
+
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")
+_TABLE = ("data/coded.py", "data/labels", "data/schema.py")
+MODEL = (*(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")), "seeds.py")
+"""The package ``model`` without the card, so that a reworded card trains nothing."""
 
-STAGES: dict[str, Stage] = {
-    "download": Stage("download_source", "raw", _SOURCES, (), ("datasets", "augment", "encoder"), _download),
-    "prepare": Stage("prepare_dataset", "examples", ("data",), ("download",), ("seed", "datasets"), _prepare),
-    "augment": Stage(
-        "augment_shard",
-        "shards",
-        ("augment", "data/coded.py", "data/schema.py", "data/tokens.py", *_SOURCES),
-        ("download", "prepare"),
-        ("seed", "datasets", "augment"),
-        _augment,
-    ),
-    "train": Stage(
-        "train_run",
-        "models",
+RULES: dict[str, Rule] = {
+    "download_source": Rule(_SOURCES, _download),
+    "prepare_dataset": Rule(("data",), _prepare),
+    "augment_shard": Rule(("augment", *_TABLE, "data/spans.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
+    "train_run": Rule(("encoders", "tasks", "training", *MODEL, *_TABLE, "names.py"), _train),
+    "card_run": Rule(
         (
-            "encoders",
-            "tasks",
-            "training",
-            "data/coded.py",
-            "data/schema.py",
+            "model/card.py",
+            "evaluation/scores.py",
             "evaluation/bootstrap.py",
             "evaluation/predictions.py",
-            "model",
-            "seeds.py",
+            "training/columns.py",
+            "training/texts.py",
+            "encoders",
+            "tasks",
+            *MODEL,
+            *_TABLE,
+            "names.py",
         ),
+        _card,
+    ),
+    "predict_run": Rule(("evaluation/predictions.py", "encoders", "tasks", *MODEL, *_TABLE), _predict),
+    "evaluate_runs": Rule(("evaluation", "tasks", "data/schema.py"), _evaluate),
+    "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
+}
+"""Rule name to what its jobs need."""
+
+STAGES: dict[str, Stage] = {
+    "download": Stage("raw", ("download_source",), (), ("datasets", "augment", "encoder")),
+    "prepare": Stage("examples", ("prepare_dataset",), ("download",), ("seed", "datasets")),
+    "augment": Stage("shards", ("augment_shard",), ("download", "prepare"), ("seed", "datasets", "augment")),
+    "train": Stage(
+        "models",
+        ("train_run", "card_run"),
         ("download", "prepare", "augment"),
         ("datasets", "tasks", "augment", "encoder", "train", "experiment"),
-        _train,
     ),
-    "predict": Stage(
-        "predict_run",
-        "predictions",
-        ("evaluation/predictions.py", "encoders", "model", "tasks", "data/coded.py", "data/schema.py"),
-        ("prepare", "train"),
-        ("datasets", "tasks", "experiment"),
-        _predict,
-    ),
-    "evaluate": Stage(
-        "evaluate_runs",
-        "results",
-        ("evaluation", "tasks", "data/schema.py"),
-        ("train", "predict"),
-        ("tasks", "experiment", "evaluate"),
-        _evaluate,
-    ),
-    "report": Stage(
-        "render_report",
-        "report",
-        ("report", "evaluation", "augment", "tasks", "data"),
-        ("prepare", "augment", "train", "predict", "evaluate"),
-        ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report"),
-        _report,
-    ),
+    "predict": Stage("predictions", ("predict_run",), ("prepare", "train"), ("datasets", "tasks", "experiment")),
+    "evaluate": Stage("results", ("evaluate_runs",), ("train", "predict")),
+    "report": Stage("report", ("render_report",), ("prepare", "augment", "train", "predict", "evaluate")),
 }
 """Rule and DVC stage name to what it needs, in the order of the data."""

@@ -1,32 +1,49 @@
 """Which jobs and stages are valid now, kept as state files on whose existence Snakemake decides.
 
-    work/state/<stage>/<job>.json   the job is in the store:             {"key": …, "files": {path below data/: sha256}}
-    work/state/<stage>.json          data/<out>/ holds the stage:      {"files": {path below data/: sha256}}
-    data/records/<stage>.json        what data/<out>/ was built from:      {"key": …, "jobs": {job: {"key": …, "files": …}}}
+    work/state/<rule>/<job>.json     the job is in the store          {"key": …, "files": {path below data/: sha256}}
+    work/state/<stage>.json          data/<out>/ holds the stage      {"key": …}
+    data/records/<stage>.json        what data/<out>/ was built from  {"key": …, "jobs": {<rule>/<job>: {"key": …, "files": …}}}
 
-The record travels with the data (it is an output of the DVC dvc_stage), the state does not.
-A key is a fingerprint of settings, code and the checksums of the files read. Where a stage upstream is not valid, the keys below it are
-not known yet: its jobs count as missing, and the job finds at its start, when its inputs are there, whether the store has it already.
+The record travels with the data (it is an output of the DVC stage), the state does not.
+A key is a fingerprint of settings, code and the checksums of the files read. Where a job upstream is not valid, the keys below it are
+not known yet: its readers count as missing. Each looks at its start, when its inputs are there, whether the store has it already.
 """
 
 import json
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl.config import Params
-from mtl.errors import PipelineError
-from mtl.files import write_json
+from mtl.errors import MtlError, PipelineError
+from mtl.files import write_json, write_text
 from mtl.pipeline import programs
 from mtl.pipeline.fingerprint import FileChecksums, fingerprint, fingerprint_code
-from mtl.pipeline.stages import BESIDE, STAGES, Job, Stage
+from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, before, stage_of
 from mtl.pipeline.store import Files, Store, files_below, link
 
 MISSING = ".missing-"
 """A job that had to do without an optional program says so by a file ``<name>.missing-<program>`` (see ``mtl.pipeline.programs``); once
-the program is there, it is built anew."""
+the program is installed, it is built again."""
+
+Produce = Callable[[Path, Path], None]
+"""Builds a job: takes a data folder that holds what the job reads and nothing else, and the folder to write into."""
+
+
+class Input(NamedTuple):
+    """A file that a job reads."""
+
+    checksum: str
+    source: Path
+    """Where it lies: in the store, or published where no job of this workflow made it."""
+
+
+Inputs = dict[str, Input]
+"""By path below ``data/``."""
 
 
 class State:
@@ -36,22 +53,30 @@ class State:
         self.params = params
         self.data = root / "data"
         self._state = root / "work" / "state"
+        self._views = root / "work" / "inputs"
         self.checksums = FileChecksums(root / "work" / "checksums.json")
         self.store = Store(root / "work" / "store", self.checksums)
+        self.jobs: dict[str, Job] = {job.id: job for stage in STAGES.values() for job in stage.jobs(params)}
+        """All jobs by their ids, each after those that it reads."""
+        self._code: dict[str, str] = {}
 
     # --- names ------------------------------------------------------------------------------------------------------
 
-    def marker(self, stage: str, job: str | None = None) -> Path:
-        """The state file of a stage, or of one of its jobs."""
-        return self._state / (f"{stage}.json" if job is None else f"{stage}/{job}.json")
+    def marker(self, name: str) -> Path:
+        """The state file of a stage, or of a job by its id."""
+        return self._state / f"{name}.json"
 
     def record(self, stage: str) -> Path:
         """The record of what a stage's published data was built from."""
         return self.data / "records" / f"{stage}.json"
 
-    def jobs(self, stage: str) -> list[str]:
-        """The names of a stage's jobs."""
-        return [job.name for job in STAGES[stage].jobs(self.params)]
+    def outdated(self, stage: str) -> Path:
+        """A file that exists while a stage is not valid; new each time."""
+        return self._state / f"{stage}.outdated"
+
+    def jobs_of(self, stage: str) -> list[Job]:
+        """The jobs of a stage."""
+        return [job for job in self.jobs.values() if job.rule in STAGES[stage].rules]
 
     # --- when the Snakefile is parsed -------------------------------------------------------------------------------
 
@@ -59,109 +84,185 @@ class State:
         """Make the state files tell the truth; returns which stages are valid.
 
         Args:
-            dvc_stage: the DVC dvc_stage that Snakemake runs in. DVC has decided that it must run and that all before it is right,
-                so the stages that it reads are taken as they lie in ``data/``.
+            dvc_stage: the DVC stage that Snakemake runs in. DVC has decided that it must run and that all before it is right,
+                so these stages are taken as they lie in ``data/``.
         """
+        self._code = {}
+        self._forget_others()
         valid: dict[str, bool] = {}
         for name, stage in STAGES.items():
-            if dvc_stage and name in STAGES[dvc_stage].after:
-                write_json(self.marker(name), {"files": self._published(stage)})
-                valid[name] = True
-            elif dvc_stage and name != dvc_stage:
-                valid[name] = False
-            elif all(valid[before] for before in stage.after):
-                valid[name] = self._sync_stage(name, stage)
+            if dvc_stage and name != dvc_stage:
+                valid[name] = name in before(dvc_stage)
+                if valid[name]:
+                    self._trust(name, stage)
             else:
-                valid[name] = self._forget(name)
+                built = self._sync_jobs(name)
+                valid[name] = built and all(valid[upstream] for upstream in stage.after) and self._is_published(name)
+                if not valid[name]:
+                    self.marker(name).unlink(missing_ok=True)
+            self._mark_outdated(name, valid[name])
         self.checksums.save()
         return valid
 
-    def _sync_stage(self, name: str, stage: Stage) -> bool:
-        record = _read(self.record(name))
-        keys = self._keys(name)
-        for job, key in keys.values():
-            if not self._settle(name, job, key, record):
-                self.marker(name, job.name).unlink(missing_ok=True)
-        recorded = {job: entry["files"] for job, entry in record.get("jobs", {}).items()}
-        files: Files = {path: found for entry in recorded.values() for path, found in entry.items()}
-        built_so = record.get("key") == _stage_key(keys) and not any(map(_improvable, files))
-        if built_so and files == self._published(stage):
-            write_json(self.marker(name), {"files": files})
-            return True
-        self.marker(name).unlink(missing_ok=True)
+    def _mark_outdated(self, stage: str, valid: bool) -> None:
+        if valid:
+            self.outdated(stage).unlink(missing_ok=True)
+        else:
+            write_text(self.outdated(stage), f"{time.time_ns()}\n")
+
+    def _forget_others(self) -> None:
+        """Delete the state files of jobs that the present params do not have."""
+        for path in self._state.glob("*/*.json"):
+            if path.relative_to(self._state).with_suffix("").as_posix() not in self.jobs:
+                path.unlink()
+
+    def _trust(self, name: str, stage: Stage) -> None:
+        """Let the jobs of a stage count as built, of the files that lie in its folder."""
+        files = self._published(stage)
+        for job in self.jobs_of(name):
+            write_json(self.marker(job.id), {"files": files})
+        write_json(self.marker(name), {})
+
+    def _sync_jobs(self, stage: str) -> bool:
+        """Mark those jobs of a stage as built that are, and no others; returns whether all are."""
+        record = self._read_record(stage)
+        built = [self._is_built(job, record) for job in self.jobs_of(stage)]
+        return all(built)
+
+    def _is_built(self, job: Job, record: dict[str, Any]) -> bool:
+        try:
+            if self._settle(job, self._key(job, self._inputs(job)), record):
+                return True
+        except PipelineError:  # what it reads is not built
+            pass
+        self.marker(job.id).unlink(missing_ok=True)
         return False
 
-    def _forget(self, name: str) -> bool:
-        self.marker(name).unlink(missing_ok=True)
-        shutil.rmtree(self._state / name, ignore_errors=True)
-        return False
+    def _is_published(self, stage: str) -> bool:
+        """Whether a stage's folder holds what its jobs made, and its record says so; then the stage is marked too."""
+        record = self._read_record(stage)
+        markers = {job.id: _read(self.marker(job.id)) for job in self.jobs_of(stage)}
+        files: Files = {path: checksum for marker in markers.values() for path, checksum in marker["files"].items()}
+        if record.get("key") != _stage_key(markers) or files != self._published(STAGES[stage]):
+            return False
+        write_json(self.marker(stage), {"key": record["key"]})
+        return True
 
     # --- in a job ---------------------------------------------------------------------------------------------------
 
-    def build(self, stage: str, name: str, produce: Callable[[Path], None], *, resume: bool = False) -> bool:
+    def job(self, rule: str, name: str) -> Job:
+        """A job by its rule and its name.
+
+        Raises:
+            PipelineError: there is no such job.
+        """
+        if job := self.jobs.get(f"{rule}/{name}"):
+            return job
+        names = ", ".join(job.name for job in self.jobs.values() if job.rule == rule)
+        raise PipelineError(f"{rule} has no job {name!r}; choose from: {names}")
+
+    def build(self, rule: str, name: str, produce: Produce, *, resume: bool = False) -> bool:
         """Build one job, unless the store or the published data has it; returns whether it was built.
 
         Raises:
-            PipelineError: there is no such job, a stage that it reads is not there, or what it reads was changed meanwhile.
+            PipelineError: there is no such job, a job that it reads is not built, or what it reads was changed meanwhile.
         """
-        inputs = self._inputs(stage)
-        keys = self._keys(stage, inputs)
-        if name not in keys:
-            raise PipelineError(f"{stage} has no job {name!r}; choose from: {', '.join(keys)}")
-        job, key = keys[name]
-        reads = self._reads(job, inputs)
+        job = self.job(rule, name)
+        inputs = self._inputs(job)
+        key = self._key(job, inputs)
         with self.store.lock(key):  # a job whose workflow was killed may still be at it: then its result is waited for
-            if self._settle(stage, job, key, _read(self.record(stage))):
+            if self._settle(job, key, self._read_record(stage_of(rule))):
                 return False
-            self._check(reads, name)
-            produce(self.store.begin(key, resume))
+            with self._view(job, inputs) as data:
+                produce(data, self.store.begin(key, resume))
             try:
-                self._check(reads, name)
+                self._check(job, inputs)
             except PipelineError:
                 self.store.abandon(key)
                 raise
-            self._mark(stage, job, key, self.store.finish(key))
+            self._mark(job, key, self.store.finish(key))
         return True
 
-    def _check(self, reads: Files, name: str) -> None:
+    def help_to_build(self, rule: str, name: str, process: int, produce: Callable[[Path], None]) -> None:
+        """Run a further process of a job: it reads what the first one reads, and writes nothing.
+
+        Raises:
+            PipelineError: as in ``build``.
+        """
+        job = self.job(rule, name)
+        with self._view(job, self._inputs(job), process) as data:
+            produce(data)
+
+    @contextmanager
+    def _view(self, job: Job, inputs: Inputs, process: int = 0) -> Iterator[Path]:
+        """A data folder with links to what a job reads and nothing else, so that publishing may go on beside it.
+
+        Errors name the files as they are named in ``data/``.
+
+        Raises:
+            PipelineError: what it reads was changed since the workflow began.
+        """
+        self._check(job, inputs)
+        view = self._views / f"{self._key(job, inputs)}.{process}" / "data"
+        shutil.rmtree(view.parent, ignore_errors=True)
+        view.mkdir(parents=True)
+        for path, (_, source) in inputs.items():
+            (view / path).parent.mkdir(parents=True, exist_ok=True)
+            (view / path).symlink_to(source.resolve())
+        try:
+            yield view
+        except MtlError as error:
+            error.args = tuple(str(argument).replace(str(view), str(self.data)) for argument in error.args)
+            raise
+        finally:
+            shutil.rmtree(view.parent, ignore_errors=True)
+
+    def _check(self, job: Job, inputs: Inputs) -> None:
         """The key of a job names what it reads: that, and nothing else, must lie there from beginning to end.
 
         Raises:
             PipelineError: a file was changed since the workflow began, by a checkout, say.
         """
-        for path, found in reads.items():
-            if self.checksums.of(self.data / path) != found:
-                raise PipelineError(f"{self.data / path} is not what it was when the workflow looked, so {name} was not built; run again")
+        for path, (checksum, source) in inputs.items():
+            if self.checksums.of(source) != checksum:
+                raise PipelineError(f"{self.data / path} is not what it was when the workflow looked, so {job.id} was not built; run again")
 
     def publish(self, stage: str) -> None:
-        """Put all jobs of a stage into its folder below ``data/``, and the record last.
+        """Put the files of all jobs of a stage into its folder below ``data/``, and the record last.
 
         Raises:
             PipelineError: a job is not built.
         """
-        keys, record = self._keys(stage), _read(self.record(stage))
-        markers = {name: _read(self.marker(stage, name)) for name in keys}
-        for name, (job, key) in keys.items():
-            # A job of other settings, whose workflow was killed, may have ended after ours and marked its own.
-            if markers[name].get("key") != key and self._settle(stage, job, key, record):
-                markers[name] = _read(self.marker(stage, name))
-            if markers[name].get("key") != key:
-                raise PipelineError(f"{stage}: job {name!r} is not built for the present settings")
+        record = self._read_record(stage)
+        jobs = {job.id: self._built(job, record) for job in self.jobs_of(stage)}
         self.record(stage).unlink(missing_ok=True)
-        wanted: Files = {path: found for marker in markers.values() for path, found in marker["files"].items()}
-        folder = self.data / STAGES[stage].out
-        for path in set(self._published(STAGES[stage])) - set(wanted):
+        places = {path: self._stored(self.jobs[name], entry["key"], path) for name, entry in jobs.items() for path in entry["files"]}
+        for path in set(self._published(STAGES[stage])) - set(places):
             (self.data / path).unlink()
-        for name, (job, key) in keys.items():
-            for path, found in markers[name]["files"].items():
-                if self.checksums.of(self.data / path) != found:
-                    link(self.store.folder / key / Path(path).relative_to(job.into), self.data / path)
+        for entry in jobs.values():
+            for path, checksum in entry["files"].items():
+                if self.checksums.of(self.data / path) != checksum:
+                    link(places[path], self.data / path)
+        folder = self.data / STAGES[stage].out
         for empty in sorted((path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())), reverse=True):
             empty.rmdir()
-        jobs = {name: {"key": key, "files": markers[name]["files"]} for name, (_, key) in keys.items()}
-        write_json(self.record(stage), {"key": _stage_key(keys), "jobs": jobs})
-        write_json(self.marker(stage), {"files": wanted})
+        write_json(self.record(stage), {"key": _stage_key(jobs), "jobs": jobs})
+        write_json(self.marker(stage), {"key": _stage_key(jobs)})
         self.checksums.save()
+
+    def _built(self, job: Job, record: dict[str, Any]) -> dict[str, Any]:
+        """Key and files of a built job.
+
+        Raises:
+            PipelineError: it is not built.
+        """
+        key, marker = self._key(job, self._inputs(job)), _read(self.marker(job.id))
+        # A job of other settings, whose workflow was killed, may have ended after ours and marked its own.
+        if marker.get("key") != key and self._settle(job, key, record):
+            marker = _read(self.marker(job.id))
+        if marker.get("key") != key:
+            raise PipelineError(f"{job.id} is not built for the present settings; run: snakemake --cores all {stage_of(job.rule)}")
+        return {"key": key, "files": marker["files"]}
 
     def prune(self) -> int:
         """Delete from the store what the present params do not use; returns how many jobs.
@@ -172,73 +273,91 @@ class State:
         missing = [name for name, valid in self.sync().items() if not valid]
         if missing:
             raise PipelineError(f"not all is built ({', '.join(missing)}); run snakemake first, or delete work/ altogether")
+        shutil.rmtree(self._views, ignore_errors=True)
         return self.store.prune({_read(path).get("key", "") for path in self._state.glob("*/*.json")})
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
-    def _keys(self, stage: str, inputs: Files | None = None) -> dict[str, tuple[Job, str]]:
-        """Each job and its key, by its name; of these ``inputs``, or of those that lie there now.
+    def _key(self, job: Job, inputs: Inputs) -> str:
+        code = self._code.get(job.rule) or fingerprint_code(RULES[job.rule].code)
+        self._code[job.rule] = code
+        reads = {path: checksum for path, (checksum, _) in inputs.items()}
+        return fingerprint([job.rule, job.name, job.into, job.settings, code, reads])[:32]
+
+    def _inputs(self, job: Job) -> Inputs:
+        """What a job reads.
 
         Raises:
-            PipelineError: a stage that it reads is not there.
+            PipelineError: a job that makes it is not built.
         """
-        spec, inputs = STAGES[stage], self._inputs(stage) if inputs is None else inputs
-        code = fingerprint_code(spec.code)
-        keys = {}
-        for job in spec.jobs(self.params):
-            reads = self._reads(job, inputs)
-            keys[job.name] = job, fingerprint([stage, job.name, job.into, job.settings, code, reads])[:32]
-        return keys
-
-    def _inputs(self, stage: str) -> Files:
-        """What the jobs of a stage may read.
-
-        Raises:
-            PipelineError: a stage that it reads is not there.
-        """
-        inputs: Files = {}
-        for before in STAGES[stage].after:
-            marker = _read(self.marker(before))
+        there: Inputs = {}
+        for upstream in job.after:
+            marker = _read(self.marker(upstream))
             if not marker:
-                raise PipelineError(f"{stage} reads {before}, which is not there; run: snakemake --cores all {before}")
-            inputs |= marker["files"]
-        return inputs | {path: found for path in BESIDE if (found := self.checksums.of(self.data / path))}
+                stage = stage_of(self.jobs[upstream].rule)
+                raise PipelineError(f"{job.id} reads {upstream}, which is not built; run: snakemake --cores all {stage}")
+            key = marker.get("key")
+            for path, checksum in marker["files"].items():
+                there[path] = Input(checksum, self._stored(self.jobs[upstream], key, path) if key else self.data / path)
+        for path in BESIDE:
+            if checksum := self.checksums.of(self.data / path):
+                there[path] = Input(checksum, self.data / path)
+        return {path: there[path] for path in sorted(there) if any(fnmatchcase(path, pattern) for pattern in job.reads)}
 
-    @staticmethod
-    def _reads(job: Job, inputs: Files) -> Files:
-        """Those that a job reads."""
-        return {path: found for path, found in inputs.items() if any(fnmatchcase(path, pattern) for pattern in job.reads)}
+    def _stored(self, job: Job, key: str, path: str) -> Path:
+        """Where the store has a file of a job, by its path below ``data/``."""
+        return self.store.folder / key / Path(path).relative_to(job.into)
 
-    def _settle(self, stage: str, job: Job, key: str, record: dict[str, Any]) -> bool:
+    def _settle(self, job: Job, key: str, record: dict[str, Any]) -> bool:
         """Mark a job as built if the store has it, or the published data does."""
         files = self.store.files(key)
-        recorded = record.get("jobs", {}).get(job.name, {})
+        recorded = record.get("jobs", {}).get(job.id, {})
         if files is None and recorded.get("key") == key:
-            relative = {Path(path).relative_to(job.into).as_posix(): found for path, found in recorded["files"].items()}
+            relative = {Path(path).relative_to(job.into).as_posix(): checksum for path, checksum in recorded["files"].items()}
             if self.store.adopt(key, self.data / job.into, relative):
                 files = relative
         if files is None or any(map(_improvable, files)):
             return False
-        self._mark(stage, job, key, files)
+        self._mark(job, key, files)
         return True
 
-    def _mark(self, stage: str, job: Job, key: str, files: Files) -> None:
-        published = {f"{job.into}/{path}": found for path, found in files.items()}
-        write_json(self.marker(stage, job.name), {"key": key, "files": published})
+    def _mark(self, job: Job, key: str, files: Files) -> None:
+        published = {f"{job.into}/{path}": checksum for path, checksum in files.items()}
+        write_json(self.marker(job.id), {"key": key, "files": published})
 
     def _published(self, stage: Stage) -> Files:
         """The files that lie in a stage's folder."""
         folder = self.data / stage.out
         return {f"{stage.out}/{path}": self.checksums.of(folder / path) or "" for path in files_below(folder)}
 
+    # --- records ----------------------------------------------------------------------------------------------------
+
+    def _read_record(self, stage: str) -> dict[str, Any]:
+        """The record of a stage; empty where there is none, or it is not one of this version."""
+        record = _read(self.record(stage))
+        return record if _is_record(record) else {}
+
+    def earlier_records(self) -> list[Path]:
+        """The records that an earlier version wrote or that are damaged. What they describe is built again."""
+        paths = [self.record(stage) for stage in STAGES]
+        return [path for path in paths if path.exists() and not _is_record(_read(path))]
+
+
+def _is_record(content: dict[str, Any]) -> bool:
+    jobs = content.get("jobs")
+    if not isinstance(content.get("key"), str) or not isinstance(jobs, dict):
+        return False
+    return all("/" in name and isinstance(job, dict) and isinstance(job.get("files"), dict) for name, job in jobs.items())
+
 
 def _improvable(path: str) -> bool:
     _, missing, program = path.partition(MISSING)
-    return bool(missing) and programs.found(program)
+    return bool(missing) and programs.installed(program)
 
 
-def _stage_key(keys: dict[str, tuple[Job, str]]) -> str:
-    return fingerprint({name: key for name, (_, key) in keys.items()})[:32]
+def _stage_key(jobs: dict[str, dict[str, Any]]) -> str:
+    """The key of a stage whose jobs have these keys."""
+    return fingerprint({name: job.get("key") for name, job in jobs.items()})[:32]
 
 
 def _read(path: Path) -> dict[str, Any]:

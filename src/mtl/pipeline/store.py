@@ -50,7 +50,7 @@ class Store:
             files: Files = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        intact = all(self._checksums.of(self.folder / key / path) == found for path, found in files.items())
+        intact = all(self._checksums.of(self.folder / key / path) == checksum for path, checksum in files.items())
         if not intact:
             self._drop(key)
         return files if intact else None
@@ -64,7 +64,7 @@ class Store:
         """The folder in which a job is built; emptied unless its job can resume."""
         folder, whole = self.folder / f"{key}.job", self.folder / key
         if resume and whole.exists() and not folder.exists():
-            whole.rename(folder)  # killed while its files were summed up: all is done but that
+            whole.rename(folder)  # killed while its checksums were taken: all is done but that
         if folder.exists() and not resume:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class Store:
 
     def adopt(self, key: str, published: Path, files: Files) -> bool:
         """Take published files of a job into the store, if they are there and intact."""
-        if any(self._checksums.of(published / path) != found for path, found in files.items()):
+        if any(self._checksums.of(published / path) != checksum for path, checksum in files.items()):
             return False
         target = self.folder / key
         if target.exists():

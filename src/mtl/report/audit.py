@@ -1,4 +1,4 @@
-"""What augmentation made, kept and dropped, and samples with the changes and entities marked."""
+"""What augmentation produced, kept and dropped, and samples with the changes and entities marked."""
 
 import difflib
 import hashlib
@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from mtl.augment.variants import REASONS
 from mtl.config import Params
+from mtl.report import charts
+from mtl.report.blocks import Figure
 from mtl.report.inputs import Inputs, Json, read_rows
-from mtl.report.text import percent, signed, whole
+from mtl.report.text import counted, percent, signed, whole
 
 MISSING = "engine missing"
 REJECTED = 10
 """Dropped rows shown for each method and reason."""
 
 
-class Subword(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of text: tokens of one entity, or one token outside of any."""
 
     tokens: list[tuple[str, bool]]
@@ -27,10 +31,31 @@ class Subword(NamedTuple):
 
 def audit(params: Params, inputs: Inputs) -> list[Json]:
     """For each dataset its methods with counts, samples and dropped rows."""
-    return [
-        {"dataset": name, "rows": sum(shard["rows"] for shard in inputs.counts[name]), "methods": _methods(params, inputs, name)}
-        for name in params.datasets
-    ]
+    return [_audit(params, inputs, name) for name in params.datasets]
+
+
+def _audit(params: Params, inputs: Inputs, dataset: str) -> Json:
+    rows = sum(shard["rows"] for shard in inputs.counts[dataset])
+    methods = _methods(params, inputs, dataset)
+    return {"dataset": dataset, "rows": rows, "methods": methods, "figure": _outcomes(methods)}
+
+
+def _outcomes(methods: Sequence[Json]) -> Figure | None:
+    """A bar for each method: the share of variants that were kept, and dropped for each reason."""
+    outcomes = {method["name"]: {"kept": method["kept"], **_dropped(method)} for method in methods if method["missing"] is None}
+    rows = [(name, part, count) for name, counts in outcomes.items() for part, count in counts.items() if count]
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows, columns=["name", "part", "count"])
+    frame["share"] = frame["count"] / frame.groupby("name")["count"].transform("sum")
+    reasons = [part for part in dict.fromkeys(frame["part"]) if part != "kept"]
+    colours = {"kept": "var(--joint-augmented)", **{reason: f"var(--d{i % 6})" for i, reason in enumerate(reasons)}}
+    chart = charts.stacked(frame, list(outcomes), colours)
+    return Figure("Outcome of every variant", "share kept, and share dropped by reason", chart, wide=True)
+
+
+def _dropped(method: Json) -> dict[str, int]:
+    return {item["reason"]: item["count"] for item in method["dropped"]}
 
 
 def _methods(params: Params, inputs: Inputs, dataset: str) -> list[Json]:
@@ -54,7 +79,7 @@ def _totals(shards: Sequence[Json]) -> Json:
     for shard in shards:
         dropped.update(shard["dropped"])
     reasons = [
-        {"reason": reason, "count": count, "share": count / made if made else 0.0, "told": REASONS.get(reason, "")}
+        {"reason": reason, "count": count, "share": count / made if made else 0.0, "meaning": REASONS.get(reason, "")}
         for reason, count in dropped.most_common()
     ]
     notes = [str(shard["note"]) for shard in shards if shard.get("note")]
@@ -72,25 +97,25 @@ def _rejected(shards: Sequence[dict[str, list[Json]]]) -> list[Json]:
 
 
 def finding(audits: Sequence[Json]) -> str:
-    """How much there is of new rows."""
+    """How many variants were kept."""
     rows = sum(audit["rows"] for audit in audits)
     kept = sum(method["kept"] for audit in audits for method in audit["methods"])
     made = sum(method["made"] for audit in audits for method in audit["methods"])
     if not made:
-        return "No augmentation was asked for." if not any(audit["methods"] for audit in audits) else "No row was augmented."
-    return f"{whole(kept)} variants of {whole(rows)} training rows were kept, {percent(kept / made)} of those made."
+        return "No row was augmented." if any(audit["methods"] for audit in audits) else "The settings name no augmentation method."
+    return f"Kept {counted(kept, 'variant')} of {counted(rows, 'training row')}: {percent(kept / made)} of {whole(made)} produced."
 
 
 def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Json]]:
-    """By method the variants whose ids have the lowest hash: a fixed choice that favours no part of the file."""
-    wanted = params.report.samples
+    """By method the variants with the lowest hashes of their ids: a fixed choice from everywhere in the file."""
+    limit = params.report.samples
     ids = [row for path in inputs.shards[dataset] for row in read_rows(path, ["id", "augmenter"])]
     chosen: dict[str, list[str]] = {}
     for row in sorted(ids, key=lambda row: hashlib.blake2b(row["id"].encode(), digest_size=8).digest()):
-        found = chosen.setdefault(row["augmenter"], [])
-        if len(found) < wanted:
-            found.append(row["id"])
-    flat = {id_ for found in chosen.values() for id_ in found}
+        picked = chosen.setdefault(row["augmenter"], [])
+        if len(picked) < limit:
+            picked.append(row["id"])
+    flat = {id_ for picked in chosen.values() for id_ in picked}
     if not flat:
         return {}
     variants = {row["id"]: row for path in inputs.shards[dataset] for row in read_rows(path, filters=[("id", "in", flat)])}
@@ -98,7 +123,7 @@ def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Jso
     originals = {row["id"]: row for row in read_rows(inputs.examples[dataset], filters=[("id", "in", parents)])}
     labels = list(params.datasets[dataset].labels)
     return {
-        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], labels) for id_ in found] for method, found in chosen.items()
+        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], labels) for id_ in picked] for method, picked in chosen.items()
     }
 
 
@@ -108,12 +133,12 @@ def pair(original: Json, variant: Json, labels: Sequence[str]) -> Json:
     same = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
     kept_old = {block.a + i for block in same for i in range(block.size)}
     kept_new = {block.b + i for block in same for i in range(block.size)}
-    told = {name: _label(variant[name]) for name in labels if variant[name] is not None and not isinstance(variant[name], list)}
+    values = {name: _label(variant[name]) for name in labels if variant[name] is not None and not isinstance(variant[name], list)}
     return {
         "id": variant["id"],
-        "original": subwords(original, labels, kept_old),
-        "variant": subwords(variant, labels, kept_new),
-        "labels": told,
+        "original": stretches(original, labels, kept_old),
+        "variant": stretches(variant, labels, kept_new),
+        "labels": values,
     }
 
 
@@ -121,14 +146,14 @@ def _label(value: Any) -> str:
     return signed(value, 2) if isinstance(value, float) else str(value)
 
 
-def subwords(row: Json, labels: Sequence[str], kept: set[int]) -> list[Subword]:
+def stretches(row: Json, labels: Sequence[str], kept: set[int]) -> list[Stretch]:
     """A row as stretches of text."""
     tags = next((row[name] for name in labels if isinstance(row[name], list)), None) or ["O"] * len(row["tokens"])
-    found: list[Subword] = []
+    parts: list[Stretch] = []
     for i, (token, space, tag) in enumerate(zip(row["tokens"], row["space_after"], tags, strict=True)):
-        part = (token + " " * space, i not in kept)
-        if tag.startswith("I-") and found:
-            found[-1].tokens.append(part)
+        word = (token + " " * space, i not in kept)
+        if tag.startswith("I-") and parts:
+            parts[-1].tokens.append(word)
         else:
-            found.append(Subword([part], tag[2:] or None))
-    return found
+            parts.append(Stretch([word], tag[2:] or None))
+    return parts

@@ -1,14 +1,20 @@
-"""The data card of each dataset, as tables and bars."""
+"""The data card of each dataset, as tables and figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl.config import SPLITS, Params
-from mtl.report.inputs import Inputs, Json
-from mtl.report.text import listed, percent, whole
+import pandas as pd
 
-KINDS = 6
-"""Classes or entity types that get a colour of their own in a bar; the others share one."""
+from mtl.config import SPLITS, Params
+from mtl.report import charts
+from mtl.report.blocks import Block, Figure, Table
+from mtl.report.inputs import Inputs, Json
+from mtl.report.text import counted, listed, percent, whole
+
+COLOURED = 6
+"""Classes or entity types that get a colour of their own; the others share one."""
+NAMED = 12
+"""Classes in the legend of a figure, at most; without a legend the pointer names them."""
 
 
 def data_cards(params: Params, inputs: Inputs) -> list[Json]:
@@ -18,83 +24,85 @@ def data_cards(params: Params, inputs: Inputs) -> list[Json]:
 
 def _card(name: str, card: Json) -> Json:
     splits = [split for split in SPLITS if card.get("rows", {}).get(split)]
+    malformed = card.get("malformed", {})
     return {
         "name": name,
         "sources": card.get("sources", {}),
-        "splits": splits,
-        "table": [
-            {"name": told, "total": card[key].get("total"), "cells": [card[key].get(split) for split in splits]}
-            for key, told in (("rows", "rows"), ("tokens", "tokens"), ("duplicates", "repeated texts"))
-            if key in card
-        ]
-        + _leaks(card.get("leakage", {}), splits),
+        "rows": Table(f"Rows of {name}", "", _row_table(card, splits), dict.fromkeys([*splits, "all"], whole), style="narrow"),
         "labels": [_label(label, content, splits) for label, content in card.get("labels", {}).items()],
-        "malformed": {"total": 0, "samples": [], **card.get("malformed", {})},
-        "unlabelled": card.get("unlabelled", {}).get("total", 0),
-        "longest": card.get("longest", {}),
+        "malformed_total": malformed.get("total", 0),
+        "malformed": Table(f"Malformed rows of {name}", "", pd.DataFrame(malformed.get("samples", []))),
         "leaked": card.get("leakage", {}).get("samples", []),
         "finding": _finding(card, splits),
     }
 
 
-def _leaks(leakage: Json, splits: Sequence[str]) -> list[Json]:
-    told = {"exact": "same text in train", "near": "nearly the same text in train"}
-    return [
-        {"name": told[kind], "total": sum(leakage[kind].values()), "cells": [leakage[kind].get(split) for split in splits]}
-        for kind in told
-        if kind in leakage
-    ]
+def _row_table(card: Json, splits: Sequence[str]) -> pd.DataFrame:
+    """Counts by split: rows, tokens, repeated texts and texts that are in train too."""
+    measures = {"rows": "rows", "tokens": "tokens", "duplicates": "repeated texts"}
+    counts = {name: card[key] for key, name in measures.items() if key in card}
+    leaks = {"exact": "same text in train", "near": "nearly the same text in train"}
+    counts |= {
+        name: {**card["leakage"][key], "total": sum(card["leakage"][key].values())}
+        for key, name in leaks.items()
+        if key in card.get("leakage", {})
+    }
+    frame = pd.DataFrame.from_dict(counts, orient="index", columns=None).reindex(columns=[*splits, "total"])
+    return frame.rename(columns={"total": "all"}).rename_axis("count").reset_index()
 
 
 def _finding(card: Json, splits: Sequence[str]) -> str:
-    rows = listed([f"{whole(card['rows'][split])} {split}" for split in splits]) if splits else "no"
+    counts = [f"{whole(card['rows'][split])} {split}" for split in splits]
+    rows = f"{listed(counts)} rows" if counts else "No rows"
     leaked = sum(count for kind in ("exact", "near") for count in card.get("leakage", {}).get(kind, {}).values())
-    malformed = card.get("malformed", {}).get("total", 0)
-    told = [f"{rows} rows", f"{whole(malformed)} malformed", f"{whole(leaked)} of the held-out texts also or nearly in train"]
-    return "; ".join(told) + "."
+    malformed = counted(card.get("malformed", {}).get("total", 0), "malformed row")
+    held_out = "held-out text is" if leaked == 1 else "held-out texts are"
+    return f"{rows}; {malformed}. {whole(leaked)} {held_out} also in train, exactly or nearly."
 
 
-def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Json:
+def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Block:
     """A label's values by split: shares of classes or entity types, or mean and spread of numbers."""
     by_split = {split: content[split] for split in splits if split in content}
-    kind = content.get("type")
-    if kind == "number":
-        return {"name": name, "type": kind, "splits": by_split}
-    key = "classes" if kind == "class" else "entities"
-    totals: dict[str, int] = {}
-    for values in by_split.values():
-        for value, count in values.get(key, {}).items():
-            totals[value] = totals.get(value, 0) + count
-    order = sorted(totals, key=lambda value: (-totals[value], value))
-    style = {value: f"task{i}" if i < KINDS else "rest" for i, value in enumerate(order)}
-    bars = [_bar(split, values, key, order, style) for split, values in by_split.items()]
-    return {"name": name, "type": kind, "bars": bars, "keys": [(value, style[value], totals[value]) for value in order]}
+    counted_by = next((key for values in by_split.values() for key, value in values.items() if isinstance(value, dict)), None)
+    if counted_by is None:
+        frame = pd.DataFrame.from_dict(by_split, orient="index").rename(columns={"std": "sd"}).rename_axis("split").reset_index()
+        decimals = dict.fromkeys(("mean", "sd", "min", "max"), _two)
+        return Table(name, "numbers by split", frame, {key: text for key, text in decimals.items() if key in frame}, style="")
+    frame = _shares({split: values.get(counted_by, {}) for split, values in by_split.items()})
+    totals = frame.groupby("part", sort=False)["count"].sum()
+    order = sorted(totals.index, key=lambda value: (-totals[value], value))
+    chart = charts.stacked(frame, list(by_split), charts.palette(order, COLOURED), legend=len(order) <= NAMED)
+    most = ", ".join(f"{value} {whole(totals[value])}" for value in order[:COLOURED])
+    return Figure(name, f"share of {counted_by} by split; {most}{' …' if len(order) > COLOURED else ''}", chart)
 
 
-def _bar(split: str, values: Mapping[str, Any], key: str, order: Sequence[str], style: Mapping[str, str]) -> Json:
-    counts = values.get(key, {})
-    total = sum(counts.values())
-    parts = [(style[value], counts.get(value, 0) / total if total else 0.0) for value in order]
-    told = ", ".join(f"{value} {percent(counts.get(value, 0) / total if total else 0.0)}" for value in order)
-    return {"split": split, "rows": values.get("rows"), "total": total, "parts": parts, "told": told}
+def _shares(counts: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+    """Columns ``name`` (the split), ``part`` (the value), ``count`` and ``share``."""
+    rows = [(split, value, count) for split, values in counts.items() for value, count in values.items() if count]
+    frame = pd.DataFrame(rows, columns=["name", "part", "count"])
+    return frame.assign(share=frame["count"] / frame.groupby("name")["count"].transform("sum"))
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
-    """(where, what) of all warnings: of the data, of augmentation, of the runs and of the comparisons; each once, with all places."""
-    found = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
+    """(where, what) of all warnings of the data, augmentation, the runs and the comparisons. Equal warnings are listed once."""
+    warned = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
     for name, card in inputs.cards.items():
         malformed = card.get("malformed", {})
         if malformed.get("total"):
-            found.append((name, f"{whole(malformed['total'])} malformed rows ({percent(malformed.get('share', 0), 2)}) were left out."))
+            warned.append((name, f"Left out {counted(malformed['total'], 'malformed row')} ({percent(malformed.get('share', 0), 2)})."))
         exact = sum(card.get("leakage", {}).get("exact", {}).values())
         if exact:
-            found.append((name, f"{whole(exact)} texts of validation or test are in train too."))
+            warned.append((name, f"{counted(exact, 'text')} of validation or test {'is' if exact == 1 else 'are'} also in train."))
     for name, shards in inputs.counts.items():
         notes = {method: counts["note"] for shard in shards for method, counts in shard["methods"].items() if counts.get("note")}
-        found += [(f"{name}, {method}", str(note)) for method, note in notes.items()]
+        warned += [(f"{name} ({method})", str(note)) for method, note in notes.items()]
     for run, content in inputs.runs.items():
-        found += [(run, str(text)) for text in content.get("warnings", [])]
+        warned += [(run, str(text)) for text in content.get("warnings", [])]
     places: dict[str, list[str]] = {}
-    for where, what in found:
+    for where, what in warned:
         places.setdefault(what, []).append(where)
     return [(", ".join(wheres), what) for what, wheres in places.items()]

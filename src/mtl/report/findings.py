@@ -1,19 +1,27 @@
-"""What the results say, in plain words; every claim is taken from ``comparisons.json`` alone."""
+"""What the results say, in plain words; every claim comes from ``comparisons.json``."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
+import pandas as pd
 
+from mtl.report import charts
+from mtl.report.blocks import Figure, Table
 from mtl.report.inputs import Json
-from mtl.report.svg import Whisker, span, whisker
-from mtl.report.text import at_most, ends, listed, percent, score, signed
+from mtl.report.text import at_most, counted, ends, listed, percent, score, signed
 
 SIGNS = {"gained": "▲", "lost": "▼", "ahead": "△", "behind": "▽", "no difference shown": "●"}
 STYLES = {"gained": "gained", "lost": "lost", "ahead": "gained", "behind": "lost", "no difference shown": "same"}
 ASPECTS = {"joint": "Joint training", "augmentation": "Augmentation"}
-DROWNED, WEAKENED = 0.5, 0.9
-"""Shares of the score alone below which a task counts as dominated, or as weakened, by joint training."""
+VERDICT_COLOURS = {"gained": "var(--gained)", "lost": "var(--lost)", "same": "var(--same)"}
+"""By style of a verdict."""
+DOMINATED, WEAKENED = 0.5, 0.9
+"""Shares of the single-task score below which a task counts as dominated, or as weakened, by joint training."""
+MODELS = {"joint": "joint", "single": "single-task"}
+SETTING_COLOURS = {f"{name}, {data}": f"var(--{model}-{data})" for model, name in MODELS.items() for data in ("augmented", "plain")}
+"""By name of a setting (see ``group_name``)."""
+PLAIN = [name for name in SETTING_COLOURS if name.endswith("plain")]
+"""Settings whose lines are dashed."""
 
 
 def metric_name(name: str) -> str:
@@ -31,7 +39,7 @@ def claim(item: Json) -> Json:
     """One comparison as words and a small figure's data."""
     excludes = item["verdict"] != "no difference shown"
     interval = " to ".join(ends(item["corrected_low"], item["corrected_high"]))
-    against = "the task trained alone" if item["kind"] == "joint" else "the same model on plain data"
+    against = "the single-task model" if item["kind"] == "joint" else "the same model on plain data"
     return {
         **item,
         "aspect": ASPECTS[item["kind"]],
@@ -49,20 +57,20 @@ def pair_name(item: Json) -> str:
     """Which runs are compared."""
     rows = "" if item["size"] == "all" else f", {item['size']} rows"
     if item["kind"] == "joint":
-        return f"joint against alone, {item['within']} data{rows}"
-    return f"augmented against plain data, {item['within']} model{rows}"
+        return f"joint vs single-task, {item['within']} data{rows}"
+    return f"augmented vs plain data, {MODELS[item['within']]} model{rows}"
 
 
 def headline_claims(comparisons: Json) -> list[Json]:
-    """The comparisons of the joint run that the headline figures are of, and how augmentation changes it."""
+    """The comparisons of the headline joint run, and how augmentation changes it."""
     augmentation = [item for item in comparisons["comparisons"] if (item["kind"], item["within"]) == ("augmentation", "joint")]
     return [claim(item) for item in [*joint_comparisons(comparisons), *augmentation]]
 
 
 def joint_comparisons(comparisons: Json) -> list[Json]:
-    """Joint training against the tasks alone, on the data of the headline; on others if the tasks alone were not trained on those."""
-    found = [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
-    return [item for item in found if item["within"] == comparisons["headline"]] or found
+    """Joint training against single-task models on the headline's data, or on other data if those were not trained on it."""
+    rows = [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
+    return [item for item in rows if item["within"] == comparisons["headline"]] or rows
 
 
 def lead(comparisons: Json) -> list[Json]:
@@ -76,17 +84,17 @@ def lead(comparisons: Json) -> list[Json]:
 
 
 def _caution(claims: Sequence[Json]) -> str:
-    """A difference between two single runs may be the luck of one of them."""
-    shown = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
-    return " From one seed, so the variance over training seeds is not ruled out." if shown else ""
+    """A warning where a difference may come from the variance over seeds."""
+    one_seed = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
+    return " One seed: another training run may differ." if one_seed else ""
 
 
 def _sentence(aspect: str, claims: Sequence[Json], comparisons: Json) -> str:
     if not claims and aspect == ASPECTS["joint"] and len(comparisons["tasks"]) == 1:
-        return f"{aspect}: not compared; there is one task only."
+        return f"{aspect}: not compared, because there is only one task."
     if not claims:
-        missing = "a run of each task alone" if aspect == ASPECTS["joint"] else "a joint run on plain data beside the augmented one"
-        return f"{aspect}: not compared; that needs {missing} (experiment in params.yaml)."
+        missing = "single-task runs" if aspect == ASPECTS["joint"] else "joint runs on both augmented and plain data"
+        return f"{aspect}: not compared. Add {missing} to experiment in params.yaml."
     if claims[0]["kind"] == "joint" and claims[0]["within"] != comparisons["headline"]:
         aspect += f" on {claims[0]['within']} data"
     by_verdict = {verdict: [item["task"] for item in claims if item["verdict"] == verdict] for verdict in SIGNS}
@@ -103,23 +111,23 @@ def _all(claims: Sequence[Json]) -> str:
 
 
 def overall(comparisons: Json) -> list[str]:
-    """What Δm says, for each kind of data."""
-    found = []
+    """Δm in words, for augmented and for plain data."""
+    sentences = []
     for item in comparisons["overall"]:
         if item["delta_m"] is None:
-            found.append(f"The mean relative gain Δm on {item['data']} data has no value: {item['undefined']}.")
+            sentences.append(f"The mean relative gain Δm on {item['data']} data is undefined: {item['undefined']}.")
             continue
         includes = "excludes" if item["low"] > 0 or item["high"] < 0 else "includes"
         interval = f"{' to '.join(ends(item['low'], item['high'], 1))} %, which {includes} zero"
-        found.append(
+        sentences.append(
             f"Averaged over tasks, joint training on {item['data']} data changes the score by Δm = {signed(item['delta_m'], 1)} % "
-            f"relative to each task alone ({percent(comparisons['confidence'])} interval {interval})."
+            f"relative to single-task training ({percent(comparisons['confidence'])} interval {interval})."
         )
-    return found
+    return sentences
 
 
 def cards(comparisons: Json) -> list[Json]:
-    """A card for each task: its score in the joint run, and what brought it there."""
+    """A card for each task: its score in the joint run, and its comparisons."""
     claims = _drawn(headline_claims(comparisons))
     return [
         _card(task, about, comparisons, [item for item in claims if item["task"] == task]) for task, about in comparisons["tasks"].items()
@@ -127,8 +135,8 @@ def cards(comparisons: Json) -> list[Json]:
 
 
 def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json]) -> Json:
-    wanted = (task, "joint", comparisons["headline"])
-    group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == wanted)
+    setting = (task, "joint", comparisons["headline"])
+    group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == setting)
     return {
         "task": task,
         "metric": metric_name(about["metric"]),
@@ -140,123 +148,164 @@ def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json]) -> 
 
 
 def _drawn(claims: Sequence[Json]) -> list[Json]:
-    """Claims with a figure each, all on one scale around zero."""
-    reach = max([0.01, *(abs(item[end]) for item in claims for end in ("low", "high", "corrected_low", "corrected_high"))]) * 1.08
-    return [
-        {**item, "figure": whisker(f"{item['aspect']}: {item['amount']}", _difference(item), -reach, reach), "reach": reach}
-        for item in claims
-    ]
+    """Claims with a chart each, all on one scale around zero."""
+    reach = _reach(claims)
+    return [{**item, "chart": charts.intervals(_differences([item]), VERDICT_COLOURS, named=False, reach=reach)} for item in claims]
 
 
-def _difference(item: Json) -> Whisker:
-    """A difference as a row of a figure."""
-    ends = item["low"], item["high"], item["corrected_low"], item["corrected_high"]
-    return Whisker("", STYLES[item["verdict"]], item["difference"], *ends)
+def _reach(claims: Sequence[Json]) -> float:
+    ends = ("low", "high", "corrected_low", "corrected_high")
+    return float(max([0.01, *(abs(item[end]) for item in claims for end in ends)]) * 1.08)
 
 
-def matrix(comparisons: Json) -> Json:
-    """The experiment as a table: kinds of run down, tasks across; the scores of a task are drawn on one scale."""
-    kinds = dict.fromkeys((group["model"], group["data"]) for group in comparisons["groups"])
-    groups = {(group["task"], group["model"], group["data"]): group for group in comparisons["groups"]}
-    tasks = {
-        task: _column(about, [group for group in comparisons["groups"] if group["task"] == task])
-        for task, about in comparisons["tasks"].items()
-    }
-    rows = [
+def _differences(claims: Sequence[Json]) -> pd.DataFrame:
+    return pd.DataFrame(
         {
-            "name": f"{model}, {data}",
-            "style": f"{model} {data}",
-            "cells": [
-                _cell(groups[task, model, data], column) if (task, model, data) in groups else None for task, column in tasks.items()
-            ],
+            "name": [f"{item['task']}: {item['pair']}" for item in claims],
+            "style": [item["style"] for item in claims],
+            "value": [item["difference"] for item in claims],
+            "low": [item["low"] for item in claims],
+            "high": [item["high"] for item in claims],
+            "corrected low": [item["corrected_low"] for item in claims],
+            "corrected high": [item["corrected_high"] for item in claims],
         }
-        for model, data in kinds
+    )
+
+
+def differences(comparisons: Json) -> list[Figure]:
+    """For each task a figure of all its comparisons; all on one scale."""
+    claims = all_claims(comparisons)
+    reach = _reach(claims)
+    figures = []
+    for task in comparisons["tasks"]:
+        mine = [item for item in claims if item["task"] == task]
+        if mine:
+            frame = _differences(mine).assign(name=[item["pair"] for item in mine])
+            excluding = sum(item["verdict"] != "no difference shown" for item in mine)
+            chart = charts.intervals(frame, VERDICT_COLOURS, reach=reach)
+            figures.append(
+                Figure(task, f"{excluding} of {counted(len(mine), 'interval')} {'excludes' if excluding == 1 else 'exclude'} zero", chart)
+            )
+    return figures
+
+
+def difference_table(comparisons: Json) -> Table:
+    """Every comparison with both intervals and its verdict."""
+    claims = all_claims(comparisons)
+    frame = pd.DataFrame(
+        {
+            "task": [item["task"] for item in claims],
+            "comparison": [item["pair"] for item in claims],
+            "first": [item["first"] for item in claims],
+            "second": [item["second"] for item in claims],
+            "difference": [item["difference"] for item in claims],
+            "sd": pd.Series([item["sd"] for item in claims], dtype=float),
+            "corrected interval": [item["interval"] for item in claims],
+            f"{percent(comparisons['confidence'])} interval": [f"{signed(item['low'])} to {signed(item['high'])}" for item in claims],
+            "verdict": [f"{item['sign']} {item['verdict']}" for item in claims],
+        }
+    ).dropna(axis="columns", how="all")
+    return Table("All comparisons", "", frame, {"difference": signed}, style="fold pairwise differences")
+
+
+def scores(comparisons: Json) -> list[Figure]:
+    """For each task the scores of its settings with their intervals."""
+    return [_scores(task, about, comparisons) for task, about in comparisons["tasks"].items()]
+
+
+def _scores(task: str, about: Json, comparisons: Json) -> Figure:
+    groups = [group for group in comparisons["groups"] if group["task"] == task]
+    frame = pd.DataFrame(groups)[["mean", "low", "high"]].rename(columns={"mean": "value"})
+    frame["name"] = frame["style"] = [group_name(group) for group in groups]
+    best = max(groups, key=lambda group: float(group["mean"]))
+    note = f"{metric_name(about['metric'])}; highest: {group_name(best)}, {score(best['mean'])}"
+    return Figure(task, note, charts.intervals(frame, SETTING_COLOURS))
+
+
+def score_table(comparisons: Json) -> Table:
+    """The experiment as a table: settings down, tasks across."""
+    groups = pd.DataFrame(comparisons["groups"])
+    cells = [
+        f"{score(group['mean'])} ({score(group['low'])} to {score(group['high'])}{_deviation(group)})" for group in comparisons["groups"]
     ]
-    return {"tasks": [{"task": task, **column} for task, column in tasks.items()], "rows": rows}
+    groups["run"], groups["cell"] = [group_name(group) for group in comparisons["groups"]], cells
+    frame = groups.pivot(index="run", columns="task", values="cell").loc[list(dict.fromkeys(groups["run"])), list(comparisons["tasks"])]
+    return Table("Scores of every setting", "", frame.reset_index(), dict.fromkeys(frame.columns, str), style="fold matrix")
 
 
-def _column(about: Json, groups: Sequence[Json]) -> Json:
-    low, high = span(group[end] for group in groups for end in ("low", "high"))
-    return {"metric": metric_name(about["metric"]), "low": low, "high": high, "best": max(group["mean"] for group in groups)}
-
-
-def _cell(group: Json, column: Json) -> Json:
-    row = Whisker(group_name(group), group_style(group), group["mean"], group["low"], group["high"])
-    title = f"{group['task']}, {group_name(group)}: {score(group['mean'])}"
-    return {
-        "score": score(group["mean"]),
-        "interval": f"{score(group['low'])} to {score(group['high'])}",
-        "sd": group["sd"],
-        "highest": group["mean"] == column["best"],
-        "figure": whisker(title, row, column["low"], column["high"]),
-    }
+def _deviation(group: Json) -> str:
+    return "" if group["sd"] is None else f", sd {score(group['sd'])}"
 
 
 def group_name(group: Json) -> str:
-    """Such as ``joint, augmented``."""
-    return f"{group['model']}, {group['data']}"
-
-
-def group_style(group: Json) -> str:
-    """The class that colours a kind of run everywhere on the page."""
-    return f"{group['model']} {group['data']}"
+    """A setting: ``joint, augmented``, ``single-task, plain`` and so on. Its runs differ in their seed only."""
+    return f"{MODELS[group['model']]}, {group['data']}"
 
 
 def balance(comparisons: Json) -> Json:
-    """Whether joint training starved a task: its joint score as a share of its score alone."""
+    """Whether other tasks dominate a task in joint training: its joint score as a share of its single-task score."""
     rows = joint_comparisons(comparisons)
     shares = {item["task"]: item["first"] / item["second"] if item["second"] > 0 else None for item in rows}
     known = {task: share for task, share in shares.items() if share is not None}
     verdicts = {item["task"]: item["verdict"] for item in rows}
     without = [task for task, share in shares.items() if share is None]
-    told = f" Alone, {listed(without)} scored nothing that joint training could take." if without else ""
-    return {"rows": rows, "shares": shares, "finding": (_dominated(known, verdicts) + told).lstrip(), "style": _alarm(known)}
+    verb, ratios = ("score", "no ratios are") if len(without) > 1 else ("scores", "no ratio is")
+    undefined = f" {listed(without)} {verb} 0 in single-task training, so {ratios} shown." if without else ""
+    finding = (_dominated(known, verdicts) + undefined).lstrip()
+    return {"finding": finding, "style": "lost" if _alarm(known) else "same", "figure": _kept(rows, known)}
+
+
+def _kept(rows: Sequence[Json], shares: dict[str, float]) -> Figure:
+    known = [item for item in rows if item["task"] in shares]
+    frame = pd.DataFrame(
+        {
+            "name": [item["task"] for item in known],
+            "share": [shares[item["task"]] for item in known],
+            "joint": [item["first"] for item in known],
+            "single-task": [item["second"] for item in known],
+        }
+    )
+    chart = charts.bars(frame, ".1%", mark=1.0, tooltip=("joint", "single-task"))
+    return Figure("Joint score as a share of the single-task score", "dashed line: 100 %, as good as training the task on its own", chart)
 
 
 def _dominated(shares: dict[str, float], verdicts: dict[str, str]) -> str:
     if not verdicts:
-        return "Whether a task is dominated cannot be told: there are no runs of the tasks alone to compare with."
+        return "Add single-task runs to experiment in params.yaml to see whether a task is dominated."
     if not shares:
         return ""
-    dominated = [f"{task} ({at_most(share)})" for task, share in shares.items() if share < DROWNED]
-    weakened = [f"{task} keeps {at_most(share)} ({verdicts[task]})" for task, share in shares.items() if DROWNED <= share < WEAKENED]
+    dominated = [f"{task} ({at_most(share)})" for task, share in shares.items() if share < DOMINATED]
+    weakened = [f"{task} keeps {at_most(share)} ({verdicts[task]})" for task, share in shares.items() if DOMINATED <= share < WEAKENED]
     if dominated:
-        return f"Dominated by joint training: {listed(dominated)} of the score alone."
+        return f"Dominated in joint training: {listed(dominated)} of the single-task score."
     if weakened:
-        return f"No task is dominated; of its score alone {listed(weakened)}."
+        return f"No task is dominated, but {listed(weakened)} of its single-task score."
     least = min(shares, key=lambda task: shares[task])
-    others = "each" if len(shares) == len(verdicts) else "every other one"
-    return f"No task is dominated: {others} keeps at least {at_most(shares[least])} of its score alone ({least} keeps least)."
+    others = "each" if len(shares) == len(verdicts) else "every other task"
+    return f"No task is dominated: {others} keeps at least {at_most(shares[least])} of its single-task score (lowest: {least})."
 
 
-def _alarm(shares: dict[str, float]) -> str:
-    return "lost" if any(share < DROWNED for share in shares.values()) else "same"
+def _alarm(shares: dict[str, float]) -> bool:
+    return any(share < DOMINATED for share in shares.values())
 
 
-def metric_tables(comparisons: Json) -> list[Json]:
+def metric_tables(comparisons: Json) -> list[Table]:
     """For each task a table: runs down, metrics across, each with its interval."""
-    found = []
-    for task, about in comparisons["tasks"].items():
-        runs = {name: run["tasks"][task] for name, run in comparisons["runs"].items() if task in run["tasks"]}
-        names = list(dict.fromkeys(metric for run in runs.values() for metric in run["metrics"]))
-        names.sort(key=lambda name: name != about["metric"])
-        rows = [{"run": run, "cells": [content["metrics"].get(name) for name in names]} for run, content in runs.items()]
-        found.append(
-            {"task": task, "type": about["type"], "rows": about["rows"], "metrics": [metric_name(name) for name in names], "runs": rows}
-        )
-    return found
+    return [_metric_table(task, about, comparisons) for task, about in comparisons["tasks"].items()]
 
 
-def legend(comparisons: Json) -> Markup:
-    """The kinds of run with their marks."""
-    kinds = dict.fromkeys((group["model"], group["data"]) for group in comparisons["groups"])
-    entry = Markup(
-        '<span class="key"><svg viewBox="0 0 26 12" width="26" height="12" aria-hidden="true">'
-        '<line class="line {0}" x1="0" y1="6" x2="26" y2="6"/><circle class="dot {0}" cx="13" cy="6" r="4.5"/></svg>{1}</span>'
-    )
-    return Markup(" ").join(entry.format(f"{model} {data}", f"{model}, {data}") for model, data in kinds)
+def _metric_table(task: str, about: Json, comparisons: Json) -> Table:
+    runs = {name: run["tasks"][task]["metrics"] for name, run in comparisons["runs"].items() if task in run["tasks"]}
+    cells = {
+        name: {metric: f"{score(cell['value'])} ({score(cell['low'])}–{score(cell['high'])})" for metric, cell in metrics.items()}
+        for name, metrics in runs.items()
+    }
+    frame = pd.DataFrame.from_dict(cells, orient="index")
+    frame = frame[sorted(frame.columns, key=lambda name: name != about["metric"])].rename(columns=metric_name)
+    note = f"{about['type'].replace('_', ' ')}, {counted(about['rows'], 'test row')}"
+    return Table(task, note, frame.rename_axis("run").reset_index(), dict.fromkeys(frame.columns, str), style="")
 
 
 def all_claims(comparisons: Json) -> list[dict[str, Any]]:
-    """Every comparison as words and a figure."""
-    return _drawn([claim(item) for item in comparisons["comparisons"]])
+    """Every comparison in words."""
+    return [claim(item) for item in comparisons["comparisons"]]

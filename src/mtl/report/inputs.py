@@ -1,4 +1,4 @@
-"""What the report is made of, read from the data folder. A missing or damaged file is an error that names it."""
+"""Reads what the report shows from the data folder. A missing or damaged file is an error that names it."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the report shows. Rows of tables stay in files; ``examples`` and ``shards`` say where."""
+    """All that the report shows. Rows of tables stay in their files, which ``examples``, ``shards`` and ``predictions`` name."""
 
     comparisons: Json
     cards: dict[str, Json]
@@ -28,7 +28,7 @@ class Inputs:
     histories: dict[str, list[Json]]
     """Records of training and validation by run."""
     counts: dict[str, list[Json]]
-    """What became of augmented rows, by dataset, one entry a shard."""
+    """Counts of kept and dropped variants, by dataset, one entry a shard."""
     rejected: dict[str, list[Json]]
     """Samples of dropped rows, by dataset, one entry a shard."""
     examples: dict[str, Path]
@@ -44,7 +44,7 @@ def load(params: Params, data: Path) -> Inputs:
     """Read everything but the rows of tables.
 
     Raises:
-        PipelineError: a file is missing or is no JSON.
+        PipelineError: a file is missing or is not JSON.
         DataError: a shard cannot be read or carries no counts.
     """
     runs = list(params.runs())
@@ -71,7 +71,7 @@ def existing(path: Path) -> Path:
     """The path, if it is a file.
 
     Raises:
-        PipelineError: it is none.
+        PipelineError: it is not.
     """
     if not path.is_file():
         raise PipelineError(f"{path}: is missing; the report needs it")

@@ -1,35 +1,35 @@
-"""What a result was made of: checksums of sources, of prepared data and of models."""
+"""Checksums of sources, prepared data and models."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from mtl.config import Params, TransformerEncoder
-from mtl.report.inputs import Inputs, Json
+from mtl.report.blocks import Table
+from mtl.report.inputs import Inputs
+from mtl.report.text import size
 
-NOT_WRITTEN = "none was stated"
+NOT_STATED = "not stated"
 
 
-def checksums(params: Params, inputs: Inputs) -> list[Json]:
-    """Tables of (name, size in bytes, SHA-256). Checksums of sources are those that the settings state and the download checked."""
-    sources = [
-        {"name": source["url"], "sum": source["sha256"] or NOT_WRITTEN}
-        for card in inputs.cards.values()
-        for source in card.get("sources", {}).values()
-    ]
+def checksums(params: Params, inputs: Inputs) -> list[Table]:
+    """SHA-256 of sources, data and models. Those of sources are stated in the settings; the download checked them."""
+    sources = [(source["url"], source["sha256"]) for card in inputs.cards.values() for source in card.get("sources", {}).values()]
     if isinstance(params.encoder, TransformerEncoder):
-        sources.append({"name": params.encoder.source.url, "sum": params.encoder.source.sha256 or NOT_WRITTEN})
+        sources.append((params.encoder.source.url, params.encoder.source.sha256))
     data = [*inputs.examples.values(), *(path for paths in inputs.shards.values() for path in paths)]
     models = [path for folder in inputs.models.values() for path in sorted(folder.glob("*")) if path.suffix in {".safetensors", ".json"}]
-    return [
-        {"title": "Sources", "what": "address", "sizes": False, "rows": sources},
-        {"title": "Data", "what": "file", "sizes": True, "rows": list(_files(data))},
-        {"title": "Models", "what": "file", "sizes": True, "rows": list(_files(models))},
-    ]
+    stated = pd.DataFrame([(url, sha256 or NOT_STATED) for url, sha256 in sources], columns=["address", "SHA-256"])
+    return [Table("Sources", "", stated, style="checksums"), _files("Data", data), _files("Models", models)]
 
 
-def _files(paths: Iterable[Path]) -> Iterable[Json]:
-    for path in paths:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        yield {"name": f"{path.parent.name}/{path.name}", "size": path.stat().st_size, "sum": found}
+def _files(title: str, paths: Sequence[Path]) -> Table:
+    rows = [(f"{path.parent.name}/{path.name}", path.stat().st_size, _sha256(path)) for path in paths]
+    return Table(title, "", pd.DataFrame(rows, columns=["file", "size", "SHA-256"]), {"size": size}, style="checksums")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

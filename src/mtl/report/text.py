@@ -10,8 +10,6 @@ from markupsafe import Markup
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 """Characters that are not seen, turn the direction of a line, or may not stand in HTML."""
 
-MODELS = {"joint": "joint", "single": "single"}
-
 
 def visible(value: Any) -> Any:
     """A string with its unseen characters made visible, control characters as their pictures; markup and other values as they are."""
@@ -54,6 +52,11 @@ def whole(value: float) -> str:
     return f"{round(value):,}".replace(",", "\u202f")
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 row``, ``2 rows``."""
+    return f"{whole(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(share: float, decimals: int = 0) -> str:
     """A share as percent."""
     return f"{100 * share:.{decimals}f} %"
@@ -79,9 +82,18 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def short(name: str, length: int = 16) -> str:
-    """A name cut to fit a figure."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About ``count`` round numbers from ``low`` to ``high``."""
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = power * next(nice for nice in (1, 2, 5, 10) if nice * power >= raw * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def number(value: float) -> str:
+    """A round number."""
+    return f"{value:g}".replace("-", "−")
 
 
 def setting(value: Any) -> str:
@@ -92,3 +104,8 @@ def setting(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "–" if value is None else str(value)
+
+
+def short(name: str, length: int = 16) -> str:
+    """A name cut to fit a figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"

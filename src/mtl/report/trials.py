@@ -1,16 +1,19 @@
 """Results of a search over settings, from ``data/tune/summary.json``.
 
 The file holds ``trials``, a list of ``{"number", "params": {dotted path: value}, "score", "state"}``, and ``best``, a trial or the number
-of one. Anything else in it is passed over.
+of one. Other keys are ignored.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
+from mtl.report.blocks import Figure, Table
 from mtl.report.inputs import Json
-from mtl.report.svg import Series, line_chart
-from mtl.report.text import score, setting, whole
+from mtl.report.search import history
+from mtl.report.text import counted, score, setting, whole
 
 SHOWN = 50
 """Trials in the table, at most: the best ones."""
@@ -26,13 +29,12 @@ def results(summary: Json) -> Json | None:
     paths = list(dict.fromkeys(path for trial in trials for path in trial["params"]))
     best = summary.get("best")
     number = best.get("number") if isinstance(best, dict) else best
+    shown = [*scored, *rest][:SHOWN]
+    note = f"the best {whole(SHOWN)} of {counted(len(trials), 'trial')}" if len(trials) > SHOWN else "all trials, the best first"
     return {
-        "paths": paths,
-        "rows": [_row(trial, paths, number) for trial in [*scored, *rest][:SHOWN]],
+        "table": Table("Trials", note, _table(shown, paths, number)),
         "finding": _finding(trials, scored),
-        "shown": min(SHOWN, len(trials)),
-        "total": len(trials),
-        "figure": line_chart("Best score so far", _so_far(trials), "trial", dots=True),
+        "figure": Figure("Best score so far", "line: best score so far; dots: the trials", history(trials)),
     }
 
 
@@ -42,24 +44,22 @@ def _scored(trial: Json) -> bool:
     return ended and isinstance(value, int | float) and math.isfinite(value)
 
 
-def _row(trial: Json, paths: Sequence[str], best: Any) -> Json:
-    return {
-        "number": trial.get("number", "–"),
-        "best": best is not None and trial.get("number") == best,
-        "score": score(trial["score"]) if _scored(trial) else "–",
-        "state": str(trial.get("state", "–")).lower(),
-        "values": [setting(trial["params"].get(path)) for path in paths],
-    }
+def _table(trials: Sequence[Json], paths: Sequence[str], best: Any) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "trial": [_name(trial, best) for trial in trials],
+            "score": pd.Series([trial["score"] if _scored(trial) else None for trial in trials], dtype=float),
+            "state": [str(trial.get("state", "–")).lower() for trial in trials],
+        }
+    )
+    return frame.assign(**{path: [setting(trial["params"].get(path)) for trial in trials] for path in paths})
+
+
+def _name(trial: Json, best: Any) -> str:
+    number = trial.get("number")
+    return f"{'–' if number is None else number}{' (best)' if best is not None and number == best else ''}"
 
 
 def _finding(trials: Sequence[Json], scored: Sequence[Json]) -> str:
-    told = f"{whole(len(trials))} trials, {whole(len(scored))} of them with a score on the validation split"
-    return f"{told}; the best reached {score(scored[0]['score'])}." if scored else f"{told}."
-
-
-def _so_far(trials: Sequence[Json]) -> list[Series]:
-    """Each trial's score, and the greatest up to it, in the order of the search."""
-    found = [(float(trial.get("number", i)), float(trial["score"])) for i, trial in enumerate(trials) if _scored(trial)]
-    found.sort()
-    best = [(number, max(value for _, value in found[: i + 1])) for i, (number, _) in enumerate(found)]
-    return [Series("trial", "rest", found), Series("best so far", "task0", best)] if found else []
+    text = f"{counted(len(trials), 'trial')}, {whole(len(scored))} with a validation score"
+    return f"{text}; the best reached {score(scored[0]['score'])}." if scored else f"{text}."

@@ -110,6 +110,10 @@ class TaskType(ABC):
     """Name of the main metric."""
     hub_task: ClassVar[str]
     """The pipeline tag of the Hugging Face hub."""
+    views: ClassVar[tuple[str, ...]] = ("per_class",)
+    """What the report shows of it: ``confusion``, ``per_class``, ``scatter`` (see ``mtl.report.task_views``)."""
+    noun: ClassVar[str] = "class"
+    """What ``per_class`` scores are about, in the report."""
     all_windows: ClassVar[bool] = False
     """Whether all windows of a row that is too long are computed and joined, or the first one only."""
     shows_tokens: ClassVar[bool] = False

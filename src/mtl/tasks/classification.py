@@ -71,6 +71,7 @@ class Classification(TaskType):
     name = "classification"
     all_metrics = (Metric("macro_f1", hub="f1"), Metric("accuracy"))
     hub_task = "text-classification"
+    views = ("confusion", "per_class")
 
     def __init__(self, state: State) -> None:
         super().__init__(state)

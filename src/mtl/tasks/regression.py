@@ -80,6 +80,7 @@ class Regression(TaskType):
         Metric("mse", high=UNBOUNDED, higher_is_better=False),
     )
     hub_task = "text-classification"  # the hub's name for any head on the whole text
+    views = ("scatter",)
 
     def __init__(self, state: State) -> None:
         super().__init__(state)

@@ -132,6 +132,7 @@ class TokenClassification(TaskType):
     name = "token_classification"
     all_metrics = (Metric("f1"), Metric("precision"), Metric("recall"))
     hub_task = "token-classification"
+    noun = "entity type"
     all_windows = True
     shows_tokens = True
 

@@ -44,7 +44,9 @@ class Column(Sequence[Label | None]):
     @staticmethod
     def of(column: pa.ChunkedArray, storage: Storage) -> "Column":
         """From a label column of a canonical table."""
-        return ObjectColumn.read(column) if storage == "objects" else CodedColumn.read(column)
+        if storage == "objects":
+            return ObjectColumn.read(column)
+        return CodedColumn.read(column.cast(pa.float64()) if storage == "numbers" else column)
 
     @staticmethod
     def joined(parts: Sequence["Column"]) -> "Column":

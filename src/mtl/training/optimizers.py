@@ -21,17 +21,17 @@ SHARED = ""
 
 
 class Adam(TorchAdam):
-    """Adam (Kingma & Ba 2015) whose fused step divides gradients as it reads them, each group's by a number of its own."""
+    """Adam (Kingma & Ba 2015) whose fused step divides the gradients of each group by its own divisor as it reads them."""
 
     divisors: Mapping[str, Tensor] = MappingProxyType({})
     """Scalars, by ``part`` of a group."""
 
     def _init_group(self, group: Group, *lists: Any) -> bool:
-        """Called for each group before its step, which divides by ``grad_scale``: it is there for what loss scalers multiply by."""
+        """Called for each group before its step, which divides by ``grad_scale``, meant for loss scalers."""
         if self.divisors:
             self.grad_scale = self.divisors.get(group["part"])
-        found: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
-        return found
+        has_complex: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
+        return has_complex
 
 
 class AdamW(Adam):

@@ -10,6 +10,7 @@ import torch
 
 from mtl import encoders, plugins
 from mtl.config import TEXT, Params, Run
+from mtl.data.segmentation import segmentation_of
 from mtl.encoders import SubwordTokenizer
 from mtl.encoders.store import coded, encode_stored
 from mtl.model.device import Precision
@@ -24,7 +25,7 @@ from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
 from mtl.training.loop import Loop
 from mtl.training.splits import Splits
-from mtl.training.texts import variants_of
+from mtl.training.texts import used_datasets, variants_of
 
 
 def prepare(
@@ -44,10 +45,18 @@ def prepare(
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
-    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
+    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed, segmentation=_segmentation(params, run)).to(
+        precision.device
+    )
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
     return loop, [*cautions(params, run, splits, precision), *cut_off(tasks, splits.train, data.train.encoded, length)]
+
+
+def _segmentation(params: Params, run: Run) -> str:
+    """How the model splits new texts: into words if one of its datasets needs it, so that one pass serves all tasks."""
+    segmentations = {segmentation_of(params.datasets[name]) for name in used_datasets(params, run.tasks)}
+    return "words" if "words" in segmentations else "spaces"
 
 
 def _fitted(params: Params, name: str, splits: Splits) -> TaskType:

@@ -1,12 +1,12 @@
 """The results of a search below ``data/tune/``: ``summary.json``, the best params file, a table and a page of figures."""
 
-import csv
 import io
 import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
@@ -17,18 +17,13 @@ from mtl.errors import PipelineError
 from mtl.evaluation.results import joint_run
 from mtl.files import write_text
 from mtl.pipeline.search import Search
-from mtl.report import search as figures
+from mtl.report import search as charts
+from mtl.report.blocks import Figure, Table
 from mtl.report.render import environment, read
-from mtl.report.text import percent, setting
+from mtl.report.text import percent, score, setting
 from mtl.tuning.objective import FLOOR, main_metrics
 from mtl.tuning.study import Study
 from mtl.tuning.trial import finished
-
-STYLE = """
-.wide .figure { max-width: none; }
-.figure .rest { --c: var(--rest); }
-"""
-"""What the page adds to the report's style sheet."""
 
 
 def write_summary(params: Params, search: Search) -> str:
@@ -96,21 +91,22 @@ def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) ->
     yaml = YAML()
     yaml.width = 1_000_000
     yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json"), content)
-    number, score = best["number"], best["score"]
-    header = f"# Trial {number}, the best of {len(summary['trials'])}: {score:.4f} times the validation score of trial 0."
-    return f"{header}\n{content.getvalue()}"
+    note = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
+    return f"# The best of {len(summary['trials'])} trials, {note}.\n{content.getvalue()}"
 
 
 def _table(summary: dict[str, Any]) -> str:
     """All trials as comma-separated values; a choice that is a mapping as JSON."""
-    content = io.StringIO()
-    writer = csv.writer(content, lineterminator="\n")
-    paths, tasks = list(summary["space"]), list(summary["reference"])
-    writer.writerow(["number", "state", "score", *tasks, *paths, "seconds"])
-    for trial in summary["trials"]:
-        values = [*(trial["tasks"].get(task) for task in tasks), *(_cell(trial["params"][path]) for path in paths)]
-        writer.writerow([trial["number"], trial["state"], trial["score"], *values, trial["seconds"]])
-    return content.getvalue()
+    rows = [
+        {
+            **{key: trial[key] for key in ("number", "state", "score")},
+            **{task: trial["tasks"].get(task) for task in summary["reference"]},
+            **{path: _cell(trial["params"][path]) for path in summary["space"]},
+            "seconds": trial["seconds"],
+        }
+        for trial in summary["trials"]
+    ]
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _cell(value: Any) -> Any:
@@ -118,18 +114,40 @@ def _cell(value: Any) -> Any:
 
 
 def _page(summary: dict[str, Any]) -> str:
-    pages = environment()
-    pages.filters["setting"] = setting
-    template = pages.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    template = environment().from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         summary,
         title="Search",
-        style=Markup(read("style.css") + STYLE),
+        style=Markup(read("style.css")),
+        scripts=[Markup(read("tables.js"))],
         finding=_finding(summary),
-        history=figures.history(summary),
-        importances=figures.importance(summary),
-        coordinates=figures.coordinates(summary),
+        figures=_figures(summary),
+        table_of_trials=_trials(summary),
     )
+
+
+def _figures(summary: dict[str, Any]) -> list[Figure]:
+    return [
+        Figure("Scores of the trials", "line: best score so far", charts.history(summary["trials"])),
+        Figure("Importance of the params", "share in what separates the better trials from the others", charts.importance(summary)),
+        Figure("Values and scores", "a line for each trial; the best one is blue", charts.coordinates(summary), wide=True),
+    ]
+
+
+def _trials(summary: dict[str, Any]) -> Table:
+    """All trials with their scores, values and outcome."""
+    rows = [
+        {
+            "trial": trial["number"],
+            "score": trial["score"],
+            **{f"{task} ({metric})": trial["tasks"].get(task) for task, metric in summary["metrics"].items()},
+            **{path: setting(trial["params"][path]) for path in summary["space"]},
+            "outcome": "best" if trial["number"] == summary["best"] else trial["reason"] or trial["state"],
+        }
+        for trial in summary["trials"]
+    ]
+    scores = ["score", *(f"{task} ({metric})" for task, metric in summary["metrics"].items())]
+    return Table("Trials", "", pd.DataFrame(rows), dict.fromkeys(scores, score))
 
 
 def _finding(summary: dict[str, Any]) -> str:

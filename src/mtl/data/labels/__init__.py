@@ -10,14 +10,14 @@ def label_type(name: str) -> type[LabelType]:
     """The class of a label type.
 
     Raises:
-        KeyError: there is no such type.
+        KeyError: the type does not exist.
     """
-    found: type[LabelType] = plugins.implementation_of(plugins.settings_of(plugins.LABELS, name))
-    return found
+    implementation: type[LabelType] = plugins.implementation_of(plugins.settings_of(plugins.LABELS, name))
+    return implementation
 
 
 def reader_of(settings: Any) -> LabelType:
-    """What reads the labels that settings describe."""
+    """The reader of labels with these settings."""
     reader: LabelType = plugins.implementation_of(settings)(settings)
     return reader
 

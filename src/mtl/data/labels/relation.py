@@ -31,6 +31,11 @@ class RelationLabel(LabelSettings):
     tail: str
     """Column of the second range."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The class and both ranges."""
+        return (self.column, self.head, self.tail)
+
 
 class Relation(LabelType):
     """Reads a class with its two ranges."""

@@ -1,0 +1,89 @@
+"""Names of runs, shards and augmented rows: built and parsed here, and nowhere else."""
+
+import re
+from typing import NamedTuple
+
+_RUN = re.compile(r"(?:(joint)|single_(\w+))-(augmented|plain)-(\d+)(?:-(\d+))?")
+_SHARD = re.compile(r"(.+)-(\d{5,})-of-(\d{5,})(?:\.parquet)?")
+_VARIANT = re.compile(r"(.*)~(\w+)~(\d+)", flags=re.DOTALL)
+
+
+class RunName(NamedTuple):
+    """The parts of a run's name, such as ``joint-augmented-1``, ``single_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
+
+    model: str
+    """``joint``, or the task of a single-task run."""
+    data: str
+    """``augmented`` or ``plain``."""
+    seed: int
+    size: int | str = "all"
+
+    def __str__(self) -> str:
+        model = self.model if self.model == "joint" else f"single_{self.model}"
+        return f"{model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
+
+    @classmethod
+    def parse(cls, name: str) -> "RunName":
+        """The reverse of ``str``.
+
+        Raises:
+            ValueError: this is not the name of a run.
+        """
+        joint, task, data, seed, size = _match(_RUN, name, "run")
+        return cls(joint or task, data, int(seed), int(size) if size else "all")
+
+
+class ShardName(NamedTuple):
+    """The parts of a shard's name, such as ``tweets-00000-of-00002``."""
+
+    dataset: str
+    number: int
+    """From 0."""
+    shards: int
+    """How many the dataset has."""
+
+    def __str__(self) -> str:
+        return f"{self.dataset}-{self.number:05d}-of-{self.shards:05d}"
+
+    @property
+    def file(self) -> str:
+        """Such as ``tweets-00000-of-00002.parquet``."""
+        return f"{self}.parquet"
+
+    @classmethod
+    def parse(cls, name: str) -> "ShardName":
+        """The reverse of ``str`` and of ``file``.
+
+        Raises:
+            ValueError: this is not the name of a shard.
+        """
+        dataset, number, shards = _match(_SHARD, name, "shard")
+        return cls(dataset, int(number), int(shards))
+
+
+class VariantId(NamedTuple):
+    """The parts of the id of an augmented row: ``<parent>~<method>~<copy>``."""
+
+    parent: str
+    """Id of the original row, which may hold ``~`` itself."""
+    method: str
+    copy: int
+
+    def __str__(self) -> str:
+        return f"{self.parent}~{self.method}~{self.copy}"
+
+    @classmethod
+    def parse(cls, name: str) -> "VariantId":
+        """The reverse of ``str``.
+
+        Raises:
+            ValueError: this is not the id of an augmented row.
+        """
+        parent, method, copy = _match(_VARIANT, name, "augmented row")
+        return cls(parent, method, int(copy))
+
+
+def _match(pattern: re.Pattern[str], name: str, what: str) -> tuple[str, ...]:
+    if match := pattern.fullmatch(name):
+        return match.groups()
+    raise ValueError(f"{name!r} is not the name of a {what}")

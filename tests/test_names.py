@@ -1,0 +1,58 @@
+"""Names say what they name, there and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl.names import RunName, ShardName, VariantId
+
+TASK = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
+NUMBER = st.integers(min_value=0, max_value=99_999)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (RunName("joint", "augmented", 1), "joint-augmented-1"),
+        (RunName("entities", "plain", 1), "single_entities-plain-1"),
+        (RunName("joint", "augmented", 2, 150), "joint-augmented-2-150"),
+        (ShardName("tweets", 0, 2), "tweets-00000-of-00002"),
+        (VariantId("r~1", "synonym", 3), "r~1~synonym~3"),
+    ],
+)
+def test_names_read_as_documented(name: RunName | ShardName | VariantId, text: str) -> None:
+    assert str(name) == text
+    assert type(name).parse(text) == name
+
+
+@given(TASK, st.sampled_from(["augmented", "plain"]), NUMBER, st.one_of(st.just("all"), NUMBER))
+def test_run_names_come_back(task: str, data: str, seed: int, size: int | str) -> None:
+    assert RunName.parse(str(RunName(task, data, seed, size))) == RunName(task, data, seed, size)
+
+
+@given(TASK, NUMBER, NUMBER)
+def test_shard_names_come_back(dataset: str, index: int, shards: int) -> None:
+    name = ShardName(dataset, index, shards)
+    assert ShardName.parse(str(name)) == ShardName.parse(name.file) == name
+
+
+@given(st.text(), TASK, NUMBER)
+def test_variant_ids_come_back_whatever_the_row_is_called(parent: str, method: str, copy: int) -> None:
+    assert VariantId.parse(str(VariantId(parent, method, copy))) == VariantId(parent, method, copy)
+
+
+def test_an_original_row_is_not_a_variant() -> None:
+    with pytest.raises(ValueError, match="is not the name of a"):
+        VariantId.parse("all-17")
+
+
+@pytest.mark.parametrize("name", ["joint", "other-plain-1", "joint-some-1", "joint-plain-1-2-3", "joint-plain-x"])
+def test_what_is_not_a_run_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not the name of a"):
+        RunName.parse(name)
+
+
+@pytest.mark.parametrize("name", ["tweets", "tweets-0-in-2", "a-b-of-c"])
+def test_what_is_not_a_shard_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not the name of a"):
+        ShardName.parse(name)
