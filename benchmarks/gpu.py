@@ -219,7 +219,7 @@ def write(results: dict[str, Any], out: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the steps; the exit status is 1 if one of them failed or found no time."""
+    """Run the steps; the exit status is 1 if one of them failed or had no time."""
     options = _parser().parse_args(arguments)
     if options.rehearse:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -73,14 +73,14 @@ def usual(model: Model, requests: Iterable[Request], precision: Precision) -> Pr
     results: Predictions = []
     with torch.inference_mode(), precision.autocast():
         for rows, tasks in requests:
-            found: dict[str, list[Prediction]] = {task: [] for task in tasks}
+            by_task: dict[str, list[Prediction]] = {task: [] for task in tasks}
             for start in range(0, len(rows), ROWS):
                 part = rows[start : start + ROWS]
                 encoded = model.tokenizer.encode(part, model.max_length)
                 batch = padded_to_width(collate(encoded, np.arange(len(part)))).to(model.device)
                 for task, logits in model(batch, tasks).items():
-                    found[task] += model.tasks[task].decode(logits.float().cpu(), batch.word_ids, [len(row) for row in part])
-            results.append(found)
+                    by_task[task] += model.tasks[task].decode(logits.float().cpu(), batch.word_ids, [len(row) for row in part])
+            results.append(by_task)
     return results
 
 
@@ -202,12 +202,12 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
     differences: list[Difference] = []
     for _ in range(turns):
         for name, requests in kinds.items():
-            found = {}
+            predicted = {}
             for side, prediction in sides.items():
                 start = clock()
-                found[side] = prediction(requests)
+                predicted[side] = prediction(requests)
                 seconds.setdefault(f"{side}{name}", []).append(clock() - start)
-            differences += [difference(found[""], found[side], exact=exact) for side in compared]
+            differences += [difference(predicted[""], predicted[side], exact=exact) for side in compared]
     return {
         **{
             f"vs_{side.removesuffix('_')}{name}": round(ratio(seconds[f"{side}{name}"], seconds[name]), 3)
@@ -221,9 +221,9 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
             for name in kinds
         },
         "padding_share_of_tutorial": round(1 - subwords / (WIDTH * len(every[0].rows)), 3),
-        "identical": not any(found.unequal for found in differences),
-        "unequal_share": max(found.unequal for found in differences),
-        "difference": max(found.number for found in differences),
+        "identical": not any(each.unequal for each in differences),
+        "unequal_share": max(each.unequal for each in differences),
+        "difference": max(each.number for each in differences),
         "rows": len(every[0].rows),
         "precision": precision.name,
         "device": device_name(model.device),

@@ -240,17 +240,17 @@ class Product(NamedTuple):
 
 def products(loop: Loop, batch: Batch) -> list[Product]:
     """Those of the encoder's linear layers in one forward pass over a batch."""
-    found: list[Product] = []
+    results: list[Product] = []
 
     def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
-        found.append(Product(inputs[0].shape[:-1].numel(), inputs[0].shape[-1], result.shape[-1]))
+        results.append(Product(inputs[0].shape[:-1].numel(), inputs[0].shape[-1], result.shape[-1]))
 
     handles = [m.register_forward_hook(note) for m in loop.model.encoder.modules() if isinstance(m, nn.Linear)]
     with torch.no_grad():
         loop.gradients.losses(batch.to(loop.precision.device), list(batch.targets), batch.counts)
     for handle in handles:
         handle.remove()
-    return found
+    return results
 
 
 def balance_cost(make: Callable[..., Loop], turns: int) -> float:
@@ -289,8 +289,8 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
         for name, turn in sides.items():
             rates[name].append(turn())
             print(f"{name:18}{rates[name][-1]:10.0f} subwords/s", flush=True)
-    for name, found in rates.items():
-        print(f"{name:18}{median(found):10.0f} subwords/s   ({min(found):.0f} to {max(found):.0f})", flush=True)
+    for name, own in rates.items():
+        print(f"{name:18}{median(own):10.0f} subwords/s   ({min(own):.0f} to {max(own):.0f})", flush=True)
     made = {"ours": ours.progress.updates - before, **others.updates}
     if set(made.values()) != {turns * updates}:
         raise SystemExit(f"the sides did not make the same updates: {made}")
@@ -317,7 +317,7 @@ def ablate(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, Any
     for _ in range(turns):
         for name, loop in loops.items():
             rates[name].append(steps(loop, updates))
-    return {name: round(ratio(rates["ours"], found), 3) for name, found in rates.items()}
+    return {name: round(ratio(rates["ours"], other), 3) for name, other in rates.items()}
 
 
 def without_packing(make: Callable[..., Loop]) -> Loop:

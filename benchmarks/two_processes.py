@@ -94,8 +94,8 @@ def compare(params: Params, project: Path, steps_of: int, epochs: float) -> dict
             settings, one, two = (Path(name, part) for part in ("params.json", "one", "two"))
             settings.write_text(mtl.config.dump(changed(params, section, steps_of, epochs)))
             speeds = [start(number, settings, project, out) for number, out in ((1, one), (2, two))]
-            found = differences(one, two)
-        results[balancing] = {**found, "equal": all(found[key] <= limit for key, limit in LIMIT.items()), "tokens_per_second": speeds}
+            largest = differences(one, two)
+        results[balancing] = {**largest, "equal": all(largest[key] <= limit for key, limit in LIMIT.items()), "tokens_per_second": speeds}
     return results | {"equal": all(results[balancing]["equal"] for balancing in BALANCING)}
 
 
