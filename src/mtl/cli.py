@@ -37,6 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return getattr(error, "exit_status", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "mtl":
+            raise
+        print(f"{error.name} is not installed; install it with: pip install 'mtl[workflow]'", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"{error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
         return 2

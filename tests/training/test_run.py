@@ -324,7 +324,7 @@ def test_what_the_data_lacks_is_named(project: Path, make_settings: Settings, em
     text = "\n".join(facts["warnings"])
     assert "names: the test split has B-river, never seen in training" in text
     assert "encoder.max_length 32 cuts" in text
-    assert "1 train rows, with 1 gold entities" in text
+    assert "gold entities: 1)" in text
     assert "validation rows, with" not in text
     assert "precision bf16 on a CPU" in text
     assert facts["precision"] == "bf16"

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from mtl.augment.variants import REASONS
 from mtl.config import Params
+from mtl.data.labels import label_type
+from mtl.data.schema import columns_of, fields_of, labels_of, positional_labels, read_schema
 from mtl.report import charts
 from mtl.report.blocks import Figure
 from mtl.report.inputs import Inputs, Json, read_rows
@@ -121,39 +124,51 @@ def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Jso
     variants = {row["id"]: row for path in inputs.shards[dataset] for row in read_rows(path, filters=[("id", "in", flat)])}
     parents = {row["parent_id"] for row in variants.values()}
     originals = {row["id"]: row for row in read_rows(inputs.examples[dataset], filters=[("id", "in", parents)])}
-    labels = list(params.datasets[dataset].labels)
+    table = read_schema(inputs.examples[dataset])
     return {
-        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], labels) for id_ in picked] for method, picked in chosen.items()
+        method: [pair(originals[variants[id_]["parent_id"]], variants[id_], table) for id_ in picked] for method, picked in chosen.items()
     }
 
 
-def pair(original: Json, variant: Json, labels: Sequence[str]) -> Json:
-    """An original and its variant side by side, with changed tokens and entities marked, and the labels of the text."""
-    old, new = original["tokens"], variant["tokens"]
+def pair(original: Json, variant: Json, table: pa.Schema) -> Json:
+    """An original and its variant side by side for each text field, with changed tokens and entities marked, and the labels of the text."""
+    positional = positional_labels(table)
+    values = {name: _label(variant[name]) for name in labels_of(table) if name not in positional and variant[name] is not None}
+    fields = [{"name": field, **_sides(original, variant, table, field)} for field in fields_of(table)]
+    return {"id": variant["id"], "fields": fields, "labels": values}
+
+
+def _sides(original: Json, variant: Json, table: pa.Schema, field: str) -> dict[str, list[Stretch]]:
+    old, new = (row[columns_of(field)[0]] for row in (original, variant))
     same = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
     kept_old = {block.a + i for block in same for i in range(block.size)}
     kept_new = {block.b + i for block in same for i in range(block.size)}
-    values = {name: _label(variant[name]) for name in labels if variant[name] is not None and not isinstance(variant[name], list)}
-    return {
-        "id": variant["id"],
-        "original": stretches(original, labels, kept_old),
-        "variant": stretches(variant, labels, kept_new),
-        "labels": values,
-    }
+    return {"original": stretches(original, table, field, kept_old), "variant": stretches(variant, table, field, kept_new)}
 
 
 def _label(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return signed(value, 2) if isinstance(value, float) else str(value)
 
 
-def stretches(row: Json, labels: Sequence[str], kept: set[int]) -> list[Stretch]:
-    """A row as stretches of text."""
-    tags = next((row[name] for name in labels if isinstance(row[name], list)), None) or ["O"] * len(row["tokens"])
+def stretches(row: Json, table: pa.Schema, field: str, kept: set[int]) -> list[Stretch]:
+    """A text field of a row as stretches of text; tokens that are not in ``kept`` are marked as changed."""
+    tokens, space_after = (row[column] for column in columns_of(field))
     parts: list[Stretch] = []
-    for i, (token, space, tag) in enumerate(zip(row["tokens"], row["space_after"], tags, strict=True)):
+    for i, (token, space, tag) in enumerate(zip(tokens, space_after, _tags(row, table, field, len(tokens)), strict=True)):
         word = (token + " " * space, i not in kept)
         if tag.startswith("I-") and parts:
             parts[-1].tokens.append(word)
         else:
             parts.append(Stretch([word], tag[2:] or None))
     return parts
+
+
+def _tags(row: Json, table: pa.Schema, field: str, length: int) -> list[str]:
+    """The IOB2 tags of the first label of a field's positions that the row has."""
+    types = labels_of(table)
+    for name in positional_labels(table, field):
+        if tags := label_type(types[name]).to_tags(row[name], length):
+            return tags
+    return ["O"] * length

@@ -68,5 +68,4 @@ def cut_off(tasks: Mapping[str, TaskType], texts: Texts, encoded: Encoded | Stor
     for name, task in tasks.items():
         labels = ((texts.labels[name][row], count) for row, count in zip(rows.tolist(), lost.tolist(), strict=True))
         entities += sum(task.items_cut(label, count) for label, count in labels if label is not None)
-    cut = f"{int(lost.sum())} tokens off {len(rows)} train rows, with {entities} gold entities"
-    return [f"encoder.max_length {max_length} cuts {cut}"]
+    return [f"encoder.max_length {max_length} cuts train rows: {len(rows)} (tokens lost: {int(lost.sum())}, gold entities: {entities})"]

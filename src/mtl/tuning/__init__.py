@@ -1,1 +1,1 @@
-"""The search for better settings: trials of one study on disk, judged on validation rows. See ``docs/tuning.md``."""
+"""The search for better settings: trials of one study on disk, judged on validation rows. See ``docs/how-to/search-settings.md``."""
