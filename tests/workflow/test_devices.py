@@ -22,7 +22,7 @@ def test_the_profile_sets_the_number_of_processes_and_launchers_find_what_was_bu
     assert (alone["processes"], together["processes"]) == (1, 2)
     assert (together["steps"], together["tokens"], together["rows"]) == (alone["steps"], alone["tokens"], alone["rows"])
     assert key_of_the_run(project) == key
-    (command,) = re.findall(r"accelerate launch.*?(-m mtl train_run[^`]*)`", (ROOT / "docs/devices.md").read_text())
+    (command,) = re.findall(r"accelerate launch.*?(-m mtl train_run[^`]*)`", (ROOT / "docs/how-to/use-gpus.md").read_text())
     launch = ["accelerate", "launch", "--cpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
     assert f"kept train_run {RUN}" in project.run(*launch, *command.split())
 

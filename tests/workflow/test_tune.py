@@ -77,4 +77,4 @@ def test_a_search_goes_on_after_a_kill_and_ends_with_a_params_file(searching: Pr
 
 def test_without_the_section_it_says_what_is_missing(project: Project) -> None:
     output = project.run("snakemake", "-n", "tune", check=False)
-    assert "tune: is missing: this section says what to search (docs/tuning.md)" in output
+    assert "tune: is missing: this section says what to search (docs/how-to/search-settings.md)" in output

@@ -33,7 +33,7 @@ class Search:
             ParamsError: there is nothing to search.
         """
         if self.params.tune is None:
-            raise ParamsError("params", [Issue("tune", "is missing: this section says what to search (docs/tuning.md)")])
+            raise ParamsError("params", [Issue("tune", "is missing: this section says what to search (docs/how-to/search-settings.md)")])
         return [str(self.trial(number)) for number in range(space.count(self.params))]
 
     def before(self, number: str) -> list[str]:
