@@ -133,3 +133,14 @@ def test_it_is_a_program_and_a_module(command: list[str]) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.startswith("usage: mtl ")
+
+
+def test_a_package_that_is_missing_is_named_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
+
+    monkeypatch.setattr("mtl.cli._check", check)
+    assert main(["check"]) == 2
+    assert 'snakemake is not installed; the extra has it: pip install "mtl[workflow]"' in capsys.readouterr().err

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "mtl":
             raise
-        print(f"{error.name} is not installed; install it with: pip install 'mtl[workflow]'", file=sys.stderr)
+        print(f'{error.name} is not installed; the extra has it: pip install "mtl[workflow]", or ".[workflow]" here', file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
