@@ -62,7 +62,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise ModelError(f"{folder / CONFIG}: is not readable as a model's settings: {error}") from None
     if found != FORMAT:
-        raise ModelError(f"{folder / CONFIG}: format is {found!r}; this version reads {FORMAT}: train the model again")
+        raise ModelError(
+            f"{folder / CONFIG}: format is {found!r}; this version reads {FORMAT}: train the model again (snakemake --cores 8)"
+        )
     return config
 
 

@@ -130,11 +130,11 @@ class Flow:
         return self._ageless(map(self.state.marker, job.after if job else ()))
 
     def _ageless(self, paths: Iterable[Path]) -> list[str]:
-        """Inputs whose time Snakemake ignores: that they exist says all. Not so below a rule that ``--forcerun`` names."""
+        """Inputs whose time Snakemake ignores: that they exist says all. Not so below a job that Snakemake forces."""
         from snakemake.io import ancient
 
         settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
-        forced = bool(settings and settings.forcerun)
+        forced = bool(settings and (settings.forcerun or settings.force_incomplete))
         return [str(path) if forced else ancient(str(path)) for path in paths]
 
     def published(self, stage: str) -> list[str]:
