@@ -24,11 +24,11 @@ def test_the_tutorial_runs_as_it_says(tmp_path: Path) -> None:
             line = command.replace("make run", "make -o .venv/run -o apertium run")
             outputs.append((command, project.run("bash", "-o", "pipefail", "-c", line)))
     (_, first), (_, second) = outputs[:2]
-    assert "built train joint-augmented-1" in first
+    assert "built train_run joint-augmented-1" in first
     assert "Nothing to be done" in second
     said = dict(outputs)
     assert "train_run" in said['snakemake --cores 8 -n --config "train={learning_rate: 1.0e-4}"']
     assert "prepare_dataset" not in said['snakemake --cores 8 -n --config "train={learning_rate: 1.0e-4}"']
-    assert "built train joint-augmented-1" in said["dvc exp run -S train.learning_rate=0.0001"]
+    assert "built train_run joint-augmented-1" in said["dvc exp run -S train.learning_rate=0.0001"]
     assert commands[-1] == "snakemake --cores 8"
     assert "Nothing to be done" in outputs[-1][1]
