@@ -31,8 +31,9 @@ from inputs import NotInstalledError, long_table, marian, nltk_data, settings, t
 
 from mtl import config
 from mtl.augment import apertium
-from mtl.augment.shards import augment_shard, file_name
+from mtl.augment.shards import augment_shard
 from mtl.data.schema import write
+from mtl.names import ShardName
 
 WORKER = """
 import sys
@@ -184,7 +185,7 @@ def prepared(folder: Path, rows: int, copies: int, shards: int) -> Path:
 
 def part(index: int, shards: int) -> str:
     """The name of a shard's job."""
-    return file_name("bench", index, shards).removesuffix(".parquet")
+    return str(ShardName("bench", index, shards))
 
 
 def worker(folder: Path, quick: bool) -> dict[str, Row]:

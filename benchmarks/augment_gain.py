@@ -30,9 +30,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import mtl.config
-from mtl.augment.shards import augment_shard, file_name, read_counts
+from mtl.augment.shards import augment_shard, read_counts
 from mtl.config import Augment, AugmentMethod, Experiment, Params
 from mtl.data import schema
+from mtl.names import ShardName
 from mtl.progress import progress_bar
 from mtl.seeds import seed_of
 
@@ -180,7 +181,7 @@ def subset(table: pa.Table, job: Job, label: str) -> pa.Table:
 def augment(params: Params, dataset: str, examples: Path, shards: Path) -> int:
     """Make the shard; the number of its rows. Without its engine a method would go by the name of none."""
     augment_shard(params, dataset, 0, examples, shards)
-    methods = read_counts(shards / file_name(dataset, 0, 1))["methods"]
+    methods = read_counts(shards / ShardName(dataset, 0, 1).file)["methods"]
     if missing := [counts["note"] for counts in methods.values() if counts["note"]]:
         raise RuntimeError("; ".join(missing))
     return sum(counts["kept"] for counts in methods.values())

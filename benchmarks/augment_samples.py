@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 from augment_gain import METHODS
 
 import mtl.config
-from mtl.augment.shards import augment_shard, file_name
+from mtl.augment.shards import augment_shard
 from mtl.config import AugmentMethod, Params
 from mtl.data import schema
+from mtl.names import ShardName
 from mtl.seeds import seed_of
 
 PIVOTS = ("eo", "es")
@@ -40,7 +41,7 @@ def pairs(params: Params, dataset: str, name: str, method: AugmentMethod, exampl
     single = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 1, "methods": {name: method}})})
     with TemporaryDirectory(prefix="augment_samples-") as folder:
         augment_shard(single, dataset, 0, examples, Path(folder))
-        variants = texts(Path(folder, file_name(dataset, 0, 1)), "parent_id")
+        variants = texts(Path(folder, ShardName(dataset, 0, 1).file), "parent_id")
     originals = {id_: text for id_, (text, _) in texts(examples / f"{dataset}.parquet", "id").items()}
     return {id_: (originals[parent], text) for id_, (text, parent) in variants.items()}
 

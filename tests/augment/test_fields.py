@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from mtl import config, plugins
 from mtl.augment import apertium, shards
 from mtl.augment.fields import combine, label_of, view
-from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
+from mtl.augment.shards import augment_shard, read_counts, read_rejected
 from mtl.augment.variants import Variant, table_of
 from mtl.config import Params
 from mtl.data.coded import list_of, plain
 from mtl.data.labels import label_type
 from mtl.data.schema import Writer, check, fields_of, labels_of, read, schema, write
 from mtl.errors import AugmentError
+from mtl.names import ShardName
 
 from .rows import tagged_rows, tokens
 
@@ -99,7 +100,7 @@ def shard(content: Iterable[dict[str, Any]], methods: dict[str, Any], folder: Pa
     out = folder / ("two" if two else "one")
     out.mkdir(exist_ok=True)
     augment_shard(settings_of(methods, two=two), "d", 0, folder, out)
-    return read(out / file_name("d", 0, 1))
+    return read(out / ShardName("d", 0, 1).file)
 
 
 def entities(values: dict[str, Any], label: str) -> list[tuple[str, tuple[str, ...], tuple[int, int]]]:
@@ -142,9 +143,9 @@ def test_labels_of_both_fields_stay_true(tmp_path: Path, content: list[dict[str,
         for label in ("parts", "names", "link"):
             assert (values[label] is None) == (parent[label] is None)
             assert aspects(values, label, method) == aspects(parent, label, method)
-    first = (tmp_path / "two" / file_name("d", 0, 1)).read_bytes()
+    first = (tmp_path / "two" / ShardName("d", 0, 1).file).read_bytes()
     shard(content, METHODS, tmp_path)
-    assert (tmp_path / "two" / file_name("d", 0, 1)).read_bytes() == first
+    assert (tmp_path / "two" / ShardName("d", 0, 1).file).read_bytes() == first
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -186,8 +187,8 @@ def test_a_variant_is_dropped_only_if_no_field_changed(tmp_path: Path):
     content = [row(0, ["5"], WORDS), row(1, WORDS, ["5"]), row(2, ["5"], ["6"]), row(3, ["^_^"], ["movie"])]
     table = shard(content, {"typo": {"type": "typo"}}, tmp_path)
     assert table["parent_id"].to_pylist() == ["r0", "r1", "r3"]
-    assert read_counts(tmp_path / "two" / file_name("d", 0, 1))["methods"]["typo"]["dropped"] == {"unchanged": 1}
-    (sample,) = read_rejected(tmp_path / "two" / file_name("d", 0, 1))["typo"]["unchanged"]
+    assert read_counts(tmp_path / "two" / ShardName("d", 0, 1).file)["methods"]["typo"]["dropped"] == {"unchanged": 1}
+    (sample,) = read_rejected(tmp_path / "two" / ShardName("d", 0, 1).file)["typo"]["unchanged"]
     assert sample == {"parent": "r2", "original": "5\n6", "variant": "5\n6"}
 
 
@@ -196,7 +197,7 @@ def test_a_row_repeats_another_only_if_all_its_fields_do(tmp_path: Path):
     content = [row(0, ["good", "film"], ["x", "1"]), row(1, ["film", "good"], ["x", "1"]), row(2, ["film", "good"], ["x", "2"])]
     table = shard(content, swap, tmp_path)
     assert [(values["parent_id"], values["tokens"]) for values in table.to_pylist()] == [("r2", ["good", "film"])]
-    assert read_counts(tmp_path / "two" / file_name("d", 0, 1))["methods"]["swap"]["dropped"] == {"duplicate": 2}
+    assert read_counts(tmp_path / "two" / ShardName("d", 0, 1).file)["methods"]["swap"]["dropped"] == {"duplicate": 2}
 
 
 def test_another_number_of_shards_and_row_groups_gives_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -215,7 +216,7 @@ def test_another_number_of_shards_and_row_groups_gives_the_same_rows(tmp_path: P
     params = params.model_copy(update={"augment": params.augment.model_copy(update={"shards": 3})})
     for index in range(3):
         augment_shard(params, "d", index, tmp_path, tmp_path)
-    assert [values for index in range(3) for values in read(tmp_path / file_name("d", index, 3)).to_pylist()] == table.to_pylist()
+    assert [values for index in range(3) for values in read(tmp_path / ShardName("d", index, 3).file).to_pylist()] == table.to_pylist()
 
 
 @pytest.mark.skipif(apertium.available(["eo"]) is not None, reason="needs Apertium")
@@ -242,7 +243,7 @@ def test_a_single_field_may_have_another_name(tmp_path: Path):
     params = settings_of({"delete": {"type": "delete", "rate": 0.5}}, two=False)
     dataset = params.datasets["d"].model_copy(update={"text": {"review": "text"}})
     augment_shard(params.model_copy(update={"datasets": {"d": dataset}}), "d", 0, tmp_path, tmp_path)
-    (values,) = read(tmp_path / file_name("d", 0, 1)).to_pylist()
+    (values,) = read(tmp_path / ShardName("d", 0, 1).file).to_pylist()
     (span,) = values["parts"]
     assert values["review.tokens"][span["start"] : span["end"]] == ["movie"]
     assert len(values["review.tokens"]) < len(WORDS)

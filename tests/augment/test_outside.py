@@ -12,9 +12,10 @@ from ruamel.yaml import YAML
 
 from docs.pages import ROOT, blocks
 from mtl import config, plugins
-from mtl.augment.shards import augment_shard, file_name, read_counts
+from mtl.augment.shards import augment_shard, read_counts
 from mtl.data.schema import read, write
 from mtl.errors import AugmentError, ParamsError
+from mtl.names import ShardName
 
 from .test_fields import SCHEMA, relation, row, settings_of
 
@@ -50,7 +51,7 @@ def shard(folder: Path, methods: dict[str, Any]) -> list[dict[str, Any]]:
     parts = [{"start": 0, "end": 1, "type": "person"}]
     write(pa.Table.from_pylist([row(0, words, words, parts=parts, link=relation((4, 5), (7, 8)))], schema=SCHEMA), folder / "d.parquet")
     augment_shard(settings_of(methods), "d", 0, folder, folder)
-    variants: list[dict[str, Any]] = read(folder / file_name("d", 0, 1)).to_pylist()
+    variants: list[dict[str, Any]] = read(folder / ShardName("d", 0, 1).file).to_pylist()
     return variants
 
 
@@ -65,7 +66,7 @@ def test_the_example_works_from_the_settings_to_the_shard(site: Path, tmp_path: 
     assert variant["context.tokens"] == ["ann", "saw", "the", "big", "Dog", "in", "the", "Garden"]
     assert (variant["augmenter"], variant["id"]) == ("lowercase", "r0~lowercase~0")
     assert variant["link"] == relation((4, 5), (7, 8))
-    assert read_counts(tmp_path / file_name("d", 0, 1))["methods"]["lowercase"]["kept"] == 1
+    assert read_counts(tmp_path / ShardName("d", 0, 1).file)["methods"]["lowercase"]["kept"] == 1
     assert len(shard(tmp_path, METHODS)) == 2
 
 

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from mtl import config
 from mtl.augment import shards, synonym
 from mtl.augment.alignment import entities
-from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
+from mtl.augment.shards import augment_shard, read_counts, read_rejected
 from mtl.augment.synonym import SynonymAugmenter
 from mtl.augment.variants import REASONS, Variant, table_of
 from mtl.config import Params
 from mtl.data.schema import Writer, check, read, schema, write
 from mtl.errors import AugmentError, DataError
+from mtl.names import ShardName
 
 from .rows import tagged_rows, tokens
 
@@ -73,7 +74,7 @@ def made(settings: Params, examples: Path, folder: Path, indexes: Iterable[int] 
     numbers = range(settings.augment.shards) if indexes is None else indexes
     for index in numbers:
         augment_shard(settings, "d", index, examples, folder)
-    return [folder / file_name("d", index, settings.augment.shards) for index in numbers]
+    return [folder / ShardName("d", index, settings.augment.shards).file for index in numbers]
 
 
 def test_variants_carry_labels_and_name_their_parents(examples: Path, tmp_path: Path):

@@ -13,11 +13,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mtl import config
-from mtl.augment.shards import augment_shard, file_name, read_counts, read_rejected
+from mtl.augment.shards import augment_shard, read_counts, read_rejected
 from mtl.augment.similarity import embeddings, mark_dissimilar, similarities
 from mtl.config import Params
 from mtl.data.schema import schema, text_of, write
 from mtl.errors import AugmentError, ParamsError
+from mtl.names import ShardName
 from mtl.pipeline.stages import STAGES
 
 from .rows import texts, tokens
@@ -86,7 +87,7 @@ def test_variants_far_from_their_originals_are_dropped(raw: Path, tmp_path: Path
 
     def counts(least: float | None) -> dict[str, Any]:
         augment_shard(similar(least, **TRANSFORMER), "d", 0, tmp_path, tmp_path, raw)
-        method: dict[str, Any] = read_counts(tmp_path / file_name("d", 0, 1))["methods"]["synonym"]
+        method: dict[str, Any] = read_counts(tmp_path / ShardName("d", 0, 1).file)["methods"]["synonym"]
         return method
 
     without, some, every = counts(None), counts(0.9), counts(1.0)
@@ -94,7 +95,7 @@ def test_variants_far_from_their_originals_are_dropped(raw: Path, tmp_path: Path
     assert 0 < some["dropped"]["dissimilar"] < without["kept"]
     assert some["kept"] + some["dropped"]["dissimilar"] == without["kept"]
     assert every["kept"] < some["kept"]
-    for sample in read_rejected(tmp_path / file_name("d", 0, 1))["synonym"]["dissimilar"]:
+    for sample in read_rejected(tmp_path / ShardName("d", 0, 1).file)["synonym"]["dissimilar"]:
         assert sample["variant"] != sample["original"]
         assert text_of([sample["variant"]], [False])
 

@@ -14,7 +14,6 @@ from random import Random
 import pytest
 from ruamel.yaml import YAML
 
-from mtl.pipeline import stages, state
 from workflow.make_project import ROOT, Project
 
 pytestmark = pytest.mark.workflow
@@ -154,10 +153,6 @@ def test_an_error_of_the_package_is_one_line(finished: Project, package: Path, t
     assert "Traceback" not in told
 
 
-KEYS = "outside_code" in Path(stages.__file__).read_text() + Path(state.__file__).read_text()
-
-
-@pytest.mark.skipif(not KEYS, reason="the keys of jobs do not hold outside plug-ins yet")
 def test_an_edit_of_the_package_builds_its_jobs_again(finished: Project, package: Path) -> None:
     module = package / "mtl_count.py"
     before = module.read_text()

@@ -50,10 +50,3 @@ def test_shown(shown: str, expected: str) -> None:
 @given(st.text())
 def test_what_is_shown_holds_no_unseen_character(content: str) -> None:
     assert not text.UNSEEN.search(text.visible(content))
-
-
-@given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))
-def test_ticks_are_few_and_inside(low: float, width: float) -> None:
-    marks = text.ticks(low, low + width)
-    assert 1 <= len(marks) <= 6
-    assert all(low - 1e-6 * width - 1e-9 <= mark <= low + width * (1 + 1e-6) + 1e-9 for mark in marks)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mtl.data.labels.number import LARGEST
-from mtl.tasks.regression import Regression, moments, pearson_of
+from mtl.tasks.regression import Regression, moments, pearson_of, round_numbers
 
 values = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=3, max_size=30)
 
@@ -85,3 +85,10 @@ def test_the_largest_numbers_that_are_labels_give_finite_figures() -> None:
     gold, flat = [repr(label) for label in labels], ["0.0"] * 4
     assert all(math.isfinite(value) for given in (gold, flat) for value in Regression.metrics(gold, given).values())
     assert pearson_of(1e9 * moments(gold, gold).sum(0)) == pytest.approx(1.0)
+
+
+@given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))
+def test_round_numbers_are_few_and_inside(low: float, width: float) -> None:
+    marks = round_numbers(low, low + width)
+    assert 1 <= len(marks) <= 6
+    assert all(low - 1e-6 * width - 1e-9 <= mark <= low + width * (1 + 1e-6) + 1e-9 for mark in marks)

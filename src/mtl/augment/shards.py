@@ -36,6 +36,7 @@ from mtl.config import AugmentMethod, Params
 from mtl.data.coded import Lists, plain, pruned, slices, take
 from mtl.data.schema import ROW_GROUP, Writer, check, columns_of, fields_of, labels_of
 from mtl.errors import AugmentError, DataError
+from mtl.names import ShardName
 from mtl.pipeline.stages import ENCODER
 from mtl.plugins import implementation_of
 
@@ -86,11 +87,6 @@ class _Tally:
         return {"made": self.made, "kept": self.kept, "dropped": dict(sorted(self.dropped.items())), "note": self.note}
 
 
-def file_name(dataset: str, index: int, shards: int) -> str:
-    """Such as ``tweets-00000-of-00002.parquet``."""
-    return f"{dataset}-{index:05d}-of-{shards:05d}.parquet"
-
-
 def read_counts(path: Path) -> dict[str, Any]:
     """The counts of a shard.
 
@@ -139,7 +135,7 @@ def augment_shard(params: Params, dataset: str, index: int, examples: Path, out:
     shard = _Shard(params, dataset, path, raw)
     blocks = -(-shard.examples.train // BLOCK)
     first, last = (number * blocks // shards * BLOCK for number in (index, index + 1))
-    with Writer(out / file_name(dataset, index, shards), shard.schema) as file:
+    with Writer(out / ShardName(dataset, index, shards).file, shard.schema) as file:
         for group in chain.from_iterable(map(_groups, map(shard.augment, shard.examples.train_rows(first, last)))):
             file.write(group)
             del group  # it is not kept while the next is made

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mtl.config.base import Count, Section
+from mtl.names import RunName
 
 
 def _size(value: Any) -> Any:
@@ -45,5 +46,4 @@ class Run(Section):
     @property
     def name(self) -> str:
         """Such as ``joint-augmented-1``, ``single_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
-        model = self.model if self.model == "joint" else f"single_{self.model}"
-        return f"{model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
+        return str(RunName(self.model, self.data, self.seed, self.size))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from mtl import plugins
 from mtl.config import Params
 from mtl.evaluation.results import joint_run
+from mtl.names import RunName
 from mtl.report.inputs import Inputs, Json, read_rows
 from mtl.report.text import visible
 from mtl.tasks.views import Judged
@@ -32,7 +33,7 @@ def browser(params: Params, inputs: Inputs) -> Json:
 
 def _groups(params: Params, inputs: Inputs) -> Iterable[Json]:
     joint = joint_run(params)
-    runs = {task: {"joint": joint.name, "single": f"single_{task}-{joint.data}-{joint.seed}"} for task in inputs.comparisons["tasks"]}
+    runs = {task: {"joint": joint.name, "single": str(RunName(task, joint.data, joint.seed))} for task in inputs.comparisons["tasks"]}
     known = {task: {model: run for model, run in by_model.items() if run in inputs.predictions} for task, by_model in runs.items()}
     limit = max(1, min(SHOWN, ROWS // sum(map(len, known.values()))))
     for task, by_model in known.items():

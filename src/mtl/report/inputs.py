@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.augment.shards import file_name, read_counts, read_rejected
+from mtl.augment.shards import read_counts, read_rejected
 from mtl.config import Params
 from mtl.errors import PipelineError
 from mtl.evaluation.results import read_history
+from mtl.names import ShardName
 
 Json = dict[str, Any]
 
@@ -49,7 +50,7 @@ def load(params: Params, data: Path) -> Inputs:
     """
     runs = list(params.runs())
     shards = {
-        name: [data / "shards" / file_name(name, index, params.augment.shards) for index in range(params.augment.shards)]
+        name: [data / "shards" / ShardName(name, index, params.augment.shards).file for index in range(params.augment.shards)]
         for name in params.datasets
     }
     return Inputs(

@@ -8,6 +8,7 @@ import pandas as pd
 from mtl import plugins
 from mtl.config import Params
 from mtl.evaluation.results import joint_run
+from mtl.names import RunName
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Matrix, Table, error_link
 from mtl.report.inputs import Inputs, Json, read_rows
@@ -43,7 +44,7 @@ def blocks_of(results: TaskResults) -> list[Block]:
 
 def _results(params: Params, inputs: Inputs, task: str) -> TaskResults:
     joint = joint_run(params)
-    runs = {"joint": joint.name, "single-task": f"single_{task}-{joint.data}-{joint.seed}"}
+    runs = {"joint": joint.name, "single-task": str(RunName(task, joint.data, joint.seed))}
     recorded = inputs.comparisons["runs"]
 
     def predictions() -> pd.DataFrame:

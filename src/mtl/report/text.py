@@ -82,20 +82,6 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About ``count`` round numbers from ``low`` to ``high``."""
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = power * next(nice for nice in (1, 2, 5, 10) if nice * power >= raw * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def number(value: float) -> str:
-    """A round number."""
-    return f"{value:g}".replace("-", "−")
-
-
 def setting(value: Any) -> str:
     """The value of a setting in few letters; of a section its type, then its other keys."""
     if isinstance(value, Mapping):

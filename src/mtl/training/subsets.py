@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mtl.config import Params, Run
+from mtl.names import VariantId
 from mtl.seeds import seed_of
 from mtl.training.texts import Texts
 
@@ -38,7 +39,7 @@ def variants_within(params: Params, run: Run, train: Texts, variants: Texts) -> 
         return variants
     rows = {train.ids[row] for row in train.labelled(train.tasks).nonzero()[0].tolist()}
     kept = [
-        parent in rows and not params.augment.methods[row.rsplit("~", 2)[1]].borrows
+        parent in rows and not params.augment.methods[VariantId.parse(row).method].borrows
         for row, parent in zip(variants.ids, variants.parents, strict=True)
     ]
     return variants.only(np.array(kept, dtype=np.bool_))

@@ -16,6 +16,7 @@ from mtl.data.labels import label_type
 from mtl.data.labels.base import Storage
 from mtl.errors import DataError
 from mtl.model.batch import Pair, TokenRow
+from mtl.names import ShardName, VariantId
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
 NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
@@ -173,13 +174,7 @@ def _labels(task: Task, table: pa.Table, storage: Storage) -> Column:
     if task.methods is None:
         return labels
     rows = zip(table.column("id").to_pylist(), table.column("parent_id").to_pylist(), strict=True)
-    return labels.masked(np.array([parent is None or task.learns_from(*_origin(row)) for row, parent in rows], dtype=np.bool_))
-
-
-def _origin(row: str) -> tuple[str, int]:
-    """Method and copy of an augmented row, which its id ends with."""
-    _, method, copy = row.rsplit("~", 2)
-    return method, int(copy)
+    return labels.masked(np.array([parent is None or task.learns_from(*VariantId.parse(row)[1:]) for row, parent in rows], dtype=np.bool_))
 
 
 def used_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
@@ -210,11 +205,7 @@ def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
 def shards_of(params: Params, folder: Path, tasks: Iterable[str]) -> list[tuple[str, Path]]:
     """The shards, each with its dataset, in which there may be variants that one of the tasks learns from."""
     count = params.augment.shards
-    return [
-        (name, folder / f"{name}-{index:05d}-of-{count:05d}.parquet")
-        for name in augmented_datasets(params, tasks)
-        for index in range(count)
-    ]
+    return [(name, folder / ShardName(name, index, count).file) for name in augmented_datasets(params, tasks) for index in range(count)]
 
 
 def _learners(params: Params, dataset: str, tasks: Iterable[str]) -> list[str]:
