@@ -31,7 +31,6 @@ _PLACEHOLDER = re.compile(r"Qz[a-z]+q(?![A-Za-z])")
 _ANY_PLACEHOLDER = re.compile(r"qz[a-z]+q", re.IGNORECASE)
 _PLAIN = re.compile(r"""["'(]?(?P<word>[A-Za-z]+(?:['’-][A-Za-z]+)*|\d+)(?:[.,;:!?]+|\.\.\.)?["')]?[.,;:!?]*""")
 _PUNCTUATION = re.compile(r"""[.,;:!?"'()]|\.\.\.+|--|!+|\?+|[!?]+""")
-_CLITIC = re.compile(r"(?i)n['’]t|['’](?:s|m|d|re|ve|ll)")
 _LEADING_CLITIC = re.compile(r"(?i)['’](?:s|m|d|re|ve|ll)(?![A-Za-z])")
 _NO_SPACE_BEFORE = re.compile(r"""[.,;:!?)]+|(?i:n['’]t|['’](?:s|m|d|re|ve|ll))""")
 _CONTRACTION = re.compile(r"[A-Za-z]['’][A-Za-z]")
@@ -144,7 +143,7 @@ def _parts(tokens: Sequence[str], tags: Sequence[Sequence[str]]) -> list[Part]:
 @lru_cache(maxsize=100_000)
 def _is_translatable(token: str) -> bool:
     """Whether a translator may see a token: punctuation, a number, or a word that the lexicon has. The empty token is left out."""
-    if not token or _PUNCTUATION.fullmatch(token) or _CLITIC.fullmatch(token):
+    if not token or _PUNCTUATION.fullmatch(token) or lexicon.is_clitic(token):
         return True
     match = _PLAIN.fullmatch(token)
     return match is not None and (match["word"].isdigit() or all(map(lexicon.known, lexicon.words(match["word"]))))
@@ -253,7 +252,7 @@ def _tokenize(text: str, row: Row) -> tuple[list[str], list[bool]]:
     flags[-1] = text.endswith(" ")
     if any(_CONTRACTION.search(token) for token in row.tokens):
         for place in range(len(words) - 1, 0, -1):
-            if _CLITIC.fullmatch(words[place]) and not flags[place - 1] and words[place - 1][-1].isalpha():
+            if lexicon.is_clitic(words[place]) and not flags[place - 1] and words[place - 1][-1].isalpha():
                 words[place - 1 : place + 1] = [words[place - 1] + words[place]]
                 del flags[place - 1]
     return words, flags

@@ -65,10 +65,9 @@ def label_of(tags: pa.ChunkedArray, parents: pa.ChunkedArray, type_: str, names:
     Raises:
         AugmentError: a label does not spell the same tags again; names the row.
     """
-    values = [
-        _label(label_type(type_), *row) for row in zip(tags.cast(list_of(pa.string())).to_pylist(), parents.to_pylist(), names, strict=True)
-    ]
-    return pa.chunked_array([pa.array(values, label_type(type_).arrow())])
+    label = label_type(type_)
+    values = [_label(label, *row) for row in zip(tags.cast(list_of(pa.string())).to_pylist(), parents.to_pylist(), names, strict=True)]
+    return pa.chunked_array([pa.array(values, label.arrow())])
 
 
 def _label(type_: Any, tags: list[str] | None, parent: Any, name: str) -> Any:

@@ -124,7 +124,7 @@ def scoring_issues(params: Params) -> list[Issue]:
     return [
         Issue(f"tasks.{task}", f"no test rows to score it on: give {', '.join(names)} a share of test in split, or a source for test")
         for task, names in ((task, params.datasets_of(task)) for task in params.tasks)
-        if not any("test" in params.datasets[name].sources or getattr(params.datasets[name].split, "test", 0) > 0 for name in names)
+        if not any("test" in params.datasets[name].splits for name in names)
     ]
 
 

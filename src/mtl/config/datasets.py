@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from mtl import plugins
-from mtl.config.base import Name, OneOf, Rate, Section, Share, Source, Split
+from mtl.config.base import SPLITS, Name, OneOf, Rate, Section, Share, Source, Split
 
 
 def _source_form(value: Any) -> str:
@@ -188,6 +188,11 @@ class Dataset(Section):
         """The sources by split name; a single source is named ``all``."""
         named = self.source if isinstance(self.source, dict) else {"all": self.source}
         return {str(split): source for split, source in named.items()}
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that have a source or a share of the rows."""
+        return tuple(name for name in SPLITS if name in self.sources or getattr(self.split, name, 0) > 0)
 
 
 RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter", "row", "copy", "reason"}

@@ -30,7 +30,7 @@ def issues(params: Params) -> list[Issue]:
     found = [issue for path in params.tune.space for issue in _axis_issues(params, params.tune, path)]
     for task in params.tasks:
         datasets = [params.datasets[name] for name in params.datasets_of(task)]
-        if not any("validation" in dataset.sources or getattr(dataset.split, "validation", 0) > 0 for dataset in datasets):
+        if not any("validation" in dataset.splits for dataset in datasets):
             found.append(Issue(f"tasks.{task}", "no validation rows, by which tune judges a trial: give split a share of validation"))
     if params.tune.method == "grid" and params.tune.trials is not None:
         found.append(Issue("tune.trials", "a grid has as many trials as points; leave it out, or choose method random"))
@@ -125,8 +125,9 @@ def _grid_values(params: Params, path: str) -> list[Any]:
     last = (axis.points or 2) - 1
     shares = [i / last for i in range(last + 1)]
     values = [low * (high / low) ** share if axis.log else low + share * (high - low) for share in shares]
+    rounded = whole(params, path)
     # Twelve digits: 0.1 + 0.2 is no value that a person would have written, and the settings as they stand are compared with it.
-    return list(dict.fromkeys(round(value) if whole(params, path) else float(f"{value:.12g}") for value in values))
+    return list(dict.fromkeys(round(value) if rounded else float(f"{value:.12g}") for value in values))
 
 
 def _place(content: Any, path: str) -> tuple[Any, str]:

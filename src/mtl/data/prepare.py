@@ -176,11 +176,8 @@ def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
 
 def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> None:
     """Each split with a source or a share needs a row, and each label a row in train."""
-    declared = {name for name in settings.sources if name != "all"}
-    if settings.split is not None:
-        declared |= {name for name in SPLITS if getattr(settings.split, name) > 0}
-    for name in SPLITS:
-        if name in declared and not any(example.split == name for example in examples):
+    for name in settings.splits:
+        if not any(example.split == name for example in examples):
             raise DataError(
                 f"dataset {dataset}: split {name} has no labelled rows; "
                 f"raise its share in datasets.{dataset}.split, or give it a source of its own"

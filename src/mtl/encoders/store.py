@@ -98,7 +98,7 @@ def encode_stored(tokenizer: SubwordTokenizer, parts: Iterable[pa.Array | Coded]
         folder: holds the files, which have no name and end with the process; the system's temporary folder if not given.
     """
     occurs = np.zeros(tokenizer.size, dtype=np.bool_)
-    number = np.uint16 if tokenizer.size <= 2**16 else np.int32
+    number = np.uint16 if len(occurs) <= 2**16 else np.int32
     digest, lengths = hashlib.sha256(), [np.zeros(0, dtype=np.int64)]
     losses, boundaries = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
     subwords, word_shape_ids = Filed(number, folder), Filed(np.int8, folder)

@@ -61,6 +61,7 @@ def predictions(
     first, whole = np.arange(len(encoded)) < size, np.bincount(owner, minlength=size)[owner] == 1
     result: dict[str, dict[int, Prediction]] = {name: {} for name in names}
     parts: dict[str, dict[int, Tensor]] = {name: {} for name in names}
+    joined_of = {name: _joined(model.tasks[name], encoded) for name in names}
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
         for rows in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[device.type]):
@@ -68,8 +69,8 @@ def predictions(
             for name, logits in model(batch, names).items():
                 # A prediction is always finite: a logit that is NaN counts as 0, one beyond fp16 as the largest float32.
                 scores, task = logits.float().nan_to_num(nan=0.0).cpu(), model.tasks[name]
-                words = batch.words(task.field)
-                own = np.where(joined := _joined(task, encoded)[rows], whole[rows], first[rows])
+                words, joined = batch.words(task.field), joined_of[name][rows]
+                own = np.where(joined, whole[rows], first[rows])
                 decoded = task.decode(scores[torch.from_numpy(own)], words[own], [counts[task.field][row] for row in owner[rows[own]]])
                 result[name].update(zip(owner[rows[own]].tolist(), decoded, strict=True))
                 for i in np.flatnonzero(joined & ~own):

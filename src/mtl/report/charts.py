@@ -20,7 +20,7 @@ PALETTE = tuple(f"var(--t{i})" for i in range(6))
 REST = "var(--rest)"
 ROW = 28
 """Pixels of a row."""
-AXIS, LEGEND = 46, 26
+LEGEND = 26
 """Pixels of the horizontal axis with its title, and of a line of the legend."""
 SOLID, DASHED = (1, 0), (5, 4)
 

@@ -1,12 +1,12 @@
 """Checksums of sources, prepared data and models."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from mtl.config import Params, TransformerEncoder
+from mtl.pipeline.fingerprint import checksum
 from mtl.report.blocks import Table
 from mtl.report.inputs import Inputs
 from mtl.report.text import size
@@ -26,10 +26,5 @@ def checksums(params: Params, inputs: Inputs) -> list[Table]:
 
 
 def _files(title: str, paths: Sequence[Path]) -> Table:
-    rows = [(f"{path.parent.name}/{path.name}", path.stat().st_size, _sha256(path)) for path in paths]
+    rows = [(f"{path.parent.name}/{path.name}", path.stat().st_size, checksum(path)) for path in paths]
     return Table(title, "", pd.DataFrame(rows, columns=["file", "size", "SHA-256"]), {"size": size}, style="checksums")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -48,10 +48,10 @@ def _of_variants(params: Params, run: Run, variants: Texts) -> Iterator[str]:
 def _of_labels(task: str, splits: Splits) -> Iterator[str]:
     """Labels that are all the same, missing, or new after training."""
     labels = splits.train.labels[task]
-    distinct = labels.distinct()
-    if len(distinct) == 1:
-        yield f"{task}: every label of the train split is {distinct.pop()}, so there is nothing to learn from it"
     known = labels.vocabulary()
+    distinct = known or labels.distinct()
+    if len(distinct) == 1:
+        yield f"{task}: every label of the train split is {next(iter(distinct))}, so there is nothing to learn from it"
     for split, texts in (("validation", splits.validation), ("test", splits.test)):
         if not texts.labelled([task]).any():
             yield f"{task}: no {split} row has its label"
