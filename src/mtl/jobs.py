@@ -79,11 +79,11 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     from mtl.evaluation.scores import scores_of
     from mtl.model.card import NAME, card
     from mtl.pipeline.fingerprint import checksums
-    from mtl.training.texts import shards_of, used_datasets
+    from mtl.training.texts import shards_of
 
     run, model = params.runs()[job], data / "models" / job
     facts, config = (json.loads((model / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
-    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in used_datasets(params, run.tasks)]
+    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.tasks)]
     if run.data == "augmented":
         files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
     write_text(out / NAME, card(params, run, facts, config, scores_of(params, run, model, data / "examples"), checksums(files)))

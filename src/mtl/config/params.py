@@ -1,5 +1,6 @@
 """All sections together."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field
@@ -41,6 +42,11 @@ class Params(Section):
             for name, dataset in self.datasets.items()
             if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
         )
+
+    def used_datasets(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """The datasets that any of the tasks learns from, in the order of ``datasets``."""
+        used = {dataset for task in tasks for dataset in self.datasets_of(task)}
+        return tuple(name for name in self.datasets if name in used)
 
     def label_of(self, task: str) -> LabelSettings:
         """The label that a task learns; its type is the same in all datasets of the task."""

@@ -1,5 +1,6 @@
 """Checksums of files, of source code and of settings."""
 
+import functools
 import hashlib
 import io
 import json
@@ -46,6 +47,7 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@functools.cache
 def significant(source: str) -> str:
     """Python source without comments, docstrings and blank lines: what decides the result, on every version of Python."""
     lines = source.splitlines()

@@ -145,15 +145,9 @@ def _shards_of(params: Params, dataset: str) -> list[ShardName]:
     return [ShardName(dataset, number, params.augment.shards) for number in range(params.augment.shards)]
 
 
-def _datasets_of(params: Params, tasks: Iterable[str]) -> list[str]:
-    """The datasets that any of the tasks learns from."""
-    used = {dataset for task in tasks for dataset in params.datasets_of(task)}
-    return [name for name in params.datasets if name in used]
-
-
 def _learnt(params: Params, run: Run) -> _Reads:
     """The shards of an augmented run."""
-    return _shards(params, _datasets_of(params, run.tasks)) if run.data == "augmented" else _Reads()
+    return _shards(params, params.used_datasets(run.tasks)) if run.data == "augmented" else _Reads()
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
@@ -207,7 +201,7 @@ def _train(params: Params) -> Iterator[Job]:
     settings = _settings(params, "tasks", "encoder", "train")
     for name, run in params.runs().items():
         # The number of steps goes by the rows of all tasks, also in a run of one of them.
-        reads = _examples(_datasets_of(params, params.tasks)) | _downloads(params, [ENCODER]) | _learnt(params, run)
+        reads = _examples(params.used_datasets(params.tasks)) | _downloads(params, [ENCODER]) | _learnt(params, run)
         own = {**settings, **order, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         yield Job("train_run", name, f"models/{name}", *reads, own, (*MODEL_FILES, "history.jsonl", "run.json"))
 
@@ -215,7 +209,7 @@ def _train(params: Params) -> Iterator[Job]:
 def _card(params: Params) -> Iterator[Job]:
     content = _settings(params, "tasks", "encoder", "augment")
     for name, run in params.runs().items():
-        used = _datasets_of(params, run.tasks)
+        used = params.used_datasets(run.tasks)
         reads = _models([name], *MODEL_FILES, "run.json") | _examples(used) | _learnt(params, run)
         settings = {
             "run": run.model_dump(mode="json"),
@@ -231,7 +225,7 @@ def _card(params: Params) -> Iterator[Job]:
 def _predict(params: Params) -> Iterator[Job]:
     learnt = {task: params.datasets_of(task) for task in params.tasks}
     for name, run in params.runs().items():
-        reads = _examples(_datasets_of(params, run.tasks)) | _models([name], *MODEL_FILES)
+        reads = _examples(params.used_datasets(run.tasks)) | _models([name], *MODEL_FILES)
         settings = {**_settings(params, "tasks"), "datasets": learnt, "run": run.model_dump(mode="json")}
         yield Job("predict_run", name, "predictions", *reads, settings, (f"{name}.parquet",))
 

@@ -11,7 +11,7 @@ from mtl.model.device import Precision
 from mtl.tasks.base import TaskType
 from mtl.training.splits import Splits
 from mtl.training.subsets import size_cautions
-from mtl.training.texts import Texts, augmented_datasets, used_datasets
+from mtl.training.texts import Texts, augmented_datasets
 
 
 def cautions(params: Params, run: Run, splits: Splits, precision: Precision) -> Iterator[str]:
@@ -39,7 +39,7 @@ def _of_variants(params: Params, run: Run, variants: Texts) -> Iterator[str]:
     """Datasets of an augmented run without variants."""
     augmented = set(variants.groups.tolist())
     for i, name in enumerate(params.datasets):
-        if name in used_datasets(params, run.tasks) and i not in augmented:
+        if name in params.used_datasets(run.tasks) and i not in augmented:
             applied = name in augmented_datasets(params, run.tasks)
             reason = "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
             yield f"{name}: this run is augmented, but the dataset has no variants: {reason}"

@@ -25,7 +25,7 @@ from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
 from mtl.training.loop import Loop
 from mtl.training.splits import Splits
-from mtl.training.texts import used_datasets, variants_of
+from mtl.training.texts import variants_of
 
 
 def prepare(
@@ -55,7 +55,7 @@ def prepare(
 
 def _segmentation(params: Params, run: Run) -> str:
     """How the model splits new texts: into words if one of its datasets needs it, so that one pass serves all tasks."""
-    segmentations = {segmentation_of(params.datasets[name]) for name in used_datasets(params, run.tasks)}
+    segmentations = {segmentation_of(params.datasets[name]) for name in params.used_datasets(run.tasks)}
     return "words" if "words" in segmentations else "spaces"
 
 

@@ -23,7 +23,6 @@ from mtl.training.costs import balance_cost
 from mtl.training.loop import Loop
 from mtl.training.resume import VERSIONS
 from mtl.training.splits import Splits
-from mtl.training.texts import used_datasets
 
 
 def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings: Sequence[str], out: Path) -> None:
@@ -107,7 +106,7 @@ def _machine(loop: Loop) -> dict[str, Any]:
 def _labelled_rows(params: Params, run: Run, loop: Loop) -> dict[str, int]:
     """Original rows of each dataset that have a label of a task of the run."""
     groups, order = loop.feed.data.groups[loop.feed.data.labelled], list(params.datasets)
-    return {name: int((groups == order.index(name)).sum()) for name in used_datasets(params, run.tasks)}
+    return {name: int((groups == order.index(name)).sum()) for name in params.used_datasets(run.tasks)}
 
 
 def _sampled(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, dict[str, dict[str, float]]]:
@@ -125,7 +124,7 @@ def _sampled(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, 
     by_task = {task: assigned[last[task]] * labelled[task] for task in run.tasks}
     times = np.max(list(by_task.values()), axis=0)
     return {
-        "datasets": {name: _counts(times, data.labelled & (data.groups == order.index(name))) for name in used_datasets(params, run.tasks)},
+        "datasets": {name: _counts(times, data.labelled & (data.groups == order.index(name))) for name in params.used_datasets(run.tasks)},
         "tasks": {task: _counts(by_task[task], labelled[task]) for task in run.tasks},
     }
 

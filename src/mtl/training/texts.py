@@ -177,19 +177,13 @@ def _labels(task: Task, table: pa.Table, storage: Storage) -> Column:
     return labels.masked(np.array([parent is None or task.learns_from(*VariantId.parse(row)[1:]) for row, parent in rows], dtype=np.bool_))
 
 
-def used_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
-    """The datasets that any of the tasks learns from, in the order of ``params.datasets``."""
-    used = {dataset for task in tasks for dataset in params.datasets_of(task)}
-    return tuple(dataset for dataset in params.datasets if dataset in used)
-
-
 def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str]) -> Texts:
     """All rows of one split.
 
     Raises:
         DataError: a table is missing or damaged.
     """
-    return _read(params, tasks, [_Table(name, examples / f"{name}.parquet", split) for name in used_datasets(params, tasks)])
+    return _read(params, tasks, [_Table(name, examples / f"{name}.parquet", split) for name in params.used_datasets(tasks)])
 
 
 def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
@@ -197,7 +191,7 @@ def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
     tasks = tuple(tasks)
     return tuple(
         name
-        for name in used_datasets(params, tasks)
+        for name in params.used_datasets(tasks)
         if any(params.tasks[task].learns_from(method, 0) for method in params.methods_of(name) for task in _learners(params, name, tasks))
     )
 
