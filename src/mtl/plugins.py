@@ -24,6 +24,7 @@ TASKS, LABELS, AUGMENTERS, ENCODERS = "mtl.tasks", "mtl.labels", "mtl.augmenters
 BUILT_IN: dict[str, dict[str, str]] = {
     TASKS: {
         "classification": "mtl.tasks.classification:ClassificationSettings",
+        "multilabel_classification": "mtl.tasks.multilabel_classification:MultilabelClassificationSettings",
         "regression": "mtl.tasks.regression:RegressionSettings",
         "token_classification": "mtl.tasks.token_classification:TokenClassificationSettings",
     },

@@ -49,9 +49,9 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One prediction: a class, a number or a tuple of IOB2 tags, with a confidence in 0..1 that is never NaN."""
+    """One prediction: a class, a number, a tuple of IOB2 tags or a JSON-able dict, with a confidence in 0..1 that is never NaN."""
 
-    value: str | float | tuple[str, ...]
+    value: str | float | tuple[str, ...] | Mapping[str, Any]
     confidence: float
     spans: tuple[Span, ...] = ()
 
@@ -157,7 +157,7 @@ class TaskType(ABC):
 
     @abstractmethod
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
-        """Targets on the CPU: ``[rows]``, or ``[rows, positions]``. A null label, and one never seen in training, is masked.
+        """Targets on the CPU, ``[rows, …]``. A null label, and one never seen in training, is masked.
 
         Args:
             labels: of the rows.
@@ -166,7 +166,7 @@ class TaskType(ABC):
 
     @abstractmethod
     def labelled(self, targets: Tensor) -> Tensor:
-        """Whether an item has a label, bool, of the shape of ``targets``."""
+        """Whether an item has a label, bool: ``[rows]``, or ``[rows, positions]`` where positions have labels of their own."""
 
     def count(self, targets: Tensor) -> Tensor:
         """The number of labelled items, a scalar int64 tensor on the device of ``targets``."""
@@ -196,6 +196,23 @@ class TaskType(ABC):
             word_ids: see ``targets``.
             lengths: number of tokens of the task's text field in each row, those cut off included.
         """
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether ``calibrate`` is called after each validation."""
+        return False
+
+    def calibrate(self, gold: Sequence[Label], predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Learn from the validation rows how scores become predictions, such as thresholds, and keep it in ``state``.
+
+        Args:
+            gold: labels of the rows.
+            predictions: for the same rows; at least one.
+
+        Returns:
+            The predictions as ``decode`` makes them from now on.
+        """
+        return list(predictions)
 
     # --- training's questions ---------------------------------------------------------------------------------------
 

@@ -107,6 +107,8 @@ class Loop:
                 raise Preempted(f"stopped after step {now.step} of {self.steps}; the same command goes on from here")
         if self.stopping.best is not None:
             self.model.load_state_dict(self.stopping.best)
+            if any(task.calibrates for task in self.model.tasks.values()):
+                self._metrics()  # the last validation calibrated them for other weights
 
     # --- one step ---------------------------------------------------------------------------------------------------
 

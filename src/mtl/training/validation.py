@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.model.prediction import BATCH_TOKENS, predictions
-from mtl.tasks.base import Prediction, TaskType, to_text
+from mtl.tasks.base import Label, Prediction, TaskType, to_text
 from mtl.training.feed import Data
 
 Metrics = dict[str, dict[str, float]]
@@ -13,7 +13,7 @@ Metrics = dict[str, dict[str, float]]
 
 
 def validate(model: Model, data: Data, precision: Precision, limit: int | None) -> tuple[Metrics, list[str]]:
-    """Metrics on the rows that have a task's label, and warnings. A task without such rows has no metrics.
+    """Metrics on the rows that have a task's label, and warnings. A task without such rows has no metrics. Calibrates the tasks.
 
     Args:
         limit: largest size of a batch in subwords, where the device's memory is short.
@@ -26,13 +26,14 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
     by_task = predictions(model, encoded, counts, model.tasks, batch_tokens=size, precision=precision)
     for name, task in model.tasks.items():
         pairs = [
-            (to_text(label), prediction)
-            for label, prediction in zip(data.validation.labels[name], by_task[name], strict=True)
-            if label is not None
+            (label, prediction) for label, prediction in zip(data.validation.labels[name], by_task[name], strict=True) if label is not None
         ]
         if not pairs:
             continue
-        gold, predicted = [label for label, _ in pairs], [prediction for _, prediction in pairs]
+        labels: list[Label] = [label for label, _ in pairs]
+        gold, predicted = [to_text(label) for label in labels], [prediction for _, prediction in pairs]
+        if task.calibrates:
+            predicted = task.calibrate(labels, predicted)
         metrics[name] = task.metrics(gold, [prediction.text for prediction in predicted])
         if warning := constant_prediction(name, task, predicted, gold):
             warnings.append(warning)
