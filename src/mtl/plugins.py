@@ -26,6 +26,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "classification": "mtl.tasks.classification:ClassificationSettings",
         "multilabel_classification": "mtl.tasks.multilabel_classification:MultilabelClassificationSettings",
         "regression": "mtl.tasks.regression:RegressionSettings",
+        "relation_classification": "mtl.tasks.relation_classification:RelationClassificationSettings",
         "token_classification": "mtl.tasks.token_classification:TokenClassificationSettings",
     },
     LABELS: {

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mtl.config import TEXT
-from mtl.data.segmentation import SEGMENTERS
+from mtl.data.segmentation import segment
 from mtl.errors import DataError
-from mtl.model.batch import Pair, TokenRow
+from mtl.model.batch import Pair, TokenRow, with_markers
 from mtl.model.prediction import Predictor
 from mtl.tasks.base import TaskType, TextRow
 
@@ -50,12 +50,15 @@ def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fie
     Raises:
         ValueError: it has another form, or lacks the fields of each task.
     """
+    tasks = list(tasks)
     read = list(dict.fromkeys(task.fields for task in tasks))
+    markers: dict[str, tuple[str, ...]] = {name: () for names in read for name in names}
+    markers |= {task.fields[task.field]: task.markers for task in tasks if task.markers}
     fields: Fields = {}
-    for name in dict.fromkeys(name for names in read for name in names):
+    for name in markers:
         single = (name,) in read and isinstance(content, str)
         text = content if single else content.get(name) if isinstance(content, Mapping) else None
-        row = _text_row(text, segmentation)
+        row = _text_row(text, segmentation, markers[name])
         if row is None and name == TEXT and isinstance(content, Mapping):
             row = _token_row(content.get("tokens"))
         if row is not None:
@@ -65,11 +68,11 @@ def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fie
     return fields
 
 
-def _text_row(text: Any, segmentation: str) -> TextRow | None:
+def _text_row(text: Any, segmentation: str, markers: Sequence[str]) -> TextRow | None:
     if not isinstance(text, str):
         return None
-    tokens, _, starts = SEGMENTERS[segmentation](text)
-    return TextRow(text, tokens, starts)
+    marked = segment(text, segmentation, markers)
+    return TextRow(text, marked.tokens, marked.starts, marked.places)
 
 
 def _token_row(words: Any) -> TextRow | None:
@@ -87,15 +90,17 @@ def _needed(fields: Sequence[str]) -> str:
 
 
 def token_row(row: Fields, fields: Sequence[str]) -> TokenRow:
-    """The tokens of some fields of a row."""
-    tokens = [row[name].tokens for name in fields]
+    """The tokens of some fields of a row, and the markers between them."""
+    tokens = [with_markers(row[name].tokens, row[name].markers) for name in fields]
     return tokens[0] if len(tokens) == 1 else Pair(*tokens)
 
 
 def predict_rows(
     predictor: Predictor, rows: Sequence[Fields], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
 ) -> list[dict[str, Any]]:
-    """The JSON of each row's predictions by task, in the order of the rows. None where a text of the task is empty or not there.
+    """The JSON of each row's predictions by task, in the order of the rows.
+
+    None where a text of the task is empty or not there, or lacks a marker of the task.
 
     Raises:
         ModelError: the model has no such task.
@@ -108,7 +113,9 @@ def predict_rows(
         predictions = predictor.predict([token_row(rows[i], fields) for i in places], names, batch_tokens)
         for name in names:
             for place, prediction in zip(places, predictions[name], strict=True):
-                results[place][name] = chosen[name].to_json(prediction, rows[place][fields[chosen[name].field]])
+                row = rows[place][fields[chosen[name].field]]
+                if row.markers.keys() >= set(chosen[name].markers):
+                    results[place][name] = chosen[name].to_json(prediction, row)
     return results
 
 

@@ -1,28 +1,52 @@
 """The bootstrap, compared with resampling row by row."""
 
-import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mtl import plugins
 from mtl.evaluation.bootstrap import MAX_CELLS, draws, generator, interval, resample
+from mtl.tasks.base import to_text
 
 KEYS = tuple(f"d\x1e{i}" for i in range(40))
 
 
-def labels(task_type: str, seed: int) -> list[str]:
-    rng = np.random.default_rng(seed)
-    if task_type == "classification":
-        return [str(rng.choice(["a", "b", "c"])) for _ in KEYS]
-    if task_type == "regression":
-        return [repr(float(rng.integers(0, 8)) / 2) for _ in KEYS]  # with ties
-    return [json.dumps([str(rng.choice(["O", "B-x", "B-y"])) for _ in range(4)]) for _ in KEYS]
+def _class(rng: np.random.Generator) -> str:
+    return str(rng.choice(["a", "b", "c"]))
+
+
+def _classes(rng: np.random.Generator) -> list[str]:
+    return [name for name in ("a", "b", "c") if rng.random() < 0.4]
+
+
+def _probabilities(rng: np.random.Generator) -> dict[str, Any]:
+    return {"classes": _classes(rng), "probabilities": {name: float(rng.random()) for name in ("a", "b", "c")}}
+
+
+def _number(rng: np.random.Generator) -> float:
+    return float(rng.integers(0, 8)) / 2  # with ties
+
+
+def _tags(rng: np.random.Generator) -> list[str]:
+    return [str(rng.choice(["O", "B-x", "B-y"])) for _ in range(4)]
+
+
+SIDES: dict[str, tuple[Callable[[np.random.Generator], Any], Callable[[np.random.Generator], Any]]] = {
+    "classification": (_class, _class),
+    "multilabel_classification": (_classes, _probabilities),
+    "regression": (_number, _number),
+    "relation_classification": (lambda rng: {"class": _class(rng)}, _class),
+    "token_classification": (_tags, _tags),
+}
+"""By task type, what makes a gold label and what a prediction."""
 
 
 @pytest.mark.parametrize("task_type", plugins.names(plugins.TASKS))
 def test_draws_equal_the_metrics_of_the_resampled_rows(task_type: str) -> None:
-    gold, prediction = labels(task_type, 1), labels(task_type, 2)
+    rng = np.random.default_rng(1)
+    gold, prediction = ([to_text(make(rng)) for _ in KEYS] for make in SIDES[task_type])
     blocks = list(resample(KEYS, 30))
     result = draws(task_type, gold, prediction, blocks)
     for r, weights in enumerate(np.concatenate(blocks)):

@@ -189,10 +189,10 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
     pooled = batch.mask if pooling == "mean" else batch.mask & (torch.arange(batch.mask.shape[1]) == 0)
     tagged = {(1, 0), (1, 1), (2, 0), (2, 2)}
     named = torch.tensor([[(row, word) in tagged for word in words] for row, words in enumerate(batch.word_ids.tolist())])
-    assert torch.equal(model._needed(batch, "mood"), pooled & torch.tensor([True, False, True])[:, None])
-    assert torch.equal(model._needed(batch, "names"), named)
-    assert torch.equal(model._needed(unlabelled, "mood"), pooled)
-    assert torch.equal(model._needed(unlabelled, "names"), torch.from_numpy(batch.word_ids >= 0))
+    assert torch.equal(model._needed(batch, "mood", {}), pooled & torch.tensor([True, False, True])[:, None])
+    assert torch.equal(model._needed(batch, "names", {}), named)
+    assert torch.equal(model._needed(unlabelled, "mood", {}), pooled)
+    assert torch.equal(model._needed(unlabelled, "names", {}), torch.from_numpy(batch.word_ids >= 0))
 
     def losses_and_gradients() -> list[torch.Tensor]:
         model.zero_grad()
@@ -202,7 +202,7 @@ def test_what_no_head_looks_at_is_not_asked_of_the_encoder(tiny_bert: Path, monk
         return [torch.stack(losses).detach(), *(p.grad for p in model.parameters() if p.grad is not None)]
 
     some = losses_and_gradients()
-    monkeypatch.setattr(Model, "_needed", lambda self, batch, task: batch.mask)
+    monkeypatch.setattr(Model, "_needed", lambda self, batch, task, markers: batch.mask)
     for one, other in zip(some, losses_and_gradients(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 

@@ -324,7 +324,7 @@ def test_what_the_data_lacks_is_named(project: Path, make_settings: Settings, em
     text = "\n".join(facts["warnings"])
     assert "names: the test split has B-river, never seen in training" in text
     assert "encoder.max_length 32 cuts" in text
-    assert "gold entities: 1)" in text
+    assert "gold entities and ranges: 1)" in text
     assert text.count(" cuts ") == 1
     assert "precision bf16 on a CPU" in text
     assert facts["precision"] == "bf16"

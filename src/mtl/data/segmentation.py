@@ -1,7 +1,7 @@
 """How raw texts become tokens. It is a property of the dataset; a model keeps that of its datasets and applies it to new texts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mtl.config import Dataset
@@ -29,6 +29,43 @@ def at_spaces(text: str) -> Segmented:
 def into_words(text: str) -> Segmented:
     """Words, numbers, punctuation and clitics, as in the CoNLL corpora."""
     return Segmented(*tokenize(text))
+
+
+class Marked(NamedTuple):
+    """The tokens of a raw text with markers in it."""
+
+    tokens: list[str]
+    """Without the markers."""
+    space_after: list[bool]
+    starts: list[int]
+    places: dict[str, int]
+    """By marker, how many tokens stand before it."""
+
+
+def segment(text: str, segmentation: str, markers: Sequence[str] = ()) -> Marked:
+    """The tokens of a raw text. A marker ends a token, also within a word.
+
+    Args:
+        text: any text.
+        segmentation: one of ``SEGMENTERS``.
+        markers: such as ``<e1>`` and ``</e1>``. Unless each occurs exactly once, they are plain text.
+    """
+    split = SEGMENTERS[segmentation]
+    if not markers or any(text.count(name) != 1 for name in markers):
+        return Marked(*split(text), {})
+    result, at = Marked([], [], [], {}), 0
+    tokens, space_after, starts, places = result
+    for start, name in [*sorted((text.index(name), name) for name in markers), (len(text), "")]:
+        part = split(text[at:start])
+        if tokens and part.tokens:  # white space may stand on either side of the marker
+            space_after[-1] = any(map(str.isspace, text[starts[-1] + len(tokens[-1]) : at + part.starts[0]]))
+        tokens += part.tokens
+        space_after += part.space_after
+        starts += [at + offset for offset in part.starts]
+        at = start + len(name)
+        if name:
+            places[name] = len(tokens)
+    return result
 
 
 SEGMENTERS: dict[str, Callable[[str], Segmented]] = {"spaces": at_spaces, "words": into_words}

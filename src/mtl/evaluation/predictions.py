@@ -14,9 +14,9 @@ from mtl.data.schema import columns_of, labels_of, read, text_of
 from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
 from mtl.files import replacing
-from mtl.model.batch import Pair, TokenRow, tokens_of
+from mtl.model.batch import Pair, TokenRow, marked, words_of
 from mtl.model.prediction import Predictor
-from mtl.tasks.base import to_text
+from mtl.tasks.base import TaskType, to_text
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
@@ -105,16 +105,24 @@ def _text(row: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str
 def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
     """The predictions for the rows of one dataset, with one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
-    predictions = predictor.predict([row.tokens for row in rows], tasks=tasks) if rows else {}
     types = predictor.model.tasks
+    predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks=tasks) if rows else {}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             yield {
                 "task": task,
                 "dataset": row.dataset,
                 "id": row.id,
-                "text": to_text(tokens_of(row.tokens, types[task].field)) if types[task].shows_tokens else row.text,
+                "text": to_text(words_of(row.tokens, types[task].field)) if types[task].shows_tokens else row.text,
                 "gold": to_text(gold),
                 "prediction": predictions[task][i].text,
                 "confidence": predictions[task][i].confidence,
             }
+
+
+def _with_markers(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+    tokens = row.tokens
+    for task, gold in row.gold.items():
+        if tasks[task].markers:
+            tokens = marked(tokens, tasks[task], tasks[task].places(gold))
+    return tokens

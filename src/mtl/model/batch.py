@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from mtl.encoders import Encoded, SubwordTokenizer
+from mtl.encoders.tokenizer import Marker, Row
 from mtl.encoders.windows import encode_windows
 from mtl.model.micro_batches import Rows
+from mtl.tasks.base import TaskType
 
 if TYPE_CHECKING:
     from mtl.encoders.store import Stored  # needs pyarrow, which prediction does without
@@ -22,19 +24,51 @@ if TYPE_CHECKING:
 class Pair(NamedTuple):
     """The tokens of a row with two text fields."""
 
-    left: Sequence[str]
-    right: Sequence[str]
+    left: Row
+    right: Row
 
 
-TokenRow = Sequence[str] | Pair
-"""The tokens of a row: of its only text field, or of both."""
+TokenRow = Row | Pair
+"""The tokens of a row, and perhaps markers: of its only text field, or of both."""
 
 
-def tokens_of(row: TokenRow, field: int) -> Sequence[str]:
+def tokens_of(row: TokenRow, field: int) -> Row:
     """The tokens of one field of a row, counted from 0."""
     if isinstance(row, Pair):
         return row[field]
     return row
+
+
+def words_of(row: TokenRow, field: int) -> list[str]:
+    """The tokens of one field of a row without markers."""
+    return [token for token in tokens_of(row, field) if isinstance(token, str)]
+
+
+def with_markers(tokens: Row, places: Mapping[str, int]) -> Row:
+    """Tokens with markers between them.
+
+    Args:
+        tokens: without markers.
+        places: by marker, how many tokens stand before it. Those with the same place stay in this order.
+    """
+    if not places:
+        return tokens
+    result = list(tokens)
+    for _, place, name in sorted(((place, number), place, name) for number, (name, place) in enumerate(places.items()))[::-1]:
+        result.insert(place, Marker(name))
+    return result
+
+
+def marked(row: TokenRow, task: TaskType, places: Iterable[int]) -> TokenRow:
+    """A row with the markers of a task between the tokens of its text field.
+
+    Args:
+        places: how many tokens stand before each marker.
+    """
+    tokens = with_markers(tokens_of(row, task.field), dict(zip(task.markers, places, strict=True)))
+    if isinstance(row, Pair):
+        return Pair(*(tokens if field == task.field else own for field, own in enumerate(row)))
+    return tokens
 
 
 def encode_rows(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, *, windows: bool) -> Encoded:

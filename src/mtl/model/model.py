@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from mtl.encoders import Encoder, SubwordTokenizer
-from mtl.encoders.base import ByTask, EncoderOutput
+from mtl.encoders.base import ByTask, EncoderOutput, marker_positions
 from mtl.encoders.cheap import make_cheap
 from mtl.model.batch import Batch
 from mtl.model.device import MICRO_BATCH, PACKED_MICRO_BATCH
 from mtl.model.micro_batches import Rows, micro_batches
 from mtl.seeds import seed_of
-from mtl.tasks.base import TaskType
+from mtl.tasks.base import Positions, TaskType
 
 
 class Model(nn.Module):
@@ -37,6 +37,8 @@ class Model(nn.Module):
         self.tokenizer = tokenizer
         self.tasks = dict(tasks)
         self.max_length = max_length
+        self.markers = tokenizer.add_markers([name for task in self.tasks.values() for name in task.markers])
+        """Vocabulary index of each marker."""
         self.segmentation = segmentation
         """How new texts become tokens; see ``mtl.data.segmentation``."""
         self.dropout = dropout
@@ -52,24 +54,34 @@ class Model(nn.Module):
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:
         """The outputs of the heads, by task."""
         packs = self.encoder.packs(batch.mask.device)  # elsewhere all positions are computed, whatever a head needs
-        needed = {name: self._needed(batch, name) if packs else batch.mask for name in tasks}
+        markers = self._marker_positions(batch)
+        needed = {name: self._needed(batch, name, markers) if packs else batch.mask for name in tasks}
         states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, needed, batch.rows, batch.segment_ids)
         # Tasks that share all layers share their hidden states too, which are then pooled once.
-        outputs = {id(own): self._output(batch, own) for own in states.values()}
+        outputs = {id(own): self._output(batch, own, markers) for own in states.values()}
         return {name: self.heads[name](outputs[id(own)]) for name, own in states.items()}
 
     def embed(self, batch: Batch, task: str) -> Tensor:
         """The pooled text as a task's head receives it, ``[rows, width]``."""
         needed = self.encoder.pooled(batch.mask) if self.encoder.packs(batch.mask.device) else batch.mask
         states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, {task: needed}, batch.rows, batch.segment_ids)
-        return self._output(batch, states[task]).pooled
+        return self._output(batch, states[task], {}).pooled
 
-    def _output(self, batch: Batch, states: Tensor) -> EncoderOutput:
-        return EncoderOutput(states, batch.mask, batch.word_ids, self.encoder.pool, batch.segment_ids)
+    def _output(self, batch: Batch, states: Tensor, markers: Mapping[str, Tensor]) -> EncoderOutput:
+        return EncoderOutput(states, batch.mask, batch.word_ids, self.encoder.pool, batch.segment_ids, markers)
 
-    def _needed(self, batch: Batch, task: str) -> Tensor:
+    def _marker_positions(self, batch: Batch) -> dict[str, Tensor]:
+        """By marker, its position in each row, int64 ``[rows]``."""
+        if not self.markers:
+            return {}
+        kept = self.encoder.kept
+        own = {name: int(np.searchsorted(kept, index)) for name, index in self.markers.items()} if len(kept) else self.markers
+        return marker_positions(batch.subwords, batch.mask, own)
+
+    def _needed(self, batch: Batch, task: str, markers: Mapping[str, Tensor]) -> Tensor:
         """The positions whose states a head uses, bool ``[rows, positions]``; of a batch with targets, only for labelled items."""
-        needed = self.tasks[task].positions(self.encoder.pooled(batch.mask), batch.first(self.tasks[task].field))
+        first = batch.first(self.tasks[task].field)
+        needed = self.tasks[task].positions(Positions(self.encoder.pooled(batch.mask), first, markers))
         if task not in batch.targets:
             return needed
         known = self.tasks[task].labelled(batch.targets[task])

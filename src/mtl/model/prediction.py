@@ -11,7 +11,7 @@ from torch import Tensor
 from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.windows import best_windows
 from mtl.errors import InputError, ModelError
-from mtl.model.batch import Pair, TokenRow, collate, encode_rows, tokens_of
+from mtl.model.batch import Pair, TokenRow, collate, encode_rows, words_of
 from mtl.model.device import Precision, choose_device
 from mtl.model.folder import load
 from mtl.model.micro_batches import Rows
@@ -33,7 +33,7 @@ def encode(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: in
 
 def counts_of(rows: Sequence[TokenRow]) -> Counts:
     """Number of tokens by text field and row."""
-    return [[len(tokens_of(row, field)) for row in rows] for field in (0, 1)]
+    return [[len(words_of(row, field)) for row in rows] for field in (0, 1)]
 
 
 def predictions(

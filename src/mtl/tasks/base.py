@@ -10,7 +10,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from mtl.lazy import lazy
@@ -69,10 +69,23 @@ class TextRow:
     tokens: Sequence[str]
     starts: Sequence[int]
     """Offset in characters of each token."""
+    markers: Mapping[str, int] = field(default_factory=dict)
+    """How many tokens stand before each marker in the text."""
 
     def characters(self, start: int, end: int) -> tuple[int, int]:
         """The characters ``[start, end)`` of tokens ``[start, end)``."""
         return self.starts[start], self.starts[end - 1] + len(self.tokens[end - 1])
+
+
+class Positions(NamedTuple):
+    """The positions of a batch that heads use, ``[rows, positions]`` unless stated."""
+
+    pooled: Tensor
+    """Those that pooling uses, bool."""
+    first: Tensor
+    """The first subword of each token of the task's text field, bool."""
+    markers: Mapping[str, Tensor]
+    """By marker, its position in each row, int64 ``[rows]``; -1 in a row without it."""
 
 
 class Metric(NamedTuple):
@@ -119,6 +132,10 @@ class TaskType(ABC):
     shows_tokens: ClassVar[bool] = False
     """Whether the predictions file holds a row's tokens as a JSON list instead of its text."""
 
+    markers: ClassVar[tuple[str, ...]] = ()
+    """Marker tokens between the tokens of its text field, in order, such as ``<e1>`` and ``</e1>`` around a range. They become entries of
+    the vocabulary, and ``EncoderOutput.at`` gives the hidden state of each. A raw text to be predicted contains them as they are."""
+
     def __init__(self, state: State) -> None:
         self.state = state
         self.fields: tuple[str, ...] = tuple(state.get("fields", ("text",)))
@@ -146,14 +163,14 @@ class TaskType(ABC):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A module from ``EncoderOutput`` to this task's outputs, drawn from the ambient generator."""
 
-    def positions(self, pooled: Tensor, first: Tensor) -> Tensor:
-        """The positions whose states the head uses, bool ``[rows, positions]``; others need not be computed.
+    def positions(self, batch: Positions) -> Tensor:
+        """The positions whose states the head uses, bool ``[rows, positions]``; others need not be computed."""
+        return batch.pooled
 
-        Args:
-            pooled: positions that pooling uses, bool ``[rows, positions]``.
-            first: positions of the first subword of each token of the task's text field, likewise.
-        """
-        return pooled
+    @staticmethod
+    def places(label: Label) -> Sequence[int]:
+        """How many tokens of the text field stand before each of ``markers``."""
+        return ()
 
     @abstractmethod
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
@@ -216,8 +233,8 @@ class TaskType(ABC):
 
     # --- training's questions ---------------------------------------------------------------------------------------
 
-    def items_cut(self, label: Label, tokens_cut: int) -> int:
-        """How many labelled items, such as entities, lie in the last ``tokens_cut`` tokens of a row that training does not see."""
+    def items_cut(self, label: Label, kept: int) -> int:
+        """How many labelled items, such as entities, begin after the first ``kept`` tokens of the text field, the only ones in training."""
         return 0
 
     def constant(self, predictions: Sequence[Prediction]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -69,7 +69,7 @@ class Classification(TaskType):
     """A class per row: cross-entropy over the classes of the train split."""
 
     name = "classification"
-    all_metrics = (Metric("macro_f1", hub="f1"), Metric("accuracy"))
+    all_metrics: ClassVar[tuple[Metric, ...]] = (Metric("macro_f1", hub="f1"), Metric("accuracy"))
     hub_task = "text-classification"
     views = ("confusion", "per_class")
 

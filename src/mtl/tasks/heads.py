@@ -1,5 +1,8 @@
 """Heads: modules that turn the encoder's output into logits of one task."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from mtl.encoders.base import EncoderOutput
@@ -36,4 +39,18 @@ class TokenHead(nn.Module):
     def forward(self, output: EncoderOutput) -> Tensor:
         """Logits ``[rows, positions, outputs]``."""
         logits: Tensor = self.layers(output.states)
+        return logits
+
+
+class MarkerHead(nn.Module):
+    """One linear layer on the concatenated states of some markers: ``[rows, outputs]``."""
+
+    def __init__(self, width: int, markers: Sequence[str], outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.markers = tuple(markers)
+        self.layers = linear(width * len(markers), outputs, dropout)
+
+    def forward(self, output: EncoderOutput) -> Tensor:
+        """Logits ``[rows, outputs]``."""
+        logits: Tensor = self.layers(torch.cat([output.at(name) for name in self.markers], dim=-1))
         return logits

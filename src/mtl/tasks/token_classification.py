@@ -16,6 +16,7 @@ from mtl.tasks.base import (
     IGNORED,
     Label,
     Metric,
+    Positions,
     Prediction,
     Span,
     State,
@@ -26,7 +27,7 @@ from mtl.tasks.base import (
     precision_recall_f1,
     score_table,
 )
-from mtl.tasks.views import Judge, Judged, Mark, listed
+from mtl.tasks.views import Judge, Judged, Mark, listed, stretches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +43,6 @@ else:
     np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
 
 OUTSIDE = "no entity"
-AROUND = 20
-"""Tokens shown on both sides of a wrong entity in a row of more than ``WHOLE`` tokens."""
-WHOLE = 80
 
 
 class TokenClassificationSettings(TaskSettings):
@@ -156,9 +154,9 @@ class TokenClassification(TaskType):
         """A linear layer on every position."""
         return heads.TokenHead(width, len(self.tags), dropout)
 
-    def positions(self, pooled: Tensor, first: Tensor) -> Tensor:
+    def positions(self, batch: Positions) -> Tensor:
         """The first subword of each token."""
-        return first
+        return batch.first
 
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Tag indices int64 ``[rows, positions]`` at each token's first subword, ``IGNORED`` elsewhere and where masked."""
@@ -203,9 +201,9 @@ class TokenClassification(TaskType):
         spans = tuple(Span(*entity, float(probabilities[entity.start : entity.end].prod())) for entity in entities(tags))
         return Prediction(tags, float(probabilities.mean()) if len(probabilities) else 1.0, spans)
 
-    def items_cut(self, label: Label, tokens_cut: int) -> int:
-        """Entities that begin in the tokens that were cut."""
-        return sum(str(tag).startswith("B-") for tag in _sequence(label)[-tokens_cut:])
+    def items_cut(self, label: Label, kept: int) -> int:
+        """Entities."""
+        return sum(str(tag).startswith("B-") for tag in _sequence(label)[kept:])
 
     @staticmethod
     def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
@@ -314,26 +312,6 @@ def _error(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -
 def _pairs(gold: list[Entity], predicted: list[Entity]) -> list[tuple[str, str]]:
     sides = ([entity.type for entity in side] or [OUTSIDE] for side in (gold, predicted))
     return [(a, b) for expected, actual in [tuple(sides)] for a in expected for b in actual]
-
-
-def stretches(tokens: Sequence[str], marks: Sequence[tuple[tuple[int, int], Mark]]) -> list[Mark]:
-    """The whole row as plain and marked text; of a long row what is near its wrong entities."""
-    wrong = [place for place, mark in marks if mark.status != "right"] or [(0, 0)]
-    near = [len(tokens) <= WHOLE or any(a - AROUND <= i < b + AROUND for a, b in wrong) for i in range(len(tokens))]
-    result, at = [], 0
-    for (start, end), mark in [*marks, ((len(tokens), len(tokens)), Mark(""))]:
-        result.append(Mark(_near(tokens, near, at, start)))
-        if any(near[start:end]):
-            result.append(mark)
-        at = end
-    return [mark for mark in result if mark.text]
-
-
-def _near(tokens: Sequence[str], near: Sequence[bool], start: int, end: int) -> str:
-    """The tokens that are near, with one ellipsis for each stretch that is not."""
-    kept = [token if is_near else "" for token, is_near in zip(tokens[start:end], near[start:end], strict=True)]
-    words = [word or "…" for i, word in enumerate(kept) if word or i == 0 or kept[i - 1]]
-    return " ".join(words)
 
 
 def _types(spans: Sequence[Entity]) -> str:

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 LONGEST = 700
 """Characters of a text that are shown."""
+AROUND = 20
+"""Tokens shown on both sides of a marked stretch in a row of more than ``WHOLE`` tokens."""
+WHOLE = 80
 
 
 class Mark(NamedTuple):
@@ -43,3 +46,28 @@ def cut(text: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Names as a list in a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def stretches(tokens: Sequence[str], marks: Sequence[tuple[tuple[int, int], Mark]]) -> list[Mark]:
+    """The whole row as plain and marked text; of a long row what is near its marks, right ones apart.
+
+    Args:
+        tokens: of the row.
+        marks: each with its range of tokens, ``[start, end)``, in the order of the text.
+    """
+    wrong = [place for place, mark in marks if mark.status != "right"] or [(0, 0)]
+    near = [len(tokens) <= WHOLE or any(a - AROUND <= i < b + AROUND for a, b in wrong) for i in range(len(tokens))]
+    result, at = [], 0
+    for (start, end), mark in [*marks, ((len(tokens), len(tokens)), Mark(""))]:
+        result.append(Mark(_near(tokens, near, at, start)))
+        if any(near[start:end]):
+            result.append(mark)
+        at = end
+    return [mark for mark in result if mark.text]
+
+
+def _near(tokens: Sequence[str], near: Sequence[bool], start: int, end: int) -> str:
+    """The tokens that are near, with one ellipsis for each stretch that is not."""
+    kept = [token if is_near else "" for token, is_near in zip(tokens[start:end], near[start:end], strict=True)]
+    words = [word or "…" for i, word in enumerate(kept) if word or i == 0 or kept[i - 1]]
+    return " ".join(words)

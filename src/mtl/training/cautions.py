@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from mtl.config import Params, Run, SmallEncoder
 from mtl.encoders import Encoded
@@ -64,8 +65,15 @@ def cut_off(tasks: Mapping[str, TaskType], texts: Texts, encoded: Encoded | Stor
     rows = np.flatnonzero(texts.labelled(tasks) & (encoded.lost[: len(texts)] > 0))
     if not len(rows):
         return []
-    lost, entities = encoded.lost[rows], 0
+    lost, items = int(encoded.lost[rows].sum()), 0
+    kept = _kept(encoded.take(rows))
     for name, task in tasks.items():
-        labels = ((texts.labels[name][row], count) for row, count in zip(rows.tolist(), lost.tolist(), strict=True))
-        entities += sum(task.items_cut(label, count) for label, count in labels if label is not None)
-    return [f"encoder.max_length {max_length} cuts train rows: {len(rows)} (tokens lost: {int(lost.sum())}, gold entities: {entities})"]
+        labels = ((texts.labels[name][row], count) for row, count in zip(rows.tolist(), kept[task.field].tolist(), strict=True))
+        items += sum(task.items_cut(label, count) for label, count in labels if label is not None)
+    return [f"encoder.max_length {max_length} cuts train rows: {len(rows)} (tokens lost: {lost}, gold entities and ranges: {items})"]
+
+
+def _kept(encoded: Encoded) -> npt.NDArray[np.int64]:
+    """Tokens of each text field with a subword, ``[2, rows]``."""
+    first, rows = encoded.word_ids >= 0, np.repeat(np.arange(len(encoded)), encoded.lengths)
+    return np.stack([np.bincount(rows[first & (encoded.segment_ids == field)], minlength=len(encoded)) for field in (0, 1)])

@@ -1,5 +1,6 @@
 """Model and data of a run, made ready for the first step."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ from mtl import encoders, plugins
 from mtl.config import TEXT, Params, Run
 from mtl.data.segmentation import segmentation_of
 from mtl.encoders import SubwordTokenizer
-from mtl.encoders.store import coded, encode_stored
+from mtl.encoders.store import encode_stored
 from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.model.prediction import counts_of, encode
@@ -24,6 +25,7 @@ from mtl.training.corpus import Corpus
 from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
 from mtl.training.loop import Loop
+from mtl.training.markers import coded_parts, marked_rows
 from mtl.training.splits import Splits
 from mtl.training.texts import variants_of
 
@@ -41,7 +43,9 @@ def prepare(
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
     encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
     tasks = {name: _fitted(params, name, splits) for name in run.tasks}
-    data, used = encode_data(params, run, splits, tokenizer)
+    tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
+    encoder.grow_vocabulary(tokenizer.size)
+    data, used = encode_data(params, run, splits, tokenizer, tasks)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
@@ -69,15 +73,17 @@ def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
     return task_type(task_type.fit(splits.train.labels[name], settings) | about)
 
 
-def encode_data(params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
+def encode_data(
+    params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer, tasks: Mapping[str, TaskType]
+) -> tuple[Data, npt.NDArray[np.int64]]:
     """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
     train, variants, length = splits.train, splits.variants, params.encoder.max_length
-    parts = chain(train.tokens.parts(), variants.tokens.parts())
-    stored = encode_stored(tokenizer, (coded(left, right) for left, right in parts), length)
+    stored = encode_stored(tokenizer, chain(*(coded_parts(texts, tasks, tokenizer) for texts in (train, variants))), length)
     validation = splits.validation.only(splits.validation.labelled(run.tasks))
-    rows = list(validation.tokens)
-    encoded = encode(tokenizer, rows, length, [plugins.implementation_of(params.tasks[task]) for task in run.tasks])
-    used = np.union1d(stored.used, encoded.subwords)
+    rows = marked_rows(validation, tasks)
+    encoded = encode(tokenizer, rows, length, tasks.values())
+    markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
+    used = np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64)
     numbers = np.full(tokenizer.size, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
     labels = {
