@@ -14,6 +14,7 @@ from httpx2 import HTTPError, HTTPStatusError, InvalidURL, Response
 from tqdm import tqdm
 from unearth.fetchers.sync import PyPIClient
 
+from mtl.config.urls import redacted
 from mtl.data.archives import CHUNK, LIMITS, remove
 from mtl.errors import SourceError
 from mtl.progress import progress_bar
@@ -34,11 +35,8 @@ class Artifact(NamedTuple):
     url: str
     filename: str
     hashes: Mapping[str, list[str]] = {}
-
-
-def redacted(url: str) -> str:
-    """A URL for messages, without user name and password."""
-    return re.sub(r"//[^/@\s]+@", "//***@", url)
+    written: str | None = None
+    """The URL with its variables, where it has any: the cache must not depend on a secret."""
 
 
 def file_name(url: str) -> str:
@@ -80,7 +78,7 @@ def download(artifact: Artifact, cache: Path, session: PyPIClient, *, progress: 
     Raises:
         SourceError: the file cannot be fetched, or its checksum is not the publisher's.
     """
-    target = cached(artifact.url, artifact.filename, cache)
+    target = cached(artifact.written or artifact.url, artifact.filename, cache)
     with locked(target):
         if fresh:
             remove(target)
@@ -193,13 +191,13 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def download_any(url: str, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:
+def download_any(artifact: Artifact, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:
     """Fetch a file or folder with fsspec (s3, gs, hf, memory, caching chains …) and return its path in the cache.
 
     Raises:
         SourceError: the protocol is unknown, its package is not installed, or the file cannot be fetched.
     """
-    target = cached(url, file_name(url), cache)
+    target, url = cached(artifact.written or artifact.url, artifact.filename, cache), artifact.url
     with locked(target):
         if fresh:
             remove(target)
