@@ -14,7 +14,8 @@ MtlError                 caught once, at the edge of the command line: message o
 └── PipelineError        a step's inputs are missing, or its record is damaged
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -79,3 +80,21 @@ class InputError(MtlError, TypeError):
 
 class PipelineError(MtlError):
     """A step of the workflow lacks its inputs, or its record is damaged."""
+
+
+LONGEST_REASON = 300  # characters
+
+
+@contextmanager
+def one_line(error: type[MtlError], what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it reads files from outside into one line: ``what: reason``.
+
+    A panic in Rust is not an ``Exception``.
+    """
+    try:
+        yield
+    except (MtlError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as raised:
+        reason = " ".join(str(raised).split()) or type(raised).__name__
+        raise error(f"{what}: {reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + ' …'}") from None
