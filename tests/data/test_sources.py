@@ -128,6 +128,22 @@ def test_a_local_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "there is no file or folder" in str(exists(Source(url="nowhere")))
 
 
+def test_a_link_may_not_leave_its_folder_but_for_the_blobs_of_a_hub(tmp_path: Path) -> None:
+    for name in ("private/key", "folder/real", "cache/blobs/123"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"a")
+    folder, snapshot = tmp_path / "folder", tmp_path / "cache/snapshots/main/sub"
+    snapshot.mkdir(parents=True)
+    (folder / "link").symlink_to("real")
+    (snapshot / "weights").symlink_to("../../../blobs/123")
+    (tmp_path / "alias").symlink_to(folder)
+    for place in (folder, tmp_path / "alias", snapshot, snapshot.parent):
+        checksum(Source(url=str(place)), cache=tmp_path / "downloads")
+    (folder / "link2").symlink_to("../private/key")
+    with pytest.raises(SourceError, match=r"link2: is a link out of the folder, to .*private/key"):
+        checksum(Source(url=str(folder)), cache=tmp_path / "downloads")
+
+
 @pytest.mark.parametrize("url", [".", "..", "./work", "file://{here}", "tar://a.txt::."])
 def test_a_folder_that_the_workflow_writes_to_is_not_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     here = tmp_path / "project"

@@ -220,13 +220,18 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _copied(path: Path, target: Path) -> Path:
-    """Copy a file, or a folder without its skipped files."""
+    """Copy a file, or a folder without its skipped files.
+
+    Raises:
+        SourceError: it cannot be copied, contains no usable file, or a link in it leaves it.
+    """
     try:
         if path.is_file():
             shutil.copyfile(path, target)
             return target
         for relative in _files_below(path):
             if not _is_skipped(relative):
+                _check_link(path, relative)
                 (target / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path / relative, target / relative)
     except OSError as error:
@@ -234,6 +239,19 @@ def _copied(path: Path, target: Path) -> Path:
     if not target.exists():
         raise SourceError(f"{path}: contains no usable file")
     return target
+
+
+def _check_link(folder: Path, relative: str) -> None:
+    """A link out of a folder that came from elsewhere would publish a private file under another name.
+
+    The cache of a hub is made of links: from ``snapshots/<revision>/`` to ``blobs/``.
+    """
+    root, target = folder.resolve(), (folder / relative).resolve()
+    caches = [parent.parent / "blobs" for parent in (root, *root.parents) if parent.name == "snapshots"]
+    if not any(target.is_relative_to(place) for place in (root, *caches)):
+        raise SourceError(
+            f"{folder / relative}: is a link out of the folder, to {target}; put the file itself there, or name it as a source"
+        )
 
 
 def _without_skipped(path: Path) -> Path:
