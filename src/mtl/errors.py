@@ -3,6 +3,7 @@
 MtlError                 caught once, at the edge of the command line: message on stderr, exit status 2
 ├── ParamsError          params.yaml is wrong; lists every issue
 ├── PluginError          a task type, augmenter or encoder of an outside package cannot be imported
+├── StorageError         a file cannot be written: the disk is full, or read-only
 ├── SourceError          a source cannot be fetched, or its checksum differs
 ├── DataError            a file's content is wrong; names file and line
 ├── AugmentError         an augmenter broke an invariant, or its engine is missing
@@ -44,6 +45,10 @@ class ParamsError(MtlError):
 
 class PluginError(MtlError):
     """A task type, label type, augmenter or encoder of an outside package cannot be imported."""
+
+
+class StorageError(MtlError):
+    """A file cannot be written: the disk is full, or read-only."""
 
 
 class SourceError(MtlError):

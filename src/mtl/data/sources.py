@@ -20,6 +20,7 @@ from mtl.config.urls import VARIABLE, parts_of, redacted, with_values, without_v
 from mtl.data import archives, downloads, packages
 from mtl.data.downloads import CACHE
 from mtl.errors import SourceError
+from mtl.files import writing
 
 
 class Chain(NamedTuple):
@@ -227,18 +228,24 @@ def _copied(path: Path, target: Path) -> Path:
     """
     try:
         if path.is_file():
-            shutil.copyfile(path, target)
+            _copy_file(path, target)
             return target
         for relative in _files_below(path):
             if not _is_skipped(relative):
                 _check_link(path, relative)
-                (target / relative).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path / relative, target / relative)
+                _copy_file(path / relative, target / relative)
     except OSError as error:
         raise SourceError(f"{path}: cannot be copied: {error}") from None
     if not target.exists():
         raise SourceError(f"{path}: contains no usable file")
     return target
+
+
+def _copy_file(path: Path, target: Path) -> None:
+    with path.open("rb") as source, writing(target, path.stat().st_size):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
 
 
 def _check_link(folder: Path, relative: str) -> None:
