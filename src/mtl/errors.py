@@ -87,6 +87,11 @@ class PipelineError(MtlError):
     """A step of the workflow lacks its inputs, or its record is damaged."""
 
 
+def printable(text: str) -> str:
+    """A text for a terminal, in which a row of data cannot send it commands."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in text)
+
+
 LONGEST_REASON = 300  # characters
 
 
