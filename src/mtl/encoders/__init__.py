@@ -49,10 +49,11 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
 def _try_out(encoder: Encoder, tokenizer: SubwordTokenizer, max_length: int) -> None:
     """Run a row through: some values of a configuration are not used before."""
     subwords = torch.from_numpy(tokenizer.encode([["a"]], max_length).subwords).long()[None]
-    training = encoder.training
+    modes = [(module, module.training) for module in encoder.modules()]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         encoder.eval()(subwords, torch.ones_like(subwords, dtype=torch.bool), torch.zeros_like(subwords))
-    encoder.train(training)
+    for module, training in modes:
+        module.training = training
 
 
 def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, SubwordTokenizer]:
