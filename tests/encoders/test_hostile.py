@@ -81,6 +81,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "regex": (split("("), "Oniguruma error"),
     "slow regex": (split("((a+)+)+$|(?<!b)c"), "cannot encode a text: Onig"),
     "template": (changed("tokenizer.json", post_processor=PIECE), "is not a tokenizer: no entry found"),
+    "index": (changed("tokenizer.json", model={"type": "WordLevel", "unk_token": "a", "vocab": {"a": 2**31}}), "has the index 2147483648"),
     "no vocabulary": (changed("tokenizer.json", model={"type": "WordPiece", "vocab": {}}), "is not a tokenizer"),
 }
 

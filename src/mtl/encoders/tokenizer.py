@@ -21,6 +21,9 @@ WORD_SHAPES = ("lower", "upper", "title", "digit", "punctuation", "mixed")
 SHAPES = 1 + 2 * len(WORD_SHAPES)
 """Shape classes: 0 for special subwords; 1 + 2s for the first and 2 + 2s for an inner subword of a word of shape s."""
 
+UNUSED = 100_000
+"""Indices of a vocabulary that may be unused, beside three for each that is used."""
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -200,6 +203,7 @@ class SubwordTokenizer:
     """Cuts pre-tokenised text into subwords, each token by itself, so that every token has a first subword to carry its tag."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        _check_indices(tokenizer)
         self._tokenizer = _for_single_words(tokenizer)
         self.single = _frame(self._tokenizer.encode(["a"], is_pretokenized=True))
         pair = _frame(self._tokenizer.encode(["a"], ["a"], is_pretokenized=True))
@@ -486,6 +490,17 @@ def _frame(sample: Encoding) -> Frame:
     left, right = (np.flatnonzero(fields == field) for field in (0, 1))
     last = right if len(right) else left
     return Frame(ids[: left[0]], ids[left[-1] + 1 : last[0]], ids[last[-1] + 1 :])
+
+
+def _check_indices(tokenizer: Tokenizer) -> None:
+    """The library walks through all indices up to the highest one, whether they are used or not.
+
+    Raises:
+        EncoderError: far more are unused than used.
+    """
+    indices = tokenizer.get_vocab(with_added_tokens=True).values()
+    if (highest := max(indices, default=0)) > 4 * len(indices) + UNUSED:
+        raise EncoderError(f"the tokenizer has {len(indices)} subwords, but one of them has the index {highest}")
 
 
 def _for_single_words(tokenizer: Tokenizer) -> Tokenizer:
