@@ -109,6 +109,12 @@ def test_other_readers_of_such_folders_refuse_them_too(name: str, tiny_bert: Pat
         translate(["a"], 0)
 
 
+def test_an_index_of_pickles_beside_safetensors_is_not_read(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "folder")
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}))
+    encode(folder)
+
+
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
     """All places in nested JSON: the container and the key; of a long one only the first few."""
     keys = list(value)[:12] if isinstance(value, dict) else range(min(len(value), 3)) if isinstance(value, list) else ()

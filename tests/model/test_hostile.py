@@ -83,6 +83,7 @@ FOLDERS: dict[str, Callable[[Path], Any]] = {
     "hidden size": setting("encoder", "model", "hidden_size", value="x"),
     "epsilon": setting("encoder", "model", "layer_norm_eps", value="x"),
     "layers": setting("encoder", "model", "num_hidden_layers", value=10**9),
+    "width": setting("encoder", "model", "intermediate_size", value=10**8),
     "model type": setting("encoder", "model", "model_type", value="vit"),
     "kernel": setting("encoder", "model", "_attn_implementation", value="owner/kernel"),
     "encoder": setting("encoder", value="x"),

@@ -9,6 +9,8 @@ MOST_LAYERS = 1000
 """A configuration with more would build layers until the memory is full."""
 _CODE = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 """Keys of a configuration that can name a kernel on the hub, which is compiled code."""
+_WIDTHS = ("_size", "width", "vocabulary")
+"""Ends of the names of keys that say how wide a layer is."""
 
 
 def check(folder: Path) -> None:
@@ -19,7 +21,7 @@ def check(folder: Path) -> None:
     """
     if (folder / "adapter_config.json").exists():
         raise ValueError("adapter_config.json: adapters are not read; merge the adapter into the weights")
-    for path in sorted(folder.glob("*.index.json")):
+    for path in sorted(folder.glob("*.safetensors.index.json")):
         _check_index(path)
     if (folder / "config.json").is_file():
         config = _mapping(folder / "config.json")
@@ -45,17 +47,24 @@ def _check_weights(config: Mapping[str, Any]) -> None:
         )
 
 
-def check_config(config: Mapping[str, Any]) -> None:
+def check_config(config: Mapping[str, Any], weights: Path | None = None) -> None:
     """Check that a model can be built by its configuration.
 
+    Args:
+        config: of the model.
+        weights: the file of all its weights; no layer can be wider than it is long.
+
     Raises:
-        ValueError: it names code, or too many layers.
+        ValueError: it names code, too many layers, or too wide ones.
     """
+    widest = weights.stat().st_size if weights else None
     for key, value in _entries(config):
         if key in _CODE and any(mark in str(value) for mark in "/:|"):
             raise ValueError(f"config.json: {key} is {str(value)[:80]!r}, which names code of the hub; remove the key")
         if "layers" in key and isinstance(value, int) and value > MOST_LAYERS:
             raise ValueError(f"config.json: {key} is {value}, more than {MOST_LAYERS}")
+        if widest is not None and key.endswith(_WIDTHS) and isinstance(value, int) and value > widest:
+            raise ValueError(f"config.json: {key} is {value}, more than the weights hold")
 
 
 def _is_weights(name: Any, *suffixes: str) -> bool:

@@ -85,7 +85,7 @@ def load(folder: Path) -> Model:
 
 
 def _built(config: Mapping[str, Any], folder: Path) -> Model:
-    model_files.check_config(config["encoder"])
+    model_files.check_config(config["encoder"], folder / WEIGHTS)
     encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
     max_length, limit = config["max_length"], encoder.positions or LONGEST
     if not isinstance(max_length, int) or not 1 <= max_length <= limit:
