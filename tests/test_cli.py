@@ -144,3 +144,9 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(
     monkeypatch.setattr("mtl.cli._check", check)
     assert main(["check"]) == 2
     assert 'snakemake is not installed; the extra has it: pip install "mtl[workflow]"' in capsys.readouterr().err
+
+
+def test_a_message_sends_no_commands_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    write(CONTENT | {"\x1b]0;owned\x07": 1})
+    assert main(["check"]) == 2
+    assert "\\x1b]0;owned\\x07: unknown key" in capsys.readouterr().err

@@ -47,7 +47,7 @@ class TrainedModel:
             name: TaskInfo(task.name, specs[name].get("label", ""), task.fields, task.describe()) for name, task in tasks.items()
         }
         """By name, in the order of training."""
-        self.card: str | None = card.read_text(encoding="utf-8") if card.is_file() else None
+        self.card: str | None = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
         """The model card (Markdown with YAML front matter), or None if the folder has none."""
 
     def __repr__(self) -> str:

@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 import mtl.config
 import mtl.config.space
-from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError
-from mtl.files import replacing
+from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, printable
+from mtl.files import described, replacing
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except MtlError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return getattr(error, "exit_status", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'{error.name} is not installed; the extra has it: pip install "mtl[workflow]", or ".[workflow]" here', file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        print(printable(described(error)), file=sys.stderr)
         return 2
     return 0
 

@@ -3,6 +3,7 @@
 MtlError                 caught once, at the edge of the command line: message on stderr, exit status 2
 ├── ParamsError          params.yaml is wrong; lists every issue
 ├── PluginError          a task type, augmenter or encoder of an outside package cannot be imported
+├── StorageError         a file cannot be written: the disk is full, or read-only
 ├── SourceError          a source cannot be fetched, or its checksum differs
 ├── DataError            a file's content is wrong; names file and line
 ├── AugmentError         an augmenter broke an invariant, or its engine is missing
@@ -14,7 +15,8 @@ MtlError                 caught once, at the edge of the command line: message o
 └── PipelineError        a step's inputs are missing, or its record is damaged
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -43,6 +45,10 @@ class ParamsError(MtlError):
 
 class PluginError(MtlError):
     """A task type, label type, augmenter or encoder of an outside package cannot be imported."""
+
+
+class StorageError(MtlError):
+    """A file cannot be written: the disk is full, or read-only."""
 
 
 class SourceError(MtlError):
@@ -79,3 +85,26 @@ class InputError(MtlError, TypeError):
 
 class PipelineError(MtlError):
     """A step of the workflow lacks its inputs, or its record is damaged."""
+
+
+def printable(text: str) -> str:
+    """A text for a terminal, in which a row of data cannot send it commands."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in text)
+
+
+LONGEST_REASON = 300  # characters
+
+
+@contextmanager
+def one_line(error: type[MtlError], what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it reads files from outside into one line: ``what: reason``.
+
+    A panic in Rust is not an ``Exception``.
+    """
+    try:
+        yield
+    except (MtlError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as raised:
+        reason = " ".join(str(raised).split()) or type(raised).__name__
+        raise error(f"{what}: {reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + ' …'}") from None

@@ -1,5 +1,6 @@
 """Fetching sources: local, from a web server that misbehaves on demand, from packages, from archives."""
 
+import base64
 import hashlib
 import io
 import re
@@ -36,6 +37,7 @@ class Web(ThreadingHTTPServer):
     ranges = True
     break_after: int | None = None  # bytes after which the next response breaks off
     redirect = ""  # target of all requests
+    login = ""  # the user name and password that it asks for, and the token of the query
     most: int | None = None  # bytes of a range that it sends although the header states more
     failures: list[int]  # statuses of the next responses
     requests: list[str]  # the Range header of each request, "" without
@@ -51,6 +53,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         web = self.server
         web.requests.append(self.headers.get("Range", ""))
+        if web.login and not self.may_read(*web.login.split(":")):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+            return
         if web.failures:
             self.send_error(web.failures.pop(0))
             return
@@ -73,6 +80,10 @@ class Handler(BaseHTTPRequestHandler):
         if web.break_after is not None:
             content, web.break_after = content[: web.break_after], None
         self.wfile.write(content)
+
+    def may_read(self, name: str, password: str) -> bool:
+        expected = base64.b64encode(f"{name}:{password}".encode()).decode()
+        return self.headers.get("Authorization") == f"Basic {expected}" and self.path.endswith(f"?token={name}{password}")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -115,6 +126,22 @@ def test_a_local_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert names(get(tmp_path, "d/a.txt", sha(b"a"))) == ["a.txt"]
     assert exists(Source(url="d/a.txt")) is None
     assert "there is no file or folder" in str(exists(Source(url="nowhere")))
+
+
+def test_a_link_may_not_leave_its_folder_but_for_the_blobs_of_a_hub(tmp_path: Path) -> None:
+    for name in ("private/key", "folder/real", "cache/blobs/123"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"a")
+    folder, snapshot = tmp_path / "folder", tmp_path / "cache/snapshots/main/sub"
+    snapshot.mkdir(parents=True)
+    (folder / "link").symlink_to("real")
+    (snapshot / "weights").symlink_to("../../../blobs/123")
+    (tmp_path / "alias").symlink_to(folder)
+    for place in (folder, tmp_path / "alias", snapshot, snapshot.parent):
+        checksum(Source(url=str(place)), cache=tmp_path / "downloads")
+    (folder / "link2").symlink_to("../private/key")
+    with pytest.raises(SourceError, match=r"link2: is a link out of the folder, to .*private/key"):
+        checksum(Source(url=str(folder)), cache=tmp_path / "downloads")
 
 
 @pytest.mark.parametrize("url", [".", "..", "./work", "file://{here}", "tar://a.txt::."])
@@ -171,6 +198,54 @@ def test_a_range_shorter_than_the_rest_is_resumed_again(tmp_path: Path, web: Web
     starts = [int(re.sub(r"\D", "", requested) or 0) for requested in web.requests]
     assert len(starts) == 3
     assert 0 == starts[0] < starts[1] < starts[2]
+
+
+def test_secrets_come_from_the_environment_and_stay_there(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    web.login, secrets = "ann:Open-Sesame", ("Open-Sesame", "annOpen-Sesame", "Shut")
+    url = f"http://${{env:LOGIN}}:${{env:PASSWORD}}@127.0.0.1:{web.server_port}/${{env:LOGIN}}/mood.csv?token=${{env:TOKEN}}"
+    source = Source(url=url, sha256=sha(BODY))
+    monkeypatch.setenv("LOGIN", "ann")
+    messages = [str(exists(source))]
+    assert "the environment variable PASSWORD is not set" in messages[0]
+    monkeypatch.setenv("PASSWORD", "Shut")
+    monkeypatch.setenv("TOKEN", "annOpen-Sesame")
+    messages.append(str(exists(source)))
+    with pytest.raises(SourceError) as refused:
+        get(tmp_path, url, sha(BODY))
+    messages.append(str(refused.value))
+    assert all("the server returned 401" in message for message in messages[1:])
+    monkeypatch.setenv("PASSWORD", "Open-Sesame")
+    assert exists(source) is None
+    assert checksum(source, cache=tmp_path / "cache") == sha(BODY)
+    assert names(get(tmp_path, url, sha(BODY))) == ["mood.csv"]
+    with pytest.raises(SourceError) as wrong:
+        get(tmp_path, url, sha(b"other"))
+    messages.append(str(wrong.value))
+    output = "".join(capfd.readouterr())
+    files = [str(path) for path in tmp_path.rglob("*")] + [path.read_text("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text for text in (*messages, output, *files) for secret in secrets if secret in text]
+
+
+def test_errors_of_libraries_hold_no_value_of_a_variable(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S", "Open-Sesame")
+    monkeypatch.setattr(downloads, "ATTEMPTS", 1)
+    web.redirect = "ftp://${S}/x?signature=Open-Sesame"
+    urls = {
+        f"http://127.0.0.1:{web.server_port}/a?token=${{env:S}}": "not followed",
+        "http://127.0.0.1:1/${env:S}/a": "cannot be fetched",
+        "http://[::1]:${env:S}/a": "port",
+        "memory://${env:S}/a": "does not exist",
+        "nothing://${env:S}/a": "Protocol not known",
+        "${env:S}/a": "there is no file",
+        "zip://a::${env:S}": "there is no file",
+        "pypi://${env:S}": "must have the form",
+    }
+    for url, words in urls.items():
+        message = str(exists(Source(url=url)))
+        assert words in message, message
+        assert "Sesame" not in message
 
 
 def test_a_redirect_to_a_local_file_is_refused(tmp_path: Path, web: Web) -> None:

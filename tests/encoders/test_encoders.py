@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, GPT2Config, GPT2Model, RobertaConfig, RobertaModel
 
-from mtl import config, plugins
+from mtl import config, encoders, plugins
 from mtl.encoders import Encoder, SubwordTokenizer, build, restore
 from mtl.encoders.base import EncoderOutput, marker_positions, mean_pool
 from mtl.encoders.tokenizer import Marker
@@ -59,6 +59,21 @@ def batch(tokenizer: SubwordTokenizer, rows: list[list[str]]) -> tuple[Tensor, T
     subwords = pad_sequence(torch.from_numpy(encoded.subwords).long().split(cuts), batch_first=True)
     word_shape_ids = pad_sequence(torch.from_numpy(encoded.word_shape_ids).long().split(cuts), batch_first=True)
     return subwords, torch.arange(subwords.shape[1]) < torch.tensor(cuts)[:, None], word_shape_ids
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_trying_an_encoder_out_leaves_no_trace(kind: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = []
+    for tried in (True, False):
+        if not tried:
+            monkeypatch.setattr(encoders, "_try_out", lambda *_: None)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            encoder, _ = build(settings_of(**SETTINGS[kind]), tiny_bert, ROWS)
+            modes = [module.training for module in encoder.modules()]
+            weights = {name: value.tolist() for name, value in encoder.state_dict().items()}
+            traces.append((modes, weights, torch.get_rng_state().tolist(), [p.grad for p in encoder.parameters()]))
+    assert traces[0] == traces[1]
 
 
 def test_padding_does_not_change_a_row(built: Built) -> None:

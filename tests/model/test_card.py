@@ -16,7 +16,7 @@ from mtl.config import Params, parse
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.jobs import card_run, train_run
-from mtl.model.card import NAME
+from mtl.model.card import NAME, card
 from report.conftest import settings, write_examples, write_shards
 
 
@@ -120,6 +120,29 @@ def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained,
     assert methods("single_intensity-augmented-1") == "none."
     for run, names in (("single_sentiment-augmented-1", ["notes_sentiment"] * 2), ("single_intensity-augmented-1", [])):
         assert re.findall(r"`(notes_\w+)-\d+-of-00002", trained.card(params, run, tmp_path / "data")) == names
+
+
+HOSTILE = ["`", "a`b``c", "` <img src=x> `", "</script>", "a|b", "a\nb", "# x", "[x](javascript:1)", "---"]
+
+
+def test_names_of_classes_stay_code(trained: Trained) -> None:
+    facts, config = (json.loads((trained.folder / name).read_text()) for name in ("run.json", "config.json"))
+    config["tasks"]["sentiment"]["state"]["classes"] = HOSTILE
+    config["tasks"]["entities"]["state"]["tags"] = ["O", *(f"B-{name}" for name in HOSTILE)]
+    text = card(trained.params, trained.run, facts, config, [], [])
+    assert front(text)["license"] == "unknown"
+    cells = [
+        re.split(r"(?<!\\)\|", row)[3].replace("\\|", "|") for row in text.splitlines() if re.match(r"\| (sentiment|entities) \|", row)
+    ]
+    expected = [" ".join(name.split()) for name in HOSTILE]
+    assert [code_spans(cell) for cell in cells] == [expected, expected]
+
+
+def code_spans(text: str) -> list[str]:
+    """The code of a line of Markdown, as CommonMark defines it; nothing else may stand between the commas."""
+    spans = re.findall(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", text)
+    assert not set(re.sub(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", "", text).removeprefix(" entities:")) - set(", ")
+    return [code.removeprefix(" ").removesuffix(" ") if code.strip() else code for _, code in spans]
 
 
 def test_same_model_same_bytes(trained: Trained) -> None:

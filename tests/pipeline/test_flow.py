@@ -1,6 +1,7 @@
 """What Snakemake sees when it starts."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,20 @@ def test_rules_get_state_files_whose_time_does_not_count(tmp_path: Path, monkeyp
     # The record of an outdated stage is there, so that Snakemake needs a reason to publish again.
     assert flow.after("predict") == ["work/state/prepare.json", "work/state/train.json"]
     assert flow.after("report")[-1] == "work/state/report.outdated"
+
+
+def test_a_read_only_data_folder_is_named_before_a_job_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snakemake.exceptions import WorkflowError
+
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "data"], capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk")
+    try:
+        flow = Flow(params(), overridden=False, main=True)
+        flow.refuse()
+        subprocess.run(["mount", "-o", "remount,ro", "data"], check=True)
+        with pytest.raises(WorkflowError, match="data: cannot be written to"):
+            flow.refuse()
+    finally:
+        subprocess.run(["umount", "data"], check=True)

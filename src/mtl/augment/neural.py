@@ -8,7 +8,8 @@ from typing import Any
 
 from mtl.augment.randomness import Stream
 from mtl.config import Source
-from mtl.errors import AugmentError
+from mtl.data import model_files
+from mtl.errors import AugmentError, one_line
 
 Translate = Callable[[Sequence[str], int | None], list[str]]
 """A loaded model: texts and a seed to their outputs, the likeliest ones without a seed, else sampled ones."""
@@ -67,13 +68,12 @@ class RoundTrip:
     def _loaded(self, folder: Path, where: str) -> Translate:
         import torch
 
-        try:
+        # Loading draws.
+        with one_line(AugmentError, f"{where} cannot be loaded as a translation model"), torch.random.fork_rng(devices=[]):
+            model_files.check(folder)
             if not any(folder.glob("*.safetensors")):
                 raise FileNotFoundError("it holds no *.safetensors; pickled weights, such as pytorch_model.bin, are never read")
-            with torch.random.fork_rng(devices=[]):  # loading draws
-                return self._load(folder)
-        except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-            raise AugmentError(f"{where} cannot be loaded as a translation model: {error}") from None
+            return self._load(folder)
 
 
 class TransformersModel:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mtl.augment.neural import one_thread
+from mtl.data import model_files
 from mtl.data.schema import columns_of, fields_of, text_of
-from mtl.errors import AugmentError
+from mtl.errors import AugmentError, one_line
 
 Floats = npt.NDArray[np.float32]
 
@@ -91,11 +92,10 @@ def _loaded(encoder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    try:
+    with one_line(AugmentError, f"{encoder}: cannot be loaded as an encoder"):
+        model_files.check(encoder)
         tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
         model = AutoModel.from_pretrained(encoder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise AugmentError(f"{encoder}: cannot be loaded as an encoder: {error}") from None
     return tokenizer, model.eval()
 
 

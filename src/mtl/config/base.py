@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from mtl import plugins
+from mtl.config.urls import issue_of
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -27,7 +28,7 @@ PLUG_IN = "x-plug-in"
 class Section(BaseModel):
     """Base of all sections: frozen, and an unknown key is an issue."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may hold a secret
 
 
 class OneOf:
@@ -69,12 +70,20 @@ class OneOf:
         return {PLUG_IN: self.group}  # see mtl.config.schema, which names all models in one place
 
 
+def _public(url: str) -> str:
+    """The URL, if it is valid and holds no secret."""
+    if issue := issue_of(url):
+        raise ValueError(issue)
+    return url
+
+
 class Source(Section):
     """A file or folder, named by one URL, with the checksum that it must have."""
 
-    url: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(min_length=1), AfterValidator(_public)]
     """Any fsspec URL (https, s3, gs, hf, file, chains such as ``tar://a.txt::https://…``), a path, or
-    ``pypi://NAME==VERSION/path/inside``."""
+    ``pypi://NAME==VERSION/path/inside``. A secret is written as ``${env:NAME}``: the value of an environment variable, which is read when
+    the source is fetched and never stored."""
     sha256: Sha256 | None = None
     """sha256 of the file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path.
     Pickles and weights of other frameworks in a folder are left out. A missing checksum is an error that prints the actual one."""

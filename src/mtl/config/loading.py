@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from mtl.config import checks
 from mtl.config.params import Params
+from mtl.config.urls import redacted
 from mtl.errors import Issue, ParamsError
 
 
@@ -27,7 +28,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ParamsError(str(path), [Issue("file", "does not exist")]) from None
     except (YAMLError, ValueError, KeyError, RecursionError, OSError) as error:
-        raise ParamsError(str(path), [Issue("file", f"cannot be read as YAML: {error}")]) from None
+        raise ParamsError(str(path), [Issue("file", f"cannot be read as YAML: {redacted(str(error))}")]) from None
     if not isinstance(content, dict):
         raise ParamsError(str(path), [Issue("file", "must be a mapping of sections")])
     return content
@@ -146,4 +147,4 @@ def _message(item: Any) -> str:
             return str(item["ctx"]["error"])
     message = str(item["msg"]).removeprefix("Input ")
     scalar = isinstance(value, str | int | float | bool) or value is None
-    return f"{message}, not {value!r}" if scalar else message
+    return redacted(f"{message}, not {value!r}") if scalar else message

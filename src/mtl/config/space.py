@@ -11,6 +11,7 @@ from typing import Any
 
 import mtl.config
 from mtl.config import Params, Range, Tune
+from mtl.config.urls import redacted
 from mtl.errors import Issue, ParamsError
 
 SEARCHED = ("augment.*", "encoder", "encoder.*", "tasks.*.*", "train.*")
@@ -174,6 +175,6 @@ def _value_issues(params: Params, path: str) -> Iterator[Issue]:
             candidate(params, {path: value})
         except ParamsError as error:
             for issue in error.issues:
-                told = issue.message if issue.key == path else f"{value!r} makes a issue at {issue.key}: {issue.message}"
+                told = issue.message if issue.key == path else redacted(f"{value!r} makes a issue at {issue.key}: {issue.message}")
                 yield Issue(f"tune.space.{path}", told)
             return

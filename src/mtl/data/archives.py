@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from mtl.errors import SourceError
+from mtl.files import writing
 
 CHUNK = 1 << 20
 
@@ -106,7 +107,7 @@ def extract(path: Path, type_: str, member: str, target: Path, *, strip_top: boo
         for name, relative in selected.items():
             destination = target / relative if relative else target
             destination.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as source, destination.open("xb") as sink:
+            with archive.open(name) as source, writing(destination, archive.files[name]), destination.open("xb") as sink:
                 left -= copy(source, sink, min(left, limits.member), f"{path}: {name}")
 
 
@@ -218,7 +219,8 @@ def _plain(path: Path, stack: ExitStack, limits: Limits) -> IO[bytes]:
     for prefix, decompress in _COMPRESSIONS.items():
         if magic.startswith(prefix):
             plain = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))  # noqa: SIM115
-            copy(decompress(file), plain, limits.allowed(path.stat().st_size), str(path))
+            with writing(path.parent):
+                copy(decompress(file), plain, limits.allowed(path.stat().st_size), str(path))
             plain.seek(0)
             return plain
     return file

@@ -14,8 +14,10 @@ from httpx2 import HTTPError, HTTPStatusError, InvalidURL, Response
 from tqdm import tqdm
 from unearth.fetchers.sync import PyPIClient
 
+from mtl.config.urls import redacted
 from mtl.data.archives import CHUNK, LIMITS, remove
-from mtl.errors import SourceError
+from mtl.errors import MtlError, SourceError
+from mtl.files import writing
 from mtl.progress import progress_bar
 
 CACHE = Path("work/downloads")
@@ -34,11 +36,8 @@ class Artifact(NamedTuple):
     url: str
     filename: str
     hashes: Mapping[str, list[str]] = {}
-
-
-def redacted(url: str) -> str:
-    """A URL for messages, without user name and password."""
-    return re.sub(r"//[^/@\s]+@", "//***@", url)
+    written: str | None = None
+    """The URL with its variables, where it has any: the cache must not depend on a secret."""
 
 
 def file_name(url: str) -> str:
@@ -80,16 +79,14 @@ def download(artifact: Artifact, cache: Path, session: PyPIClient, *, progress: 
     Raises:
         SourceError: the file cannot be fetched, or its checksum is not the publisher's.
     """
-    target = cached(artifact.url, artifact.filename, cache)
+    target = cached(artifact.written or artifact.url, artifact.filename, cache)
     with locked(target):
         if fresh:
             remove(target)
         if not target.exists():
             part = target.with_name(f"{target.name}.part")
-            try:
+            with writing(part):
                 retried(lambda: _transfer(session, artifact, part, progress), artifact.url)
-            except OSError as error:
-                raise SourceError(f"{part}: cannot be written: {error}") from None
             _check_publisher(artifact, part)
             _validator(part).unlink(missing_ok=True)
             part.replace(target)
@@ -148,7 +145,8 @@ def _receive(response: Response, part: Path, name: str, received: int, progress:
     encoded = response.headers.get("content-encoding", "identity") != "identity"  # some servers compress unasked
     length = response.headers.get("content-length", "")
     total = received + int(length) if length.isdigit() and not encoded else None
-    with part.open("ab") as sink, _bar(name, total, progress, received) as ticks:
+    left = None if total is None else total - received
+    with writing(part, left), part.open("ab") as sink, _bar(name, total, progress, received) as ticks:
         for chunk in response.iter_bytes(CHUNK) if encoded else response.iter_raw():
             sink.write(chunk)
             ticks.update(len(chunk))
@@ -193,13 +191,13 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def download_any(url: str, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:
+def download_any(artifact: Artifact, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:
     """Fetch a file or folder with fsspec (s3, gs, hf, memory, caching chains …) and return its path in the cache.
 
     Raises:
         SourceError: the protocol is unknown, its package is not installed, or the file cannot be fetched.
     """
-    target = cached(url, file_name(url), cache)
+    target, url = cached(artifact.written or artifact.url, artifact.filename, cache), artifact.url
     with locked(target):
         if fresh:
             remove(target)
@@ -247,7 +245,7 @@ class _TransientError(Exception):
 def _translated(action: Callable[[], T]) -> T:
     try:
         return action()
-    except (SourceError, FileNotFoundError, PermissionError, NotImplementedError, ImportError):
+    except (MtlError, FileNotFoundError, PermissionError, NotImplementedError, ImportError):
         raise
     except Exception as error:
         raise _TransientError(f"{type(error).__name__}: {error}") from error
@@ -277,7 +275,7 @@ def _relative(names: Iterable[str], root: str) -> list[tuple[str, str]]:
 def _transfer_file(fs: Any, path: str, target: Path, progress: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     size = fs.info(path).get("size")
-    with fs.open(path, "rb") as source, target.open("wb") as sink, _bar(target.name, size, progress) as ticks:
+    with fs.open(path, "rb") as source, writing(target, size), target.open("wb") as sink, _bar(target.name, size, progress) as ticks:
         while chunk := source.read(CHUNK):
             sink.write(chunk)
             ticks.update(len(chunk))

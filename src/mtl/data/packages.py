@@ -5,6 +5,7 @@ chains such as ``tar://member::pypi://NAME==VERSION/archive.tar.gz`` work wherev
 """
 
 import configparser
+import logging
 import os
 import re
 import ssl
@@ -22,6 +23,7 @@ from unearth import PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers.sync import PyPIClient
 
+from mtl.config.urls import redacted
 from mtl.data import archives, downloads
 from mtl.errors import SourceError
 
@@ -107,8 +109,15 @@ def _config_files(environment: Mapping[str, str]) -> list[Path]:
     return [*system, Path("/etc/pip.conf"), *user, Path(sys.prefix) / "pip.conf", *([Path(named)] if named else [])]
 
 
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """A filter that keeps all records: a server's refusal is logged with the URL that was asked for."""
+    record.msg, record.args = redacted(record.getMessage()), ()
+    return True
+
+
 def client(settings: PipSettings) -> PyPIClient:
     """An HTTP client (also for ``file://``) with pip's certificates, proxy, trusted hosts and credentials (URL, netrc, keyring)."""
+    logging.getLogger("unearth.auth").addFilter(_without_secrets)
     try:
         context = ssl.create_default_context(cafile=settings.cert)
     except OSError as error:
@@ -140,9 +149,7 @@ def _refuse_unsafe_redirect(response: Response) -> None:
     if response.has_redirect_location:
         origin, target = response.request.url, response.request.url.join(response.headers["location"])
         if target.scheme != "https" and target.scheme != origin.scheme:
-            raise SourceError(
-                f"{downloads.redacted(str(origin))}: the server redirects to {target.scheme}://, which is not followed for safety"
-            )
+            raise SourceError(f"{redacted(str(origin))}: the server redirects to {target.scheme}://, which is not followed for safety")
 
 
 def find(package: PackageFile, settings: PipSettings, session: PyPIClient) -> list[downloads.Artifact]:
@@ -161,12 +168,12 @@ def find(package: PackageFile, settings: PipSettings, session: PyPIClient) -> li
         trusted_hosts=settings.trusted_hosts,
         ignore_compatibility=True,  # a data file fits any platform
     )
-    locations = ", ".join(downloads.redacted(url) for url in (*settings.indexes, *find_links))
+    locations = ", ".join(redacted(url) for url in (*settings.indexes, *find_links))
     requirement = f"{package.name}=={package.version}"
     try:
         matches = downloads.retried(lambda: list(finder.find_matches(requirement, allow_yanked=True)), f"pypi://{requirement}")
     except ValueError as error:  # a malformed requirement or find-links entry
-        raise SourceError(f"pypi://{requirement}: {error}") from None
+        raise SourceError(redacted(f"pypi://{requirement}: {error}")) from None
     links = [match.link for match in matches]
     best = [*[link for link in links if link.is_wheel][:1], *[link for link in links if not link.is_wheel][:1]]
     if not best:

@@ -5,18 +5,22 @@ part is a path, a web address, a file of a package (``pypi://``) or anything els
 """
 
 import hashlib
+import os
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
 from mtl.config import Source
+from mtl.config.urls import VARIABLE, parts_of, redacted, with_values, without_values
 from mtl.data import archives, downloads, packages
-from mtl.data.downloads import CACHE, redacted
+from mtl.data.downloads import CACHE
 from mtl.errors import SourceError
+from mtl.files import writing
 
 
 class Chain(NamedTuple):
@@ -24,6 +28,9 @@ class Chain(NamedTuple):
 
     members: tuple[tuple[str, str], ...]  # (zip or tar, path inside)
     base: str
+    """With the values of its variables."""
+    written: str
+    """The same as the settings have it, which names files."""
 
 
 def fetch(source: Source, out: Path, *, progress: bool = False, key: str = "source", cache: Path = CACHE) -> None:
@@ -40,15 +47,16 @@ def fetch(source: Source, out: Path, *, progress: bool = False, key: str = "sour
         SourceError: the source cannot be fetched or safely opened, or its checksum is missing or differs; the message names both checksums.
     """
     actual = ""
-    for fresh in (False, True):  # a cached download with another checksum may be outdated: fetch it once again
-        with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as folder:
-            path = _obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh)
-            actual = fingerprint(path)
-            if actual == source.sha256:
-                return _publish(path, out)
-        base = chain_of(source.url).base
-        if source.sha256 is None or is_local(base) or base.startswith("pypi://"):  # a release of a package never changes
-            break
+    with _secrets_hidden(source.url, key):
+        chain = chain_of(source.url)
+        for fresh in (False, True):  # a cached download with another checksum may be outdated: fetch it once again
+            with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as folder:
+                path = _obtain(chain, Path(folder), cache, progress=progress, fresh=fresh)
+                actual = fingerprint(path)
+                if actual == source.sha256:
+                    return _publish(path, out)
+            if source.sha256 is None or is_local(chain.base) or chain.base.startswith("pypi://"):  # a release of a package never changes
+                break
     raise _checksum_error(source, actual, key)
 
 
@@ -59,27 +67,32 @@ def checksum(source: Source, *, progress: bool = False, cache: Path = CACHE) -> 
         SourceError: the source cannot be fetched or safely opened.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".checksum-") as folder:
-        fresh = not chain_of(source.url).base.startswith("pypi://")  # a release of a package never changes; anything else may
-        return fingerprint(_obtain(source.url, Path(folder), cache, progress=progress, fresh=fresh))
+    with _secrets_hidden(source.url), tempfile.TemporaryDirectory(dir=cache, prefix=".checksum-") as folder:
+        chain = chain_of(source.url)
+        fresh = not chain.base.startswith("pypi://")  # a release of a package never changes; anything else may
+        return fingerprint(_obtain(chain, Path(folder), cache, progress=progress, fresh=fresh))
 
 
 def exists(source: Source) -> str | None:
     """None if a source exists, else the reason why not. Nothing large is fetched: only local archives are opened."""
     try:
-        chain = chain_of(source.url)
-        if chain.base.startswith("pypi://"):
-            packages.available(chain.base)
-        elif _is_web(chain.base):
-            with packages.client(packages.pip_settings()) as session:
-                downloads.probe(chain.base, session)
-        elif is_local(chain.base):
-            _look_inside(chain)
-        else:
-            downloads.probe_any(chain.base)
+        with _secrets_hidden(source.url):
+            _probe(chain_of(source.url))
     except SourceError as error:
         return str(error)
     return None
+
+
+def _probe(chain: Chain) -> None:
+    if chain.base.startswith("pypi://"):
+        packages.available(chain.base)
+    elif _is_web(chain.base):
+        with packages.client(packages.pip_settings()) as session:
+            downloads.probe(chain.base, session)
+    elif is_local(chain.base):
+        _look_inside(chain)
+    else:
+        downloads.probe_any(chain.base)
 
 
 def fingerprint(path: Path) -> str:
@@ -96,26 +109,49 @@ def chain_of(url: str) -> Chain:
     """Split a URL into its parts.
 
     Raises:
-        SourceError: a ``tar://`` or ``zip://`` part is not followed by an archive.
+        SourceError: a ``tar://`` or ``zip://`` part is not followed by an archive, or a variable is not set.
     """
     members: list[tuple[str, str]] = []
-    parts = url.split("::")
+    parts = parts_of(url)
     while parts[0].partition("://")[0] in ("tar", "zip"):
         archive_type, _, member = parts.pop(0).partition("://")
         members.append((archive_type, member))
         if not parts:
             raise SourceError(f"{redacted(url)}: names no archive; write {archive_type}://path/inside::URL-of-the-archive")
-    return Chain(tuple(members), "::".join(parts))
+    written = "::".join(parts)
+    return Chain(tuple(members), with_values(written, _values(written)), written)
 
 
-def _obtain(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
+def _values(url: str) -> dict[str, str]:
+    """The values of a URL's variables.
+
+    Raises:
+        SourceError: one is not set, or empty.
+    """
+    names = dict.fromkeys(VARIABLE.findall(url))
+    if missing := [name for name in names if not os.environ.get(name)]:
+        raise SourceError(f"{url}: the environment variable {missing[0]} is not set; set it where you start the workflow")
+    return {name: os.environ[name] for name in names}
+
+
+@contextmanager
+def _secrets_hidden(url: str, key: str = "") -> Iterator[None]:
+    """Errors of libraries may hold a URL, or a part of it: say the names of its variables instead of their values."""
+    try:
+        yield
+    except (SourceError, ValueError) as error:  # a library's ValueError is about the URL too
+        values = {name: os.environ.get(name, "") for name in VARIABLE.findall(url)}
+        where = f"{key}: " if key and values else "" if isinstance(error, SourceError) else f"{redacted(url)}: "
+        raise SourceError(where + without_values(str(error), values)) from None
+
+
+def _obtain(chain: Chain, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
     """Create the file or folder of a URL inside a scratch folder; returns its path there."""
-    chain = chain_of(url)
-    path = _base(chain.base, folder, cache, progress=progress, fresh=fresh)
+    path = _base(chain, folder, cache, progress=progress, fresh=fresh)
     limits = archives.LIMITS._replace(outermost=path.stat().st_size)
     for level, (archive_type, member) in enumerate(reversed(chain.members)):
         if not path.is_file():
-            raise SourceError(f"{redacted(url)}: {path.name} is not a file, so it cannot be opened as {archive_type}")
+            raise SourceError(f"{chain.written}: {path.name} is not a file, so it cannot be opened as {archive_type}")
         target = folder / str(level) / downloads.file_name(member or path.stem)
         target.parent.mkdir()
         archives.extract(path, archive_type, member, target, limits=limits)
@@ -127,8 +163,9 @@ def _obtain(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool)
     return _copied(path, target)
 
 
-def _base(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
+def _base(chain: Chain, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
     """The innermost part of a chain: a local path, a path in the cache, or a path in the scratch folder."""
+    url, artifact = chain.base, downloads.Artifact(chain.base, downloads.file_name(chain.written), written=chain.written)
     if is_local(url):
         return _local(url)
     if url.startswith("pypi://"):
@@ -138,18 +175,17 @@ def _base(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -
         return target
     if _is_web(url):
         with packages.client(packages.pip_settings()) as session:
-            artifact = downloads.Artifact(url, downloads.file_name(url))
             return downloads.download(artifact, cache, session, progress=progress, fresh=fresh)
-    return downloads.download_any(url, cache, _is_skipped, progress=progress, fresh=fresh)
+    return downloads.download_any(artifact, cache, _is_skipped, progress=progress, fresh=fresh)
 
 
 def is_local(url: str) -> bool:
     """Whether a URL names a local file or folder."""
-    return url.startswith(("file://", "local://")) or ("://" not in url and "::" not in url)
+    return url.startswith(("file://", "local://")) or ("://" not in url and len(parts_of(url)) == 1)
 
 
 def _is_web(url: str) -> bool:
-    return url.startswith(("https://", "http://"))
+    return url.lower().startswith(("https://", "http://"))
 
 
 def _local(url: str) -> Path:
@@ -185,20 +221,44 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _copied(path: Path, target: Path) -> Path:
-    """Copy a file, or a folder without its skipped files."""
+    """Copy a file, or a folder without its skipped files.
+
+    Raises:
+        SourceError: it cannot be copied, contains no usable file, or a link in it leaves it.
+    """
     try:
         if path.is_file():
-            shutil.copyfile(path, target)
+            _copy_file(path, target)
             return target
         for relative in _files_below(path):
             if not _is_skipped(relative):
-                (target / relative).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path / relative, target / relative)
+                _check_link(path, relative)
+                _copy_file(path / relative, target / relative)
     except OSError as error:
         raise SourceError(f"{path}: cannot be copied: {error}") from None
     if not target.exists():
         raise SourceError(f"{path}: contains no usable file")
     return target
+
+
+def _copy_file(path: Path, target: Path) -> None:
+    with path.open("rb") as source, writing(target, path.stat().st_size):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+
+
+def _check_link(folder: Path, relative: str) -> None:
+    """A link out of a folder that came from elsewhere would publish a private file under another name.
+
+    The cache of a hub is made of links: from ``snapshots/<revision>/`` to ``blobs/``.
+    """
+    root, target = folder.resolve(), (folder / relative).resolve()
+    caches = [parent.parent / "blobs" for parent in (root, *root.parents) if parent.name == "snapshots"]
+    if not any(target.is_relative_to(place) for place in (root, *caches)):
+        raise SourceError(
+            f"{folder / relative}: is a link out of the folder, to {target}; put the file itself there, or name it as a source"
+        )
 
 
 def _without_skipped(path: Path) -> Path:

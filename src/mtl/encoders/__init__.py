@@ -10,7 +10,7 @@ from mtl import plugins
 from mtl.config import BaseEncoder
 from mtl.encoders.base import Encoder
 from mtl.encoders.tokenizer import Encoded, SubwordTokenizer
-from mtl.errors import EncoderError
+from mtl.errors import EncoderError, one_line
 
 
 def encoder_class(name: str) -> type[Encoder]:
@@ -40,7 +40,20 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
     Raises:
         EncoderError: the folder is not an encoder, or the settings do not fit it.
     """
-    return encoder_class(str(getattr(settings, "type", ""))).build(settings, source, rows)
+    encoder, tokenizer = encoder_class(str(getattr(settings, "type", ""))).build(settings, source, rows)
+    with one_line(EncoderError, f"{source or 'encoder'}: the model cannot read a text"):
+        _try_out(encoder, tokenizer, settings.max_length)
+    return encoder, tokenizer
+
+
+def _try_out(encoder: Encoder, tokenizer: SubwordTokenizer, max_length: int) -> None:
+    """Run a row through: some values of a configuration are not used before."""
+    subwords = torch.from_numpy(tokenizer.encode([["a"]], max_length).subwords).long()[None]
+    modes = [(module, module.training) for module in encoder.modules()]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        encoder.eval()(subwords, torch.ones_like(subwords, dtype=torch.bool), torch.zeros_like(subwords))
+    for module, training in modes:
+        module.training = training
 
 
 def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, SubwordTokenizer]:

@@ -173,6 +173,11 @@ class Encoder(nn.Module, ABC):
         return np.empty(0, dtype=np.int64) if self._whole is None else self._whole[0].numpy()
 
     @property
+    def positions(self) -> int | None:
+        """The most subwords that a row can have; None if there is no limit."""
+        return None
+
+    @property
     def vocabulary(self) -> int:
         """The number of subwords embedded, those that are pruned included."""
         return self.embedding.num_embeddings if self._whole is None else len(self._whole[1])

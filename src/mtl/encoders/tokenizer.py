@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from mtl.errors import EncoderError
+from mtl.errors import EncoderError, one_line
 from mtl.files import write_text
 
 WORD_SHAPES = ("lower", "upper", "title", "digit", "punctuation", "mixed")
 SHAPES = 1 + 2 * len(WORD_SHAPES)
 """Shape classes: 0 for special subwords; 1 + 2s for the first and 2 + 2s for an inner subword of a word of shape s."""
+
+UNUSED = 100_000
+"""Indices of a vocabulary that may be unused, beside three for each that is used."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -198,6 +203,7 @@ class SubwordTokenizer:
     """Cuts pre-tokenised text into subwords, each token by itself, so that every token has a first subword to carry its tag."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        _check_indices(tokenizer)
         self._tokenizer = _for_single_words(tokenizer)
         self.single = _frame(self._tokenizer.encode(["a"], is_pretokenized=True))
         pair = _frame(self._tokenizer.encode(["a"], ["a"], is_pretokenized=True))
@@ -342,7 +348,8 @@ class SubwordTokenizer:
         """Subwords of all words end to end, where each starts ``[words + 1]``, and the shape class of its first subword."""
         # Half a surrogate pair, which JSON can spell, has no UTF-8 form and would stop the tokenizer.
         clean = [[word.encode("utf-8", "replace").decode()] for word in words]
-        encodings = self._tokenizer.encode_batch(clean, is_pretokenized=True, add_special_tokens=False)
+        with one_line(EncoderError, "the tokenizer cannot encode a text"):
+            encodings = self._tokenizer.encode_batch(clean, is_pretokenized=True, add_special_tokens=False)
         ids = [encoding.ids or [self.unknown] for encoding in encodings]
         flat = np.array([subword for word in ids for subword in word], dtype=np.int32)
         word_shape_ids = np.array([1 + 2 * word_shape(word) for word in words], dtype=np.int8)
@@ -360,12 +367,13 @@ class SubwordTokenizer:
             EncoderError: the file is missing or not a tokenizer.
         """
         try:
-            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            content = path.read_text(encoding="utf-8")
         except OSError as error:
             raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
-        except Exception as error:  # the library raises bare Exception
+        except UnicodeDecodeError as error:
             raise EncoderError(f"{path}: is not a tokenizer: {error}") from None
-        return cls(tokenizer)
+        with one_line(EncoderError, f"{path}: is not a tokenizer"), without_panic_message():
+            return cls(Tokenizer.from_str(content))
 
     @classmethod
     def train(cls, rows: Iterable[Sequence[str]], size: int) -> "SubwordTokenizer":
@@ -396,6 +404,22 @@ class SubwordTokenizer:
             special_tokens=[(subword, tokenizer.token_to_id(subword)) for subword in ("[CLS]", "[SEP]")],
         )
         return cls(tokenizer)
+
+
+@contextmanager
+def without_panic_message() -> Iterator[None]:
+    """Hide what a panic in Rust prints, beside the exception that it raises: it writes to the process's standard error itself."""
+    kept, null = -1, os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError):  # closed
+        kept = os.dup(2)
+        os.dup2(null, 2)
+    os.close(null)
+    try:
+        yield
+    finally:
+        if kept >= 0:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _starts(sizes: npt.NDArray[Any]) -> Ints:
@@ -466,6 +490,17 @@ def _frame(sample: Encoding) -> Frame:
     left, right = (np.flatnonzero(fields == field) for field in (0, 1))
     last = right if len(right) else left
     return Frame(ids[: left[0]], ids[left[-1] + 1 : last[0]], ids[last[-1] + 1 :])
+
+
+def _check_indices(tokenizer: Tokenizer) -> None:
+    """The library walks through all indices up to the highest one, whether they are used or not.
+
+    Raises:
+        EncoderError: far more are unused than used.
+    """
+    indices = tokenizer.get_vocab(with_added_tokens=True).values()
+    if (highest := max(indices, default=0)) > 4 * len(indices) + UNUSED:
+        raise EncoderError(f"the tokenizer has {len(indices)} subwords, but one of them has the index {highest}")
 
 
 def _for_single_words(tokenizer: Tokenizer) -> Tokenizer:

@@ -18,12 +18,13 @@ from transformers.utils import logging
 
 from mtl.config import BaseEncoder
 from mtl.config import TransformerEncoder as TransformerSettings
+from mtl.data import model_files
 from mtl.encoders import fused, probes
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
-from mtl.encoders.tokenizer import SubwordTokenizer
-from mtl.errors import EncoderError
+from mtl.encoders.tokenizer import SubwordTokenizer, without_panic_message
+from mtl.errors import EncoderError, one_line
 
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
@@ -85,14 +86,15 @@ class TransformerEncoder(Encoder):
         """
         if not isinstance(settings, TransformerSettings) or source is None:
             raise EncoderError("an encoder of type transformer needs the folder of its source")
-        config = _read_config(source)
-        _set_dropout(config, settings.dropout)
-        tokenizer = _read_tokenizer(source)
-        model = _read_model(source, config)
-        _check(source, model, tokenizer, settings.max_length)
-        encoder = cls(model, word_shape=settings.word_shape, pooling=settings.pooling, task_layers=settings.task_layers)
-        encoder._check_task_layers(source)
-        return encoder, tokenizer
+        with one_line(EncoderError, f"{source}: cannot be used as an encoder"):
+            config = _read_config(source)
+            _set_dropout(config, settings.dropout)
+            tokenizer = _read_tokenizer(source)
+            model = _read_model(source, config)
+            _check(source, model, tokenizer, settings.max_length)
+            encoder = cls(model, word_shape=settings.word_shape, pooling=settings.pooling, task_layers=settings.task_layers)
+            encoder._check_task_layers(source)
+            return encoder, tokenizer
 
     @classmethod
     def restore(cls, config: Mapping[str, Any]) -> Self:
@@ -224,6 +226,11 @@ class TransformerEncoder(Encoder):
         model: Any = self.model
         embedding: nn.Embedding = model.get_input_embeddings()
         return embedding
+
+    @property
+    def positions(self) -> int | None:
+        """See ``Encoder.positions``."""
+        return _positions(self.model)
 
     def grow_vocabulary(self, size: int) -> None:
         """See ``Encoder.grow_vocabulary``; the model's configuration tells ``restore`` how many there are."""
@@ -361,10 +368,10 @@ def _read_config(folder: Path) -> PretrainedConfig:
         raise EncoderError(
             f"{folder}: is not an encoder: no *.safetensors" + (f" (pickled weights are never read: {pickled})" if pickled else "")
         )
-    try:
+    with one_line(EncoderError, str(folder)):
+        model_files.check(folder)
+    with one_line(EncoderError, f"{folder / 'config.json'}: cannot be used"):
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{folder / 'config.json'}: cannot be used: {_first_line(error)}") from None
     model_type = config.model_type
     decoder_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False) or decoder_only:
@@ -397,19 +404,16 @@ def _quiet() -> Iterator[None]:
 
 def _read_model(folder: Path, config: PretrainedConfig) -> Any:
     """The weights in float32; a weight that the folder lacks is an error, not a random one."""
-    try:
-        with _quiet():
-            model, info = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except Exception as error:  # safetensors, a missing shard and wrong sizes each raise types of their own
-        raise EncoderError(f"{folder}: weights cannot be read: {_first_line(error)}") from None
+    with one_line(EncoderError, f"{folder}: weights cannot be read"), _quiet():
+        model, info = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
     if missing:
         raise EncoderError(f"{folder}: {len(missing)} weight(s) missing, such as {missing[0]}")
@@ -422,19 +426,18 @@ def _read_tokenizer(folder: Path) -> SubwordTokenizer:
         return SubwordTokenizer.load(folder / "tokenizer.json")
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise EncoderError(f"{folder}: is not an encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
-    try:
-        with _quiet():
-            loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # converters raise types of their own
-        raise EncoderError(f"{folder}: no tokenizer can be made from its vocabulary: {_first_line(error)}") from None
-    backend = getattr(loaded, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
-        raise EncoderError(f"{folder}: its tokenizer does not have a fast form (tokenizer.json)")
-    return SubwordTokenizer(backend)
+    with one_line(EncoderError, f"{folder}: no tokenizer can be made from its vocabulary"), _quiet(), without_panic_message():
+        loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        backend = getattr(loaded, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise EncoderError(f"{folder}: its tokenizer does not have a fast form (tokenizer.json)")
+        return SubwordTokenizer(backend)
 
 
 def _check(folder: Path, model: Any, tokenizer: SubwordTokenizer, max_length: int) -> None:
     """The length must fit the positions, the tokenizer the embeddings."""
+    if not isinstance(model.get_input_embeddings(), nn.Embedding):
+        raise EncoderError(f"{folder / 'config.json'}: model_type {model.config.model_type!r} does not read text; choose a BERT-like model")
     limit = _positions(model)
     if limit is not None and max_length > limit:
         raise EncoderError(f"{folder}: encoder.max_length is {max_length}, but the model has {limit} positions")
@@ -460,7 +463,3 @@ def _positions(model: Any) -> int | None:
         return embedding.num_embeddings - _first_position(model)
     limit = getattr(model.config, "max_position_embeddings", None)
     return int(limit) if limit and limit > 0 else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,6 +8,8 @@ import pandas as pd
 
 from mtl.files import write_text
 
+FORMULAS = ("=", "+", "-", "@")
+"""Beginnings of a cell that a spreadsheet computes, after blanks too."""
 Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 """Records of training and validation by run."""
 
@@ -31,5 +33,21 @@ def main_scores(histories: Histories, metrics: Mapping[str, str]) -> pd.DataFram
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame under a header line."""
-    write_text(path, frame.to_csv(index=False, lineterminator="\n", na_rep="nan"))
+    """Write a frame under a header line, as ``harmless`` makes it."""
+    write_text(path, harmless(frame).to_csv(index=False, lineterminator="\n", na_rep="nan"))
+
+
+def harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose texts, such as names of classes, are only text in the programs that read tables.
+
+    ``<`` becomes ``‹``: DVC puts the cells into a script of its page of plots. A text that a spreadsheet would compute gets an apostrophe
+    before it, as one types it there.
+    """
+    return frame.map(_harmless)
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("<", "‹").replace("\r", " ")  # a carriage return would end the row
+    return f"'{text}" if text.startswith("\t") or text.lstrip().startswith(FORMULAS) else text

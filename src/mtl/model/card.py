@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from mtl import plugins
 from mtl.config import Params, Run, TransformerEncoder
+from mtl.tasks.base import code
 
 NAME = "README.md"
 RESAMPLES, CONFIDENCE = 1000, 0.95
@@ -65,7 +66,7 @@ def card(
         "## Versions",
         _table(["package", "version"], [[name, str(version)] for name, version in facts.get("versions", {}).items()]),
         "## Checksums",
-        _table(["file", "sha256"], [[_code(name), _code(checksum)] for name, checksum in checksums]),
+        _table(["file", "sha256"], [[code(name), code(checksum)] for name, checksum in checksums]),
         "## Use",
         USE,
     ]
@@ -129,7 +130,7 @@ def _summary(params: Params, run: Run) -> str:
     heads = f"a head for each of {len(run.tasks)} tasks, trained jointly" if len(run.tasks) > 1 else f"a head for the task {run.tasks[0]}"
     summary = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
     if isinstance(params.encoder, TransformerEncoder):
-        summary += f" The encoder was pretrained: {_code(params.encoder.source.url)}."
+        summary += f" The encoder was pretrained: {code(params.encoder.source.url)}."
         if len(run.tasks) > 1 and params.encoder.task_layers:
             summary += f" Each task has its own copy of the top layers: {params.encoder.task_layers} of them."
     return summary
@@ -160,7 +161,7 @@ def _score_table(run: Run, scores: Sequence[Score]) -> str:
 
 def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:
     return [
-        [name if item == "all" else f"{name}, {item}", _code(source.url), _code(source.sha256 or "not stated")]
+        [name if item == "all" else f"{name}, {item}", code(source.url), code(source.sha256 or "not stated")]
         for name in used
         for item, source in params.datasets[name].sources.items()
     ]
@@ -169,7 +170,7 @@ def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:
 def _augmented(params: Params, run: Run) -> str:
     if run.data != "augmented":
         return ""
-    methods = ", ".join(_code(name) for name in params.augment.methods if _learnt_from(params, run, name))
+    methods = ", ".join(code(name) for name in params.augment.methods if _learnt_from(params, run, name))
     return f"A row was replaced by one of its variants with probability {params.augment.share:g}. Methods: {methods or 'none'}."
 
 
@@ -182,11 +183,5 @@ def _learnt_from(params: Params, run: Run, method: str) -> bool:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
-
-
-def _code(text: str) -> str:
-    """Text as code in a cell of a table, whatever it holds."""
-    fence = "``" if "`" in text else "`"
-    pad = " " if "`" in text else ""
-    return f"{fence}{pad}{' '.join(text.split())}{pad}{fence}".replace("|", "\\|")
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *escaped))

@@ -6,17 +6,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mtl import encoders, plugins
+from mtl.data import model_files
 from mtl.data.segmentation import SEGMENTERS
-from mtl.errors import ModelError
+from mtl.errors import ModelError, one_line
 from mtl.files import replacing, write_text
 from mtl.model.model import Model
 
 FORMAT = 2
 """Version of the model folder; raised when an older reader could not read it."""
+LONGEST = 8192
+"""The most subwords of a row, where the encoder sets no limit: that of ``encoder.max_length``."""
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 
 
@@ -59,7 +61,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         found = config.get("format")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError, OSError) as error:
         raise ModelError(f"{folder / CONFIG}: is not readable as a model's settings: {error}") from None
     if found != FORMAT:
         raise ModelError(
@@ -75,14 +77,21 @@ def load(folder: Path) -> Model:
         ModelError: a file is missing, damaged or of another version.
     """
     config = read_config(folder)
-    try:
-        encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
-        tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
-        segmentation = {name: name for name in SEGMENTERS}[config["segmentation"]]
-        model = Model(encoder, tokenizer, tasks, max_length=config["max_length"], dropout=config["dropout"], segmentation=segmentation)
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except KeyError as error:
-        raise ModelError(f"{folder / CONFIG}: lacks {error}, or names something unknown by it") from None
-    except (SafetensorError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {error}") from None
+    with one_line(ModelError, f"{folder / WEIGHTS}: does not fit {CONFIG}"):
+        try:
+            return _built(config, folder)
+        except KeyError as error:
+            raise ModelError(f"{folder / CONFIG}: lacks {error}, or names something unknown by it") from None
+
+
+def _built(config: Mapping[str, Any], folder: Path) -> Model:
+    model_files.check_config(config["encoder"], folder / WEIGHTS)
+    encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
+    max_length, limit = config["max_length"], encoder.positions or LONGEST
+    if not isinstance(max_length, int) or not 1 <= max_length <= limit:
+        raise ModelError(f"{folder / CONFIG}: max_length is {str(max_length)[:80]!r}; it must be a number of subwords up to {limit}")
+    tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
+    segmentation = {name: name for name in SEGMENTERS}[config["segmentation"]]
+    model = Model(encoder, tokenizer, tasks, max_length=max_length, dropout=config["dropout"], segmentation=segmentation)
+    model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval()

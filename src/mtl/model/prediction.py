@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.windows import best_windows
-from mtl.errors import InputError, ModelError
+from mtl.errors import InputError, ModelError, one_line
 from mtl.model.batch import Pair, TokenRow, collate, encode_rows, words_of
 from mtl.model.device import Precision, choose_device
 from mtl.model.folder import load
@@ -115,7 +115,17 @@ class Predictor:
             ModelError: the folder is not a whole model of this version.
             TrainingError: the device is not there.
         """
-        return cls(load(folder), device)
+        predictor = cls(load(folder), device)
+        with one_line(ModelError, f"{folder}: cannot predict"):
+            predictor._try_out()
+        return predictor
+
+    def _try_out(self) -> None:
+        """Predict a row with each task: some values of ``config.json`` are not used before."""
+        for name, task in self.model.tasks.items():
+            tokens = ["a", "a"]
+            self.predict([tokens if len(task.fields) == 1 else Pair(tokens, tokens)], [name])
+            task.describe()
 
     def chosen(self, tasks: Iterable[str] | None) -> list[str]:
         """The names of the requested tasks, all by default.

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 import mtl.config
 import mtl.config.space
 from mtl.config import Params
-from mtl.errors import ParamsError, PipelineError
-from mtl.files import write_text
+from mtl.errors import ParamsError, PipelineError, StorageError
+from mtl.files import described, write_text
 from mtl.pipeline.fingerprint import fingerprint
 from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
@@ -73,6 +73,9 @@ class Flow:
 
         if self._lock is None:
             raise WorkflowError("another Snakemake works in this folder; wait for it, or end it")
+        for folder in (self.state.data, Path("work")):
+            if not os.access(folder, os.W_OK):
+                raise WorkflowError(f"{folder}: cannot be written to: a read-only disk, or another user's folder")
 
     def pass_on_sigterm(self) -> None:
         """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
@@ -94,7 +97,7 @@ class Flow:
         """Read the settings of a Snakemake workflow: ``params.yaml``, or the file of ``--configfile``, then ``--config``.
 
         Raises:
-            WorkflowError: the settings are wrong; lists every issue.
+            WorkflowError: the settings are wrong; lists every issue. Or the disk is full or read-only.
         """
         from snakemake.exceptions import WorkflowError
 
@@ -110,7 +113,12 @@ class Flow:
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
         overridden = bool(given.configfiles or given.config)
-        return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
+        try:
+            return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
+        except StorageError as error:
+            raise WorkflowError(str(error)) from None
+        except OSError as error:
+            raise WorkflowError(described(error)) from None
 
     def after(self, stage: str) -> list[str]:
         """The state files of the stages that a stage reads; of an outdated stage also a new file, which makes Snakemake publish again.

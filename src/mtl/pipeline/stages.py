@@ -255,6 +255,7 @@ _TABLE = ("data/coded.py", "data/labels", "data/schema.py", "data/spans.py")
 MODEL = (
     *(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")),
     "seeds.py",
+    "data/model_files.py",
     "data/segmentation.py",
     "data/tokens.py",
 )
@@ -263,7 +264,7 @@ MODEL = (
 RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
     "prepare_dataset": Rule(("data",), _prepare),
-    "augment_shard": Rule(("augment", *_TABLE, "data/tokens.py", *_SOURCES, "names.py"), _augment),
+    "augment_shard": Rule(("augment", *_TABLE, "data/model_files.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
     "train_run": Rule(("encoders", "tasks", "training", *MODEL, *_TABLE, "names.py"), _train),
     "card_run": Rule(
         (

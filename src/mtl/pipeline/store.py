@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from mtl.errors import PipelineError
-from mtl.files import write_json
+from mtl.files import write_json, writing
 from mtl.pipeline.fingerprint import FileChecksums
 
 Files = dict[str, str]
@@ -29,11 +29,12 @@ def link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.unlink(missing_ok=True)
-    try:
-        temporary.hardlink_to(source)
-    except OSError:
-        shutil.copy2(source, temporary)
-    temporary.replace(target)
+    with writing(target, source.stat().st_size):
+        try:
+            temporary.hardlink_to(source)
+        except OSError:
+            shutil.copy2(source, temporary)
+        temporary.replace(target)
     temporary.unlink(missing_ok=True)  # renaming one name of a file to another of the same file leaves both
 
 

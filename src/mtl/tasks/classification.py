@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, cross_entropy_sum, loss_scale, score_table
+from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale, score_table
 from mtl.tasks.views import Judge, Judged, Mark, cut
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Classification(TaskType):
 
     def describe(self) -> str:
         """The classes."""
-        return ", ".join(f"`{name}`" for name in self.classes)
+        return ", ".join(map(code, self.classes))
 
     @staticmethod
     def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, precision_recall_f1, score_table
+from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, code, precision_recall_f1, score_table
 from mtl.tasks.classification import macro_f1
 from mtl.tasks.views import Judge, Judged, Mark, cut
 
@@ -170,7 +170,7 @@ class MultilabelClassification(TaskType):
 
     def describe(self) -> str:
         """The classes."""
-        return "any of " + ", ".join(f"`{name}`" for name in self.classes)
+        return "any of " + ", ".join(map(code, self.classes))
 
     @staticmethod
     def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:

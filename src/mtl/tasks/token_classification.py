@@ -22,6 +22,7 @@ from mtl.tasks.base import (
     State,
     TaskType,
     TextRow,
+    code,
     cross_entropy_sum,
     loss_scale,
     precision_recall_f1,
@@ -233,7 +234,7 @@ class TokenClassification(TaskType):
 
     def describe(self) -> str:
         """The entity types."""
-        return "entities: " + ", ".join(f"`{name}`" for name in dict.fromkeys(tag[2:] for tag in self.tags if tag != "O"))
+        return "entities: " + ", ".join(map(code, dict.fromkeys(tag[2:] for tag in self.tags if tag != "O")))
 
     @staticmethod
     def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from mtl.config import Params, space
 from mtl.errors import PipelineError
 from mtl.evaluation.results import joint_run
+from mtl.evaluation.tables import harmless
 from mtl.files import write_text
 from mtl.pipeline.search import Search
 from mtl.report import search as charts
@@ -106,7 +107,7 @@ def _table(summary: dict[str, Any]) -> str:
         }
         for trial in summary["trials"]
     ]
-    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
+    return harmless(pd.DataFrame(rows, dtype=object)).to_csv(index=False, lineterminator="\n")
 
 
 def _cell(value: Any) -> Any:
