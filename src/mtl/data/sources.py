@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
-from mtl.config import Source
+from mtl.config import Source, is_pattern
 from mtl.data import archives, downloads, packages
 from mtl.data.downloads import CACHE, redacted
 from mtl.errors import SourceError
@@ -74,7 +74,7 @@ def exists(source: Source) -> str | None:
             with packages.client(packages.pip_settings()) as session:
                 downloads.probe(chain.base, session)
         elif is_local(chain.base):
-            _look_inside(chain)
+            _look_inside(chain) if not is_pattern(source.url) else _matches(source.url)
         else:
             downloads.probe_any(chain.base)
     except SourceError as error:
@@ -111,6 +111,8 @@ def chain_of(url: str) -> Chain:
 def _obtain(url: str, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
     """Create the file or folder of a URL inside a scratch folder; returns its path there."""
     chain = chain_of(url)
+    if is_pattern(url) and is_local(url):
+        return _matching(url, folder)
     path = _base(chain.base, folder, cache, progress=progress, fresh=fresh)
     limits = archives.LIMITS._replace(outermost=path.stat().st_size)
     for level, (archive_type, member) in enumerate(reversed(chain.members)):
@@ -164,6 +166,27 @@ def _local(url: str) -> Path:
     if CACHE.resolve().is_relative_to(path.resolve()):
         raise SourceError(f"{url}: the folder {path} holds the workflow's own files; name a file or folder that holds only data")
     return path
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The files that a local pattern names, sorted.
+
+    Raises:
+        SourceError: there is none.
+    """
+    path = Path(LocalFileSystem._strip_protocol(pattern)).expanduser()
+    if not (files := sorted(file for file in path.parent.glob(path.name) if file.is_file())):
+        raise SourceError(f"{pattern}: no file in {path.parent} matches {path.name}")
+    return files
+
+
+def _matching(pattern: str, folder: Path) -> Path:
+    """A folder with copies of the files that a local pattern names."""
+    target = folder / "copy"
+    target.mkdir()
+    for file in _matches(pattern):
+        _copied(file, target / file.name)
+    return _without_skipped(target)
 
 
 def _look_inside(chain: Chain) -> None:
