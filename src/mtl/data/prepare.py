@@ -7,12 +7,13 @@ left at the ends. Their tokens are the parts between spaces, so ``mtl.data.schem
 import html
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params
+from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params, is_pattern
 from mtl.data import card, schema
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
@@ -27,8 +28,10 @@ SAMPLES = 10
 """Malformed rows that are kept for the data card and for the error message."""
 
 
-def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
+def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     """Write ``<dataset>.parquet`` (the canonical table, all splits) and ``<dataset>.json`` (its data card) to ``out``.
+
+    Returns the warnings, which are in the data card too.
 
     Malformed rows and rows without any label are left out and counted. Ids are ``<source>-<number>``: the row's number in its source,
     from 1. Rows that are left out count too, so ids do not depend on them.
@@ -43,7 +46,7 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
         DataError: a file cannot be read as declared, too many rows are malformed, or a split has no rows.
     """
     settings = params.datasets[dataset]
-    counts = Counts({}, {}, {}, [])
+    counts = Counts({}, {}, {}, [], [])
     examples = [
         example
         for name in settings.sources
@@ -55,6 +58,7 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
     _check_splits(dataset, settings, examples)
     schema.write(_table(settings, examples), out / f"{dataset}.parquet")
     write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts), sort_keys=False)
+    return counts.warnings
 
 
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed: int) -> Iterator[Example | None]:
@@ -62,7 +66,9 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
     counts.read[source] = counts.malformed[source] = counts.unlabelled[source] = 0
     columns = _columns(settings)
     readers = {name: reader_of(label) for name, label in settings.labels.items()}
-    for number, row in enumerate(read(folder, settings.reader, settings.encoding, columns), start=1):
+    several = is_pattern(settings.sources[source].url)
+    rows = read(folder, settings.reader, settings.encodings, columns, partial(_warn, counts, source), several=several)
+    for number, row in enumerate(rows, start=1):
         counts.read[source] += 1
         example = _example(settings, readers, source, number, row, seed)
         if isinstance(example, Malformed):
@@ -71,6 +77,10 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
             counts.unlabelled[source] += 1
         else:
             yield example
+
+
+def _warn(counts: Counts, source: str, text: str) -> None:
+    counts.warnings.append(f"source {source}: {text}")
 
 
 def _columns(settings: Dataset) -> list[str]:
@@ -170,7 +180,7 @@ def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
         samples = "\n".join(f"  {row['source']}, line {row['line']}: {row['reason']}: {row['excerpt']}" for row in counts.samples)
         raise DataError(
             f"dataset {dataset}: {malformed} of {total} rows malformed ({malformed / total:.2%}), more than "
-            f"datasets.{dataset}.max_malformed = {settings.max_malformed:g} allows; the first:\n{samples}"
+            f"datasets.{dataset}.max_malformed = {settings.max_malformed:g} allows; the first:\n" + "\n".join([samples, *counts.warnings])
         )
 
 
