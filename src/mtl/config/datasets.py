@@ -86,6 +86,11 @@ class ParallelReader(Section):
 Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
 
 
+def _mark(value: Any) -> Any:
+    """A number as the text of its cell."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class LabelSettings(Section):
     """Base of all label types: where a label is read from. Each lives in a module of ``mtl.data.labels``."""
 
@@ -99,6 +104,11 @@ class LabelSettings(Section):
     """Column that holds the label."""
     field: Name | None = None
     """Text field that the label is about; the dataset's only field if it has one."""
+    missing: tuple[Annotated[str, BeforeValidator(_mark, json_schema_input_type=str | int | float)], ...] = ()
+    """Cells that mean that there is no label, such as ``["NA", "-1"]``. An empty or null cell always does."""
+    normalize: Literal["nfc", "nfkc"] | None = None
+    """Brings the column's strings into a Unicode form, and drops invisible characters at their ends: ``nfc`` joins letters and accents;
+    ``nfkc`` also makes full-width letters and no-break spaces plain."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params, is_pattern
-from mtl.data import card, schema
+from mtl.data import card, class_names, schema
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.readers import Malformed, Row, read
@@ -55,7 +55,9 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     ]
     _check_malformed(dataset, settings, counts)
     examples.sort(key=lambda example: SPLITS.index(example.split))  # stable: reading order within a split
+    _check_labels(dataset, settings, examples, counts)
     _check_splits(dataset, settings, examples)
+    counts.warnings.extend(class_names.warnings(settings, examples))
     schema.write(_table(settings, examples), out / f"{dataset}.parquet")
     write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts), sort_keys=False)
     return counts.warnings
@@ -96,7 +98,7 @@ def _example(
     try:
         texts = {field: _tokens(row.values.get(column), column, settings) for field, column in settings.fields.items()}
         fields = {field: tokens for field, (tokens, _) in texts.items()}
-        labels = {name: reader.read(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
+        labels = {name: reader.label_of(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
         for column, value in (*zip(settings.fields.values(), fields.values(), strict=True), *labels.items()):
             _check_unicode(column, value)
     except ValueError as error:
@@ -182,6 +184,17 @@ def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
             f"dataset {dataset}: {malformed} of {total} rows malformed ({malformed / total:.2%}), more than "
             f"datasets.{dataset}.max_malformed = {settings.max_malformed:g} allows; the first:\n" + "\n".join([samples, *counts.warnings])
         )
+
+
+def _check_labels(dataset: str, settings: Dataset, examples: list[Example], counts: Counts) -> None:
+    """Each label needs a row. One without any is a matter of its column, not of the splits."""
+    for name, label in settings.labels.items():
+        if all(example.labels[name] is None for example in examples):
+            rows = sum(counts.read.values()) - sum(counts.malformed.values())
+            raise DataError(
+                f"dataset {dataset}: none of the {rows} rows has the label {name!r}: "
+                f"all cells of the column {label.column!r} are empty, marked as missing, or in no bin"
+            )
 
 
 def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> None:
