@@ -18,7 +18,7 @@ import pytest
 
 import mtl
 from mtl.config import Params, TransformerEncoder
-from mtl.errors import InputError, ModelError, MtlError
+from mtl.errors import DataError, InputError, ModelError, MtlError
 from mtl.model.folder import save
 from mtl.predict import predict_lines
 from training.conftest import empty, make_settings, make_table, project
@@ -104,6 +104,33 @@ def test_predictions_are_those_of_the_command_line(folder: Path, model: mtl.Trai
     assert predictions == [{name: line[name] for name in model.tasks} for line in lines]
     assert predictions[1] == {"names": None, "mood": None, "rating": None}
     json.dumps(predictions)
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ('{"text": "Ann", "id": 1,}', "Expecting property name|Illegal trailing comma"),
+        (' {"text": "Ann", "id": ' + "1" * 5000 + "}", "Exceeds the limit"),
+        ('{"text": ' + "[" * 3000, "recursion"),
+        ("{", "Expecting property name"),
+        ("[", "Expecting value"),
+        ('[{"text": "Ann"}]', "an object per line is needed"),
+        ("{user} is here", "Expecting property name"),
+    ],
+)
+def test_a_first_line_that_begins_like_json_is_never_a_text_unsaid(folder: Path, first: str, reason: str) -> None:
+    lines = ["", first, '{"text": "Bob"}']
+    with pytest.raises(DataError, match=rf"line 2: begins like JSON, but is not a JSON object: .*({reason}).*use --format text"):
+        list(predict_lines(folder, lines))
+    assert len(list(predict_lines(folder, lines, form="text"))) == 3
+
+
+def test_objects_among_texts_are_never_texts_unsaid(folder: Path) -> None:
+    lines = ["a list [1]", "[sic] x", "{not json", '{"text": "Ann"}']
+    assert len(list(predict_lines(folder, lines[:3]))) == 3
+    with pytest.raises(DataError, match="line 4: a JSON object among lines of text; name the form: --format text or --format jsonl"):
+        list(predict_lines(folder, lines))
+    assert len(list(predict_lines(folder, lines, form="text"))) == 4
 
 
 def test_texts_may_be_mappings_with_text_or_tokens(model: mtl.TrainedModel) -> None:

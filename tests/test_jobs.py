@@ -8,7 +8,7 @@ import pytest
 import mtl.config
 from mtl.config import Params
 from mtl.data.schema import schema, write
-from mtl.jobs import augment_shard
+from mtl.jobs import augment_shard, prepare_dataset
 
 APERTIUM = """#!/bin/sh
 [ "$1" = -l ] && for mode in $MODES; do echo "  $mode"; done
@@ -60,3 +60,13 @@ def test_a_shard_names_the_missing_programs(
     augment_shard(settings, job, tmp_path, tmp_path / "out")
     marks = [f"{job}.missing-apertium.{mode}" for mode in missing]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*marks, f"{job}.parquet"]
+
+
+def test_warnings_about_a_dataset_are_printed(tmp_path: Path, settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw/d/all").mkdir(parents=True)
+    (tmp_path / "raw/d/all/d.csv").write_text("mood,text\ngood,a\nGood,b\n")
+    (tmp_path / "out").mkdir()
+    prepare_dataset(settings, "d", tmp_path, tmp_path / "out")
+    assert capsys.readouterr().err.startswith(
+        "warning: d: label mood: names that look alike are different classes: 'Good' (1) and 'good' (1)"
+    )

@@ -15,6 +15,7 @@ from mtl.names import ShardName
 from mtl.pipeline import programs
 from mtl.pipeline.stages import ENCODER, MODEL_FILES, key_of, sources
 from mtl.pipeline.state import MISSING
+from mtl.progress import warn
 
 
 def download_source(params: Params, job: str, data: Path, out: Path) -> None:
@@ -30,7 +31,8 @@ def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
     """Read, check and split one dataset."""
     from mtl.data.prepare import prepare
 
-    prepare(params, job, data / "raw" / job, out)
+    for warning in prepare(params, job, data / "raw" / job, out):
+        warn(f"{job}: {warning}")
 
 
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:

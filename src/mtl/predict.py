@@ -1,6 +1,7 @@
 """Prediction on new texts: texts in, JSON with character offsets out. The command line and the Python API share it."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from mtl.model.batch import Pair, TokenRow, with_markers
 from mtl.model.prediction import Predictor
 from mtl.tasks.base import TaskType, TextRow
 
+_JSON_START = re.compile(r"\s*(\{|\[\s*(\{|$))")
 CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
 Fields = dict[str, TextRow]
@@ -130,7 +132,8 @@ def predict_lines(
             of a pair of texts the names of both. Further keys are carried along, except those named as a task. Blank lines among JSON
             lines are skipped.
         tasks: names of the requested tasks; without it, all.
-        form: ``auto`` takes all lines as JSON if the first one is a JSON object.
+        form: ``auto`` takes all lines as JSON if the first one that is not blank is a JSON object, else as text. A first line that
+            begins like JSON and is none is an error, and so is a JSON object among lines of text.
 
     Yields:
         The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
@@ -144,18 +147,44 @@ def predict_lines(
     predictor = Predictor.load(model)
     names = predictor.chosen(tasks)
     requested = [predictor.model.tasks[name] for name in names]
-    numbered = enumerate(lines, start=1)
+    numbered, guess = enumerate(lines, start=1), form == "auto"
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
-            chunk[0] = (1, chunk[0][1].removeprefix("\ufeff"))
-        if form == "auto" and (filled := [line for _, line in chunk if line.strip()]):
-            form = "jsonl" if _is_object(filled[0]) else "text"
+            chunk[0] = (1, chunk[0][1].lstrip("\ufeff"))
+        if form == "auto" and (filled := [(number, line) for number, line in chunk if line.strip()]):
+            form = _form(*filled[0])
+        if guess and form == "text":
+            _refuse_objects(chunk)
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
         parsed = [_line(line.rstrip("\r\n"), number, form, requested, predictor.model.segmentation) for number, line in chunk]
         predictions = predict_rows(predictor, [line.fields for line in parsed], names)
         for line, prediction in zip(parsed, predictions, strict=True):
             yield {**line.content, **prediction}
+
+
+def _form(number: int, line: str) -> Format:
+    """What all lines are, by the first one.
+
+    Raises:
+        DataError: it begins like JSON but is not an object.
+    """
+    if not _JSON_START.match(line):
+        return "text"
+    try:
+        content, reason = json.loads(line), "an object per line is needed"
+    except (ValueError, RecursionError) as error:
+        content, reason = None, str(error)
+    if not isinstance(content, dict):
+        raise DataError(f"line {number}: begins like JSON, but is not a JSON object: {reason}; if the lines are texts, use --format text")
+    return "jsonl"
+
+
+def _refuse_objects(chunk: Iterable[tuple[int, str]]) -> None:
+    """Lines of text were guessed by the first one; JSON objects among them are not texts to predict."""
+    for number, line in chunk:
+        if _JSON_START.match(line) and _is_object(line):
+            raise DataError(f"line {number}: a JSON object among lines of text; name the form: --format text or --format jsonl")
 
 
 def _is_object(line: str) -> bool:

@@ -30,3 +30,8 @@ def note(bar: "tqdm[Any]", text: str) -> None:
     """Write a line above a bar that is displayed."""
     if not bar.disable:
         bar.write(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Write a warning about data to stderr, which is the terminal and the log of a job."""
+    sys.stderr.write(f"warning: {text}\n")

@@ -114,6 +114,11 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (f"{TWEETS}.source", {"dev": {"url": "a"}, "train": {"url": "b"}}, f"{TWEETS}.source.dev", "'train', 'validation' or 'test'"),
         (f"{TWEETS}.reader", {"format": "parallel", "files": {"text": "../a"}}, f"{TWEETS}.reader", "inside the source's folder"),
         (f"{TWEETS}.labels.sentiment.bins", {}, f"{TWEETS}.labels.sentiment.bins", "at least 1 item"),
+        (f"{TWEETS}.encoding", ["utf-8", "utf-16"], f"{TWEETS}.encoding", "'utf-16' is not a text encoding"),
+        (f"{TWEETS}.encoding", [], f"{TWEETS}.encoding", "at least 1 item"),
+        (f"{TWEETS}.labels.sentiment.names", ["a", "b"], f"{TWEETS}.labels.sentiment", "give only one of values, names and bins"),
+        (f"{TWEETS}.labels.sentiment.missing", "NA", f"{TWEETS}.labels.sentiment.missing", "should be a valid tuple"),
+        (f"{TWEETS}.labels.sentiment.normalize", "nfd", f"{TWEETS}.labels.sentiment.normalize", "'nfc' or 'nfkc', not 'nfd'"),
         *((f"{TWEETS}.encoding", name, f"{TWEETS}.encoding", f"{name!r} is not a text encoding") for name in ENCODINGS),
         ("train.weight_decay", float("inf"), "train.weight_decay", "finite"),
         ("train.balancing", "norms", "train.balancing", "'norms' is unknown; choose from: 'static', 'pcgrad'"),
@@ -381,6 +386,16 @@ def test_sections_with_defaults_may_be_left_out(content: dict[str, Any]) -> None
     small["tasks"] = {name: {key: value for key, value in task.items() if key != "methods"} for name, task in small["tasks"].items()}
     small["experiment"] = {"joint": ["plain"], "single_task": []}
     assert mtl.config.parse(small).train == mtl.config.Train()
+
+
+def test_encodings_and_marks_of_missing_labels(content: dict[str, Any]) -> None:
+    dataset = content["datasets"]["tweets_sentiment"]
+    assert mtl.config.parse(content).datasets["tweets_sentiment"].encodings == ("utf-8",)
+    for written, encodings in (("gbk", ("gbk",)), (["utf-8", "cp1252"], ("utf-8", "cp1252"))):
+        dataset["encoding"] = written
+        assert mtl.config.parse(content).datasets["tweets_sentiment"].encodings == encodings
+    dataset["labels"]["intensity"]["missing"] = ["NA", -1, 2.5]
+    assert mtl.config.parse(content).datasets["tweets_sentiment"].labels["intensity"].missing == ("NA", "-1", "2.5")
 
 
 def test_two_text_fields_are_columns_by_name_or_a_list(content: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ SETTINGS: TypeAdapter[Any] = TypeAdapter(Label)
 CLASSES = {"type": "classes", "column": "topics"}
 SPANS = {"type": "spans", "column": "answers"}
 RELATION = {"type": "relation", "column": "relation", "head": "subject", "tail": "object"}
+CLASS = {"type": "class", "column": "label"}
+TAGS = {"type": "tags", "column": "tags"}
 TEXT = {"type": "text", "column": "target"}
 LENGTH = 5
 
@@ -54,12 +56,33 @@ READ: list[tuple[dict[str, Any], dict[str, Any], Any]] = [
     (TEXT, {"target": "  ein \n Satz\t"}, "ein Satz"),
     (TEXT, {"target": " \n"}, None),
     (TEXT, {}, None),
+    ({**CLASS, "names": ["no", "yes"]}, {"label": 1}, "yes"),
+    ({**CLASS, "names": ["no", "yes"]}, {"label": "0"}, "no"),
+    ({**CLASSES, "names": ["no", "yes"]}, {"topics": [1, 0]}, ["no", "yes"]),
+    ({**TAGS, "names": ["O", "B-x", "I-x"]}, {"tags": [1, 2, 0, 0, 1]}, ["B-x", "I-x", "O", "O", "B-x"]),
+    ({**TAGS, "names": ["O", "S-x"], "scheme": "bmes"}, {"tags": "1 0 0 0 0"}, ["B-x", "O", "O", "O", "O"]),
+    *(({**CLASS, "missing": ["NA", -1]}, {"label": value}, None) for value in ("NA", " NA ", -1, -1.0, "-1", None)),
+    *(({**CLASS, "missing": ["NA"]}, {"label": value}, value) for value in ("na", "-1", "NAB")),
+    ({**CLASS, "missing": ["0"], "names": ["no", "yes"]}, {"label": 0}, None),
+    ({"type": "number", "column": "n", "missing": ["N/A", "-99"]}, {"n": -99.0}, None),
+    ({**CLASSES, "missing": ["-1"]}, {"topics": [-1, -1]}, None),
+    ({**CLASSES, "missing": ["-1"]}, {"topics": []}, []),
+    ({**CLASSES, "missing": ["-1"]}, {"topics": [-1, 2]}, ["-1", "2"]),
+    ({**TAGS, "missing": ["-1"]}, {"tags": [-1] * 5}, None),
+    ({**SPANS, "missing": ["none"]}, {"answers": "none"}, None),
+    ({**CLASS, "normalize": "nfc"}, {"label": "cafe\u0301\u200b "}, "caf\u00e9"),
+    ({**CLASS, "normalize": "nfc"}, {"label": "\ufeff\u200b"}, None),
+    ({**CLASS, "normalize": "nfc"}, {"label": "New\u00a0York"}, "New\u00a0York"),
+    ({**CLASS, "normalize": "nfkc"}, {"label": "\uff2eew\u00a0York"}, "New York"),
+    ({**CLASS, "normalize": "nfc", "missing": ["NA"]}, {"label": "NA\u200b"}, None),
+    ({**CLASSES, "normalize": "nfc"}, {"topics": ["e\u0301", "\u00e9\u200b"]}, ["\u00e9"]),
+    ({**SPANS, "normalize": "nfc"}, {"answers": [span(0, 1, "e\u0301")]}, [span(0, 1, "\u00e9")]),
 ]
 
 
 @pytest.mark.parametrize(("settings", "row", "expected"), READ)
 def test_read(settings: dict[str, Any], row: dict[str, Any], expected: Any) -> None:
-    label = reader(settings).read(row, ["token"] * LENGTH)
+    label = reader(settings).label_of(row, ["token"] * LENGTH)
     assert label == expected
     assert pa.array([label], label_type(settings["type"]).arrow()).to_pylist() == [expected]
 
@@ -67,6 +90,22 @@ def test_read(settings: dict[str, Any], row: dict[str, Any], expected: Any) -> N
 MALFORMED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({**CLASSES, "values": {"a": "A", "b": "B"}}, {"topics": "a,c"}, "topics: 'c' is not a known value; choose from: a, b"),
     (CLASSES, {"topics": ["a", ["b"]]}, "topics: a list is not a class"),
+    ({**CLASS, "names": ["a", "b"]}, {"label": 2}, "label: '2' is not a known value; choose from: 0, 1"),
+    (
+        {**CLASS, "values": {"0": "a"}},
+        {"label": "N/A"},
+        "'N/A' is not a known value; choose from: 0; if it means that there is no label, write missing: [\"N/A\"]",
+    ),
+    (
+        {"type": "number", "column": "n"},
+        {"n": "NA"},
+        "n: 'NA' is not a number; if it means that there is no label, write missing: [\"NA\"]",
+    ),
+    (TAGS, {"tags": [1, 0]}, "tags: the tags are numbers, [1, 0]; list the names of 0, 1, … in the label's key names"),
+    (TAGS, {"tags": "1 0"}, "tags: the tags are numbers, 1 0; list the names"),
+    ({**TAGS, "names": ["O", "B-x"]}, {"tags": [0, 2]}, "tags: '2' is not a known value; choose from: 0, 1"),
+    (TAGS, {"tags": [None]}, "tags: must be a list of tags, not '[None]'"),
+    (TAGS, {"tags": [True]}, "tags: must be a list of tags, not '[True]'"),
     (CLASSES, {"topics": {"a": 1}}, "topics: a dict is not a class"),
     (SPANS, {"answers": "0-2"}, "answers: must be a list of {start, end, type}, not '0-2'"),
     (SPANS, {"answers": [[0, 2]]}, "answers: must be a list of {start, end, type}, not '[[0, 2]]'"),

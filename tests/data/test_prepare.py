@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mtl.config import Params, parse
@@ -123,7 +124,7 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
         "label: the number of tags (1) is not the number of tokens (2)",
     ),
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x y", "label": ["O", "I-P"]}', "'I-P' after 'O' is not legal iob2"),
-    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "must be a list of tags"),
+    ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": [3]}', "the tags are numbers, [3]"),
     ({"t": {"type": "tags", "column": "label"}}, b'{"text": "x", "label": ["B-\\ud800"]}', "t: contains half of a surrogate pair"),
     (
         {"t": {"type": "tags", "column": "label"}},
@@ -209,12 +210,18 @@ def test_a_split_without_rows_is_an_error(tmp_path: Path) -> None:
         run(tmp_path, dataset, all=b"0\tone\n")
     with pytest.raises(DataError, match="dataset d: source all has no rows"):
         run(tmp_path, dataset, all=b"")
+    both = {"c": CLASS, "n": {"type": "number", "column": "text"}}
+    official = {**dataset, "split": None, "source": {"train": {"url": "x"}, "test": {"url": "y"}}, "labels": both}
     with pytest.raises(DataError, match="no row of split train has the label 'c'"):
-        run(
-            tmp_path,
-            {**dataset, "split": ALL_TRAIN, "labels": {"c": CLASS, "n": {"type": "number", "column": "text"}}},
-            all=b"\t5\n",
-        )
+        run(tmp_path, official, train=b"\t5\n", test=b"a\t5\n")
+
+
+@pytest.mark.parametrize("more", [{}, {"n": {"type": "number", "column": "text"}}])
+def test_a_label_without_any_value_is_about_its_column_not_about_splits(tmp_path: Path, more: dict[str, Any]) -> None:
+    dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"c": {**CLASS, "missing": ["NA"]}, **more}}
+    message = "dataset d: none of the 2 rows has the label 'c': all cells of the column 'label' are empty, marked as missing, or in no bin"
+    with pytest.raises(DataError, match=message):
+        run(tmp_path, {**dataset, "split": {"train": 0.9, "test": 0.1}}, all=b"NA\t5\n\t6\n")
 
 
 PAIRS = {
@@ -316,3 +323,92 @@ def test_raw_texts_are_split_into_words_where_the_dataset_says_so(tmp_path: Path
     (row,) = table.to_pylist()
     assert row["tokens"] == ["Ann", "'s", "phone", "."]
     assert schema.text_of(row["tokens"], row["space_after"]) == "Ann's phone."
+
+
+def warned(tmp_path: Path, rows: list[str], **label: Any) -> list[str]:
+    """Warnings about a label of a dataset whose rows have these classes."""
+    content = "".join(f"{name}\tthe text of row {number}\n" for number, name in enumerate(rows)).encode()
+    dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"c": {**CLASS, **label}}, "split": ALL_TRAIN}
+    _, card = run(tmp_path, dataset, all=content)
+    return list(card["warnings"])
+
+
+ALIKE = "label c: names that look alike are different classes: "
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "expected"),
+    [
+        (["pos", "neg", "neg", "pos"], {}, []),
+        (
+            ["caf\u00e9", "cafe\u0301", "caf\u00e9"],
+            {},
+            [ALIKE + "'caf\\xe9' (2) and 'cafe\\u0301' (1). The label's key normalize: nfc makes them one"],
+        ),
+        (["caf\u00e9", "cafe\u0301", "caf\u00e9"], {"normalize": "nfc"}, []),
+        (["pos", "pos\u200b"], {}, [ALIKE + "'pos' (1) and 'pos\\u200b' (1). The label's key normalize: nfc makes them one"]),
+        (["pos", "pos\u00a0"], {}, []),  # white space at the ends never counts
+        (
+            ["New York", "New\u00a0York"],
+            {},
+            [ALIKE + "'New York' (1) and 'New\\xa0York' (1). The label's key normalize: nfkc makes them one"],
+        ),
+        (["1", "1.0", "2", "1"], {}, [ALIKE + "'1' (2) and '1.0' (1). The label's key values can rename them"]),
+        (["Spam", "spam", "ham"], {"normalize": "nfc"}, [ALIKE + "'Spam' (1) and 'spam' (1). The label's key values can rename them"]),
+        (['"a"', "a", "b"], {}, [ALIKE + "'\"a\"' (1) and 'a' (1). The label's key values can rename them"]),
+        (
+            [name for letter in "abcde" for name in (letter, letter.upper())],
+            {},
+            [
+                ALIKE
+                + "'A' (1) and 'a' (1); 'B' (1) and 'b' (1); 'C' (1) and 'c' (1), and 2 more groups. The label's key values can rename them"
+            ],
+        ),
+        (["NA", "a", "NA"], {}, ["label c: 'NA' (2) is a class; if it means that there is no label, write missing: [\"NA\"]"]),
+        (["-1", "0", "1"], {}, ["label c: '-1' (1) is a class; if it means that there is no label, write missing: [\"-1\"]"]),
+        (["-1", "0", "1"], {"missing": ["-1"]}, []),
+        (["-1", "0", "1"], {"values": {"-1": "bad", "0": "so", "1": "good"}}, []),
+    ],
+)
+def test_class_names_that_look_like_mistakes(tmp_path: Path, rows: list[str], label: dict[str, Any], expected: list[str]) -> None:
+    assert warned(tmp_path, rows, **label) == expected
+
+
+def test_a_header_line_with_other_names(tmp_path: Path) -> None:
+    dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"c": CLASS}, "split": ALL_TRAIN}
+    _, card = run(tmp_path, dataset, all=b"v1\tv2\na\tone\nb\ttwo\na\tthree\n")
+    assert card["warnings"] == ["label c: only the first row of source all is 'v1', with the text 'v2': is it a header line?"]
+
+
+def test_types_of_entities_that_look_alike_and_a_file_in_an_odd_encoding(tmp_path: Path) -> None:
+    content = "é B-PER\n\né B-per\n".encode()
+    labels = {"e": {"type": "tags", "column": "tags"}}
+    _, card = run(tmp_path, {"reader": {"format": "conll"}, "labels": labels, "encoding": "latin-1", "split": ALL_TRAIN}, all=content)
+    assert card["warnings"][0].startswith("source all: file: 2 of the 2 lines with characters beyond ASCII are valid UTF-8")
+    assert card["warnings"][1] == (
+        "label e: names that look alike are different classes: 'PER' (1) and 'per' (1). Rename them in the source if they are one"
+    )
+
+
+def test_warnings_stand_below_the_malformed_rows_that_end_reading(tmp_path: Path) -> None:
+    labels = {"e": {"type": "tags", "column": "tags"}}
+    reader = {"format": "conll", "columns": ["token", "_", "tags"]}
+    with pytest.raises(
+        DataError, match=r"1 of 1 rows malformed(?s:.)*\nsource all: file: 1 of 1 sentences begin with a line like '# id 1'"
+    ):
+        run(tmp_path, {"reader": reader, "labels": labels, "split": ALL_TRAIN}, all=b"# id 1\nx _ O\n")
+
+
+def test_shards_that_a_pattern_names(tmp_path: Path) -> None:
+    folder = tmp_path / "raw" / "all"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        pq.write_table(pa.table({"text": [f"row {number}"], "label": [number - 1]}), folder / f"part-{number}.parquet")
+    dataset = {
+        "source": {"url": "mine/part-*.parquet"},
+        "reader": {"format": "parquet"},
+        "labels": {"c": {**CLASS, "names": ["no", "yes"]}},
+        "split": ALL_TRAIN,
+    }
+    table, _ = run(tmp_path, dataset)
+    assert table.select(["id", "c"]).to_pylist() == [{"id": "all-1", "c": "no"}, {"id": "all-2", "c": "yes"}]

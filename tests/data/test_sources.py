@@ -144,6 +144,29 @@ def test_a_link_may_not_leave_its_folder_but_for_the_blobs_of_a_hub(tmp_path: Pa
         checksum(Source(url=str(folder)), cache=tmp_path / "downloads")
 
 
+def test_a_pattern_names_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d" / "a-folder").mkdir(parents=True)
+    for name in ("a-1.txt", "a-2.txt", "a-3.bin", "b-1.txt", "*"):
+        (tmp_path / "d" / name).write_bytes(name.encode())
+    monkeypatch.chdir(tmp_path)
+    of_folder = sha(f"{sha(b'a-1.txt')}  a-1.txt\n{sha(b'a-2.txt')}  a-2.txt\n".encode())
+    for url in ("d/a-*", "./d/a-*.txt", f"file://{tmp_path}/d/a-*"):
+        out = get(tmp_path, url, of_folder)
+        assert names(out) == ["a-1.txt", "a-2.txt"]
+        shutil.rmtree(out)
+        assert exists(Source(url=url)) is None
+    assert "/d matches c-*" in str(exists(Source(url="d/c-*")))
+    assert "/nowhere matches c-*" in str(exists(Source(url="nowhere/c-*")))
+    store = fsspec.filesystem("memory")
+    store.pipe({"/patterns/a-1.txt": b"a-1.txt", "/patterns/a-2.txt": b"a-2.txt", "/patterns/b.txt": b"b"})
+    try:
+        assert names(get(tmp_path, "memory://patterns/a-*.txt", of_folder)) == ["a-1.txt", "a-2.txt"]
+        assert exists(Source(url="memory://patterns/a-*")) is None
+        assert "does not exist" in str(exists(Source(url="memory://patterns/c-*")))
+    finally:
+        store.rm("/patterns", recursive=True)
+
+
 @pytest.mark.parametrize("url", [".", "..", "./work", "file://{here}", "tar://a.txt::."])
 def test_a_folder_that_the_workflow_writes_to_is_not_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     here = tmp_path / "project"

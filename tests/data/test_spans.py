@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.data.spans import entities, legal_iob2, to_iob2
+from mtl.data.spans import SCHEMES, entities, legal_iob2, to_iob2
 
 Span = tuple[int, int, str]
+ENDS = {"bioes": "SEI", "bilou": "ULI", "bmes": "SEM"}
+"""Scheme to its letters of a single token, a last one and one inside."""
 
 
 @st.composite
@@ -27,15 +29,17 @@ def encode(length: int, expected: list[Span], scheme: str) -> list[str]:
     for start, end, type_ in expected:
         for i in range(start, end):
             tags[i] = f"{'B' if i == start else 'I'}-{type_}"
-        if scheme == "bioes":
-            tags[end - 1] = f"{'S' if end - start == 1 else 'E'}-{type_}"
+        if scheme in ENDS:
+            single, last, inside = ENDS[scheme]
+            tags[start + 1 : end] = [f"{inside}-{type_}"] * (end - start - 1)
+            tags[end - 1] = f"{single if end - start == 1 else last}-{type_}"
         touches = any(other_end == start and other == type_ for _, other_end, other in expected)
         if scheme == "iob1" and not touches:
             tags[start] = f"I-{type_}"
     return tags
 
 
-@given(spans(), st.sampled_from(["iob1", "iob2", "bioes"]))
+@given(spans(), st.sampled_from(sorted(SCHEMES)))
 def test_every_scheme_gives_the_same_iob2(case: tuple[int, list[Span]], scheme: str) -> None:
     length, expected = case
     converted = to_iob2(encode(length, expected, scheme), scheme)
@@ -59,6 +63,11 @@ def test_every_scheme_gives_the_same_iob2(case: tuple[int, list[Span]], scheme: 
         ("bioes", "B-PER E-LOC", "PER is open"),
         ("bioes", "S-PER I-PER", "none is open"),
         ("bioes", "B-PER S-PER", "PER is open"),
+        ("bilou", "B-PER E-PER", "'E-PER' is not legal bilou; choose from: O, B-TYPE, I-TYPE, L-TYPE, U-TYPE"),
+        ("bilou", "O L-PER", "tag 'L-PER' at token 2 is not legal bilou: none is open"),
+        ("bilou", "B-PER I-PER", "has no L- tag, which bilou requires"),
+        ("bmes", "B-PER M-PER", "has no E- tag, which bmes requires"),
+        ("bmes", "B-PER I-PER", "'I-PER' is not legal bmes"),
     ],
 )
 def test_illegal_tags(scheme: str, tags: str, message: str) -> None:

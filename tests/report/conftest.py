@@ -126,6 +126,7 @@ def _card(dataset: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             "near": {"validation": 1, "test": 0},
             "samples": [{"kind": "exact", "split": "test", "id": "all-9", "text": HOSTILE, "train_id": "all-1", "train_text": HOSTILE}],
         },
+        "warnings": [f"{HOSTILE} look alike"],
     }
 
 

@@ -321,6 +321,12 @@ def test_a_warning_of_several_runs_stands_once(page: Element, finished: Any) -> 
     assert cut.startswith(", ".join(runs))
 
 
+def test_warnings_of_the_data_cards_are_listed(page: Element, finished: Any) -> None:
+    [listed] = page.by_class("warnings")
+    [alike] = [line.text for line in listed.find(lambda element: element.tag == "li") if "look alike" in line.text]
+    assert alike.startswith(", ".join(finished.params.datasets))
+
+
 def test_the_keyboard_reaches_what_scrolls(page: Element) -> None:
     boxes = page.by_class("scroll")
     assert boxes

@@ -19,7 +19,7 @@ from mtl.config.augment import (
     Synonym,
     Typo,
 )
-from mtl.config.base import SPLITS, Count, Layers, Name, Positive, Rate, Section, Share, Source, Split
+from mtl.config.base import SPLITS, Count, Layers, Name, Positive, Rate, Section, Share, Source, Split, is_pattern
 from mtl.config.checks import scoring_issues
 from mtl.config.datasets import (
     TEXT,
@@ -120,6 +120,7 @@ __all__ = [
     "Typo",
     "UncertaintyBalancing",
     "dump",
+    "is_pattern",
     "json_schema",
     "load",
     "parse",

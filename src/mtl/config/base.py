@@ -83,10 +83,15 @@ class Source(Section):
     url: Annotated[str, Field(min_length=1), AfterValidator(_public)]
     """Any fsspec URL (https, s3, gs, hf, file, chains such as ``tar://a.txt::https://…``), a path, or
     ``pypi://NAME==VERSION/path/inside``. A secret is written as ``${env:NAME}``: the value of an environment variable, which is read when
-    the source is fetched and never stored."""
+    the source is fetched and never stored. A path, or a URL of a store with folders, may end in a pattern such as ``train-*.parquet``."""
     sha256: Sha256 | None = None
     """sha256 of the file; of a folder: of the lines ``<sha256>  <relative path>\\n``, sorted by path.
     Pickles and weights of other frameworks in a folder are left out. A missing checksum is an error that prints the actual one."""
+
+
+def is_pattern(url: str) -> bool:
+    """Whether a URL names the files of a folder by a pattern, such as ``data/train-*.parquet``."""
+    return "*" in url.rpartition("/")[2] and "::" not in url and not url.startswith(("https://", "http://", "pypi://"))
 
 
 def by_name(value: Any) -> Any:

@@ -36,6 +36,9 @@ class ConllReader(Section):
     columns: Columns = ("token", "tags")
     """Names of the columns, in order; ``token`` is the token itself. ``_`` skips a column."""
     separator: Literal["whitespace", "tab", "space"] = "whitespace"
+    comments: Annotated[str, Field(min_length=1)] | None = None
+    """Beginning of comment lines, such as ``#``: lines before the first token of a sentence that begin so are dropped. Below it, such a
+    line is a token."""
 
 
 class DelimitedReader(Section):
@@ -48,6 +51,8 @@ class DelimitedReader(Section):
     quoting: Literal["minimal", "none"] = "minimal"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """A delimiter other than that of the format."""
+    skip_initial_space: bool = False
+    """Drops spaces after a delimiter, so that ``"hello, you", "pos"`` is two quoted cells."""
 
 
 class JsonLinesReader(Section):
@@ -57,7 +62,7 @@ class JsonLinesReader(Section):
 
 
 class ParquetReader(Section):
-    """A Parquet file."""
+    """A Parquet file, or the shards of one."""
 
     format: Literal["parquet"]
 
@@ -81,6 +86,11 @@ class ParallelReader(Section):
 Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
 
 
+def _mark(value: Any) -> Any:
+    """A number as the text of its cell."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class LabelSettings(Section):
     """Base of all label types: where a label is read from. Each lives in a module of ``mtl.data.labels``."""
 
@@ -94,6 +104,11 @@ class LabelSettings(Section):
     """Column that holds the label."""
     field: Name | None = None
     """Text field that the label is about; the dataset's only field if it has one."""
+    missing: tuple[Annotated[str, BeforeValidator(_mark, json_schema_input_type=str | int | float)], ...] = ()
+    """Cells that mean that there is no label, such as ``["NA", "-1"]``. An empty or null cell always does."""
+    normalize: Literal["nfc", "nfkc"] | None = None
+    """Brings the column's strings into a Unicode form, and drops invisible characters at their ends: ``nfc`` joins letters and accents;
+    ``nfkc`` also makes full-width letters and no-break spaces plain."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -104,16 +119,20 @@ class LabelSettings(Section):
 Label = Annotated[LabelSettings, OneOf(plugins.LABELS)]
 
 
-def _text_encoding(name: str) -> str:
-    """The name, if it is a text encoding of Python that encodes ASCII as UTF-8 does: files are read line by line."""
+def _text_encodings(value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    """The names, if each is a text encoding of Python that encodes ASCII as UTF-8 does: files are read line by line."""
+    for name in (value,) if isinstance(value, str) else value or ():
+        if not _contains_ascii(name):
+            raise ValueError(f"{name!r} is not a text encoding that contains ASCII; choose one such as cp1252, latin-1 or shift_jis")
+    return value
+
+
+def _contains_ascii(name: str) -> bool:
     plain = string.ascii_letters + "\n"
     try:
-        fits = plain.encode().decode(name) == plain
+        return plain.encode().decode(name) == plain
     except (LookupError, ValueError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{name!r} is not a text encoding that contains ASCII; choose one such as cp1252, latin-1 or shift_jis")
-    return name
+        return False
 
 
 TEXT = "text"
@@ -166,8 +185,9 @@ class Dataset(Section):
     split: Fractions | None = None
     """Assigns the rows of a single source to splits, or those of the source ``train`` where other splits have no source. Leave it out where
     every split has a source."""
-    encoding: Annotated[str, AfterValidator(_text_encoding)] | None = None
-    """Fallback for bytes that are not UTF-8, such as ``cp1252``; without one such a byte is an error."""
+    encoding: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)] | None, AfterValidator(_text_encodings)] = None
+    """Encoding of whole text files, such as ``cp1252``; UTF-8 without one. For files that mix encodings, a list: each line has the first
+    that fits, so ``[utf-8, cp1252]`` reads UTF-8 with lines of cp1252. A byte that does not fit is an error."""
     unescape_html: bool = False
     """Replaces HTML entities such as ``&amp;`` by their characters, in texts that are not tokens."""
     max_malformed: Share = 0.01
@@ -178,6 +198,11 @@ class Dataset(Section):
         """Text fields in the order in which a model reads them, each with its column; a single one is called ``text``."""
         column = "token" if isinstance(self.reader, ConllReader) else self.text
         return {TEXT: column} if isinstance(column, str) else column
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """The encodings that a line may have, in the order in which they are tried."""
+        return (self.encoding,) if isinstance(self.encoding, str) else self.encoding or ("utf-8",)
 
     def field_of(self, label: str) -> str:
         """The text field that a label is about; the first one for a label of the whole row."""

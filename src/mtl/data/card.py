@@ -1,4 +1,4 @@
-"""The data card of a dataset: rows read and left out, splits, labels, duplicates and leakage."""
+"""The data card of a dataset: rows read and left out, splits, labels, duplicates, leakage and warnings."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +34,7 @@ def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: C
         },
         "duplicates": {"total": repeats(texts)} | {split: repeats(_texts_of(examples, texts, split)) for split in used},
         "leakage": _leakage(examples, texts, [name for name in used if name != "train"]),
+        "warnings": counts.warnings,
     }
 
 

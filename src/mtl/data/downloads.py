@@ -14,6 +14,7 @@ from httpx2 import HTTPError, HTTPStatusError, InvalidURL, Response
 from tqdm import tqdm
 from unearth.fetchers.sync import PyPIClient
 
+from mtl.config import is_pattern
 from mtl.config.urls import redacted
 from mtl.data.archives import CHUNK, LIMITS, remove
 from mtl.errors import MtlError, SourceError
@@ -216,7 +217,7 @@ def probe_any(url: str) -> None:
         SourceError: it does not exist, or its store cannot be reached.
     """
     fs, path = _file_system(url)
-    if not _fsspec_retried(lambda: bool(fs.exists(path)), url):
+    if not _fsspec_retried(lambda: bool(fs.glob(path) if is_pattern(url) else fs.exists(path)), url):
         raise SourceError(f"{redacted(url)}: does not exist")
 
 
@@ -255,10 +256,10 @@ def _transfer_tree(fs: Any, path: str, part: Path, skip: Callable[[str], bool], 
     remove(part)
     if fs.isfile(path):
         return _transfer_file(fs, path, part, progress)
-    names = [str(name) for name in fs.find(path)]
+    names = [str(name) for name in (fs.glob(path) if is_pattern(path) else fs.find(path))]
     if not names:
         raise FileNotFoundError(path)
-    for name, relative in _relative(names, path):
+    for name, relative in [(name, file_name(name)) for name in names] if is_pattern(path) else _relative(names, path):
         if not skip(relative):
             _transfer_file(fs, name, part / relative, progress)
     return None

@@ -37,3 +37,5 @@ class Counts(NamedTuple):
     """Rows left out because they have no label."""
     samples: list[dict[str, Any]]
     """The first malformed rows."""
+    warnings: list[str]
+    """About the dataset as a whole."""

@@ -7,13 +7,14 @@ left at the ends. Their tokens are the parts between spaces, so ``mtl.data.schem
 import html
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params
-from mtl.data import card, schema
+from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params, is_pattern
+from mtl.data import card, class_names, schema
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.readers import Malformed, Row, read
@@ -27,8 +28,10 @@ SAMPLES = 10
 """Malformed rows that are kept for the data card and for the error message."""
 
 
-def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
+def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     """Write ``<dataset>.parquet`` (the canonical table, all splits) and ``<dataset>.json`` (its data card) to ``out``.
+
+    Returns the warnings, which are in the data card too.
 
     Malformed rows and rows without any label are left out and counted. Ids are ``<source>-<number>``: the row's number in its source,
     from 1. Rows that are left out count too, so ids do not depend on them.
@@ -43,7 +46,7 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
         DataError: a file cannot be read as declared, too many rows are malformed, or a split has no rows.
     """
     settings = params.datasets[dataset]
-    counts = Counts({}, {}, {}, [])
+    counts = Counts({}, {}, {}, [], [])
     examples = [
         example
         for name in settings.sources
@@ -52,9 +55,12 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> None:
     ]
     _check_malformed(dataset, settings, counts)
     examples.sort(key=lambda example: SPLITS.index(example.split))  # stable: reading order within a split
+    _check_labels(dataset, settings, examples, counts)
     _check_splits(dataset, settings, examples)
+    counts.warnings.extend(class_names.warnings(settings, examples))
     schema.write(_table(settings, examples), out / f"{dataset}.parquet")
     write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts), sort_keys=False)
+    return counts.warnings
 
 
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed: int) -> Iterator[Example | None]:
@@ -62,7 +68,9 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
     counts.read[source] = counts.malformed[source] = counts.unlabelled[source] = 0
     columns = _columns(settings)
     readers = {name: reader_of(label) for name, label in settings.labels.items()}
-    for number, row in enumerate(read(folder, settings.reader, settings.encoding, columns), start=1):
+    several = is_pattern(settings.sources[source].url)
+    rows = read(folder, settings.reader, settings.encodings, columns, partial(_warn, counts, source), several=several)
+    for number, row in enumerate(rows, start=1):
         counts.read[source] += 1
         example = _example(settings, readers, source, number, row, seed)
         if isinstance(example, Malformed):
@@ -71,6 +79,10 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
             counts.unlabelled[source] += 1
         else:
             yield example
+
+
+def _warn(counts: Counts, source: str, text: str) -> None:
+    counts.warnings.append(f"source {source}: {text}")
 
 
 def _columns(settings: Dataset) -> list[str]:
@@ -86,7 +98,7 @@ def _example(
     try:
         texts = {field: _tokens(row.values.get(column), column, settings) for field, column in settings.fields.items()}
         fields = {field: tokens for field, (tokens, _) in texts.items()}
-        labels = {name: reader.read(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
+        labels = {name: reader.label_of(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
         for column, value in (*zip(settings.fields.values(), fields.values(), strict=True), *labels.items()):
             _check_unicode(column, value)
     except ValueError as error:
@@ -170,8 +182,19 @@ def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
         samples = "\n".join(f"  {row['source']}, line {row['line']}: {row['reason']}: {row['excerpt']}" for row in counts.samples)
         raise DataError(
             f"dataset {dataset}: {malformed} of {total} rows malformed ({malformed / total:.2%}), more than "
-            f"datasets.{dataset}.max_malformed = {settings.max_malformed:g} allows; the first:\n{samples}"
+            f"datasets.{dataset}.max_malformed = {settings.max_malformed:g} allows; the first:\n" + "\n".join([samples, *counts.warnings])
         )
+
+
+def _check_labels(dataset: str, settings: Dataset, examples: list[Example], counts: Counts) -> None:
+    """Each label needs a row. One without any is a matter of its column, not of the splits."""
+    for name, label in settings.labels.items():
+        if all(example.labels[name] is None for example in examples):
+            rows = sum(counts.read.values()) - sum(counts.malformed.values())
+            raise DataError(
+                f"dataset {dataset}: none of the {rows} rows has the label {name!r}: "
+                f"all cells of the column {label.column!r} are empty, marked as missing, or in no bin"
+            )
 
 
 def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
-from mtl.config import Source
+from mtl.config import Source, is_pattern
 from mtl.config.urls import VARIABLE, parts_of, redacted, with_values, without_values
 from mtl.data import archives, downloads, packages
 from mtl.data.downloads import CACHE
@@ -89,6 +89,8 @@ def _probe(chain: Chain) -> None:
     elif _is_web(chain.base):
         with packages.client(packages.pip_settings()) as session:
             downloads.probe(chain.base, session)
+    elif _is_local_pattern(chain):
+        _matches(chain.base)
     elif is_local(chain.base):
         _look_inside(chain)
     else:
@@ -147,6 +149,8 @@ def _secrets_hidden(url: str, key: str = "") -> Iterator[None]:
 
 def _obtain(chain: Chain, folder: Path, cache: Path, *, progress: bool, fresh: bool) -> Path:
     """Create the file or folder of a URL inside a scratch folder; returns its path there."""
+    if _is_local_pattern(chain):
+        return _matching(chain.base, folder)
     path = _base(chain, folder, cache, progress=progress, fresh=fresh)
     limits = archives.LIMITS._replace(outermost=path.stat().st_size)
     for level, (archive_type, member) in enumerate(reversed(chain.members)):
@@ -184,6 +188,10 @@ def is_local(url: str) -> bool:
     return url.startswith(("file://", "local://")) or ("://" not in url and len(parts_of(url)) == 1)
 
 
+def _is_local_pattern(chain: Chain) -> bool:
+    return is_pattern(chain.written) and not chain.members and is_local(chain.base)
+
+
 def _is_web(url: str) -> bool:
     return url.lower().startswith(("https://", "http://"))
 
@@ -200,6 +208,27 @@ def _local(url: str) -> Path:
     if CACHE.resolve().is_relative_to(path.resolve()):
         raise SourceError(f"{url}: the folder {path} holds the workflow's own files; name a file or folder that holds only data")
     return path
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The files that a local pattern names, sorted.
+
+    Raises:
+        SourceError: there is none.
+    """
+    path = Path(LocalFileSystem._strip_protocol(pattern)).expanduser()
+    if not (files := sorted(file for file in path.parent.glob(path.name) if file.is_file())):
+        raise SourceError(f"{pattern}: no file in {path.parent} matches {path.name}")
+    return files
+
+
+def _matching(pattern: str, folder: Path) -> Path:
+    """A folder with copies of the files that a local pattern names."""
+    target = folder / "copy"
+    target.mkdir()
+    for file in _matches(pattern):
+        _copied(file, target / file.name)
+    return _without_skipped(target)
 
 
 def _look_inside(chain: Chain) -> None:

@@ -1,4 +1,4 @@
-"""Entities as spans of tokens, and their tag schemes. IOB1, IOB2 and BIOES are read; canonical tables use IOB2."""
+"""Entities as spans of tokens, and their tag schemes: those of ``SCHEMES`` are read; canonical tables use IOB2."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 else:
     np, pc = lazy("numpy"), lazy("pyarrow.compute")
+
+
+SCHEMES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES", "bilou": "BILU", "bmes": "BMES"}
+"""Tag scheme to the letters that stand before a type."""
+_AS_BIOES = {"bilou": {"L": "E", "U": "S"}, "bmes": {"M": "I"}}
 
 
 class Entity(NamedTuple):
@@ -43,21 +48,22 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
 
 def to_iob2(tags: Sequence[str], scheme: str) -> list[str]:
-    """Tags of a scheme (``iob1``, ``iob2`` or ``bioes``) as IOB2.
+    """Tags of a scheme as IOB2.
 
-    IOB1 opens an entity with I- unless it directly follows one of the same type; BIOES also marks ends (E-) and single tokens (S-).
+    IOB1 opens an entity with I- unless it directly follows one of the same type; BIOES also marks ends (E-) and single tokens (S-). BILOU
+    writes L- and U- for these, and BMES writes M- for the inside.
 
     Raises:
         ValueError: the tags are not legal in the scheme; names the first illegal one.
     """
-    letters = "BIES" if scheme == "bioes" else "BI"
+    letters = SCHEMES[scheme]
     for tag in tags:
         if tag != "O" and not (tag[:1] in letters and tag[1:2] == "-" and len(tag) > 2):
             allowed = ", ".join(f"{letter}-TYPE" for letter in letters)
             raise ValueError(f"tag {tag!r} is not legal {scheme}; choose from: O, {allowed}")
     if scheme == "iob1":
         return _from_iob1(tags)
-    converted = _from_bioes(tags) if scheme == "bioes" else list(tags)
+    converted = list(tags) if scheme == "iob2" else _from_ends(tags, scheme)
     if not legal_iob2(converted):
         position = next(i for i in range(len(tags)) if not legal_iob2(converted[: i + 1]))
         before = tags[position - 1] if position else "the start"
@@ -75,20 +81,21 @@ def _from_iob1(tags: Sequence[str]) -> list[str]:
     return converted
 
 
-def _from_bioes(tags: Sequence[str]) -> list[str]:
-    """E- becomes I-, S- becomes B-. An entity must end, and must not continue after its end."""
+def _from_ends(tags: Sequence[str], scheme: str) -> list[str]:
+    """From BIOES or one with other letters: E- becomes I-, S- becomes B-. An entity must end, and must not continue after its end."""
     converted: list[str] = []
+    letters = _AS_BIOES.get(scheme, {})
     inside = ""  # type of the open entity
     for position, tag in enumerate(tags):
-        letter, current = tag[:1], tag[2:]
+        letter, current = letters.get(tag[:1], tag[:1]), tag[2:]
         if (current != inside) if letter in "IE" else bool(inside):
             raise ValueError(
-                f"tag {tag!r} at token {position + 1} is not legal bioes: " + (f"{inside} is open" if inside else "none is open")
+                f"tag {tag!r} at token {position + 1} is not legal {scheme}: " + (f"{inside} is open" if inside else "none is open")
             )
         inside = current if letter in "BI" else ""
         converted.append({"E": "I-", "S": "B-"}.get(letter, f"{letter}-") + current if tag != "O" else tag)
     if inside:
-        raise ValueError(f"the last entity ({inside}) has no E- tag, which bioes requires")
+        raise ValueError(f"the last entity ({inside}) has no {SCHEMES[scheme][2]}- tag, which {scheme} requires")
     return converted
 
 

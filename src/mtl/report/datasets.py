@@ -91,6 +91,7 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
     """(where, what) of all warnings of the data, augmentation, the runs and the comparisons. Equal warnings are listed once."""
     warned = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
     for name, card in inputs.cards.items():
+        warned += [(name, text) for text in card.get("warnings", [])]
         malformed = card.get("malformed", {})
         if malformed.get("total"):
             warned.append((name, f"Left out {counted(malformed['total'], 'malformed row')} ({percent(malformed.get('share', 0), 2)})."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 else:
     pa = lazy("pyarrow")
+
+MISSING_MARKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "-1", "?"})
+"""What people write where there is no label, in lower case."""
 
 Storage = Literal["codes", "numbers", "code_lists", "objects"]
 
@@ -25,6 +29,18 @@ class LabelType(ABC):
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def label_of(self, row: Mapping[str, Any], tokens: Sequence[str]) -> Any:
+        """What ``read`` makes of a row whose cell was normalised, and emptied if it is marked as missing.
+
+        Raises:
+            ValueError: the value is not a label of this type; the message names the column.
+        """
+        settings = self.settings
+        if settings.normalize or settings.missing:
+            value = normalized(row.get(settings.column), settings.normalize)
+            row = {**row, settings.column: None if _is_missing(value, settings.missing) else value}
+        return self.read(row, tokens)
 
     @classmethod
     @abstractmethod
@@ -84,6 +100,52 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
 
 
+def normalized(value: Any, form: Literal["nfc", "nfkc"] | None) -> Any:
+    """All strings of a cell in a Unicode form and without invisible characters at their ends; without a form, the cell itself."""
+    if form is None:
+        return value
+    if isinstance(value, str):
+        return stripped(unicodedata.normalize("NFKC" if form == "nfkc" else "NFC", value))
+    if isinstance(value, list):
+        return [normalized(item, form) for item in value]
+    return {key: normalized(item, form) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def stripped(text: str) -> str:
+    """A text without white space and format characters, such as a zero-width space, at its ends."""
+    visible = [place for place, character in enumerate(text) if not (character.isspace() or unicodedata.category(character) == "Cf")]
+    return text[visible[0] : visible[-1] + 1] if visible else ""
+
+
+def _is_missing(value: Any, marks: Sequence[str]) -> bool:
+    """Whether a cell, or each item of its list, is one of the marks."""
+    if isinstance(value, list):
+        return bool(value) and all(_is_missing(item, marks) for item in value)
+    return isinstance(value, str | int | float) and class_name(value, "") in marks
+
+
+def missing_advice(value: Any) -> str:
+    """What to set if a value that is not a label looks like a mark of a missing one."""
+    text = str(value).strip()
+    return f'; if it means that there is no label, write missing: ["{text}"]' if text.casefold() in MISSING_MARKS else ""
+
+
+def known_name(name: str, names: Mapping[str, str], column: str) -> str:
+    """The new name of a value.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if name not in names:
+        raise ValueError(f"{column}: {name!r} is not a known value; choose from: {', '.join(names)}{missing_advice(name)}")
+    return names[name]
+
+
+def numbered(names: Sequence[str]) -> dict[str, str]:
+    """Names by the numbers that stand for them, from 0."""
+    return {str(number): name for number, name in enumerate(names)}
+
+
 def number(value: Any, column: str) -> float:
     """A finite number.
 
@@ -95,7 +157,7 @@ def number(value: Any, column: str) -> float:
             raise ValueError
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{column}: {str(value)[:40]!r} is not a number") from None
+        raise ValueError(f"{column}: {str(value)[:40]!r} is not a number{missing_advice(value)}") from None
     if not math.isfinite(result):
         raise ValueError(f"{column}: {value!r} is not finite")
     return result

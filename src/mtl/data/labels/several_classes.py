@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtl.config.datasets import LabelSettings
-from mtl.data.labels.base import LabelType, class_name, is_empty
+from mtl.data.labels.base import LabelType, class_name, is_empty, known_name, numbered
 from mtl.lazy import lazy
 
 if TYPE_CHECKING:
@@ -28,12 +28,29 @@ class ClassesLabel(LabelSettings):
     """Separates the classes of a string."""
     values: Annotated[dict[str, str], Field(min_length=1)] | None = None
     """Renames values; a value that is not named makes a row malformed."""
+    names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of classes that the column numbers from 0, in order, such as ``[negative, positive]``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ClassesLabel:
+        if self.values is not None and self.names is not None:
+            raise ValueError("give values or names, not both")
+        return self
+
+    @property
+    def renamed(self) -> dict[str, str] | None:
+        """Value to class, if values are renamed."""
+        return self.values if self.names is None else numbered(self.names)
 
 
 class SeveralClasses(LabelType):
     """Reads sets of classes, sorted."""
 
     storage = "code_lists"
+
+    def __init__(self, settings: ClassesLabel) -> None:
+        super().__init__(settings)
+        self.renamed = settings.renamed
 
     @classmethod
     def arrow(cls) -> pa.DataType:
@@ -44,7 +61,7 @@ class SeveralClasses(LabelType):
         """The sorted classes of a row, each once.
 
         Raises:
-            ValueError: a value is not named in ``values``, or is a list or object.
+            ValueError: a value is not named in ``values`` or ``names``, or is a list or object.
         """
         settings: ClassesLabel = self.settings
         value = row.get(settings.column)
@@ -52,10 +69,8 @@ class SeveralClasses(LabelType):
             return None
         items = value if isinstance(value, list) else class_name(value, settings.column).split(settings.separator)
         names = {class_name(item, settings.column) for item in items} - {""}
-        known = settings.values
-        if known is not None and (unknown := sorted(names - set(known))):
-            raise ValueError(f"{settings.column}: {unknown[0]!r} is not a known value; choose from: {', '.join(known)}")
-        return sorted(names if known is None else {known[name] for name in names})
+        known = self.renamed
+        return sorted(names if known is None else {known_name(name, known, settings.column) for name in sorted(names)})
 
     @staticmethod
     def summary(values: Sequence[Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from mtl.config.datasets import LabelSettings
-from mtl.data.labels.base import LabelType, class_name, is_empty, number
+from mtl.data.labels.base import LabelType, class_name, is_empty, known_name, number, numbered
 from mtl.lazy import lazy
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ class ClassLabel(LabelSettings):
     type: Literal["class"]
     values: Annotated[dict[str, str], Field(min_length=1)] | None = None
     """Renames values, such as ``{"0": negative, "1": positive}``; a value that is not named makes a row malformed."""
+    names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of classes that the column numbers from 0, in order, such as ``[negative, positive]``."""
     bins: Annotated[dict[str, tuple[float, float]], Field(min_length=1)] | None = None
     """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label."""
 
     @model_validator(mode="after")
     def _check(self) -> ClassLabel:
-        if self.values is not None and self.bins is not None:
-            raise ValueError("give values or bins, not both")
+        if sum(key is not None for key in (self.values, self.names, self.bins)) > 1:
+            raise ValueError("give only one of values, names and bins")
         ranges = sorted((low, high, name) for name, (low, high) in (self.bins or {}).items())
         for low, high, name in ranges:
             if not low < high:
@@ -43,11 +45,20 @@ class ClassLabel(LabelSettings):
                 raise ValueError(f"bins {first} and {second} overlap")
         return self
 
+    @property
+    def renamed(self) -> dict[str, str] | None:
+        """Value to class, if values are renamed."""
+        return self.values if self.names is None else numbered(self.names)
+
 
 class SingleClass(LabelType):
     """Reads classes."""
 
     storage = "codes"
+
+    def __init__(self, settings: ClassLabel) -> None:
+        super().__init__(settings)
+        self.renamed = settings.renamed
 
     @classmethod
     def arrow(cls) -> pa.DataType:
@@ -58,7 +69,7 @@ class SingleClass(LabelType):
         """The class that the column's value stands for.
 
         Raises:
-            ValueError: the value is not named in ``values``, is not a number although there are ``bins``, or is a list or object.
+            ValueError: the value is not named in ``values`` or ``names``, is no number for ``bins``, or is a list.
         """
         settings: ClassLabel = self.settings
         value = row.get(settings.column)
@@ -67,11 +78,7 @@ class SingleClass(LabelType):
         if settings.bins is not None:
             return bin_of(number(value, settings.column), settings.bins)
         name = class_name(value, settings.column)
-        if settings.values is None:
-            return name
-        if name not in settings.values:
-            raise ValueError(f"{settings.column}: {name!r} is not a known value; choose from: {', '.join(settings.values)}")
-        return settings.values[name]
+        return name if self.renamed is None else known_name(name, self.renamed, settings.column)
 
     @staticmethod
     def summary(values: Sequence[Any]) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.config import ParquetReader
-from mtl.data.readers.rows import Malformed, Row, check_columns
+from mtl.data.readers.rows import Malformed, Row, Warn, check_columns
 from mtl.errors import DataError
 
 BATCH_ROWS = 4096
 
 
-def read(path: Path, settings: ParquetReader, encoding: str | None, required: Sequence[str]) -> Iterator[Row | Malformed]:
+def read(path: Path, settings: ParquetReader, encodings: Sequence[str], required: Sequence[str], warn: Warn) -> Iterator[Row | Malformed]:
     """Yield the rows with the required columns; a row's line is its number, from 1."""
     try:
         with pq.ParquetFile(path) as file:
