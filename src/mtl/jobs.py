@@ -33,6 +33,13 @@ def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
     prepare(params, job, data / "raw" / job, out)
 
 
+def check_examples(params: Params, job: str, data: Path, out: Path) -> None:
+    """Compare the texts of all datasets, and check that each task has labels to learn and to be scored by."""
+    from mtl.data.check import check_examples
+
+    check_examples(params, data / "examples", out)
+
+
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
     """Augment one shard of one dataset, and write a file beside it for each program that was missing."""
     from mtl.augment.shards import augment_shard, read_counts
@@ -112,7 +119,17 @@ def render_report(params: Params, job: str, data: Path, out: Path) -> None:
 
 JOBS: dict[str, Callable[[Params, str, Path, Path], None]] = {
     job.__name__: job
-    for job in (download_source, prepare_dataset, augment_shard, train_run, card_run, predict_run, evaluate_runs, render_report)
+    for job in (
+        download_source,
+        prepare_dataset,
+        check_examples,
+        augment_shard,
+        train_run,
+        card_run,
+        predict_run,
+        evaluate_runs,
+        render_report,
+    )
 }
 """Rule and command name to job."""
 

@@ -153,10 +153,13 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
     columns = _columns(dataset.reader)
     if columns is not None:
         declared = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
+        if dataset.split is not None and dataset.split.column:
+            declared["split.group_by"] = dataset.split.column
         declared |= {"text" if len(dataset.fields) == 1 else f"text.{field}": column for field, column in dataset.fields.items()}
         for key, column in declared.items():
             if column not in columns:
-                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {', '.join(columns)}"))
+                choices = ", ".join([*(["text", "near"] if key == "split.group_by" else []), *columns])
+                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {choices}"))
     return issues
 
 

@@ -132,11 +132,14 @@ def _text_fields(value: Any) -> Any:
 
 
 class Fractions(Section):
-    """How rows are assigned to splits where the source does not say: by a hash of the text, so that equal texts stay together."""
+    """How rows are assigned to splits where the source does not say: by a hash of what they are grouped by, so groups stay together."""
 
     train: Rate
     validation: Share = 0.0
     test: Share = 0.0
+    group_by: Annotated[str, Field(min_length=1)] = "text"
+    """Which rows stay together. ``text``: those whose texts differ only in case, digits or punctuation. ``near``: those connected by near
+    duplicates, too. Else a column, such as ``document``: the rows with the same value."""
 
     @model_validator(mode="after")
     def _check(self) -> "Fractions":
@@ -144,6 +147,11 @@ class Fractions(Section):
         if not math.isclose(total, 1.0, abs_tol=1e-9):
             raise ValueError(f"train + validation + test must be 1, not {total:g}")
         return self
+
+    @property
+    def column(self) -> str | None:
+        """The column that rows are grouped by, if it is not their text."""
+        return None if self.group_by in ("text", "near") else self.group_by
 
 
 class Dataset(Section):
@@ -166,6 +174,8 @@ class Dataset(Section):
     split: Fractions | None = None
     """Assigns the rows of a single source to splits, or those of the source ``train`` where other splits have no source. Leave it out where
     every split has a source."""
+    drop_leaked: bool = False
+    """Leaves out train rows whose text is, exactly or nearly, in validation or test of this or another dataset."""
     encoding: Annotated[str, AfterValidator(_text_encoding)] | None = None
     """Fallback for bytes that are not UTF-8, such as ``cp1252``; without one such a byte is an error."""
     unescape_html: bool = False
@@ -193,6 +203,16 @@ class Dataset(Section):
     def splits(self) -> tuple[Split, ...]:
         """The splits that have a source or a share of the rows."""
         return tuple(name for name in SPLITS if name in self.sources or getattr(self.split, name, 0) > 0)
+
+    @property
+    def movable(self) -> bool:
+        """Whether rows that its shares assign to train can be moved to a held-out split. Groups of a column's values are never divided."""
+        return self.split is not None and self.split.column is None and self.split.train < 1
+
+    def assigns_like(self, other: "Dataset") -> bool:
+        """Whether it holds out no text that another dataset trains on: it holds out none, or assigns all rows by the same shares."""
+        by_text = self.split is not None and self.split.group_by == "text" and self.sources.keys() <= {"all", "train"}
+        return self.splits == ("train",) or (by_text and self.split == other.split)
 
 
 RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter", "row", "copy", "reason"}
