@@ -84,7 +84,8 @@ def dismiss() -> None:
 def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     """Score a trained model on the test split and write its card."""
     from mtl.evaluation.scores import scores_of
-    from mtl.model.card import NAME, card
+    from mtl.model.card import NAME, card, leaks
+    from mtl.names import ACROSS_DATASETS
     from mtl.pipeline.fingerprint import checksums
     from mtl.training.texts import shards_of
 
@@ -93,7 +94,12 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.tasks)]
     if run.data == "augmented":
         files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
-    write_text(out / NAME, card(params, run, facts, config, scores_of(params, run, model, data / "examples"), checksums(files)))
+    examples = data / "examples"
+    used = params.used_datasets(run.tasks)
+    cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
+    across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
+    scores = scores_of(params, run, model, examples)
+    write_text(out / NAME, card(params, run, facts, config, scores, checksums(files), leaks(params, run, cards, across)))
 
 
 def predict_run(params: Params, job: str, data: Path, out: Path) -> None:

@@ -16,7 +16,8 @@ from mtl.config import Params, parse
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.jobs import card_run, train_run
-from mtl.model.card import NAME
+from mtl.model.card import NAME, leaks
+from mtl.names import ACROSS_DATASETS
 from report.conftest import settings, write_examples, write_shards
 
 
@@ -120,6 +121,14 @@ def test_methods_and_shards_are_those_that_the_run_learnt_from(trained: Trained,
     assert methods("single_intensity-augmented-1") == "none."
     for run, names in (("single_sentiment-augmented-1", ["notes_sentiment"] * 2), ("single_intensity-augmented-1", [])):
         assert re.findall(r"`(notes_\w+)-\d+-of-00002", trained.card(params, run, tmp_path / "data")) == names
+
+
+def test_held_out_texts_in_train_are_counted_of_the_same_and_of_other_datasets(trained: Trained) -> None:
+    assert "| held-out texts of | in train of | tasks that learn from both | test, same | test, nearly | validation, same |" in trained.text
+    assert "| notes_sentiment | notes_sentiment | sentiment, intensity | 1 | 0 | 0 | 1 |" in trained.text
+    assert "| notes_sentiment | notes_entities | none | 2 | 0 | 0 | 1 |" in trained.text
+    across = json.loads((trained.data / "examples" / ACROSS_DATASETS).read_text())
+    assert leaks(trained.params, trained.run, {"notes_entities": {}}, across) == []  # a run of another task learns from none of it
 
 
 def test_same_model_same_bytes(trained: Trained) -> None:

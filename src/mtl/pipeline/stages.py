@@ -202,7 +202,7 @@ def _augment(params: Params) -> Iterator[Job]:
         if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
             models.append(ENCODER)
             settings["min_similarity"] = params.augment.min_similarity
-        reads = CHECKED | _examples([dataset]) | _downloads(params, models)
+        reads = _examples([dataset]) | CHECKED | _downloads(params, models)
         for shard in _shards_of(params, dataset):
             yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, (shard.file,))
 
@@ -216,7 +216,7 @@ def _train(params: Params) -> Iterator[Job]:
     settings = _settings(params, "tasks", "encoder", "train")
     for name, run in params.runs().items():
         # The number of steps goes by the rows of all tasks, also in a run of one of them.
-        reads = CHECKED | _examples(params.used_datasets(params.tasks)) | _downloads(params, [ENCODER]) | _learnt(params, run)
+        reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
         own = {**settings, **order, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         yield Job("train_run", name, f"models/{name}", *reads, own, (*MODEL_FILES, "history.jsonl", "run.json"))
 
