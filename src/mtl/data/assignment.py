@@ -1,4 +1,4 @@
-"""Assigning rows to train, validation and test, with all datasets in view: what one of them holds out, no other one is to train on."""
+"""Assigning rows to train, validation and test, with all datasets in view: what one of them holds out, the others should not train on."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
