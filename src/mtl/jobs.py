@@ -36,8 +36,10 @@ def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
 def check_examples(params: Params, job: str, data: Path, out: Path) -> None:
     """Compare the texts of all datasets, and check that each task has labels to learn and to be scored by."""
     from mtl.data.check import check_examples
+    from mtl.progress import warn
 
-    check_examples(params, data / "examples", out)
+    for warning in check_examples(params, data / "examples", out):
+        warn(warning)
 
 
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:

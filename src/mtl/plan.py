@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtl.config import Params, SmallEncoder, space
 from mtl.errors import MtlError
+from mtl.names import ACROSS_DATASETS
 from mtl.pipeline.stages import ENCODER
 
 if TYPE_CHECKING:
@@ -44,7 +45,18 @@ def plan(params: Params, data: Path = Path("data")) -> str:
         trials = plural(space.count(params), "trial")
         lines.append(f"Search (snakemake tune)\n  {params.tune.method}, {trials} over {_listed(params.tune.space)}")
     lines.append(f"Steps\n  {_steps(params, data)}")
+    lines += _warnings(data)
     return "\n".join(lines)
+
+
+def _warnings(data: Path) -> list[str]:
+    """What the check of the examples warned of."""
+    if not (path := data / "examples" / ACROSS_DATASETS).exists():
+        return []
+    from mtl.data.check import all_warnings
+
+    warnings = all_warnings(_read(path))
+    return ["Warnings", *(f"  {warning}" for warning in warnings)] if warnings else []
 
 
 def plural(number: int, noun: str) -> str:
@@ -57,7 +69,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _card(data: Path, name: str) -> dict[str, Any]:
-    path = data / "examples" / f"{name}.json"
+    return _read(data / "examples" / f"{name}.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 

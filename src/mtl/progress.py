@@ -30,3 +30,8 @@ def note(bar: "tqdm[Any]", text: str) -> None:
     """Write a line above a bar that is displayed."""
     if not bar.disable:
         bar.write(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Write a warning to stderr."""
+    sys.stderr.write(f"warning: {text}\n")

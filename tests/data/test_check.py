@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mtl.config import Params, parse
-from mtl.data.check import Labels, check_examples, label_errors, label_warnings
+from mtl.data.check import Labels, all_warnings, check_examples, label_errors, label_warnings
 from mtl.data.prepare import prepare
 from mtl.errors import DataError
 from mtl.names import ACROSS_DATASETS
@@ -166,3 +166,12 @@ def test_labels_that_are_all_the_same_are_an_error(tmp_path: Path, summary: dict
     assert made.constant == constant
     params = project(tmp_path, {"a": {}}, {"a/train": "", "a/test": ""})
     assert len(list(label_errors(params, "topic", {"train": made, "test": made}))) == (constant is not None)
+
+
+def test_an_entry_names_the_tasks_of_both_datasets() -> None:
+    entry = {"held_out": "a", "train": "b", "tasks": ["x", "y"], "exact": {"test": 1}, "near": {"test": 0}}
+    assert all_warnings({"leakage": [entry, {**entry, "tasks": [], "near": {"test": 1234}}], "warnings": ["w"]}) == [
+        "a: 1 held-out text is in train of b, from which x, y learn too: 1 exactly, 0 nearly.",
+        "a: 1,235 held-out texts are in train of b, from which only other tasks learn: 1 exactly, 1,234 nearly.",
+        "w",
+    ]

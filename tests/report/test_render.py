@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mtl.errors import MtlError
-from mtl.report import datasets, figures, findings, task_views
+from mtl.report import figures, findings, task_views
 from mtl.report import inputs as readers
 from mtl.report.charts import bundle
 from mtl.report.render import render
@@ -457,8 +457,3 @@ def test_texts_that_another_dataset_trains_on_are_counted_shown_and_warned_of(pa
     warned = [element.text for element in page.by_class("warnings")[0].find(lambda element: element.tag == "li")]
     assert f"notes_sentiment {text}" in warned
     assert "labels entities: only 1 train label each of band" in warned
-
-
-def test_an_entry_names_the_tasks_of_both_datasets() -> None:
-    entry = {"held_out": "a", "train": "b", "tasks": ["x", "y"], "exact": {"test": 1}, "near": {"test": 0}}
-    assert datasets._elsewhere(entry) == "1 held-out text is in train of b, from which x and y learn too: 1 exactly, 0 nearly."

@@ -28,13 +28,16 @@ class Text(NamedTuple):
     text: str
 
 
-def check_examples(params: Params, examples: Path, out: Path) -> None:
+def check_examples(params: Params, examples: Path, out: Path) -> list[str]:
     """Write ``across-datasets.json``: texts that one dataset holds out and another one trains on, and warnings about the labels of tasks.
 
     Args:
         params: all settings.
         examples: folder of the canonical tables and data cards.
         out: an existing folder.
+
+    Returns:
+        All warnings.
 
     Raises:
         DataError: a task has no labelled row of train or test, or only one label to learn; lists all such tasks.
@@ -45,7 +48,23 @@ def check_examples(params: Params, examples: Path, out: Path) -> None:
     warnings = [warning for task in params.tasks for warning in label_warnings(task, labels[task])]
     texts = [text for name in params.datasets for text in _texts(name, examples / f"{name}.parquet")] if len(params.datasets) > 1 else []
     learners = {name: [task for task in params.tasks if name in params.datasets_of(task)] for name in params.datasets}
-    write_json(out / ACROSS_DATASETS, {"leakage": leakage(texts, learners), "warnings": warnings}, sort_keys=False)
+    content = {"leakage": leakage(texts, learners), "warnings": warnings}
+    write_json(out / ACROSS_DATASETS, content, sort_keys=False)
+    return all_warnings(content)
+
+
+def all_warnings(across: Mapping[str, Any]) -> list[str]:
+    """What ``across-datasets.json`` warns of."""
+    return [*(f"{entry['held_out']}: {described(entry)}" for entry in across.get("leakage", ())), *across.get("warnings", ())]
+
+
+def described(entry: Mapping[str, Any]) -> str:
+    """A pair of datasets in a sentence: what the second one trains on of what the first one holds out."""
+    exact, near = (sum(entry[type_].values()) for type_ in ("exact", "near"))
+    tasks = entry["tasks"]
+    names = f"{', '.join(tasks)} {'learns' if len(tasks) == 1 else 'learn'} too" if tasks else "only other tasks learn"
+    texts = "held-out text is" if exact + near == 1 else "held-out texts are"
+    return f"{exact + near:,} {texts} in train of {entry['train']}, from which {names}: {exact:,} exactly, {near:,} nearly."
 
 
 def leakage(texts: Sequence[Text], learners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mtl.config import SPLITS, Params
+from mtl.data.check import described
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Table
 from mtl.report.inputs import Inputs, Json
@@ -41,7 +42,7 @@ def _card(name: str, card: Json, elsewhere: Sequence[Json]) -> Json:
             *({**sample, "where": "train"} for sample in card.get("leakage", {}).get("samples", [])),
             *({**sample, "where": f"train of {entry['train']}"} for entry in elsewhere for sample in entry["samples"]),
         ],
-        "finding": " ".join([_finding(card, splits), *map(_elsewhere, elsewhere)]),
+        "finding": " ".join([_finding(card, splits), *map(described, elsewhere)]),
     }
 
 
@@ -66,19 +67,8 @@ def _finding(card: Json, splits: Sequence[str]) -> str:
     malformed = counted(card.get("malformed", {}).get("total", 0), "malformed row")
     dropped = card.get("dropped", {}).get("total", 0)
     left_out = f", {counted(dropped, 'train row')} with a held-out text left out" if dropped else ""
-    return f"{rows}; {malformed}{left_out}. {_held_out(leaked)} also in train, exactly or nearly."
-
-
-def _elsewhere(entry: Json) -> str:
-    """What another dataset trains on."""
-    tasks = entry["tasks"]
-    learner = f"from which {listed(tasks)} {'learns' if len(tasks) == 1 else 'learn'} too" if tasks else "from which only other tasks learn"
-    exact, near = (sum(entry[kind].values()) for kind in ("exact", "near"))
-    return f"{_held_out(exact + near)} in train of {entry['train']}, {learner}: {whole(exact)} exactly, {whole(near)} nearly."
-
-
-def _held_out(count: int) -> str:
-    return f"{whole(count)} {'held-out text is' if count == 1 else 'held-out texts are'}"
+    held_out = "held-out text is" if leaked == 1 else "held-out texts are"
+    return f"{rows}; {malformed}{left_out}. {whole(leaked)} {held_out} also in train, exactly or nearly."
 
 
 def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Block:
@@ -118,7 +108,7 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
         exact = sum(card.get("leakage", {}).get("exact", {}).values())
         if exact:
             warned.append((name, f"{counted(exact, 'text')} of validation or test {'is' if exact == 1 else 'are'} also in train."))
-        warned += [(name, _elsewhere(entry)) for entry in leaks_of(name, inputs.across)]
+        warned += [(name, described(entry)) for entry in leaks_of(name, inputs.across)]
     warned += [("labels", text) for text in inputs.across.get("warnings", [])]
     for name, shards in inputs.counts.items():
         notes = {method: counts["note"] for shard in shards for method, counts in shard["methods"].items() if counts.get("note")}
