@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from mtl.config import SPLITS, Dataset
 from mtl.data.assignment import assign_rows, without_leaks
 from mtl.data.examples import Example
-from mtl.data.splits import normalised
+from mtl.data.splits import near_groups, normalised
 
-WORDS = st.sampled_from(["one", "two", "three", "four", "five", "six"])
-TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), max_size=30)
+WORDS = st.sampled_from(["one", "two", "three"])
+TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=6).map(" ".join), max_size=20)
+"""Of few words, so that many texts are equal or near duplicates."""
 SHARES = [(0.5, 0.25, 0.25), (0.7, 0.0, 0.3), (0.3, 0.7, 0.0), (1.0, 0.0, 0.0)]
 
 
@@ -32,6 +33,8 @@ def row(text: str, split: Any = "", group: str | None = None) -> Example:
 DATASETS = {
     **{f"text{i}": dataset(shares) for i, shares in enumerate(SHARES)},
     **{f"near{i}": dataset(shares, "near") for i, shares in enumerate(SHARES)},
+    "near_too": dataset(SHARES[0], "near"),
+    "shared": dataset((0.8, 0.2, 0.0)),
     "official": dataset(None, "text", "test"),
     "divided": dataset((0.8, 0.2, 0.0), "text", "test"),
     "films": dataset((0.5, 0.0, 0.5), "film"),
@@ -108,6 +111,23 @@ def test_near_duplicates_and_values_of_a_column_stay_together() -> None:
     by_film = {(example.group, split) for example, split in zip(films, splits_of({"films": films})["films"], strict=True)}
     assert len(by_film) == 40
     assert 8 < Counter(split for _, split in by_film)["test"] < 32
+
+
+def test_a_dataset_that_holds_out_nothing_joins_no_groups() -> None:
+    """Its own job assigns no row, so a job that reads both must find the same as one that reads the other only."""
+    chains = [[" ".join(f"{name}{letter}" for letter in "abcdefghijkl"[i : i + 10]) for i in range(3)] for name in "abcdefghijkl"]
+    ends = [row(text) for chain in chains for text in (chain[0], chain[2])]
+    bridges = [row(text) for chain in chains for text in chain]
+    apart, joined = (near_groups(example.text for example in rows) for rows in (ends, bridges))
+    assert [len({near.name(example.text) for example in ends}) for near in (apart, joined)] == [24, 12]
+    assert splits_of({"near0": ends, "near3": bridges})["near0"] == splits_of({"near0": ends})["near0"]
+
+
+def test_only_datasets_that_assign_by_the_same_texts_are_alike() -> None:
+    alike = {(first, second) for first in DATASETS for second in DATASETS if DATASETS[first].assigns_like(DATASETS[second])}
+    same = {(first, second) for first, second in alike if "".join(DATASETS[first].splits) != "train"}
+    texts = [f"text{i}" for i in range(3)]
+    assert same == {(name, name) for name in [*texts, "shared"]} | {("shared", "divided")}
 
 
 def test_values_of_a_column_that_differ_in_digits_are_divided() -> None:
