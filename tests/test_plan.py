@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import mtl.config
+from mtl.names import ACROSS_DATASETS
 from mtl.plan import plan
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,9 @@ def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> No
         card = {"rows": dict.fromkeys(("train", "validation", "test"), 9), "tokens": {"train": 9}}
         (tmp_path / "examples" / f"{name}.json").write_text(json.dumps(card))
     assert "for every size" not in plan(mtl.config.parse(content), tmp_path)
+    assert "Warnings" not in plan(mtl.config.parse(content), tmp_path)
+    (tmp_path / "examples" / ACROSS_DATASETS).write_text(json.dumps({"leakage": [], "warnings": ["mood: only 1"]}))
+    assert plan(mtl.config.parse(content), tmp_path).endswith("Warnings\n  mood: only 1")
     content["experiment"]["sizes"] = [50, "all"]
     text = plan(mtl.config.parse(content), tmp_path)
     assert "Runs: 10" in text

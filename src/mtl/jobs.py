@@ -35,6 +35,15 @@ def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
         warn(f"{job}: {warning}")
 
 
+def check_examples(params: Params, job: str, data: Path, out: Path) -> None:
+    """Compare the texts of all datasets, and check that each task has labels to learn and to be scored by."""
+    from mtl.data.check import check_examples
+    from mtl.progress import warn
+
+    for warning in check_examples(params, data / "examples", out):
+        warn(warning)
+
+
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
     """Augment one shard of one dataset, and write a file beside it for each program that was missing."""
     from mtl.augment.shards import augment_shard, read_counts
@@ -79,7 +88,8 @@ def dismiss() -> None:
 def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     """Score a trained model on the test split and write its card."""
     from mtl.evaluation.scores import scores_of
-    from mtl.model.card import NAME, card
+    from mtl.model.card import NAME, card, leaks
+    from mtl.names import ACROSS_DATASETS
     from mtl.pipeline.fingerprint import checksums
     from mtl.training.texts import shards_of
 
@@ -88,7 +98,12 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.tasks)]
     if run.data == "augmented":
         files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
-    write_text(out / NAME, card(params, run, facts, config, scores_of(params, run, model, data / "examples"), checksums(files)))
+    examples = data / "examples"
+    used = params.used_datasets(run.tasks)
+    cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
+    across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
+    scores = scores_of(params, run, model, examples)
+    write_text(out / NAME, card(params, run, facts, config, scores, checksums(files), leaks(params, run, cards, across)))
 
 
 def predict_run(params: Params, job: str, data: Path, out: Path) -> None:
@@ -114,7 +129,17 @@ def render_report(params: Params, job: str, data: Path, out: Path) -> None:
 
 JOBS: dict[str, Callable[[Params, str, Path, Path], None]] = {
     job.__name__: job
-    for job in (download_source, prepare_dataset, augment_shard, train_run, card_run, predict_run, evaluate_runs, render_report)
+    for job in (
+        download_source,
+        prepare_dataset,
+        check_examples,
+        augment_shard,
+        train_run,
+        card_run,
+        predict_run,
+        evaluate_runs,
+        render_report,
+    )
 }
 """Rule and command name to job."""
 

@@ -7,6 +7,9 @@ _RUN = re.compile(r"(?:(joint)|single_(\w+))-(augmented|plain)-(\d+)(?:-(\d+))?"
 _SHARD = re.compile(r"(.+)-(\d{5,})-of-(\d{5,})(?:\.parquet)?")
 _VARIANT = re.compile(r"(.*)~(\w+)~(\d+)", flags=re.DOTALL)
 
+ACROSS_DATASETS = "across-datasets.json"
+"""The file beside the data cards that compares datasets; the dash keeps it apart from their names."""
+
 
 class RunName(NamedTuple):
     """The parts of a run's name, such as ``joint-augmented-1``, ``single_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""

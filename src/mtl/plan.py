@@ -4,11 +4,20 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mtl.config import Params, space
+from mtl.config import Params, SmallEncoder, space
+from mtl.errors import MtlError
+from mtl.names import ACROSS_DATASETS
+from mtl.pipeline.stages import ENCODER
 
-_SUBWORDS_PER_TOKEN = 1.5  # per space-separated token, typical of English; the exact number is known after tokenising
+if TYPE_CHECKING:
+    from mtl.training.texts import Texts
+
+SUBWORDS_PER_TOKEN = 1.5
+"""Typical of English, where the tokenizer cannot be asked yet."""
+SAMPLE = 10_000
+"""Train rows that are tokenised for the number of steps, at most."""
 
 
 def plan(params: Params, data: Path = Path("data")) -> str:
@@ -36,7 +45,18 @@ def plan(params: Params, data: Path = Path("data")) -> str:
         trials = plural(space.count(params), "trial")
         lines.append(f"Search (snakemake tune)\n  {params.tune.method}, {trials} over {_listed(params.tune.space)}")
     lines.append(f"Steps\n  {_steps(params, data)}")
+    lines += _warnings(data)
     return "\n".join(lines)
+
+
+def _warnings(data: Path) -> list[str]:
+    """What the check of the examples warned of."""
+    if not (path := data / "examples" / ACROSS_DATASETS).exists():
+        return []
+    from mtl.data.check import all_warnings
+
+    warnings = all_warnings(_read(path))
+    return ["Warnings", *(f"  {warning}" for warning in warnings)] if warnings else []
 
 
 def plural(number: int, noun: str) -> str:
@@ -49,7 +69,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _card(data: Path, name: str) -> dict[str, Any]:
-    path = data / "examples" / f"{name}.json"
+    return _read(data / "examples" / f"{name}.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
@@ -62,10 +85,58 @@ def _steps(params: Params, data: Path) -> str:
     cards = [_card(data, name) for name in params.datasets]
     if not all(cards):
         return f"{_epochs(params)}; the number of steps is known once the data is prepared (snakemake prepare)"
-    subwords = sum(card["tokens"]["train"] for card in cards) * _SUBWORDS_PER_TOKEN
-    steps = math.ceil(subwords * params.train.epochs / params.train.batch_tokens)
     size = ", the same for every size of the train split" if len(params.experiment.sizes) > 1 else ""
-    return f"about {steps} per run: {_epochs(params)} with {params.train.batch_tokens} subwords per step{size}"
+    steps = _measured(params, data) or _estimated(params, cards)
+    return f"{steps}: {_epochs(params)} with {params.train.batch_tokens} subwords per step{size}"
+
+
+def _estimated(params: Params, cards: Iterable[dict[str, Any]]) -> str:
+    subwords = sum(card["tokens"]["train"] for card in cards) * SUBWORDS_PER_TOKEN
+    steps = math.ceil(subwords * params.train.epochs / params.train.batch_tokens)
+    return f"about {steps} per run (an estimate of {SUBWORDS_PER_TOKEN:g} subwords per token, until encoder and rows can be read)"
+
+
+def _measured(params: Params, data: Path) -> str | None:
+    """The number of steps by the encoder's own tokenizer: exact for few rows, of many from a sample; None where files are missing."""
+    import numpy as np
+
+    from mtl.encoders.store import coded, encode_stored
+    from mtl.training.plan import total_steps
+    from mtl.training.texts import read_split
+
+    try:
+        rows = read_split(params, "train", data / "examples", tuple(params.tasks))
+        rows, share = _sample(rows, params)
+        if (tokenizer := _tokenizer(params, data, rows)) is None:
+            return None
+        lengths = encode_stored(tokenizer, (coded(*fields) for fields in rows.tokens.parts()), params.encoder.max_length).lengths
+    except MtlError:
+        return None
+    counted = int(lengths[rows.labelled(params.tasks)].sum() / share)
+    steps = total_steps(np.array([counted]), params.train.batch_tokens, params.train.epochs)
+    return f"{steps} per run" if share == 1 else f"about {steps} per run (measured on {len(rows)} train rows)"
+
+
+def _sample(rows: "Texts", params: Params) -> tuple["Texts", float]:
+    """At most ``SAMPLE`` rows, at equal distances, and their share of the labelled ones."""
+    import numpy as np
+
+    labelled = rows.labelled(params.tasks)
+    if len(rows) <= SAMPLE:
+        return rows, 1.0
+    chosen = np.zeros(len(rows), dtype=np.bool_)
+    chosen[np.linspace(0, len(rows) - 1, SAMPLE, dtype=np.int64)] = True
+    return rows.only(chosen), float((labelled & chosen).sum() / max(labelled.sum(), 1))
+
+
+def _tokenizer(params: Params, data: Path, rows: "Texts") -> Any:
+    """The tokenizer of the encoder, without its weights; None where it is not downloaded or has another form."""
+    from mtl.encoders import SubwordTokenizer
+
+    file = data / "raw" / ENCODER / "tokenizer.json"
+    if isinstance(params.encoder, SmallEncoder):
+        return SubwordTokenizer.train(rows.tokens.texts(), params.encoder.vocabulary)
+    return SubwordTokenizer.load(file) if file.exists() else None
 
 
 def _epochs(params: Params) -> str:

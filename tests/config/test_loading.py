@@ -184,6 +184,12 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "tasks.sentiment.methods",
             "'typo' is not a method of augment.methods; choose from: synonym, back_translate",
         ),
+        (
+            f"{TWEETS}.split",
+            {"train": 0.5, "test": 0.5, "group_by": "author"},
+            f"{TWEETS}.split.group_by",
+            "'author' is not a column; choose from: text, near, row",
+        ),
         ("experiment.sizes", [0, "all"], "experiment.sizes.0", "a number of rows, 1 or more, or all, not 0"),
         ("experiment.sizes", ["some", "all"], "experiment.sizes.0", "or all, not 'some'"),
         ("experiment.sizes", [50], "experiment.sizes", "must hold all"),
@@ -345,6 +351,15 @@ def test_a_task_without_test_rows_is_told_before_it_is_trained(content: dict[str
     content["datasets"]["tweets_sentiment"]["split"] = {"train": 0.7, "validation": 0.3}
     issues = mtl.config.scoring_issues(mtl.config.parse(content))
     assert [issue.key for issue in issues] == ["tasks.sentiment", "tasks.intensity"]
+
+
+def test_a_task_that_selects_the_weights_needs_validation_rows(content: dict[str, Any]) -> None:
+    content["train"]["score"] = "entities"
+    assert mtl.config.scoring_issues(mtl.config.parse(content)) == []
+    content["datasets"]["tweets_entities"]["split"] = {"train": 0.7, "test": 0.3}
+    [issue] = mtl.config.scoring_issues(mtl.config.parse(content))
+    assert issue.key == "train.score"
+    assert "no validation rows by which task entities could select the weights: give tweets_entities a share of validation" in issue.message
 
 
 def test_runs_are_the_matrix(content: dict[str, Any]) -> None:

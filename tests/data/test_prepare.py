@@ -224,6 +224,35 @@ def test_a_label_without_any_value_is_about_its_column_not_about_splits(tmp_path
         run(tmp_path, {**dataset, "split": {"train": 0.9, "test": 0.1}}, all=b"NA\t5\n\t6\n")
 
 
+FLIGHTS = {"reader": {**TSV, "columns": ["n", "label", "text"]}, "labels": {"c": CLASS}}
+BOSTON = "".join(f"{i % 50}\t{i % 2}\tshow me flights to boston {i}\n" for i in range(100)).encode()
+
+
+def test_a_group_that_is_all_of_a_split_is_named_as_the_cause(tmp_path: Path) -> None:
+    shares = {"train": 0.5, "test": 0.5}
+    cause = r"100 of 100 rows are one group, because datasets.d.split.group_by: {} keeps {} together, such as 'show me flights to boston 0'"
+    for group_by, alike in (("text", "texts that differ only in case, digits or punctuation"), ("near", "near duplicates")):
+        with pytest.raises(DataError, match=cause.format(group_by, alike)):
+            run(tmp_path, {**FLIGHTS, "split": {**shares, "group_by": group_by}}, all=BOSTON)
+    table, _ = run(tmp_path, {**FLIGHTS, "split": {**shares, "group_by": "n"}})
+    splits = table["split"].to_pylist()
+    by_id = dict(zip(table["id"].to_pylist(), splits, strict=True))
+    assert 30 < splits.count("test") < 70
+    assert all(by_id[f"all-{i}"] == by_id[f"all-{i + 50}"] for i in range(1, 51))
+
+
+def test_a_column_of_groups_may_have_a_value_for_each_token(tmp_path: Path) -> None:
+    dataset = {
+        "reader": {"format": "conll", "columns": ["token", "tags", "document"]},
+        "labels": {"e": {"type": "tags", "column": "tags"}},
+        "split": {"train": 1.0, "group_by": "document"},
+        "max_malformed": 1.0,
+    }
+    table, card = run(tmp_path, dataset, all=b"a O 1\nb O 1\n\nc O 1\nd O 2\n\ne O 2\n")
+    assert table["id"].to_pylist() == ["all-1", "all-3"]
+    assert "the same for each token" in card["malformed"]["samples"][0]["reason"]
+
+
 PAIRS = {
     "reader": {"format": "jsonl"},
     "text": {"premise": "sentence1", "hypothesis": "sentence2"},

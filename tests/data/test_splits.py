@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.config import Fractions
-from mtl.data.splits import NEAR, NEAR_WORDS, NORMALISED, assign, leaks, normalised, repeats
+from mtl.data import splits as hashed
+from mtl.data.splits import NEAR, NEAR_WORDS, NORMALISED, leaks, near_groups, normalised, repeats
 
 EIGHTY = Fractions(train=0.8, validation=0.1, test=0.1)
 SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=1, max_size=9).map(" ".join)
+
+
+def assign(text: str, fractions: Fractions, seed: int) -> str:
+    """The split of a text that is grouped by its letters."""
+    return hashed.assign(normalised(text), fractions, seed)
 
 
 @given(st.text(max_size=30), st.integers(0, 3))
@@ -106,3 +112,20 @@ def test_normalised_keeps_letters_and_their_marks() -> None:
 def test_near_duplicates_by_letters() -> None:
     texts = ["Great film, 10 of 10 !", "great FILM 9 of 9", "London 1996", "London 1997"]
     assert [(leak.row, leak.train_row) for leak in leaks(texts, ["train", "test", "train", "test"])] == [(1, 0)]
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=2, max_size=7).map(" ".join), max_size=20), st.randoms())
+def test_near_groups_are_the_connected_ones_in_any_order(texts: list[str], rng: random.Random) -> None:
+    groups = near_groups(texts)
+    alike = {
+        (first, second)
+        for first, second in itertools.product(set(texts), repeat=2)
+        if brute([first, second], ["train", "test"]).get(1, 0.0) and len(first.split()) >= NEAR_WORDS
+    }
+    for text in set(texts):
+        reached = {text}
+        while more := {second for first, second in alike if first in reached} - reached:
+            reached |= more
+        assert groups.name(text) == min(reached)
+    other = near_groups(rng.sample(texts, len(texts)))
+    assert all(groups.name(text) == other.name(text) for text in texts)

@@ -16,7 +16,8 @@ from mtl.config import Params, parse
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.jobs import card_run, train_run
-from mtl.model.card import NAME, card
+from mtl.model.card import NAME, card, leaks
+from mtl.names import ACROSS_DATASETS
 from report.conftest import settings, write_examples, write_shards
 
 
@@ -143,6 +144,14 @@ def code_spans(text: str) -> list[str]:
     spans = re.findall(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", text)
     assert not set(re.sub(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", "", text).removeprefix(" entities:")) - set(", ")
     return [code.removeprefix(" ").removesuffix(" ") if code.strip() else code for _, code in spans]
+
+
+def test_held_out_texts_in_train_are_counted_of_the_same_and_of_other_datasets(trained: Trained) -> None:
+    assert "| held-out texts of | in train of | tasks that learn from both | test, same | test, nearly | validation, same |" in trained.text
+    assert "| notes_sentiment | notes_sentiment | sentiment, intensity | 1 | 0 | 0 | 1 |" in trained.text
+    assert "| notes_sentiment | notes_entities | none | 2 | 0 | 0 | 1 |" in trained.text
+    across = json.loads((trained.data / "examples" / ACROSS_DATASETS).read_text())
+    assert leaks(trained.params, trained.run, {"notes_entities": {}}, across) == []  # a run of another task learns from none of it
 
 
 def test_same_model_same_bytes(trained: Trained) -> None:

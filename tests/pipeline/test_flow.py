@@ -57,6 +57,7 @@ def test_rules_get_state_files_whose_time_does_not_count(tmp_path: Path, monkeyp
         "work/state/train_run/joint-plain-1.json",
         "work/state/prepare_dataset/a.json",
         "work/state/prepare_dataset/b.json",
+        "work/state/check_examples/all.json",
     ]
     assert flow.inputs("card_run", "no-such-run") == []
     assert all(path.flags["ancient"] for path in flow.inputs("card_run", "joint-plain-1") + flow.jobs("train"))  # type: ignore[attr-defined]

@@ -345,8 +345,8 @@ def test_a_job_sees_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
 def test_a_run_waits_for_what_it_reads() -> None:
     jobs = State(params(experiment__joint=["augmented", "plain"])).jobs
     rules = {name: {before.split("/")[0] for before in job.after} for name, job in jobs.items()}
-    assert rules["train_run/joint-plain-1"] == {"prepare_dataset"}
-    assert rules["train_run/joint-augmented-1"] == {"prepare_dataset", "augment_shard"}
+    assert rules["train_run/joint-plain-1"] == {"prepare_dataset", "check_examples"}
+    assert rules["train_run/joint-augmented-1"] == {"prepare_dataset", "check_examples", "augment_shard"}
     for rule in ("card_run", "predict_run"):
         assert [before for before in jobs[f"{rule}/joint-plain-1"].after if before.startswith("train_run")] == ["train_run/joint-plain-1"]
 
@@ -361,6 +361,6 @@ def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp
     state = State(params(), tmp_path)
     assert state.earlier_records() == [tmp_path / "data/records/prepare.json"]
     assert not state.sync()["prepare"]
-    assert build_all(tmp_path, params()) == ["prepare_dataset/a", "prepare_dataset/b"]
+    assert build_all(tmp_path, params()) == ["prepare_dataset/a", "prepare_dataset/b", "check_examples/all"]
     assert state.earlier_records() == []
     assert not (tmp_path / "work/state/prepare/a.json").exists()

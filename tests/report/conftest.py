@@ -14,6 +14,7 @@ from mtl.config import Params, Run, parse
 from mtl.data.schema import schema, text_of, write
 from mtl.evaluation.predictions import SCHEMA
 from mtl.evaluation.results import evaluate
+from mtl.names import ACROSS_DATASETS
 from mtl.tasks.base import to_text
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>&amp;\x00\x1b[31m\u202egnp'
@@ -83,7 +84,23 @@ def write_examples(data: Path, dataset: str) -> list[dict[str, Any]]:
     (data / "examples").mkdir(parents=True, exist_ok=True)
     write(pa.Table.from_pylist(rows, schema=schema(_kinds(dataset))), data / "examples" / f"{dataset}.parquet")
     (data / "examples" / f"{dataset}.json").write_text(json.dumps(_card(dataset, rows)))
+    (data / "examples" / ACROSS_DATASETS).write_text(json.dumps(ACROSS))
     return rows
+
+
+ACROSS = {
+    "leakage": [
+        {
+            "held_out": "notes_sentiment",
+            "train": "notes_entities",
+            "tasks": [],
+            "exact": {"validation": 0, "test": 2},
+            "near": {"validation": 1, "test": 0},
+            "samples": [{"kind": "exact", "split": "test", "id": "all-9", "text": HOSTILE, "train_id": "all-1", "train_text": HOSTILE}],
+        }
+    ],
+    "warnings": ["entities: only 1 train label each of band"],
+}
 
 
 def _card(dataset: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -453,3 +453,13 @@ def test_experiments_of_other_shapes(tmp_path: Path, make_project: Callable[...,
         shown = Page((made.data / "report.html").read_text()).root
         assert ("Joint training: not compared" in shown.text) == (name == "one run")
         assert misnomers(shown) == []
+
+
+def test_texts_that_another_dataset_trains_on_are_counted_shown_and_warned_of(page: Element) -> None:
+    text = "3 held-out texts are in train of notes_entities, from which only other tasks learn: 2 exactly, 1 nearly."
+    [shown] = page.find(lambda element: element.tag == "p" and text in element.text)
+    assert "2 held-out texts are also in train, exactly or nearly." in shown.text
+    assert page.find(lambda element: element.tag == "small" and element.text == "train of notes_entities")
+    warned = [element.text for element in page.by_class("warnings")[0].find(lambda element: element.tag == "li")]
+    assert f"notes_sentiment {text}" in warned
+    assert "labels entities: only 1 train label each of band" in warned

@@ -2,13 +2,21 @@
 
 import itertools
 import math
+import re
+import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mtl.plan
+from mtl.config import SPLITS, Params
+from mtl.files import write_json
 from mtl.model.micro_batches import micro_batches
+from mtl.pipeline.stages import ENCODER
 from mtl.seeds import seed_of
 from mtl.training.plan import plan_epoch, steps_per_epoch, total_steps, variant
 
@@ -142,3 +150,25 @@ def test_variants_are_sampled_at_their_share_and_each_as_often() -> None:
 def test_seeds_tell_their_parts_apart() -> None:
     assert seed_of("a", 1, 23) != seed_of("a", 12, 3)
     assert seed_of("step", 1, 2) == 3343933379242688377
+
+
+@pytest.mark.parametrize("encoder", ["fnn", "tokenizer.json"])
+def test_the_plan_of_the_command_line_states_the_steps_of_a_run(
+    make_loop: Any, make_settings: Any, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    """By the encoder's own tokenizer: exact for few rows, near for a sample, said to be an estimate without it."""
+    loop, params = make_loop(), make_settings()
+    for name in params.datasets:
+        write_json(tmp_path / "examples" / f"{name}.json", {"rows": dict.fromkeys(SPLITS, 9), "tokens": {"train": 900}})
+    assert "an estimate of 1.5 subwords per token" in mtl.plan.plan(params, tmp_path)
+    for name in params.datasets:
+        shutil.copy(project / "examples" / f"{name}.parquet", tmp_path / "examples")
+    if encoder == "tokenizer.json":
+        loop.model.tokenizer.save(tmp_path / "raw" / ENCODER / "tokenizer.json")
+        source = {"type": "transformer", "source": {"url": "x"}, "max_length": 32}
+        params = Params.model_validate(params.model_dump() | {"encoder": source})
+    assert f"  {loop.steps} per run: 2 epochs" in mtl.plan.plan(params, tmp_path)
+    monkeypatch.setattr(mtl.plan, "SAMPLE", 60)
+    [(steps, rows)] = re.findall(r"about (\d+) per run \(measured on (\d+) train rows\)", mtl.plan.plan(params, tmp_path))
+    assert rows == "60"
+    assert abs(int(steps) - loop.steps) <= 0.15 * loop.steps

@@ -13,7 +13,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project after its first run, to be copied."""
     project = Project.make(tmp_path_factory.mktemp("finished") / "project")
     jobs = project.snakemake()
-    assert len(jobs) == 2 + 2 + 2 + 5, jobs
+    assert len(jobs) == 2 + 2 + 2 + 6, jobs
     project.commit("first run")
     return project
 

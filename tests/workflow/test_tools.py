@@ -65,7 +65,7 @@ def test_a_revert_runs_nothing(project: Project) -> None:
 def test_an_edit_to_code_runs_its_stage_and_equal_results_stop_there(project: Project) -> None:
     project.edit("src/mtl/data/prepare.py", "import ", "UNUSED = 1\nimport ")
     # The report shows what the data modules say, so it is written anew; nothing is augmented or trained.
-    assert project.snakemake() == ["prepare_dataset mood", "prepare_dataset names", "render_report all"]
+    assert project.snakemake() == ["check_examples all", "prepare_dataset mood", "prepare_dataset names", "render_report all"]
     project.clean()
     project.edit("src/mtl/data/prepare.py", "UNUSED = 1\n", "# a comment\n")
     assert project.snakemake() == []
@@ -288,7 +288,12 @@ def test_a_plain_run_does_not_wait_for_augmentation(project: Project) -> None:
     project.run("rm", "-r", "work", "data")
     project.snakemake("work/state/train_run/joint-plain-1.json")
     state = project.folder / "work/state"
-    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == ["download_source", "prepare_dataset", "train_run"]
+    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == [
+        "check_examples",
+        "download_source",
+        "prepare_dataset",
+        "train_run",
+    ]
 
 
 def test_sections_with_defaults_may_be_left_out(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Read, check and split one dataset.
+"""Read, check and split each dataset, then check what concerns several: leakage between them, and the labels of each task.
 
 INPUTS:  data/raw
 OUTPUTS: data/examples
@@ -18,6 +18,24 @@ rule prepare_dataset:
         "Prepare {wildcards.job}"
     shell:
         "python -m mtl prepare_dataset"
+        " --settings {params.settings}"
+        " --job {wildcards.job}"
+        " 2>&1 | tee {log}"
+
+
+rule check_examples:
+    input:
+        lambda wildcards: flow.inputs("check_examples", wildcards.job),
+    output:
+        "work/state/check_examples/{job}.json",
+    log:
+        "logs/check_examples/{job}.log",
+    params:
+        settings=flow.settings,
+    message:
+        "Check the examples of all datasets"
+    shell:
+        "python -m mtl check_examples"
         " --settings {params.settings}"
         " --job {wildcards.job}"
         " 2>&1 | tee {log}"

@@ -120,11 +120,14 @@ def _training_issues(params: Params) -> list[Issue]:
 
 
 def scoring_issues(params: Params) -> list[Issue]:
-    """Tasks that would be trained but could not be scored: no dataset of theirs has test rows."""
+    """Tasks that would be trained but could not be scored: no dataset of theirs has test rows, or those that ``train.score`` needs."""
+    needed = [("test", f"tasks.{task}", task, "no test rows to score it on") for task in params.tasks]
+    if (task := params.train.score) in params.tasks:
+        needed.append(("validation", "train.score", task, f"no validation rows by which task {task} could select the weights"))
     return [
-        Issue(f"tasks.{task}", f"no test rows to score it on: give {', '.join(names)} a share of test in split, or a source for test")
-        for task, names in ((task, params.datasets_of(task)) for task in params.tasks)
-        if not any("test" in params.datasets[name].splits for name in names)
+        Issue(key, f"{reason}: give {', '.join(names)} a share of {split} in split, or a source for {split}")
+        for split, key, names, reason in ((split, key, params.datasets_of(task), reason) for split, key, task, reason in needed)
+        if not any(split in params.datasets[name].splits for name in names)
     ]
 
 
@@ -153,10 +156,13 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
     columns = _columns(dataset.reader)
     if columns is not None:
         declared = {f"labels.{label}.column": spec.column for label, spec in dataset.labels.items()}
+        if dataset.split is not None and dataset.split.column:
+            declared["split.group_by"] = dataset.split.column
         declared |= {"text" if len(dataset.fields) == 1 else f"text.{field}": column for field, column in dataset.fields.items()}
         for key, column in declared.items():
             if column not in columns:
-                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {', '.join(columns)}"))
+                choices = ", ".join([*(["text", "near"] if key == "split.group_by" else []), *columns])
+                issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {choices}"))
     return issues
 
 

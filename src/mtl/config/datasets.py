@@ -151,11 +151,14 @@ def _text_fields(value: Any) -> Any:
 
 
 class Fractions(Section):
-    """How rows are assigned to splits where the source does not say: by a hash of the text, so that equal texts stay together."""
+    """How rows are assigned to splits where the source does not say: by a hash of what they are grouped by, so groups stay together."""
 
     train: Rate
     validation: Share = 0.0
     test: Share = 0.0
+    group_by: Annotated[str, Field(min_length=1)] = "text"
+    """Which rows stay together. ``text``: those whose texts differ only in case, digits or punctuation. ``near``: those connected by near
+    duplicates, too. Else a column, such as ``document``: the rows with the same value."""
 
     @model_validator(mode="after")
     def _check(self) -> "Fractions":
@@ -163,6 +166,11 @@ class Fractions(Section):
         if not math.isclose(total, 1.0, abs_tol=1e-9):
             raise ValueError(f"train + validation + test must be 1, not {total:g}")
         return self
+
+    @property
+    def column(self) -> str | None:
+        """The column that rows are grouped by, if it is not their text."""
+        return None if self.group_by in ("text", "near") else self.group_by
 
 
 class Dataset(Section):
@@ -188,6 +196,8 @@ class Dataset(Section):
     encoding: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)] | None, AfterValidator(_text_encodings)] = None
     """Encoding of whole text files, such as ``cp1252``; UTF-8 without one. For files that mix encodings, a list: each line has the first
     that fits, so ``[utf-8, cp1252]`` reads UTF-8 with lines of cp1252. A byte that does not fit is an error."""
+    drop_leaked: bool = False
+    """Leaves out train rows whose text is, exactly or nearly, in validation or test of this or another dataset."""
     unescape_html: bool = False
     """Replaces HTML entities such as ``&amp;`` by their characters, in texts that are not tokens."""
     max_malformed: Share = 0.01
@@ -218,6 +228,16 @@ class Dataset(Section):
     def splits(self) -> tuple[Split, ...]:
         """The splits that have a source or a share of the rows."""
         return tuple(name for name in SPLITS if name in self.sources or getattr(self.split, name, 0) > 0)
+
+    @property
+    def movable(self) -> bool:
+        """Whether rows that its shares assign to train can be moved to a held-out split. Groups of a column's values are never divided."""
+        return self.split is not None and self.split.column is None and self.split.train < 1
+
+    def assigns_like(self, other: "Dataset") -> bool:
+        """Whether it holds out no text that another dataset trains on: it holds out none, or assigns all rows by the same shares."""
+        by_text = self.split is not None and self.split.group_by == "text" and self.sources.keys() <= {"all", "train"}
+        return self.splits == ("train",) or (by_text and self.split == other.split)
 
 
 RESERVED = {"id", "split", "tokens", "space_after", "parent_id", "augmenter", "row", "copy", "reason"}

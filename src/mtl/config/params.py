@@ -48,6 +48,15 @@ class Params(Section):
         used = {dataset for task in tasks for dataset in self.datasets_of(task)}
         return tuple(name for name in self.datasets if name in used)
 
+    def compared_with(self, dataset: str) -> tuple[str, ...]:
+        """The other datasets whose texts decide splits of this one: all, unless none can hold out a text that this one trains on.
+
+        Datasets with the same shares assign equal texts alike, and rows of a source for train are never moved.
+        """
+        own, others = self.datasets[dataset], {name: other for name, other in self.datasets.items() if name != dataset}
+        moved = own.movable and not all(other.assigns_like(own) for other in others.values())
+        return tuple(others) if moved or own.drop_leaked else ()
+
     def label_of(self, task: str) -> LabelSettings:
         """The label that a task learns; its type is the same in all datasets of the task."""
         return self.datasets[self.datasets_of(task)[0]].labels[self.tasks[task].label]

@@ -1,7 +1,7 @@
 """The data card of a dataset: rows read and left out, splits, labels, duplicates, leakage and warnings."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl.config import SPLITS, Dataset
 from mtl.data.examples import Counts, Example
@@ -25,6 +25,7 @@ def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: C
         "rows_read": {"total": total, **counts.read},
         "malformed": {"total": malformed, "share": malformed / total, **counts.malformed, "samples": counts.samples},
         "unlabelled": {"total": sum(counts.unlabelled.values()), **counts.unlabelled},
+        **({"dropped": {"total": sum(counts.dropped.values()), **counts.dropped}} if settings.drop_leaked else {}),
         "rows": {"total": len(examples), **_by_split(examples, len)},
         "tokens": {"total": _token_count(examples), **_by_split(examples, _token_count)},
         "longest": {"id": longest.id, "tokens": len(longest.tokens), "characters": max(map(len, texts))},
@@ -57,22 +58,45 @@ def _distribution(examples: Sequence[Example], label: str, type_: str, split: st
 
 def _leakage(examples: Sequence[Example], texts: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
     """Rows of validation and test with their text in train: ``exact``, or ``near`` (same letters, or Jaccard similarity at least 0.8)."""
-    leaked = leaks(texts, [example.split for example in examples])
-    groups = {"exact": [leak for leak in leaked if leak.similarity == 1.0], "near": [leak for leak in leaked if leak.similarity < 1.0]}
-    counts = {
-        name: {split: sum(examples[leak.row].split == split for leak in group) for split in held_out} for name, group in groups.items()
+    rows = [Row(example.id, example.split, text) for example, text in zip(examples, texts, strict=True)]
+    pairs = [(rows[leak.row], rows[leak.train_row], leak.similarity) for leak in leaks(texts, [example.split for example in examples])]
+    counts = counts_by_type([(row.split, similarity) for row, _, similarity in pairs], held_out)
+    return {**counts, "samples": samples_by_type(pairs)}
+
+
+class Row(NamedTuple):
+    """A row that is compared with others."""
+
+    id: str
+    split: str
+    text: str
+
+
+def counts_by_type(leaked: Sequence[tuple[str, float]], held_out: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many rows of each held-out split leaked, exactly and nearly, from their splits and similarities."""
+    return {
+        type_: {split: sum(own == split and _type(similarity) == type_ for own, similarity in leaked) for split in held_out}
+        for type_ in ("exact", "near")
     }
-    samples = [
+
+
+def samples_by_type(pairs: Sequence[tuple[Any, Any, float]]) -> list[dict[str, Any]]:
+    """The first leaked rows of each type, each with its train row."""
+    by_type = {name: [pair for pair in pairs if _type(pair[2]) == name] for name in ("exact", "near")}
+    return [
         {
             "kind": name,
-            "similarity": round(leak.similarity, 3),
-            "split": examples[leak.row].split,
-            "id": examples[leak.row].id,
-            "text": texts[leak.row],
-            "train_id": examples[leak.train_row].id,
-            "train_text": texts[leak.train_row],
+            "similarity": round(similarity, 3),
+            "split": row.split,
+            "id": row.id,
+            "text": row.text,
+            "train_id": train.id,
+            "train_text": train.text,
         }
-        for name, group in groups.items()
-        for leak in group[:SAMPLES]
+        for name, group in by_type.items()
+        for row, train, similarity in group[:SAMPLES]
     ]
-    return {**counts, "samples": samples}
+
+
+def _type(similarity: float) -> str:
+    return "exact" if similarity == 1.0 else "near"

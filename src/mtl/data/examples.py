@@ -1,6 +1,8 @@
 """Rows of a dataset between reading and writing, and the counts of those left out."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from mtl.config import Split
 
 FIELD_SEPARATOR = "\n"
 """Separates the text fields of a row when rows are compared."""
@@ -10,12 +12,15 @@ class Example(NamedTuple):
     """One labelled row."""
 
     id: str
-    split: str
+    split: Split | Literal[""]
+    """Empty until shares have assigned it."""
     fields: dict[str, list[str]]
     """Tokens of each text field."""
     spaces: dict[str, list[bool]]
     """For each text field, whether a space follows each token."""
     labels: dict[str, Any]
+    group: str | None = None
+    """Value of the column that rows are grouped by, if one is named."""
 
     @property
     def tokens(self) -> list[str]:
@@ -39,3 +44,5 @@ class Counts(NamedTuple):
     """The first malformed rows."""
     warnings: list[str]
     """About the dataset as a whole."""
+    dropped: dict[str, int]
+    """Train rows left out because their text is held out: ``exact`` and ``near``; empty where none had to be."""

@@ -6,20 +6,22 @@ left at the ends. Their tokens are the parts between spaces, so ``mtl.data.schem
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from mtl.config import SPLITS, ConllReader, Dataset, ParallelReader, Params, is_pattern
+from mtl.config import SPLITS, ConllReader, Dataset, Fractions, ParallelReader, Params, Split, is_pattern
 from mtl.data import card, class_names, schema
+from mtl.data.assignment import assign_rows, groups, without_leaks
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
+from mtl.data.labels.base import class_name, is_empty
 from mtl.data.readers import Malformed, Row, read
 from mtl.data.segmentation import into_words
-from mtl.data.splits import assign
 from mtl.errors import DataError
 from mtl.files import write_json
 
@@ -39,23 +41,26 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     Args:
         params: all settings.
         dataset: the dataset's name.
-        raw: a folder with one folder per source.
+        raw: a folder with one folder per source. Beside it lie those of the datasets that it is compared with.
         out: an existing folder.
 
     Raises:
         DataError: a file cannot be read as declared, too many rows are malformed, or a split has no rows.
     """
     settings = params.datasets[dataset]
-    counts = Counts({}, {}, {}, [], [])
-    examples = [
-        example
-        for name in settings.sources
-        for example in _examples(settings, name, raw / name, counts, params.seed)
-        if example is not None
-    ]
+    counts = Counts({}, {}, {}, [], [], {})
+    rows = {dataset: _read(settings, raw, counts)}
     _check_malformed(dataset, settings, counts)
-    examples.sort(key=lambda example: SPLITS.index(example.split))  # stable: reading order within a split
-    _check_labels(dataset, settings, examples, counts)
+    _check_labels(dataset, settings, rows[dataset], counts)
+    for name in params.compared_with(dataset):
+        rows[name] = _read(params.datasets[name], raw.parent / name, Counts({}, {}, {}, [], [], {}))
+    assigned = assign_rows({name: params.datasets[name] for name in rows}, rows, params.seed)
+    examples = assigned[dataset]
+    if settings.drop_leaked:
+        held_out = [example.text for part in assigned.values() for example in part if example.split != "train"]
+        examples, dropped = without_leaks(examples, held_out)
+        counts.dropped.update(dropped)
+    examples.sort(key=lambda example: SPLITS.index(example.split or "train"))  # stable: reading order within a split
     _check_splits(dataset, settings, examples)
     counts.warnings.extend(class_names.warnings(settings, examples))
     schema.write(_table(settings, examples), out / f"{dataset}.parquet")
@@ -63,7 +68,12 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     return counts.warnings
 
 
-def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed: int) -> Iterator[Example | None]:
+def _read(settings: Dataset, raw: Path, counts: Counts) -> list[Example]:
+    """All labelled rows of a dataset in the order of its sources."""
+    return [example for name in settings.sources for example in _examples(settings, name, raw / name, counts)]
+
+
+def _examples(settings: Dataset, source: str, folder: Path, counts: Counts) -> Iterator[Example]:
     """The examples of one source; counts the rows that are left out."""
     counts.read[source] = counts.malformed[source] = counts.unlabelled[source] = 0
     columns = _columns(settings)
@@ -72,7 +82,7 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, seed
     rows = read(folder, settings.reader, settings.encodings, columns, partial(_warn, counts, source), several=several)
     for number, row in enumerate(rows, start=1):
         counts.read[source] += 1
-        example = _example(settings, readers, source, number, row, seed)
+        example = _example(settings, readers, source, number, row)
         if isinstance(example, Malformed):
             _count_malformed(counts, source, example)
         elif all(value is None for value in example.labels.values()):
@@ -86,13 +96,13 @@ def _warn(counts: Counts, source: str, text: str) -> None:
 
 
 def _columns(settings: Dataset) -> list[str]:
-    """The columns to read: those of the text fields, then those of the labels."""
-    return list(dict.fromkeys([*settings.fields.values(), *(name for label in settings.labels.values() for name in label.columns)]))
+    """The columns to read: those of the text fields, those of the labels, and the one that rows are grouped by."""
+    group = settings.split.column if settings.split else None
+    labels = (name for label in settings.labels.values() for name in label.columns)
+    return list(dict.fromkeys([*settings.fields.values(), *labels, *([group] if group else [])]))
 
 
-def _example(
-    settings: Dataset, readers: Mapping[str, LabelType], source: str, number: int, row: Row | Malformed, seed: int
-) -> Example | Malformed:
+def _example(settings: Dataset, readers: Mapping[str, LabelType], source: str, number: int, row: Row | Malformed) -> Example | Malformed:
     if isinstance(row, Malformed):
         return row
     try:
@@ -101,10 +111,27 @@ def _example(
         labels = {name: reader.label_of(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
         for column, value in (*zip(settings.fields.values(), fields.values(), strict=True), *labels.items()):
             _check_unicode(column, value)
+        group = _group(row.values, settings.split)
     except ValueError as error:
         return Malformed(row.line, str(error), str(row.values))
-    example = Example(f"{source}-{number}", source, fields, {field: spaces for field, (_, spaces) in texts.items()}, labels)
-    return example._replace(split=_split(settings, source, example.text, seed))
+    spaces = {field: spaces for field, (_, spaces) in texts.items()}
+    return Example(f"{source}-{number}", _split(settings, source), fields, spaces, labels, group)
+
+
+def _group(values: Mapping[str, Any], split: Fractions | None) -> str | None:
+    """The value of the column that rows are grouped by. Where the column has a value for each token, they must be equal.
+
+    Raises:
+        ValueError: the value is neither a text nor a number; the message names the column.
+    """
+    if split is None or split.column is None:
+        return None
+    value = values.get(split.column)
+    if isinstance(value, list) and len({str(item) for item in value}) == 1:
+        value = value[0]
+    if isinstance(value, list | dict):
+        raise ValueError(f"{split.column}: rows are grouped by it, so the value must be a text or a number, the same for each token")
+    return None if is_empty(value) else class_name(value, split.column)
 
 
 def _strings(values: Any) -> Iterator[str]:
@@ -158,11 +185,10 @@ def _check_unicode(name: str, value: Any) -> None:
         raise ValueError(f"{name}: contains half of a surrogate pair, which is not a character") from None
 
 
-def _split(settings: Dataset, source: str, text: str, seed: int) -> str:
-    """Fractions apply to the single source, or to the source train; any other source is a split of its own."""
-    if settings.split is not None and source in ("all", "train"):
-        return assign(text, settings.split, seed)
-    return source
+def _split(settings: Dataset, source: str) -> Split | Literal[""]:
+    """Shares assign the rows of the single source, or of the source train; any other source is a split of its own."""
+    own: Split | Literal[""] = next((name for name in SPLITS if name == source), "")
+    return "" if settings.split is not None and own in ("", "train") else own
 
 
 def _count_malformed(counts: Counts, source: str, row: Malformed) -> None:
@@ -186,7 +212,7 @@ def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
         )
 
 
-def _check_labels(dataset: str, settings: Dataset, examples: list[Example], counts: Counts) -> None:
+def _check_labels(dataset: str, settings: Dataset, examples: Sequence[Example], counts: Counts) -> None:
     """Each label needs a row. One without any is a matter of its column, not of the splits."""
     for name, label in settings.labels.items():
         if all(example.labels[name] is None for example in examples):
@@ -197,17 +223,29 @@ def _check_labels(dataset: str, settings: Dataset, examples: list[Example], coun
             )
 
 
-def _check_splits(dataset: str, settings: Dataset, examples: list[Example]) -> None:
+def _check_splits(dataset: str, settings: Dataset, examples: Sequence[Example]) -> None:
     """Each split with a source or a share needs a row, and each label a row in train."""
     for name in settings.splits:
         if not any(example.split == name for example in examples):
-            raise DataError(
-                f"dataset {dataset}: split {name} has no labelled rows; "
-                f"raise its share in datasets.{dataset}.split, or give it a source of its own"
-            )
+            advice = _advice(dataset, settings, examples)
+            raise DataError(f"dataset {dataset}: split {name} has no labelled rows; {advice}, or give it a source of its own")
     for label in settings.labels:
         if not any(example.split == "train" and example.labels[label] is not None for example in examples):
             raise DataError(f"dataset {dataset}: no row of split train has the label {label!r}")
+
+
+def _advice(dataset: str, settings: Dataset, examples: Sequence[Example]) -> str:
+    """What would fill an empty split: a greater share, unless most rows are in one group."""
+    key, names = f"datasets.{dataset}.split", groups(settings, examples)
+    [(largest, size)] = Counter(names).most_common(1) or [("", 0)]
+    if settings.split is None or size < 2 or 2 * size < len(names):
+        return f"raise its share in {key}"
+    alike = {"text": "texts that differ only in case, digits or punctuation", "near": "near duplicates"}
+    same = alike.get(settings.split.group_by, f"equal values of {settings.split.group_by}")
+    return (
+        f"{size} of {len(names)} rows are one group, because {key}.group_by: {settings.split.group_by} keeps {same} together, "
+        f"such as {examples[names.index(largest)].text[:60]!r}; group by a column of distinct values"
+    )
 
 
 def _table(settings: Dataset, examples: list[Example]) -> pa.Table:

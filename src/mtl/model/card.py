@@ -32,6 +32,30 @@ class Score(NamedTuple):
     rows: int
 
 
+class Leak(NamedTuple):
+    """Held-out texts of a dataset that are among the train rows of the same or another one."""
+
+    held_out: str
+    train: str
+    tasks: tuple[str, ...]
+    """Those of the run that learn from both."""
+    exact: Mapping[str, int]
+    """By split."""
+    near: Mapping[str, int]
+
+
+def leaks(params: Params, run: Run, cards: Mapping[str, Mapping[str, Any]], across: Mapping[str, Any]) -> list[Leak]:
+    """What a run learns from and is scored by, from data cards and the comparison of datasets. Nothing is in the list twice."""
+    own = [{"held_out": name, "train": name, **card.get("leakage", {})} for name, card in cards.items()]
+    learners = {name: [task for task in run.tasks if name in params.datasets_of(task)] for name in cards}
+    return [
+        Leak(name, train, tuple(task for task in learners[name] if task in learners[train]), entry.get("exact", {}), entry.get("near", {}))
+        for entry in (*own, *across.get("leakage", ()))
+        if (name := entry["held_out"]) in cards and (train := entry["train"]) in cards
+        if any((*entry.get("exact", {}).values(), *entry.get("near", {}).values()))
+    ]
+
+
 def card(
     params: Params,
     run: Run,
@@ -39,6 +63,7 @@ def card(
     config: Mapping[str, Any],
     scores: Sequence[Score],
     checksums: Iterable[tuple[str, str]],
+    leaked: Sequence[Leak] = (),
 ) -> str:
     """The whole text. The same arguments give the same text.
 
@@ -47,6 +72,7 @@ def card(
         config: config.json of the model folder.
         scores: on the test split, the main metric of each task first; none if a task has no test row.
         checksums: name and sha256 of the model's files and of the tables that it was trained on.
+        leaked: held-out texts in its train rows.
     """
     used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in run.tasks)]
     paragraphs = [
@@ -59,6 +85,7 @@ def card(
         _score_table(run, scores),
         "## Data",
         _table(["dataset", "source", "sha256"], _sources(params, used)),
+        _leaked(leaked),
         _augmented(params, run),
         "## Training",
         _table(["", ""], [[name, str(facts[key])] for name, key in TRAINING_FACTS.items() if facts.get(key) is not None]),
@@ -165,6 +192,26 @@ def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:
         for name in used
         for item, source in params.datasets[name].sources.items()
     ]
+
+
+def _leaked(leaked: Sequence[Leak]) -> str:
+    if not leaked:
+        return "No text of validation or test is in train, exactly or nearly."
+    head = [
+        "held-out texts of",
+        "in train of",
+        "tasks that learn from both",
+        "test, same",
+        "test, nearly",
+        "validation, same",
+        "validation, nearly",
+    ]
+    rows = [
+        [leak.held_out, leak.train, ", ".join(leak.tasks) or "none"]
+        + [str(counts.get(split, 0)) for split in ("test", "validation") for counts in (leak.exact, leak.near)]
+        for leak in leaked
+    ]
+    return "Held-out texts that are also in train, so that scores may be too high:\n\n" + _table(head, rows)
 
 
 def _augmented(params: Params, run: Run) -> str:

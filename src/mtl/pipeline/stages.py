@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mtl import plugins
 from mtl.config import BackTranslate, Params, Run, Source, TransformerEncoder
-from mtl.names import ShardName
+from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
 """The download of a pretrained encoder; the dot keeps it apart from the names of datasets."""
@@ -126,6 +126,11 @@ def _examples(datasets: Iterable[str], *suffixes: str) -> _Reads:
     return _Reads(tuple(f"prepare_dataset/{name}" for name in names), files)
 
 
+CHECKED = _Reads(("check_examples/all",))
+"""Jobs wait for the check of all examples, so that what would fail later fails before them. It does not decide their results."""
+COMPARED = _Reads(("check_examples/all",), (f"examples/{ACROSS_DATASETS}",))
+
+
 def _shards(params: Params, datasets: Iterable[str]) -> _Reads:
     names = [name for dataset in datasets for name in _shards_of(params, dataset)]
     return _Reads(tuple(f"augment_shard/{name}" for name in names), tuple(f"shards/{name.file}" for name in names))
@@ -174,8 +179,18 @@ def _download(params: Params) -> Iterator[Job]:
 
 def _prepare(params: Params) -> Iterator[Job]:
     for name, dataset in params.datasets.items():
-        settings = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json"), **_outside(dataset)}
-        yield Job("prepare_dataset", name, "examples", *_downloads(params, [name]), settings, (f"{name}.parquet", f"{name}.json"))
+        others = {other: params.datasets[other] for other in params.compared_with(name)}
+        compared = {"compared": {other: spec.model_dump(mode="json") for other, spec in others.items()}} if others else {}
+        own = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")}
+        settings = own | compared | _outside([dataset, *others.values()])
+        yield Job("prepare_dataset", name, "examples", *_downloads(params, [name, *others]), settings, (f"{name}.parquet", f"{name}.json"))
+
+
+def _check(params: Params) -> Iterator[Job]:
+    """A job of its own, so that another dataset or task does not prepare the others again."""
+    settings = {task: [spec.label, params.datasets_of(task)] for task, spec in params.tasks.items()}
+    reads = _examples(params.datasets, ".parquet", ".json")
+    yield Job("check_examples", "all", "examples", *reads, {"datasets": list(params.datasets), "tasks": settings}, (ACROSS_DATASETS,))
 
 
 def _augment(params: Params) -> Iterator[Job]:
@@ -187,7 +202,7 @@ def _augment(params: Params) -> Iterator[Job]:
         if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
             models.append(ENCODER)
             settings["min_similarity"] = params.augment.min_similarity
-        reads = _examples([dataset]) | _downloads(params, models)
+        reads = _examples([dataset]) | CHECKED | _downloads(params, models)
         for shard in _shards_of(params, dataset):
             yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, (shard.file,))
 
@@ -201,7 +216,7 @@ def _train(params: Params) -> Iterator[Job]:
     settings = _settings(params, "tasks", "encoder", "train")
     for name, run in params.runs().items():
         # The number of steps goes by the rows of all tasks, also in a run of one of them.
-        reads = _examples(params.used_datasets(params.tasks)) | _downloads(params, [ENCODER]) | _learnt(params, run)
+        reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
         own = {**settings, **order, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         yield Job("train_run", name, f"models/{name}", *reads, own, (*MODEL_FILES, "history.jsonl", "run.json"))
 
@@ -210,7 +225,7 @@ def _card(params: Params) -> Iterator[Job]:
     content = _settings(params, "tasks", "encoder", "augment")
     for name, run in params.runs().items():
         used = params.used_datasets(run.tasks)
-        reads = _models([name], *MODEL_FILES, "run.json") | _examples(used) | _learnt(params, run)
+        reads = _models([name], *MODEL_FILES, "run.json") | _examples(used, ".parquet", ".json") | COMPARED | _learnt(params, run)
         settings = {
             "run": run.model_dump(mode="json"),
             "tasks": {task: [content["tasks"][task], params.datasets_of(task)] for task in run.tasks},
@@ -242,7 +257,7 @@ REPORTED = ("seed", "datasets", "tasks", "augment", "encoder", "train", "experim
 
 
 def _report(params: Params) -> Iterator[Job]:
-    reads = _examples(params.datasets, ".parquet", ".json") | _shards(params, params.datasets)
+    reads = _examples(params.datasets, ".parquet", ".json") | COMPARED | _shards(params, params.datasets)
     reads |= _models(params.runs(), *MODEL_FILES, "history.jsonl", "run.json") | _predictions(params.runs())
     reads |= _Reads(("evaluate_runs/all",), ("results/*", *BESIDE))
     yield Job("render_report", "all", "report", *reads, _settings(params, *REPORTED), ("report.html",))
@@ -264,6 +279,7 @@ MODEL = (
 RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
     "prepare_dataset": Rule(("data",), _prepare),
+    "check_examples": Rule(("data",), _check),
     "augment_shard": Rule(("augment", *_TABLE, "data/model_files.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
     "train_run": Rule(("encoders", "tasks", "training", *MODEL, *_TABLE, "names.py"), _train),
     "card_run": Rule(
@@ -290,7 +306,7 @@ RULES: dict[str, Rule] = {
 
 STAGES: dict[str, Stage] = {
     "download": Stage("raw", ("download_source",), (), ("datasets", "augment", "encoder")),
-    "prepare": Stage("examples", ("prepare_dataset",), ("download",), ("seed", "datasets")),
+    "prepare": Stage("examples", ("prepare_dataset", "check_examples"), ("download",), ("seed", "datasets", "tasks")),
     "augment": Stage("shards", ("augment_shard",), ("download", "prepare"), ("seed", "datasets", "augment")),
     "train": Stage(
         "models",

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mtl.config import SPLITS, Params
+from mtl.data.check import described
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Table
 from mtl.report.inputs import Inputs, Json
@@ -19,10 +20,15 @@ NAMED = 12
 
 def data_cards(params: Params, inputs: Inputs) -> list[Json]:
     """For each dataset: sources, rows by split, labels by split, what was left out, duplicates and leakage."""
-    return [_card(name, inputs.cards[name]) for name in params.datasets]
+    return [_card(name, inputs.cards[name], leaks_of(name, inputs.across)) for name in params.datasets]
 
 
-def _card(name: str, card: Json) -> Json:
+def leaks_of(dataset: str, across: Json) -> list[Json]:
+    """The datasets that train on texts which this one holds out."""
+    return [entry for entry in across.get("leakage", []) if entry["held_out"] == dataset]
+
+
+def _card(name: str, card: Json, elsewhere: Sequence[Json]) -> Json:
     splits = [split for split in SPLITS if card.get("rows", {}).get(split)]
     malformed = card.get("malformed", {})
     return {
@@ -32,8 +38,11 @@ def _card(name: str, card: Json) -> Json:
         "labels": [_label(label, content, splits) for label, content in card.get("labels", {}).items()],
         "malformed_total": malformed.get("total", 0),
         "malformed": Table(f"Malformed rows of {name}", "", pd.DataFrame(malformed.get("samples", []))),
-        "leaked": card.get("leakage", {}).get("samples", []),
-        "finding": _finding(card, splits),
+        "leaked": [
+            *({**sample, "where": "train"} for sample in card.get("leakage", {}).get("samples", [])),
+            *({**sample, "where": f"train of {entry['train']}"} for entry in elsewhere for sample in entry["samples"]),
+        ],
+        "finding": " ".join([_finding(card, splits), *map(described, elsewhere)]),
     }
 
 
@@ -56,8 +65,10 @@ def _finding(card: Json, splits: Sequence[str]) -> str:
     rows = f"{listed(counts)} rows" if counts else "No rows"
     leaked = sum(count for kind in ("exact", "near") for count in card.get("leakage", {}).get(kind, {}).values())
     malformed = counted(card.get("malformed", {}).get("total", 0), "malformed row")
+    dropped = card.get("dropped", {}).get("total", 0)
+    left_out = f", {counted(dropped, 'train row')} with a held-out text left out" if dropped else ""
     held_out = "held-out text is" if leaked == 1 else "held-out texts are"
-    return f"{rows}; {malformed}. {whole(leaked)} {held_out} also in train, exactly or nearly."
+    return f"{rows}; {malformed}{left_out}. {whole(leaked)} {held_out} also in train, exactly or nearly."
 
 
 def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Block:
@@ -98,6 +109,8 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
         exact = sum(card.get("leakage", {}).get("exact", {}).values())
         if exact:
             warned.append((name, f"{counted(exact, 'text')} of validation or test {'is' if exact == 1 else 'are'} also in train."))
+        warned += [(name, described(entry)) for entry in leaks_of(name, inputs.across)]
+    warned += [("labels", text) for text in inputs.across.get("warnings", [])]
     for name, shards in inputs.counts.items():
         notes = {method: counts["note"] for shard in shards for method, counts in shard["methods"].items() if counts.get("note")}
         warned += [(f"{name} ({method})", str(note)) for method, note in notes.items()]

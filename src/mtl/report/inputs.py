@@ -12,7 +12,7 @@ from mtl.augment.shards import read_counts, read_rejected
 from mtl.config import Params
 from mtl.errors import PipelineError
 from mtl.evaluation.results import read_history
-from mtl.names import ShardName
+from mtl.names import ACROSS_DATASETS, ShardName
 
 Json = dict[str, Any]
 
@@ -24,6 +24,8 @@ class Inputs:
     comparisons: Json
     cards: dict[str, Json]
     """By dataset."""
+    across: Json
+    """Leakage between datasets, and warnings about the labels of tasks."""
     runs: dict[str, Json]
     """``run.json`` by run."""
     histories: dict[str, list[Json]]
@@ -56,6 +58,7 @@ def load(params: Params, data: Path) -> Inputs:
     return Inputs(
         comparisons=read_json(data / "results" / "comparisons.json"),
         cards={name: read_json(data / "examples" / f"{name}.json") for name in params.datasets},
+        across=read_json(data / "examples" / ACROSS_DATASETS),
         runs={run: read_json(data / "models" / run / "run.json") for run in runs},
         histories={run: read_history(data / "models" / run / "history.jsonl") for run in runs},
         counts={name: [read_counts(path) for path in paths] for name, paths in shards.items()},

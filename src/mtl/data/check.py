@@ -1,0 +1,164 @@
+"""What is checked over all datasets before anything is trained: leakage between them, and whether each task can be learned and scored."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtl.config import SPLITS, Params
+from mtl.data import schema
+from mtl.data.card import counts_by_type, samples_by_type
+from mtl.data.examples import FIELD_SEPARATOR
+from mtl.data.splits import matches
+from mtl.errors import DataError
+from mtl.files import write_json
+from mtl.names import ACROSS_DATASETS
+
+NAMED = 10
+"""Classes that a warning names, at most."""
+
+
+class Text(NamedTuple):
+    """A row of a canonical table."""
+
+    dataset: str
+    id: str
+    split: str
+    text: str
+
+
+def check_examples(params: Params, examples: Path, out: Path) -> list[str]:
+    """Write ``across-datasets.json``: texts that one dataset holds out and another one trains on, and warnings about the labels of tasks.
+
+    Args:
+        params: all settings.
+        examples: folder of the canonical tables and data cards.
+        out: an existing folder.
+
+    Returns:
+        All warnings.
+
+    Raises:
+        DataError: a task has no labelled row of train or test, or only one label to learn; lists all such tasks.
+    """
+    labels = {task: task_labels(params, task, examples) for task in params.tasks}
+    if errors := [error for task in params.tasks for error in label_errors(params, task, labels[task])]:
+        raise DataError("\n".join(errors))
+    warnings = [warning for task in params.tasks for warning in label_warnings(task, labels[task])]
+    texts = [text for name in params.datasets for text in _texts(name, examples / f"{name}.parquet")] if len(params.datasets) > 1 else []
+    learners = {name: [task for task in params.tasks if name in params.datasets_of(task)] for name in params.datasets}
+    content = {"leakage": leakage(texts, learners), "warnings": warnings}
+    write_json(out / ACROSS_DATASETS, content, sort_keys=False)
+    return all_warnings(content)
+
+
+def all_warnings(across: Mapping[str, Any]) -> list[str]:
+    """What ``across-datasets.json`` warns of."""
+    return [*(f"{entry['held_out']}: {described(entry)}" for entry in across.get("leakage", ())), *across.get("warnings", ())]
+
+
+def described(entry: Mapping[str, Any]) -> str:
+    """A pair of datasets in a sentence: what the second one trains on of what the first one holds out."""
+    exact, near = (sum(entry[type_].values()) for type_ in ("exact", "near"))
+    tasks = entry["tasks"]
+    names = f"{', '.join(tasks)} {'learns' if len(tasks) == 1 else 'learn'} too" if tasks else "only other tasks learn"
+    texts = "held-out text is" if exact + near == 1 else "held-out texts are"
+    return f"{exact + near:,} {texts} in train of {entry['train']}, from which {names}: {exact:,} exactly, {near:,} nearly."
+
+
+def leakage(texts: Sequence[Text], learners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Pairs of datasets of which one trains on texts that the other holds out, with counts and samples as in a data card.
+
+    Args:
+        texts: all rows.
+        learners: for each dataset the tasks that learn from it.
+    """
+    return [entry for train in learners for entry in _leakage_into(train, texts, learners)]
+
+
+def _leakage_into(train: str, texts: Sequence[Text], learners: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
+    """The held-out texts of other datasets in the train rows of one."""
+    held_out = [text for text in texts if text.dataset != train and text.split != "train"]
+    rows = [text for text in texts if text.dataset == train and text.split == "train"]
+    leaked = matches([text.text for text in held_out], [text.text for text in rows])
+    for name in learners:
+        pairs = [(held_out[row], rows[other], similarity) for row, other, similarity in leaked if held_out[row].dataset == name]
+        if pairs:
+            both = [task for task in learners[name] if task in learners[train]]
+            counts = counts_by_type([(row.split, similarity) for row, _, similarity in pairs], SPLITS[1:])
+            yield {"held_out": name, "train": train, "tasks": both, **counts, "samples": samples_by_type(pairs)}
+
+
+def _texts(dataset: str, path: Path) -> Iterator[Text]:
+    """The rows of a canonical table, with the text by which rows are compared."""
+    columns = [schema.columns_of(field)[0] for field in schema.fields_of(schema.read_schema(path))]
+    for row in schema.read(path, ["id", "split", *columns]).to_pylist():
+        yield Text(dataset, row["id"], row["split"], FIELD_SEPARATOR.join(" ".join(row[column]) for column in columns))
+
+
+class Labels(NamedTuple):
+    """The labels of a task in one split, of all its datasets."""
+
+    rows: int
+    values: Counter[str]
+    """How often each class or entity type occurs; empty for labels of other types."""
+    summaries: list[Mapping[str, Any]]
+    """Statistics of the data cards."""
+
+    @property
+    def constant(self) -> str | None:
+        """The label of all rows, where they have the same."""
+        if self.values:
+            value, count = self.values.most_common(1)[0]
+            return repr(value) if len(self.values) == 1 and count == self.rows and self._are("classes") else None
+        if self._are("entities"):
+            return "free of entities"
+        ends = {summary[end] for summary in self.summaries for end in ("min", "max") if end in summary}
+        return f"{ends.pop():g}" if len(ends) == 1 else None
+
+    def _are(self, name: str) -> bool:
+        return bool(self.summaries) and all(name in summary for summary in self.summaries)
+
+
+def task_labels(params: Params, task: str, examples: Path) -> dict[str, Labels]:
+    """The labels of a task by split, from the data cards of its datasets."""
+    cards = [json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in params.datasets_of(task)]
+    return {split: _labels([card["labels"][params.tasks[task].label].get(split, {}) for card in cards]) for split in SPLITS}
+
+
+def _labels(summaries: Sequence[Mapping[str, Any]]) -> Labels:
+    known = [summary for summary in summaries if summary.get("rows")]
+    values: Counter[str] = Counter()
+    for summary in known:
+        values.update(next((counts for counts in summary.values() if isinstance(counts, Mapping)), {}))
+    return Labels(sum(summary["rows"] for summary in known), values, known)
+
+
+def label_errors(params: Params, task: str, labels: Mapping[str, Labels]) -> Iterator[str]:
+    """Why a task cannot be learned or scored."""
+    names, label = ", ".join(params.datasets_of(task)), params.tasks[task].label
+    for split in ("train", "test"):
+        if not labels[split].rows:
+            yield f"task {task}: no {split} row of {names} has the label {label!r}; give {split} a share or a source with labelled rows"
+    if labels["train"].rows and (value := labels["train"].constant):
+        yield f"task {task}: label {label!r} is {value} in every train row of {names}, so there is nothing to learn"
+
+
+def label_warnings(task: str, labels: Mapping[str, Labels]) -> Iterator[str]:
+    """What is odd about the labels of a task, though it can be learned and scored."""
+    if not labels["validation"].rows:
+        yield f"{task}: no validation row has its label"
+    train = labels["train"].values
+    if rare := [value for value, count in train.items() if count == 1]:
+        yield f"{task}: only 1 train label each of {_listed(rare)}"
+    for split in ("validation", "test"):
+        if unseen := [value for value in labels[split].values if value not in train]:
+            yield f"{task}: the {split} split has {_listed(unseen)}, never seen in training"
+    if unscored := [value for value in train if value not in labels["test"].values]:
+        yield f"{task}: no test label of {_listed(unscored)}, so predictions of it can only be wrong"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(sorted(names)[:NAMED]) + (f" and {more} more" if more > 0 else "")
