@@ -22,7 +22,8 @@ from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
 from mtl.pipeline.state import State
-from mtl.plan import plan, plural
+from mtl.plan import plan
+from mtl.words import plural
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 

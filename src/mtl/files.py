@@ -1,5 +1,6 @@
-"""Atomic writes: to a temporary file that is then renamed. A reader sees the old content or the new, never a mix."""
+"""Atomic writes, to a temporary file that is then renamed: a reader sees the old content or the new, never a mix. And checksums."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -43,3 +44,9 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
         ValueError: the value contains NaN or an infinity.
     """
     write_text(path, json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def checksum(path: Path, algorithm: str = "sha256") -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

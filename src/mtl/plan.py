@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Params, space
+from mtl.words import plural
 
 _SUBWORDS_PER_TOKEN = 1.5  # per space-separated token, typical of English; the exact number is known after tokenising
 
@@ -37,11 +38,6 @@ def plan(params: Params, data: Path = Path("data")) -> str:
         lines.append(f"Search (snakemake tune)\n  {params.tune.method}, {trials} over {_listed(params.tune.space)}")
     lines.append(f"Steps\n  {_steps(params, data)}")
     return "\n".join(lines)
-
-
-def plural(number: int, noun: str) -> str:
-    """Such as ``1 job`` and ``2 jobs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from unearth.fetchers.sync import PyPIClient
 
 from mtl.data.archives import CHUNK, LIMITS, remove
 from mtl.errors import SourceError
+from mtl.files import checksum
 from mtl.progress import progress_bar
 
 CACHE = Path("work/downloads")
@@ -180,17 +181,11 @@ def _status(response: Response) -> str:
 def _check_publisher(artifact: Artifact, path: Path) -> None:
     for algorithm, accepted in artifact.hashes.items():
         if algorithm in hashlib.algorithms_available:
-            actual = digest(path, algorithm)
+            actual = checksum(path, algorithm)
             if actual not in accepted:
                 remove(path)
                 stated = " or ".join(accepted)
                 raise SourceError(f"{redacted(artifact.url)}: its index states {algorithm} {stated}, but the file has {actual}")
-
-
-def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def download_any(url: str, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:

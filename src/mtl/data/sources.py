@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
+from mtl import files
 from mtl.config import Source
 from mtl.data import archives, downloads, packages
 from mtl.data.downloads import CACHE, redacted
@@ -85,10 +86,10 @@ def exists(source: Source) -> str | None:
 def fingerprint(path: Path) -> str:
     """sha256 of a file; for a folder, of the lines ``<sha256>  <relative path>\\n``, sorted by path."""
     if path.is_file():
-        return downloads.digest(path)
+        return files.checksum(path)
     total = hashlib.sha256()
     for relative in _files_below(path):
-        total.update(f"{downloads.digest(path / relative)}  {relative}\n".encode())
+        total.update(f"{files.checksum(path / relative)}  {relative}\n".encode())
     return total.hexdigest()
 
 
