@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import TypeAlias
 
 import mtl.config
-import mtl.config.space
 from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError
 from mtl.files import replacing
 from mtl.jobs import JOBS, RESUMABLE, dismiss
@@ -174,7 +173,7 @@ def _check(options: argparse.Namespace) -> None:
     from mtl.data.sources import exists, is_local
 
     params = mtl.config.load(options.file)
-    issues = mtl.config.scoring_issues(params) + mtl.config.space.issues(params)
+    issues = mtl.config.issues(params)
     issues += [
         Issue(key_of(name, item), reason)
         for name, items in sources(params).items()

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-import mtl.config
-from mtl.config import Params, Range, Tune
+from mtl.config.loading import parse
+from mtl.config.params import Params
+from mtl.config.tune import Range, Tune
 from mtl.errors import Issue, ParamsError
 
 SEARCHED = ("augment.*", "encoder", "encoder.*", "tasks.*.*", "train.*")
@@ -56,7 +57,7 @@ def candidate(params: Params, values: Mapping[str, Any]) -> Params:
     for path, value in values.items():
         parent, key = _place(content, path)
         parent[key] = value
-    return mtl.config.parse(content, source="trial")
+    return parse(content, source="trial")
 
 
 def present(params: Params) -> Values:

@@ -1,5 +1,6 @@
 """What the Snakefile needs: the checked settings, the state files, and the hand-over of results to DVC."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -13,7 +14,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import mtl.config
-import mtl.config.space
 from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError
 from mtl.files import write_text
@@ -93,6 +93,8 @@ class Flow:
     def open(cls, workflow: Any) -> "Flow":
         """Read the settings of a Snakemake workflow: ``params.yaml``, or the file of ``--configfile``, then ``--config``.
 
+        Snakemake reads files as YAML 1.1 and values of ``--config`` as strings, so both are read here as YAML 1.2.
+
         Raises:
             WorkflowError: the settings are wrong; lists every issue.
         """
@@ -100,16 +102,16 @@ class Flow:
 
         given = workflow.config_settings
         files = [Path(file) for file in given.configfiles] or [PARAMS_FILE]
+        source = " + ".join([*map(str, files), *(["--config"] if given.config_args else [])])
         try:
-            content: dict[str, Any] = {}
-            for file in files:
-                content = merge(content, mtl.config.read_yaml(file))
-            params = mtl.config.parse(merge(content, dict(given.config)), source=" + ".join(map(str, files)))
-            if issues := mtl.config.scoring_issues(params) + mtl.config.space.issues(params):
-                raise ParamsError(" + ".join(map(str, files)), issues)
+            layers = [*map(mtl.config.read_yaml, files), *map(mtl.config.read_option, given.config_args or ())]
+            content = functools.reduce(merge, layers)
+            params = mtl.config.parse(content, source)
+            if issues := mtl.config.issues(params):
+                raise ParamsError(source, issues)
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
-        overridden = bool(given.configfiles or given.config)
+        overridden = bool(given.configfiles or given.config_args)
         return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
 
     def after(self, stage: str) -> list[str]:
