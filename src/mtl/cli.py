@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import TypeAlias
 
 import mtl.config
+from mtl.config.editing import write_checksums
 from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError
-from mtl.files import replacing
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
@@ -186,27 +186,20 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _checksums(options: argparse.Namespace) -> None:
-    """Print the checksum of every source; with ``--write``, write them into the file and keep its comments."""
-    from ruamel.yaml import YAML
-
+    """Print the checksum of every source; with ``--write``, write into the file those that it does not state."""
     from mtl.data.sources import checksum
 
     params = mtl.config.load(options.file)
-    yaml = YAML()
-    yaml.width = 1_000_000
-    content = yaml.load(options.file.read_text(encoding="utf-8"))
+    new = {}
     for name, items in sources(params).items():
         for item, source in items.items():
             key = key_of(name, item)
             actual = checksum(source)
-            node = content
-            for step in key.split("."):
-                node = node[step]
-            node["sha256"] = actual
+            if actual != source.sha256:
+                new[key] = actual
             print(f"{actual}  {key}  {'as stated' if actual == source.sha256 else f'stated: {source.sha256}'}")
-    if options.write:
-        with replacing(options.file) as temporary, temporary.open("w", encoding="utf-8") as file:
-            yaml.dump(content, file)
+    if options.write and new:
+        write_checksums(options.file, params, new)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,21 @@ def write_bytes(path: Path, content: bytes) -> None:
         return
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Replace the content of a file that the user owns: a link to it stays a link, and its mode stays.
+
+    Raises:
+        OSError: the file is missing, or may not be written.
+    """
+    path = path.resolve()
+    if path.read_bytes() == content:
+        return
+    path.open("r+b").close()  # the rename would replace a write-protected file too
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        shutil.copymode(path, temporary)
 
 
 def write_text(path: Path, content: str) -> None:
