@@ -1,6 +1,7 @@
 """What Snakemake sees when it starts."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from snakemake.cli import parse_config
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import ConfigSettings
 
-from mtl.pipeline.flow import Flow, untracked_sections
+from mtl.pipeline.flow import Flow, uncommitted, untracked_sections
 from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 from pipeline.test_state import CONTENT, build_all, params
@@ -123,3 +124,39 @@ def test_a_wrong_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         opened("train={epochs: 1")
     with pytest.raises(WorkflowError, match=r"params.yaml \+ --config: 1 issue\n  train.epochs: should be a valid number"):
         opened("train={epochs: many}")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--config", "seed=1", "--cores", "2", "-C", "seed=2"], "--config"),
+        (["--configfile=a.yaml", "--configfiles", "b.yaml"], "--configfile"),
+        (["--configfile", "a.yaml", "b.yaml", "--config", "seed=1", "train={epochs: 1}"], None),
+    ],
+)
+def test_an_option_that_snakemake_would_drop_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], option: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(CONTENT))
+    monkeypatch.setattr("sys.argv", ["snakemake", *words])
+    if option is None:
+        assert opened().params.seed == 1
+    else:
+        with pytest.raises(WorkflowError, match=f"{option} is given twice"):
+            opened()
+
+
+def test_files_that_are_to_be_committed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = (Path("params.yaml"), Path("dvc.lock"))
+    assert uncommitted(*files) == []
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path("params.yaml").touch()
+    Path("other").touch()
+    assert uncommitted(*files) == ["params.yaml"]
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "add", "-A"], check=True)
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", "first"], check=True)
+    assert uncommitted(*files) == []
+    monkeypatch.setenv("PATH", "")
+    assert uncommitted(*files) == []

@@ -100,6 +100,8 @@ class Flow:
         """
         from snakemake.exceptions import WorkflowError
 
+        if twice := _given_twice(sys.argv):
+            raise WorkflowError(f"{twice} is given twice, and Snakemake would use the last one only; give it once, with all its values")
         given = workflow.config_settings
         files = [Path(file) for file in given.configfiles] or [PARAMS_FILE]
         source = " + ".join([*map(str, files), *(["--config"] if given.config_args else [])])
@@ -195,7 +197,9 @@ class Flow:
         if done.returncode:
             return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {done.stderr.strip()}"
         write_text(known, self._stamp(stages))
-        return f"DVC recorded: {', '.join(stages)}"
+        changed = uncommitted(PARAMS_FILE, Path("dvc.lock"))
+        advice = f"; commit {' and '.join(changed)} before an experiment: dvc exp show compares with the last commit" if changed else ""
+        return f"DVC recorded: {', '.join(stages)}{advice}"
 
     def settle(self) -> str:
         """Before any job runs: what to say of results of an earlier version; and where all is valid, what DVC recorded.
@@ -222,6 +226,22 @@ def untracked_sections(content: dict[str, Any]) -> str:
         return ""
     names, lines = (", ".join(f"`{text}`" for text in texts) for texts in (missing, [f"{section}: {{}}" for section in missing]))
     return f"DVC was not told of the results: {PARAMS_FILE} lacks {names}, which DVC tracks by name; write {lines}"
+
+
+def uncommitted(*files: Path) -> list[str]:
+    """Those of the files that differ from the last commit; none where there is no git."""
+    with suppress(OSError):
+        command = ["git", "status", "--porcelain", "--", *map(str, files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return [line[3:] for line in done.stdout.splitlines()]
+    return []
+
+
+def _given_twice(arguments: Iterable[str]) -> str | None:
+    """The option of settings that a command line has more than once."""
+    options = {"-C": "--config", "--config": "--config", "--configfile": "--configfile", "--configfiles": "--configfile"}
+    given = [options.get(word.partition("=")[0]) for word in arguments]
+    return next((option for option in options.values() if given.count(option) > 1), None)
 
 
 def _text(path: Path) -> str:
