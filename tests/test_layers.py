@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mtl"
 LAYERS = [
+    {"words"},
     {"errors", "lazy"},
     {"files", "names", "plugins", "seeds", "progress"},
     {"config"},

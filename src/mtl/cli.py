@@ -14,15 +14,16 @@ from types import ModuleType
 from typing import TypeAlias
 
 import mtl.config
-import mtl.config.space
+from mtl.config.editing import write_checksums
 from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, printable
-from mtl.files import described, replacing
+from mtl.files import described
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
 from mtl.pipeline.state import State
-from mtl.plan import plan, plural
+from mtl.plan import plan
+from mtl.words import plural
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -173,7 +174,7 @@ def _check(options: argparse.Namespace) -> None:
     from mtl.data.sources import exists, is_local
 
     params = mtl.config.load(options.file)
-    issues = mtl.config.scoring_issues(params) + mtl.config.space.issues(params)
+    issues = mtl.config.issues(params)
     issues += [
         Issue(key_of(name, item), reason)
         for name, items in sources(params).items()
@@ -186,27 +187,20 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _checksums(options: argparse.Namespace) -> None:
-    """Print the checksum of every source; with ``--write``, write them into the file and keep its comments."""
-    from ruamel.yaml import YAML
-
+    """Print the checksum of every source; with ``--write``, write into the file those that it does not state."""
     from mtl.data.sources import checksum
 
     params = mtl.config.load(options.file)
-    yaml = YAML()
-    yaml.width = 1_000_000
-    content = yaml.load(options.file.read_text(encoding="utf-8"))
+    new = {}
     for name, items in sources(params).items():
         for item, source in items.items():
             key = key_of(name, item)
             actual = checksum(source)
-            node = content
-            for step in key.split("."):
-                node = node[step]
-            node["sha256"] = actual
+            if actual != source.sha256:
+                new[key] = actual
             print(f"{actual}  {key}  {'as stated' if actual == source.sha256 else f'stated: {source.sha256}'}")
-    if options.write:
-        with replacing(options.file) as temporary, temporary.open("w", encoding="utf-8") as file:
-            yaml.dump(content, file)
+    if options.write and new:
+        write_checksums(options.file, params, new)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from mtl.words import plural
+
 
 class MtlError(Exception):
     """Base of all errors that are reported without a traceback."""
@@ -37,8 +39,7 @@ class ParamsError(MtlError):
     def __init__(self, source: str, issues: Iterable[Issue]) -> None:
         self.source = source
         self.issues = list(issues)
-        count = len(self.issues)
-        lines = [f"{source}: {count} issue{'' if count == 1 else 's'}"]
+        lines = [f"{source}: {plural(len(self.issues), 'issue')}"]
         lines += [f"  {issue.key}: {issue.message}" for issue in self.issues]
         super().__init__("\n".join(lines))
 

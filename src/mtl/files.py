@@ -1,6 +1,7 @@
-"""Atomic writes: to a temporary file that is then renamed. A reader sees the old content or the new, never a mix."""
+"""Atomic writes, to a temporary file that is then renamed: a reader sees the old content or the new, never a mix. And checksums."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -80,6 +81,21 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def rewrite(path: Path, content: bytes) -> None:
+    """Replace the content of a file that the user owns: a link to it stays a link, and its mode stays.
+
+    Raises:
+        OSError: the file is missing, or may not be written.
+    """
+    path = path.resolve()
+    if path.read_bytes() == content:
+        return
+    path.open("r+b").close()  # the rename would replace a write-protected file too
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        shutil.copymode(path, temporary)
+
+
 def write_text(path: Path, content: str) -> None:
     """Replace a file's content with UTF-8 text; line ends are not converted."""
     write_bytes(path, content.encode())
@@ -92,3 +108,9 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
         ValueError: the value contains NaN or an infinity.
     """
     write_text(path, json.dumps(value, indent=1, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def checksum(path: Path, algorithm: str = "sha256") -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

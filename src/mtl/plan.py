@@ -10,6 +10,7 @@ from mtl.config import Params, SmallEncoder, space
 from mtl.errors import MtlError
 from mtl.names import ACROSS_DATASETS
 from mtl.pipeline.stages import ENCODER
+from mtl.words import plural
 
 if TYPE_CHECKING:
     from mtl.training.texts import Texts
@@ -57,11 +58,6 @@ def _warnings(data: Path) -> list[str]:
 
     warnings = all_warnings(_read(path))
     return ["Warnings", *(f"  {warning}" for warning in warnings)] if warnings else []
-
-
-def plural(number: int, noun: str) -> str:
-    """Such as ``1 job`` and ``2 jobs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(names: Iterable[str]) -> str:

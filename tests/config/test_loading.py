@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,16 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("experiment.seeds", [1, 2, 1], "experiment.seeds", "names 1 more than once"),
         ("tasks.delta_m", {"type": "regression", "label": "intensity"}, "tasks.delta_m", "choose another"),
         ("tasks.sentiment.methods", {"synonym": 0}, "tasks.sentiment.methods.synonym", "greater than or equal to 1, not 0"),
+        ("train.epochs", 1e308, "train.epochs", "less than or equal to 100000, not 1e.308"),
+        ("tasks.sentiment.weight", "inf", "tasks.sentiment.weight", "finite number, not 'inf'"),
+        ("augment.share", float("nan"), "augment.share", "finite number, not nan"),
+        ("tune", {"space": {"train.epochs": {"low": 1, "high": "x"}}}, "tune.space.train.epochs.high", "valid integer"),
+        (f"{TWEETS}.text", 5, f"{TWEETS}.text", "valid string, not 5"),
+        (f"{TWEETS}.text", ["a", "b", "c"], f"{TWEETS}.text", "at most 2 items"),
+        ("seed", True, "seed", "should be a number, not true"),
+        ("experiment.seeds", [2, True], "experiment.seeds.1", "should be a number, not true"),
+        ("train.optimizer", {"type": "adam", "betas": [False, 0.9]}, "train.optimizer.betas.0", "should be a number, not false"),
+        ("tasks.sentiment.methods", {"synonym": True}, "tasks.sentiment.methods.synonym", "should be a number, not true"),
     ],
 )
 def test_an_issue_is_told_with_its_path(content: dict[str, Any], path: str, value: Any, key: str, message: str) -> None:
@@ -232,29 +243,6 @@ def test_the_issues_of_a_type_that_is_new_are_told_with_the_path_in_the_file(
     monkeypatch.setattr("mtl.config.loading.Params", Extended)
     set_("encoder", {"type": "novel", "size": "big"})(content)
     assert list(issues(content)) == ["encoder.size"]
-
-
-def test_yaml_is_read_as_dvc_writes_it(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("rate: 1e-05\nword: on\n")
-    assert mtl.config.read_yaml(tmp_path / "params.yaml") == {"rate": 1e-05, "word": "on"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: [", "cannot be read as YAML"),
-        ("a: 2020-13-45", "month must be"),
-        ("a: " + "[" * 3000, "cannot be read"),
-        ("- a", "must be a mapping"),
-        (None, "does not exist"),
-    ],
-)
-def test_files_that_cannot_be_read(tmp_path: Path, text: str | None, message: str) -> None:
-    path = tmp_path / "params.yaml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ParamsError, match=message):
-        mtl.config.load(path)
 
 
 def test_the_editors_schema_is_in_step() -> None:
@@ -347,17 +335,17 @@ def test_an_optimizer_is_a_name_or_a_mapping(content: dict[str, Any], name: str)
 
 
 def test_a_task_without_test_rows_is_told_before_it_is_trained(content: dict[str, Any]) -> None:
-    assert mtl.config.scoring_issues(mtl.config.parse(content)) == []
+    assert mtl.config.issues(mtl.config.parse(content)) == []
     content["datasets"]["tweets_sentiment"]["split"] = {"train": 0.7, "validation": 0.3}
-    issues = mtl.config.scoring_issues(mtl.config.parse(content))
+    issues = mtl.config.issues(mtl.config.parse(content))
     assert [issue.key for issue in issues] == ["tasks.sentiment", "tasks.intensity"]
 
 
 def test_a_task_that_selects_the_weights_needs_validation_rows(content: dict[str, Any]) -> None:
     content["train"]["score"] = "entities"
-    assert mtl.config.scoring_issues(mtl.config.parse(content)) == []
+    assert mtl.config.checks.scoring_issues(mtl.config.parse(content)) == []
     content["datasets"]["tweets_entities"]["split"] = {"train": 0.7, "test": 0.3}
-    [issue] = mtl.config.scoring_issues(mtl.config.parse(content))
+    [issue] = mtl.config.checks.scoring_issues(mtl.config.parse(content))
     assert issue.key == "train.score"
     assert "no validation rows by which task entities could select the weights: give tweets_entities a share of validation" in issue.message
 
@@ -411,6 +399,31 @@ def test_encodings_and_marks_of_missing_labels(content: dict[str, Any]) -> None:
         assert mtl.config.parse(content).datasets["tweets_sentiment"].encodings == encodings
     dataset["labels"]["intensity"]["missing"] = ["NA", -1, 2.5]
     assert mtl.config.parse(content).datasets["tweets_sentiment"].labels["intensity"].missing == ("NA", "-1", "2.5")
+
+
+@pytest.mark.parametrize("empty", [{}, None])
+@pytest.mark.parametrize("section", ["augment", "train", "experiment", "evaluate", "report"])
+def test_an_empty_section_is_one_that_is_left_out(content: dict[str, Any], section: str, empty: Any) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+    content["experiment"] = {}
+    left_out = {key: value for key, value in content.items() if key != section}
+    assert mtl.config.parse(content | {section: empty}) == mtl.config.parse(left_out)
+
+
+def test_without_methods_the_runs_are_on_plain_data(content: dict[str, Any]) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+    assert {run.data for run in mtl.config.parse(content | {"experiment": {}}).runs().values()} == {"augmented", "plain"}
+    content["augment"] = {}
+    runs = mtl.config.parse(content | {"experiment": {"seeds": [1, 2]}}).runs()
+    assert {(run.model, run.data) for run in runs.values()} == {(model, "plain") for model in ("joint", *content["tasks"])}
+    assert "is empty, but" in issues(content | {"experiment": {"joint": ["augmented"]}})["augment.methods"]
+
+
+def test_a_bin_may_be_open(content: dict[str, Any]) -> None:
+    bins = {"bad": [-math.inf, 0], "good": [0, math.inf]}
+    set_(f"{TWEETS}.labels.sentiment.bins", bins)(content)
+    params = mtl.config.parse(content)
+    assert mtl.config.parse(json.loads(mtl.config.dump(params))) == params
 
 
 def test_two_text_fields_are_columns_by_name_or_a_list(content: dict[str, Any]) -> None:

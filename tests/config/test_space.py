@@ -47,7 +47,7 @@ def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
         ("train.batch_tokens", [512, 7.5], "valid integer"),
         ("train.balancing", ["static", "uncertain"], "'uncertain' is unknown"),
         ("train.balancing", ["static", "static"], "has a choice twice"),
-        ("encoder.type", ["transformer", "cnn"], "'cnn' makes a issue at encoder.source: unknown key"),
+        ("encoder.type", ["transformer", "cnn"], "'cnn' makes an issue at encoder.source: unknown key"),
         ("train.learning_rate", {"low": 0.1, "high": 0.2, "points": 3}, "is for a grid"),
         ("datasets.tweets_entities.split.train", [0.5, 0.7], "cannot be searched; choose params of augment, encoder, train"),
         ("report.samples", [1, 2], "cannot be searched"),

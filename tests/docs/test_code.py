@@ -102,5 +102,5 @@ def test_targets_of_snakemake_come_before_options_that_take_several_words(page: 
             if words[0] != "snakemake":
                 continue
             option = next((i for i, word in enumerate(words) if word in ("--config", "--configfile")), len(words))
-            following = [word for word in words[option + 1 :] if not word.startswith("-")]
-            assert len(following) <= 1, f"{name(page)}:{block.line}: {shlex.join(words)}"
+            targets = [word for word in words[option + 1 :] if not word.startswith("-") and "=" not in word and not word.endswith(".yaml")]
+            assert targets == [], f"{name(page)}:{block.line}: {shlex.join(words)}"

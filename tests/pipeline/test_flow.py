@@ -2,11 +2,16 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from snakemake.cli import parse_config
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import ConfigSettings
 
-from mtl.pipeline.flow import Flow, untracked_sections
+from mtl.pipeline.flow import Flow, uncommitted, untracked_sections
 from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 from pipeline.test_state import CONTENT, build_all, params
@@ -86,3 +91,90 @@ def test_a_read_only_data_folder_is_named_before_a_job_starts(tmp_path: Path, mo
             flow.refuse()
     finally:
         subprocess.run(["umount", "data"], check=True)
+
+
+METHOD = "augment={methods: {typo: {type: nlpaug, augmenter: KeyboardAug, options: {include_special_char: False, min_char: 4}}}}"
+
+
+def opened(*options: str, files: Sequence[Path] = ()) -> Flow:
+    """As Snakemake starts it, in the main process and in each job: it passes the words of ``--config`` on as they were given."""
+    settings = ConfigSettings(config=parse_config(options), configfiles=files, config_args=list(options))
+    return Flow.open(SimpleNamespace(config_settings=settings, is_main_process=False))
+
+
+@pytest.mark.parametrize(
+    ("option", "path", "value"),
+    [
+        (METHOD, ("augment", "methods", "typo", "options"), {"include_special_char": False, "min_char": 4}),
+        ("experiment={sizes: [20, all]}", ("experiment", "sizes"), [20, "all"]),
+        ("train={micro_batch_tokens: null}", ("train", "micro_batch_tokens"), None),
+        ("train={learning_rate: 1e-5}", ("train", "learning_rate"), 1e-05),
+        ("seed=010", ("seed",), 10),
+        ("report={title: yes}", ("report", "title"), "yes"),
+        ("report={title: '20'}", ("report", "title"), "20"),
+        ("report=", ("report", "samples"), 5),
+    ],
+)
+def test_values_of_the_command_line_are_read_as_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, path: tuple[str, ...], value: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(CONTENT | {"train": CONTENT["train"] | {"micro_batch_tokens": 64}}))
+    node = opened(option).params.model_dump(mode="json")
+    for key in path:
+        node = node[key]
+    assert node == value
+    assert type(node) is type(value)
+
+
+def test_files_and_options_are_merged_in_the_order_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_text(json.dumps(CONTENT))
+    Path("b.yaml").write_text("seed: 7\ntrain: {warmup: 1e-2}\n")
+    flow = opened("train={epochs: 2}", "train={patience: 3}", files=[Path("a.json"), Path("b.yaml")])
+    assert (flow.params.seed, flow.params.train.warmup, flow.params.train.epochs, flow.params.train.patience) == (7, 0.01, 2, 3)
+
+
+def test_a_wrong_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(CONTENT))
+    with pytest.raises(WorkflowError, match="--config: 1 issue\n  train: cannot be read as YAML"):
+        opened("train={epochs: 1")
+    with pytest.raises(WorkflowError, match=r"params.yaml \+ --config: 1 issue\n  train.epochs: should be a valid number"):
+        opened("train={epochs: many}")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--config", "seed=1", "--cores", "2", "-C", "seed=2"], "--config"),
+        (["--configfile=a.yaml", "--configfiles", "b.yaml"], "--configfile"),
+        (["--configfile", "a.yaml", "b.yaml", "--config", "seed=1", "train={epochs: 1}"], None),
+    ],
+)
+def test_an_option_that_snakemake_would_drop_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], option: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(CONTENT))
+    monkeypatch.setattr("sys.argv", ["snakemake", *words])
+    if option is None:
+        assert opened().params.seed == 1
+    else:
+        with pytest.raises(WorkflowError, match=f"{option} is given twice"):
+            opened()
+
+
+def test_files_that_are_to_be_committed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = (Path("params.yaml"), Path("dvc.lock"))
+    assert uncommitted(*files) == []
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path("params.yaml").touch()
+    Path("other").touch()
+    assert uncommitted(*files) == ["params.yaml"]
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "add", "-A"], check=True)
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", "first"], check=True)
+    assert uncommitted(*files) == []
+    monkeypatch.setenv("PATH", "")
+    assert uncommitted(*files) == []

@@ -14,7 +14,7 @@ from mtl.pipeline.stages import RULES, STAGES, stage_of
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(mtl.jobs.__file__).parent
-NEUTRAL = {"errors.py", "files.py", "lazy.py", "names.py", "plugins.py", "progress.py", "__init__.py", "jobs.py"}
+NEUTRAL = {"errors.py", "files.py", "lazy.py", "names.py", "plugins.py", "progress.py", "words.py", "__init__.py", "jobs.py"}
 """Modules that decide no result, or whose values are in the settings of each job. (Where ids of variants are made or read, names count.)"""
 
 

@@ -50,7 +50,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert "data/report/report.html" in outputs["make run"] or "Nothing to be done" in outputs["make run"]
     assert "as stated" in outputs["python -m mtl checksums --write"]
     assert "joint-augmented-1: names, intensity, mood" in outputs["python -m mtl check"]
-    assert "built train_run joint-augmented-1" in outputs['snakemake --cores 8 --config "train={epochs: 1}"']
+    assert "built train_run joint-augmented-1" in outputs['snakemake --cores 8 train --config "train={epochs: 1}"']
     assert "built train_run joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
     assert "learning_rate" in outputs["dvc params diff"]
     assert "Ran experiment(s)" in outputs["dvc exp run --run-all --jobs 2"]

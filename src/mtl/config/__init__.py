@@ -4,6 +4,7 @@ The models are the schema. ``load`` reads a file and reports every issue at once
 torch: the Snakefile loads this package each time it is parsed.
 """
 
+from mtl.config import checks, space
 from mtl.config.augment import (
     Augment,
     AugmentMethod,
@@ -20,7 +21,6 @@ from mtl.config.augment import (
     Typo,
 )
 from mtl.config.base import SPLITS, Count, Layers, Name, Positive, Rate, Section, Share, Source, Split, is_pattern
-from mtl.config.checks import scoring_issues
 from mtl.config.datasets import (
     TEXT,
     ConllReader,
@@ -36,8 +36,9 @@ from mtl.config.datasets import (
 )
 from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
-from mtl.config.loading import dump, load, parse, read_yaml
+from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
+from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
 from mtl.config.tasks import Task, TaskSettings
 from mtl.config.train import (
@@ -57,6 +58,7 @@ from mtl.config.train import (
     UncertaintyBalancing,
 )
 from mtl.config.tune import Range, Tune
+from mtl.errors import Issue
 
 __all__ = [
     "BALANCING_TYPES",
@@ -121,9 +123,15 @@ __all__ = [
     "UncertaintyBalancing",
     "dump",
     "is_pattern",
+    "issues",
     "json_schema",
     "load",
     "parse",
+    "read_option",
     "read_yaml",
-    "scoring_issues",
 ]
+
+
+def issues(params: Params) -> list[Issue]:
+    """What keeps valid settings from being run: a task that could not be scored, a search that could not be made."""
+    return checks.scoring_issues(params) + space.issues(params)

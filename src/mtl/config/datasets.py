@@ -141,6 +141,11 @@ TEXT = "text"
 Fields = Annotated[dict[Name, str], Field(min_length=1, max_length=2)]
 
 
+def _text_form(value: Any) -> str:
+    """Whether a dataset has one text field, or names its fields."""
+    return "Fields" if isinstance(value, Mapping) else "Column"
+
+
 def _text_fields(value: Any) -> Any:
     """A list of columns as fields that are called like them."""
     if isinstance(value, list | tuple):
@@ -181,7 +186,11 @@ class Dataset(Section):
     ]
     """One source, or one for each split that the publisher gives."""
     reader: Reader
-    text: Annotated[str | Fields, BeforeValidator(_text_fields, json_schema_input_type=str | tuple[Name, ...] | Fields)] = "text"
+    text: Annotated[
+        Annotated[str, Tag("Column")] | Annotated[Fields, Tag("Fields")],
+        Discriminator(_text_form),
+        BeforeValidator(_text_fields, json_schema_input_type=str | tuple[Name, ...] | Fields),
+    ] = "text"
     """Column that holds the text; for ``conll`` and ``parallel`` readers the column of tokens. Of two texts: ``{field: column}``, such as
     ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False

@@ -28,9 +28,9 @@ class Experiment(Section):
     """Labelled train rows of each dataset, such as ``[50, 150, 500, all]`` for a learning curve. Rows are drawn by the run's seed; smaller
     samples are contained in larger ones. Validation and test stay whole."""
     joint: Annotated[tuple[Literal["augmented", "plain"], ...], Field(min_length=1)] = ("augmented", "plain")
-    """Data of the joint runs."""
+    """Data of the joint runs; by default only plain where ``augment`` has no methods."""
     single_task: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
-    """Data of the single-task runs, one per task."""
+    """Data of the single-task runs, one per task; by default plain where ``augment`` has no methods."""
 
 
 class Run(Section):

@@ -1,4 +1,4 @@
-"""Reading ``params.yaml``; every issue is reported at once, with its dotted path."""
+"""From plain values to settings; every issue is reported at once, with its dotted path."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,29 +9,9 @@ from pydantic import ValidationError
 
 from mtl.config import checks
 from mtl.config.params import Params
+from mtl.config.reading import read_yaml
 from mtl.config.urls import redacted
 from mtl.errors import Issue, ParamsError
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML 1.2 file (the dialect that DVC writes) as plain values.
-
-    Raises:
-        ParamsError: the file is missing, is not UTF-8 or YAML, or is not a mapping.
-    """
-    from ruamel.yaml import YAML  # prediction reads no YAML, and is installed without it
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
-    except FileNotFoundError:
-        raise ParamsError(str(path), [Issue("file", "does not exist")]) from None
-    except (YAMLError, ValueError, KeyError, RecursionError, OSError) as error:
-        raise ParamsError(str(path), [Issue("file", f"cannot be read as YAML: {redacted(str(error))}")]) from None
-    if not isinstance(content, dict):
-        raise ParamsError(str(path), [Issue("file", "must be a mapping of sections")])
-    return content
 
 
 def load(path: Path) -> Params:
@@ -55,10 +35,10 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        tags = _SOURCE_FORMS | _union_tags(Params.model_json_schema())
-        issues = [_issue(item, content, tags) for item in error.errors()]
-        raise ParamsError(source, [*renamed, *issues, *checks.relations_of_raw(content)]) from None
-    if issues := [*renamed, *checks.relations(params)]:
+        tags = _FORMS | _union_tags(Params.model_json_schema())
+        found = dict.fromkeys(_issue(item, content, tags) for item in error.errors())
+        raise ParamsError(source, [*renamed, *found, *checks.relations_of_raw(content)]) from None
+    if issues := [*renamed, *_numbers_written_as_booleans(content, params.model_dump(mode="json")), *checks.relations(params)]:
         raise ParamsError(source, issues)
     return params
 
@@ -66,6 +46,18 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
 def dump(params: Params) -> str:
     """All settings, defaults included, as JSON in the order given: that of datasets and tasks decides results."""
     return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
+
+
+def _numbers_written_as_booleans(given: Any, parsed: Any, path: tuple[str, ...] = ()) -> Iterator[Issue]:
+    """Pydantic takes true and false for 1 and 0."""
+    if isinstance(given, Mapping) and isinstance(parsed, Mapping):
+        for key in (key for key in given if key in parsed):
+            yield from _numbers_written_as_booleans(given[key], parsed[key], (*path, str(key)))
+    elif isinstance(given, list | tuple) and isinstance(parsed, list):
+        for number, pair in enumerate(zip(given, parsed, strict=False)):
+            yield from _numbers_written_as_booleans(*pair, (*path, str(number)))
+    elif isinstance(given, bool) and not isinstance(parsed, bool | str):
+        yield Issue(".".join(path), f"should be a number, not {json.dumps(given)}")
 
 
 RENAMED = {("datasets", "*", "labels", "*", "kind"): "type", ("experiment", "alone"): "single_task"}
@@ -98,7 +90,8 @@ def _matches(pattern: str, key: str) -> bool:
     return pattern in ("*", key)
 
 
-_SOURCE_FORMS = {"Source", "Sources", "Range", "Choices"}
+_FORMS = {"Source", "Sources", "Range", "Choices", "Column", "Fields", "int", "float"}
+"""Names of the forms that a value may have; pydantic puts them into the paths of errors."""
 
 
 def _union_tags(schema: Any) -> set[str]:

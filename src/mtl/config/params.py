@@ -1,9 +1,9 @@
 """All sections together."""
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtl.config.augment import Augment, AugmentMethod
 from mtl.config.base import Name, Section
@@ -18,8 +18,8 @@ from mtl.config.tune import Tune
 
 
 class Params(Section):
-    """All of ``params.yaml``. Sections that have defaults may be left out; DVC tracks sections by name, so a project under DVC writes
-    ``train: {}`` for the defaults of ``train``."""
+    """All of ``params.yaml``. Sections that have defaults may be left out or empty; DVC tracks sections by name, so a project under DVC
+    writes ``train: {}`` for the defaults of ``train``."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Seed of splits, augmentation and search; ``experiment.seeds`` are those of the runs."""
@@ -33,6 +33,18 @@ class Params(Section):
     report: Report = Report()
     tune: Tune | None = None
     """The search, for those who want one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, content: Any) -> Any:
+        """An empty section is one that is left out, and without methods the runs are on plain data."""
+        if not isinstance(content, Mapping):
+            return content
+        content = {section: value for section, value in content.items() if value is not None}
+        augment, experiment = content.get("augment", {}), content.get("experiment", {})
+        if isinstance(augment, Mapping) and not augment.get("methods") and isinstance(experiment, Mapping):
+            content["experiment"] = {"joint": ["plain"], "single_task": ["plain"], **experiment}
+        return content
 
     def datasets_of(self, task: str) -> tuple[str, ...]:
         """The names of the datasets that a task learns from, in the order of ``datasets``."""

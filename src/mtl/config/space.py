@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-import mtl.config
-from mtl.config import Params, Range, Tune
+from mtl.config.loading import parse
+from mtl.config.params import Params
+from mtl.config.tune import Range, Tune
 from mtl.config.urls import redacted
 from mtl.errors import Issue, ParamsError
 
@@ -57,7 +58,7 @@ def candidate(params: Params, values: Mapping[str, Any]) -> Params:
     for path, value in values.items():
         parent, key = _place(content, path)
         parent[key] = value
-    return mtl.config.parse(content, source="trial")
+    return parse(content, source="trial")
 
 
 def present(params: Params) -> Values:
@@ -175,6 +176,6 @@ def _value_issues(params: Params, path: str) -> Iterator[Issue]:
             candidate(params, {path: value})
         except ParamsError as error:
             for issue in error.issues:
-                told = issue.message if issue.key == path else redacted(f"{value!r} makes a issue at {issue.key}: {issue.message}")
+                told = issue.message if issue.key == path else redacted(f"{value!r} makes an issue at {issue.key}: {issue.message}")
                 yield Issue(f"tune.space.{path}", told)
             return

@@ -19,7 +19,7 @@ class GradientNormBalancing(Section):
     type: Literal["gradient_norm"]
     by: Literal["task", "dataset"] = "task"
     """task: each task has a gradient share of its own. dataset: tasks that learn from the same datasets divide one share."""
-    rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    rate: Annotated[float, Field(ge=0)] = 0.0
     """Exponent of a task's loss relative to the mean loss: above 0, tasks that lag behind get larger gradient shares."""
     interval: Count = 20
     """Steps between two measurements of the gradient norms."""
@@ -47,7 +47,7 @@ class GradNormBalancing(Section):
     """Weights learned so that tasks that lag behind have larger gradients (Chen et al. 2018)."""
 
     type: Literal["gradnorm"]
-    alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.5
+    alpha: Annotated[float, Field(ge=0)] = 1.5
     """How strongly tasks that lag behind are favoured; 0 gives all tasks equal norms."""
     learning_rate: Positive = 0.025
     """Learning rate of the weights."""
@@ -92,7 +92,7 @@ class TemperatureSampling(Section):
     """Shares in proportion to size to the power of 1 / temperature."""
 
     type: Literal["temperature"]
-    temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    temperature: Annotated[float, Field(ge=1)] = 2.0
     """1 is proportional; higher values make the shares more equal."""
 
 
@@ -156,7 +156,7 @@ Optimizer = Annotated[
 class Train(Section):
     """Joint training."""
 
-    epochs: Positive = 3.0
+    epochs: Annotated[float, Field(gt=0, le=100_000)] = 3.0
     """Passes over the train split of each dataset. With a ``sampling`` other than proportional: passes over as many rows."""
     batch_tokens: Annotated[int, Field(ge=16)] = 1024
     """Subword tokens per optimiser step, over all datasets."""
@@ -174,7 +174,7 @@ class Train(Section):
     Howard & Ruder 2018). 1: all layers have the same rate."""
     freeze_layers: Annotated[int, Field(ge=0)] = 0
     """Number of frozen encoder layers, counted from the embeddings up."""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay of matrices; biases, norms and other vectors do not decay. See ``optimizer`` for coupled or decoupled decay."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Learning rate after the warm-up: linear or cosine decay to 0, or constant."""

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from mtl.config.base import Section
 
-Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Number = int | float
 
 
 class Range(Section):
@@ -17,7 +17,7 @@ class Range(Section):
     high: Number
     log: bool = False
     """Sample on a logarithmic scale, as suits learning rates."""
-    step: Annotated[int | float, Field(gt=0, allow_inf_nan=False)] | None = None
+    step: Annotated[Number, Field(gt=0)] | None = None
     """Distance between the values that are tried, from low upwards."""
     points: Annotated[int, Field(ge=2)] | None = None
     """Number of values in a grid, evenly spaced, on a logarithmic scale with ``log``."""

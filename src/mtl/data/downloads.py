@@ -18,7 +18,7 @@ from mtl.config import is_pattern
 from mtl.config.urls import redacted
 from mtl.data.archives import CHUNK, LIMITS, remove
 from mtl.errors import MtlError, SourceError
-from mtl.files import writing
+from mtl.files import checksum, writing
 from mtl.progress import progress_bar
 
 CACHE = Path("work/downloads")
@@ -179,17 +179,11 @@ def _status(response: Response) -> str:
 def _check_publisher(artifact: Artifact, path: Path) -> None:
     for algorithm, accepted in artifact.hashes.items():
         if algorithm in hashlib.algorithms_available:
-            actual = digest(path, algorithm)
+            actual = checksum(path, algorithm)
             if actual not in accepted:
                 remove(path)
                 stated = " or ".join(accepted)
                 raise SourceError(f"{redacted(artifact.url)}: its index states {algorithm} {stated}, but the file has {actual}")
-
-
-def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def download_any(artifact: Artifact, cache: Path, skip: Callable[[str], bool], *, progress: bool = False, fresh: bool = False) -> Path:

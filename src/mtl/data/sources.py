@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
+from mtl import files
 from mtl.config import Source, is_pattern
 from mtl.config.urls import VARIABLE, parts_of, redacted, with_values, without_values
 from mtl.data import archives, downloads, packages
@@ -100,10 +101,10 @@ def _probe(chain: Chain) -> None:
 def fingerprint(path: Path) -> str:
     """sha256 of a file; for a folder, of the lines ``<sha256>  <relative path>\\n``, sorted by path."""
     if path.is_file():
-        return downloads.digest(path)
+        return files.checksum(path)
     total = hashlib.sha256()
     for relative in _files_below(path):
-        total.update(f"{downloads.digest(path / relative)}  {relative}\n".encode())
+        total.update(f"{files.checksum(path / relative)}  {relative}\n".encode())
     return total.hexdigest()
 
 

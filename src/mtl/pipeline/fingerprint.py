@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import PipelineError
-from mtl.files import write_json
+from mtl.files import checksum, write_json
 
 _PACKAGE = Path(__file__).parents[1]
 _LAYOUT = {tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
@@ -39,12 +39,6 @@ def fingerprint_code(names: Iterable[str]) -> str:
 def checksums(files: Iterable[Path]) -> list[tuple[str, str]]:
     """Name and sha256 of each file."""
     return [(path.name, checksum(path)) for path in files]
-
-
-def checksum(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @functools.cache

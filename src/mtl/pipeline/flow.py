@@ -1,5 +1,6 @@
 """What the Snakefile needs: the checked settings, the state files, and the hand-over of results to DVC."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -13,7 +14,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import mtl.config
-import mtl.config.space
 from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError, StorageError
 from mtl.files import described, write_text
@@ -96,23 +96,27 @@ class Flow:
     def open(cls, workflow: Any) -> "Flow":
         """Read the settings of a Snakemake workflow: ``params.yaml``, or the file of ``--configfile``, then ``--config``.
 
+        Snakemake reads files as YAML 1.1 and values of ``--config`` as strings, so both are read here as YAML 1.2.
+
         Raises:
             WorkflowError: the settings are wrong; lists every issue. Or the disk is full or read-only.
         """
         from snakemake.exceptions import WorkflowError
 
+        if twice := _given_twice(sys.argv):
+            raise WorkflowError(f"{twice} is given twice, and Snakemake would use the last one only; give it once, with all its values")
         given = workflow.config_settings
         files = [Path(file) for file in given.configfiles] or [PARAMS_FILE]
+        source = " + ".join([*map(str, files), *(["--config"] if given.config_args else [])])
         try:
-            content: dict[str, Any] = {}
-            for file in files:
-                content = merge(content, mtl.config.read_yaml(file))
-            params = mtl.config.parse(merge(content, dict(given.config)), source=" + ".join(map(str, files)))
-            if issues := mtl.config.scoring_issues(params) + mtl.config.space.issues(params):
-                raise ParamsError(" + ".join(map(str, files)), issues)
+            layers = [*map(mtl.config.read_yaml, files), *map(mtl.config.read_option, given.config_args or ())]
+            content = functools.reduce(merge, layers)
+            params = mtl.config.parse(content, source)
+            if issues := mtl.config.issues(params):
+                raise ParamsError(source, issues)
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
-        overridden = bool(given.configfiles or given.config)
+        overridden = bool(given.configfiles or given.config_args)
         try:
             return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
         except StorageError as error:
@@ -201,7 +205,9 @@ class Flow:
         if done.returncode:
             return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {done.stderr.strip()}"
         write_text(known, self._stamp(stages))
-        return f"DVC recorded: {', '.join(stages)}"
+        changed = uncommitted(PARAMS_FILE, Path("dvc.lock"))
+        advice = f"; commit {' and '.join(changed)} before an experiment: dvc exp show compares with the last commit" if changed else ""
+        return f"DVC recorded: {', '.join(stages)}{advice}"
 
     def settle(self) -> str:
         """Before any job runs: what to say of results of an earlier version; and where all is valid, what DVC recorded.
@@ -228,6 +234,22 @@ def untracked_sections(content: dict[str, Any]) -> str:
         return ""
     names, lines = (", ".join(f"`{text}`" for text in texts) for texts in (missing, [f"{section}: {{}}" for section in missing]))
     return f"DVC was not told of the results: {PARAMS_FILE} lacks {names}, which DVC tracks by name; write {lines}"
+
+
+def uncommitted(*files: Path) -> list[str]:
+    """Those of the files that differ from the last commit; none where there is no git."""
+    with suppress(OSError):
+        command = ["git", "status", "--porcelain", "--", *map(str, files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return [line[3:] for line in done.stdout.splitlines()]
+    return []
+
+
+def _given_twice(arguments: Iterable[str]) -> str | None:
+    """The option of settings that a command line has more than once."""
+    options = {"-C": "--config", "--config": "--config", "--configfile": "--configfile", "--configfiles": "--configfile"}
+    given = [options.get(word.partition("=")[0]) for word in arguments]
+    return next((option for option in options.values() if given.count(option) > 1), None)
 
 
 def _text(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mtl.config import Params, TransformerEncoder
-from mtl.pipeline.fingerprint import checksum
+from mtl.files import checksum
 from mtl.report.blocks import Table
 from mtl.report.inputs import Inputs
 from mtl.report.text import size

@@ -30,6 +30,7 @@ from mtl.training.schedule import rate_factor
 from mtl.training.signals import Preempted
 from mtl.training.stopping import Stopping
 from mtl.training.validation import Metrics, validate
+from mtl.words import plural
 
 RECORDS = 200
 """Training records in the history of a run, about."""
@@ -288,8 +289,3 @@ class Loop:
             self.stopping.best = state["best"]
         elif self.progress.best.step:
             self.stopping.best = {name: tensor.clone() for name, tensor in state["model"].items()}
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 step``, ``2 steps``, …"""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -19,6 +19,9 @@ else:
     pa = lazy("pyarrow")
 
 
+Bound = Annotated[float, Field(allow_inf_nan=True)]
+
+
 class ClassLabel(LabelSettings):
     """A class per row: the column's own values, mapped values, or a number cut into named bins."""
 
@@ -29,8 +32,9 @@ class ClassLabel(LabelSettings):
     """Renames values, such as ``{"0": negative, "1": positive}``; a value that is not named makes a row malformed."""
     names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of classes that the column numbers from 0, in order, such as ``[negative, positive]``."""
-    bins: Annotated[dict[str, tuple[float, float]], Field(min_length=1)] | None = None
-    """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label."""
+    bins: Annotated[dict[str, tuple[Bound, Bound]], Field(min_length=1)] | None = None
+    """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label. ``-.inf`` and ``.inf``
+    are bounds too."""
 
     @model_validator(mode="after")
     def _check(self) -> ClassLabel:
