@@ -54,13 +54,16 @@ def test_code_of_other_packages_does_not_count() -> None:
 
 
 def test_file_checksums_notice_a_change_and_survive_a_damaged_memory(tmp_path: Path) -> None:
-    file, memory = tmp_path / "a", tmp_path / "checksums.json"
+    file, memory = tmp_path / "a", tmp_path / "checksums"
     file.write_text("one")
     checksums = FileChecksums(memory)
     first = checksums.of(file)
     checksums.save()
-    assert json.loads(memory.read_text())[str(file)][3] == first
+    (known,) = memory.iterdir()
+    assert json.loads(known.read_text())["files"]["a"][3] == first
     file.write_text("two")
     assert FileChecksums(memory).of(file) != first
-    memory.write_text("{")
+    for damage in ("{", "[]", '{"files": []}', '{"files": {"a": 1}}'):
+        known.write_text(damage)
+        assert FileChecksums(memory).of(file) != first
     assert FileChecksums(memory).of(tmp_path / "missing") is None

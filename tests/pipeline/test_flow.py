@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,8 @@ from mtl.pipeline.flow import Flow, untracked_sections
 from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 from pipeline.test_state import CONTENT, build_all, params
+
+EXECUTING = SimpleNamespace(executor_plugin=SimpleNamespace(common_settings=SimpleNamespace(dryrun_exec=False, touch_exec=False)))
 
 
 def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +28,7 @@ def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, 
     looks = []
     sync = State.sync
     monkeypatch.setattr(State, "sync", lambda self, stage=None: looks.append(stage) or sync(self, stage))  # type: ignore[func-returns-value]
-    flow = Flow(params(), overridden=False, main=True)
+    flow = Flow(params(), overridden=False, main=True, workflow=EXECUTING)
     assert flow.settle() == ""
     assert looks == [None]
     Path("params.yaml").write_text(json.dumps(CONTENT) + "\n")

@@ -309,7 +309,7 @@ def test_a_mark_that_came_with_the_data_runs_no_program_of_its_choice(tmp_path: 
 
 def reworded(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """As if a module had been edited."""
-    monkeypatch.setattr("mtl.pipeline.state.fingerprint_code", lambda names: fingerprint_code(names) + "edited" * (module in names))
+    monkeypatch.setattr("mtl.pipeline.state.fingerprint_code", lambda names, _: fingerprint_code(names) + "edited" * (module in names))
 
 
 def test_a_reworded_card_builds_cards_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What the Snakefile needs: the checked settings, the state files, and the hand-over of results to DVC."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 
 PARAMS_FILE = Path("params.yaml")
+HANDED_OVER = Path("work/handed_over.json")
+"""A fingerprint of what DVC recorded last."""
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +46,8 @@ class Flow:
         self._dvc_stage = dvc_stage if dvc_stage in STAGES else None
         self._lock: FileLock | None = None
         self._valid: dict[str, bool] = {}
-        self._earlier: list[str] = []
+        self._notes: list[str] = []
+        self._started = False
         self.state = State(params)
         content = mtl.config.dump(params)
         self.settings = Path("work/settings") / f"{fingerprint(content)[:16]}.json"
@@ -52,19 +56,23 @@ class Flow:
             self._begin(content)
 
     def _begin(self, content: str) -> None:
-        """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
+        """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``start``).
+
+        Writes below ``work/`` only: a dry run comes by here too.
+        """
         write_text(self.settings, content)
-        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's stage report depends on it, also where no search was made
         with suppress(PipelineError):
             self._lock = workflow_lock()
-            self._earlier = [
+            self._notes = [
                 f"{path}: written by an earlier version of mtl, or damaged; the stage {path.stem} is built again"
                 for path in self.state.earlier_records()
             ]
+            if self._tells_dvc() and (reason := obstacle()):
+                self._notes.append(f"DVC will not record the results: {reason}")
             self._valid = self.state.sync(self._dvc_stage)
 
-    def refuse(self) -> None:
-        """Stop a run (but not a dry run) that is beside another.
+    def start(self) -> None:
+        """Before the first job (and not in a dry run): stop where another Snakemake works.
 
         Raises:
             WorkflowError: another Snakemake works in this folder.
@@ -73,6 +81,8 @@ class Flow:
 
         if self._lock is None:
             raise WorkflowError("another Snakemake works in this folder; wait for it, or end it")
+        self._started = True
+        _make_tune()
 
     def pass_on_sigterm(self) -> None:
         """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
@@ -100,6 +110,8 @@ class Flow:
 
         given = workflow.config_settings
         files = [Path(file) for file in given.configfiles] or [PARAMS_FILE]
+        if os.pathsep in str(Path.cwd()):
+            raise WorkflowError(f"{Path.cwd()}: Python cannot import from a folder with {os.pathsep!r} in its path; rename it")
         try:
             content: dict[str, Any] = {}
             for file in files:
@@ -148,9 +160,10 @@ class Flow:
         The hash seed is fixed, since foreign augmenters iterate over sets of strings. Shell and ``tee`` ignore the signals that ask a job
         to end, so that its last lines are printed.
         """
-        interpreter = f"export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}' PYTHONHASHSEED=0; "
-        # Braces are doubled for Snakemake, which formats the prefix.
-        return f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() {{ trap '' INT TERM; exec tee \"$@\"; }}; "
+        path, source = (shlex.quote(str(folder)) for folder in (Path(sys.executable).parent, Path("src").resolve()))
+        interpreter = f'export PATH={path}:"$PATH" PYTHONPATH={source} PYTHONHASHSEED=0; '
+        prefix = f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() { trap '' INT TERM; exec tee \"$@\"; }; "
+        return prefix.replace("{", "{{").replace("}", "}}")  # Snakemake formats the prefix
 
     def gpus_of_run(self) -> int:
         """GPUs that a run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
@@ -166,16 +179,13 @@ class Flow:
         places = [path for path in ("data/results/metrics.json", "data/report/report.html") if Path(path).exists()]
         return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._dvc_stage])
 
-    def hand_over(self, valid: dict[str, bool] | None = None) -> str | None:
+    def hand_over(self) -> str | None:
         """After a direct run: record the valid stages in ``dvc.lock``, so that ``dvc repro`` finds nothing to do.
-
-        Args:
-            valid: which stages are valid for what lies here now, if that is known.
 
         Returns:
             What was done, in words, or None where there was nothing to do.
         """
-        if self._dvc_stage or self._lock is None or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
+        if not self._tells_dvc():
             return None
         if self._overridden:
             return "settings were overridden on the command line, so DVC was not told of the results; edit params.yaml to keep them"
@@ -183,27 +193,47 @@ class Flow:
             return "params.yaml was changed while the workflow ran, so DVC was not told of the results; run again"
         if missing := untracked_sections(mtl.config.read_yaml(PARAMS_FILE)):
             return missing
+        if reason := obstacle():
+            return f"DVC did not record the results: {reason}"
         # Code or data may have been edited meanwhile too: only what is valid for what lies here now may be recorded.
-        stages = [name for name, is_valid in (valid or self.state.sync()).items() if is_valid]
-        known = Path("work/handed_over.json")
-        if not stages or _text(known).strip() == self._stamp(stages):
-            return None
-        command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", *stages]
+        stages = [name for name, is_valid in self.state.sync().items() if is_valid]
+        return self._commit(stages) if stages and not self._is_handed_over(stages) else None
+
+    def _tells_dvc(self) -> bool:
+        """Whether DVC is to know of the results: the project uses it, and it does not run this Snakemake itself."""
+        return not self._dvc_stage and self._lock is not None and Path(".dvc").is_dir() and Path("dvc.yaml").exists()
+
+    def _commit(self, stages: list[str]) -> str:
+        """Let DVC record stages; returns what was done, or DVC's own words where it failed."""
+        _make_tune()
+        command = [sys.executable, "-m", "dvc", "commit", "--force", *stages]  # with --quiet it would keep its reasons to itself
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {done.stderr.strip()}"
-        write_text(known, self._stamp(stages))
+            output = done.stderr + done.stdout
+            reason = output.partition("ERROR: ")[2].partition("\n\n")[0] or output
+            return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {reason.strip()}"
+        write_text(HANDED_OVER, self._stamp(stages))
         return f"DVC recorded: {', '.join(stages)}"
 
-    def settle(self) -> str:
-        """Before any job runs: what to say of results of an earlier version; and where all is valid, what DVC recorded.
+    def notes(self) -> str:
+        """What to say before any job runs: of records of an earlier version, and why DVC cannot record results here."""
+        return "\n".join(self._notes)
 
-        DVC may have to be told although no job will run: after an edit that changes no result, say.
+    def settle(self) -> str:
+        """At the end of a Snakemake that had no job to run, which calls no hook: a line of what DVC recorded.
+
+        DVC may have to be told all the same, after an edit that changes no result, say. A dry run, a list or a graph does nothing.
         """
-        words = self._earlier
-        if all(self._valid.values()) and (told := self.hand_over(self._valid)):
-            words.append(told)
-        return "\n".join(words)
+        if self._started or self._lock is None or not _executes(self._workflow):
+            return ""
+        _make_tune()
+        if not all(self._valid.values()) or self._is_handed_over(list(STAGES)):
+            return ""
+        words = self.hand_over()
+        return f"{words}\n" if words else ""
+
+    def _is_handed_over(self, stages: list[str]) -> bool:
+        return HANDED_OVER.exists() and HANDED_OVER.read_text(encoding="utf-8") == self._stamp(stages)
 
     def _stamp(self, stages: list[str]) -> str:
         """A fingerprint of all that DVC looks at."""
@@ -222,8 +252,26 @@ def untracked_sections(content: dict[str, Any]) -> str:
     return f"DVC was not told of the results: {PARAMS_FILE} lacks {names}, which DVC tracks by name; write {lines}"
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def obstacle() -> str:
+    """Why DVC cannot record results in this folder; empty where it can."""
+    here = Path.cwd()
+    for out in ("data", *(f"data/{stage.out}" for stage in STAGES.values())):
+        if not (target := Path(out).resolve()).is_relative_to(here):
+            return f"{out} is a link to {target}, outside of this project; make it a folder, and move DVC's cache there (dvc cache dir)"
+    if {"{", "}"} & set(str(here)):
+        return f"DVC fails in a folder with a brace in its path; rename {here}"
+    return ""
+
+
+def _executes(workflow: Any) -> bool:
+    """Whether Snakemake runs jobs: not so in a dry run, and where it only lists, draws or touches."""
+    plugin = workflow.executor_plugin
+    return plugin is not None and not plugin.common_settings.dryrun_exec and not plugin.common_settings.touch_exec
+
+
+def _make_tune() -> None:
+    """DVC's stage report depends on this folder, also where no search was made."""
+    Path("data/tune").mkdir(parents=True, exist_ok=True)
 
 
 def workflow_lock() -> FileLock:

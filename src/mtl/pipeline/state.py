@@ -9,7 +9,7 @@ A key is a fingerprint of settings, code and the checksums of the files read. Wh
 not known yet: its readers count as missing. Each looks at its start, when its inputs are there, whether the store has it already.
 """
 
-import json
+import functools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from mtl.config import Params
 from mtl.errors import MtlError, PipelineError
 from mtl.files import write_json, write_text
 from mtl.pipeline import programs
-from mtl.pipeline.fingerprint import FileChecksums, fingerprint, fingerprint_code
+from mtl.pipeline.fingerprint import FileChecksums, checksum_code, fingerprint, fingerprint_code, read_mapping
 from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, before, stage_of
 from mtl.pipeline.store import Files, Store, files_below, link
 
@@ -54,11 +54,15 @@ class State:
         self.data = root / "data"
         self._state = root / "work" / "state"
         self._views = root / "work" / "inputs"
-        self.checksums = FileChecksums(root / "work" / "checksums.json")
+        self.checksums = FileChecksums(root / "work" / "checksums")
         self.store = Store(root / "work" / "store", self.checksums)
-        self.jobs: dict[str, Job] = {job.id: job for stage in STAGES.values() for job in stage.jobs(params)}
-        """All jobs by their ids, each after those that it reads."""
         self._code: dict[str, str] = {}
+        self._code_checksums = FileChecksums(root / "work" / "checksums", checksum_code)
+
+    @functools.cached_property
+    def jobs(self) -> dict[str, Job]:
+        """All jobs by their ids, each after those that it reads; a job that is built does without."""
+        return {job.id: job for stage in STAGES.values() for job in stage.jobs(self.params)}
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -102,6 +106,7 @@ class State:
                     self.marker(name).unlink(missing_ok=True)
             self._mark_outdated(name, valid[name])
         self.checksums.save()
+        self._code_checksums.save()
         return valid
 
     def _mark_outdated(self, stage: str, valid: bool) -> None:
@@ -118,9 +123,10 @@ class State:
 
     def _trust(self, name: str, stage: Stage) -> None:
         """Let the jobs of a stage count as built, of the files that lie in its folder."""
-        files = self._published(stage)
+        published = self._published(stage)
         for job in self.jobs_of(name):
-            write_json(self.marker(job.id), {"files": files})
+            paths = [f"{job.into}/{file}" for file in job.files] or [path for path in published if path.startswith(f"{job.into}/")]
+            write_json(self.marker(job.id), {"into": job.into, "files": {path: published[path] for path in paths if path in published}})
         write_json(self.marker(name), {})
 
     def _sync_jobs(self, stage: str) -> bool:
@@ -141,7 +147,7 @@ class State:
     def _is_published(self, stage: str) -> bool:
         """Whether a stage's folder holds what its jobs made, and its record says so; then the stage is marked too."""
         record = self._read_record(stage)
-        markers = {job.id: _read(self.marker(job.id)) for job in self.jobs_of(stage)}
+        markers = {job.id: _read_marker(self.marker(job.id)) for job in self.jobs_of(stage)}
         files: Files = {path: checksum for marker in markers.values() for path, checksum in marker["files"].items()}
         if record.get("key") != _stage_key(markers) or files != self._published(STAGES[stage]):
             return False
@@ -156,9 +162,10 @@ class State:
         Raises:
             PipelineError: there is no such job.
         """
-        if job := self.jobs.get(f"{rule}/{name}"):
-            return job
-        names = ", ".join(job.name for job in self.jobs.values() if job.rule == rule)
+        for job in RULES[rule].jobs(self.params):
+            if job.name == name:
+                return job
+        names = ", ".join(job.name for job in RULES[rule].jobs(self.params))
         raise PipelineError(f"{rule} has no job {name!r}; choose from: {names}")
 
     def build(self, rule: str, name: str, produce: Produce, *, resume: bool = False) -> bool:
@@ -256,10 +263,10 @@ class State:
         Raises:
             PipelineError: it is not built.
         """
-        key, marker = self._key(job, self._inputs(job)), _read(self.marker(job.id))
+        key, marker = self._key(job, self._inputs(job)), _read_marker(self.marker(job.id))
         # A job of other settings, whose workflow was killed, may have ended after ours and marked its own.
         if marker.get("key") != key and self._settle(job, key, record):
-            marker = _read(self.marker(job.id))
+            marker = _read_marker(self.marker(job.id))
         if marker.get("key") != key:
             raise PipelineError(f"{job.id} is not built for the present settings; run: snakemake --cores all {stage_of(job.rule)}")
         return {"key": key, "files": marker["files"]}
@@ -274,12 +281,14 @@ class State:
         if missing:
             raise PipelineError(f"not all is built ({', '.join(missing)}); run snakemake first, or delete work/ altogether")
         shutil.rmtree(self._views, ignore_errors=True)
-        return self.store.prune({_read(path).get("key", "") for path in self._state.glob("*/*.json")})
+        deleted = self.store.prune({read_mapping(path).get("key", "") for path in self._state.glob("*/*.json")})
+        self.checksums.prune()
+        return deleted
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def _key(self, job: Job, inputs: Inputs) -> str:
-        code = self._code.get(job.rule) or fingerprint_code(RULES[job.rule].code)
+        code = self._code.get(job.rule) or fingerprint_code(RULES[job.rule].code, self._code_checksums.of)
         self._code[job.rule] = code
         reads = {path: checksum for path, (checksum, _) in inputs.items()}
         return fingerprint([job.rule, job.name, job.into, job.settings, code, reads])[:32]
@@ -290,19 +299,31 @@ class State:
         Raises:
             PipelineError: a job that makes it is not built.
         """
-        there: Inputs = {}
+        patterns = [pattern for pattern in job.reads if "*" in pattern]
+        names = set(job.reads).difference(patterns)  # one look-up for all of them: jobs that read all runs name thousands
+        inputs: Inputs = {}
+        for path, there in self._upstream(job):
+            if path in names or any(fnmatchcase(path, pattern) for pattern in patterns):
+                inputs[path] = there
+        return dict(sorted(inputs.items()))
+
+    def _upstream(self, job: Job) -> Iterator[tuple[str, Input]]:
+        """What the jobs before a job made, and what lies beside.
+
+        Raises:
+            PipelineError: one of them is not built.
+        """
         for upstream in job.after:
-            marker = _read(self.marker(upstream))
+            marker = _read_marker(self.marker(upstream))
             if not marker:
-                stage = stage_of(self.jobs[upstream].rule)
+                stage = stage_of(upstream.partition("/")[0])
                 raise PipelineError(f"{job.id} reads {upstream}, which is not built; run: snakemake --cores all {stage}")
-            key = marker.get("key")
+            folder = self.store.folder / marker["key"] if "key" in marker else None
             for path, checksum in marker["files"].items():
-                there[path] = Input(checksum, self._stored(self.jobs[upstream], key, path) if key else self.data / path)
+                yield path, Input(checksum, folder / Path(path).relative_to(marker["into"]) if folder else self.data / path)
         for path in BESIDE:
-            if checksum := self.checksums.of(self.data / path):
-                there[path] = Input(checksum, self.data / path)
-        return {path: there[path] for path in sorted(there) if any(fnmatchcase(path, pattern) for pattern in job.reads)}
+            if found := self.checksums.of(self.data / path):
+                yield path, Input(found, self.data / path)
 
     def _stored(self, job: Job, key: str, path: str) -> Path:
         """Where the store has a file of a job, by its path below ``data/``."""
@@ -323,7 +344,7 @@ class State:
 
     def _mark(self, job: Job, key: str, files: Files) -> None:
         published = {f"{job.into}/{path}": checksum for path, checksum in files.items()}
-        write_json(self.marker(job.id), {"key": key, "files": published})
+        write_json(self.marker(job.id), {"key": key, "into": job.into, "files": published})
 
     def _published(self, stage: Stage) -> Files:
         """The files that lie in a stage's folder."""
@@ -334,13 +355,13 @@ class State:
 
     def _read_record(self, stage: str) -> dict[str, Any]:
         """The record of a stage; empty where there is none, or it is not one of this version."""
-        record = _read(self.record(stage))
+        record = read_mapping(self.record(stage))
         return record if _is_record(record) else {}
 
     def earlier_records(self) -> list[Path]:
         """The records that an earlier version wrote or that are damaged. What they describe is built again."""
         paths = [self.record(stage) for stage in STAGES]
-        return [path for path in paths if path.exists() and not _is_record(_read(path))]
+        return [path for path in paths if path.exists() and not _is_record(read_mapping(path))]
 
 
 def _is_record(content: dict[str, Any]) -> bool:
@@ -348,6 +369,14 @@ def _is_record(content: dict[str, Any]) -> bool:
     if not isinstance(content.get("key"), str) or not isinstance(jobs, dict):
         return False
     return all("/" in name and isinstance(job, dict) and isinstance(job.get("files"), dict) for name, job in jobs.items())
+
+
+def _read_marker(path: Path) -> dict[str, Any]:
+    """The state file of a job, or an empty mapping where it is missing or damaged."""
+    marker = read_mapping(path)
+    files = marker.get("files")
+    sound = isinstance(files, dict) and isinstance(marker.get("into"), str) and isinstance(marker.get("key", ""), str)
+    return marker if sound else {}
 
 
 def _improvable(path: str) -> bool:
@@ -358,12 +387,3 @@ def _improvable(path: str) -> bool:
 def _stage_key(jobs: dict[str, dict[str, Any]]) -> str:
     """The key of a stage whose jobs have these keys."""
     return fingerprint({name: job.get("key") for name, job in jobs.items()})[:32]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON mapping, or an empty one where the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
