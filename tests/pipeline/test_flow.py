@@ -11,7 +11,10 @@ from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 from pipeline.test_state import CONTENT, build_all, params
 
-EXECUTING = SimpleNamespace(executor_plugin=SimpleNamespace(common_settings=SimpleNamespace(dryrun_exec=False, touch_exec=False)))
+EXECUTING = SimpleNamespace(
+    executor_plugin=SimpleNamespace(common_settings=SimpleNamespace(dryrun_exec=False, touch_exec=False)),
+    dag_settings=SimpleNamespace(forcerun=[], forceall=False, force_incomplete=False),
+)
 
 
 def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +73,14 @@ def test_rules_get_state_files_whose_time_does_not_count(tmp_path: Path, monkeyp
     # The record of an outdated stage is there, so that Snakemake needs a reason to publish again.
     assert flow.after("predict") == ["work/state/prepare.json", "work/state/train.json"]
     assert flow.after("report")[-1] == "work/state/report.outdated"
+
+
+def test_valid_stages_have_no_jobs_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_all(Path(), params())
+    assert [Flow(params(), overridden=False, main=True, workflow=EXECUTING).jobs(stage) for stage in STAGES] == [[]] * len(STAGES)
+    Path("data/predictions/joint-plain-1.parquet").unlink()
+    flow = Flow(params(), overridden=False, main=True, workflow=EXECUTING)
+    assert flow.inputs("predict_run", "joint-plain-1") == []
+    predictions = [f"work/state/predict_run/joint-{data}-1.json" for data in ("augmented", "plain")]
+    assert flow.jobs("predict") == flow.inputs("evaluate_runs", "all") == predictions

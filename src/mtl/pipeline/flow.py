@@ -19,7 +19,7 @@ from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError
 from mtl.files import write_text
 from mtl.pipeline.fingerprint import fingerprint
-from mtl.pipeline.stages import STAGES
+from mtl.pipeline.stages import STAGES, stage_of
 from mtl.pipeline.state import State
 
 PARAMS_FILE = Path("params.yaml")
@@ -133,21 +133,37 @@ class Flow:
         return [*self._ageless(map(self.state.marker, STAGES[stage].after)), *([str(outdated)] if outdated.exists() else [])]
 
     def jobs(self, stage: str) -> list[str]:
-        """The state files of a stage's jobs."""
-        return self._ageless(self.state.marker(job.id) for job in self.state.jobs_of(stage))
+        """The state files of a stage's jobs, where Snakemake may have to run one."""
+        return self._job_markers(job.id for job in self.state.jobs_of(stage))
 
     def inputs(self, rule: str, name: str) -> list[str]:
-        """The state files of the jobs that a job reads; a job that does not exist says so when it runs."""
+        """The state files of the jobs that a job reads, where Snakemake may have to run one of them.
+
+        A job that does not exist says so when it runs.
+        """
         job = self.state.jobs.get(f"{rule}/{name}")
-        return self._ageless(map(self.state.marker, job.after if job else ()))
+        return self._job_markers(job.after if job else ())
+
+    def _job_markers(self, jobs: Iterable[str]) -> list[str]:
+        """State files, without those of valid stages: what need not run needs no place in the graph, which thousands of runs make slow.
+
+        A forced run and one that only draws or lists see all.
+        """
+        plugin = self._workflow and self._workflow.executor_plugin
+        whole = self._forced() or not plugin or plugin.common_settings.touch_exec
+        needed = (job for job in jobs if whole or not self._valid.get(stage_of(job.partition("/")[0])))
+        return self._ageless(map(self.state.marker, needed))
 
     def _ageless(self, paths: Iterable[Path]) -> list[str]:
         """Inputs whose time Snakemake ignores: that they exist says all. Not so below a job that Snakemake forces."""
         from snakemake.io import ancient
 
-        settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
-        forced = bool(settings and (settings.forcerun or settings.force_incomplete))
+        forced = self._forced()
         return [str(path) if forced else ancient(str(path)) for path in paths]
+
+    def _forced(self) -> bool:
+        settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
+        return bool(settings and (settings.forcerun or settings.forceall or settings.force_incomplete))
 
     def published(self, stage: str) -> list[str]:
         """The files that a stage publishes, as far as their names are known, and its record."""
