@@ -342,6 +342,28 @@ def test_a_job_sees_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
     assert not list((tmp_path / "work/inputs").iterdir())
 
 
+def test_time_that_training_took_is_shown_and_rebuilds_nothing(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    for folder in ("work", "data/models", "data/report"):
+        shutil.rmtree(tmp_path / folder)
+    (tmp_path / "data/records/report.json").unlink()
+    state = State(params(), tmp_path)
+    state.sync()
+    shown = []
+
+    def produce(data: Path, out: Path) -> None:
+        for file in job.files:
+            (out / file).write_text("slower this time" if file == "cost.json" else job.id)
+        shown.extend(path.read_text() for path in data.glob("models/*/cost.json"))
+
+    for stage in STAGES:
+        if not state.marker(stage).exists():
+            for job in state.jobs_of(stage):
+                assert state.build(job.rule, job.name, produce) == (job.rule in ("train_run", "card_run", "render_report"))
+            state.publish(stage)
+    assert shown == ["slower this time"] * 2
+
+
 def test_a_run_waits_for_what_it_reads() -> None:
     jobs = State(params(experiment__joint=["augmented", "plain"])).jobs
     rules = {name: {before.split("/")[0] for before in job.after} for name, job in jobs.items()}

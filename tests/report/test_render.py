@@ -354,6 +354,7 @@ def test_a_missing_file_is_named(project: Any, name: str) -> None:
 def test_optional_keys_may_be_absent(project: Any) -> None:
     for path in project.data.glob("models/*/run.json"):
         path.write_text(json.dumps({"run": path.parent.name}))
+        (path.parent / "cost.json").unlink()
     for path in project.data.glob("examples/*.json"):
         path.write_text("{}")
     for path in project.data.glob("models/*/history.jsonl"):

@@ -12,7 +12,7 @@ not known yet: its readers count as missing. Each looks at its start, when its i
 import functools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -37,6 +37,8 @@ Produce = Callable[[Path, Path], None]
 class Input(NamedTuple):
     """A file that a job reads."""
 
+    decides: bool
+    """Whether it is part of the job's key."""
     checksum: str
     source: Path
     """Where it lies: in the store, or published where no job of this workflow made it."""
@@ -44,6 +46,17 @@ class Input(NamedTuple):
 
 Inputs = dict[str, Input]
 """By path below ``data/``."""
+
+
+class _Patterns:
+    """Patterns of paths. Those without a star take one look-up together: a job that reads all runs has thousands."""
+
+    def __init__(self, patterns: Collection[str]) -> None:
+        self._starred = [pattern for pattern in patterns if "*" in pattern]
+        self._names = set(patterns).difference(self._starred)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._names or any(fnmatchcase(path, pattern) for pattern in self._starred)
 
 
 class State:
@@ -213,9 +226,9 @@ class State:
         view = self._views / f"{self._key(job, inputs)}.{process}" / "data"
         shutil.rmtree(view.parent, ignore_errors=True)
         view.mkdir(parents=True)
-        for path, (_, source) in inputs.items():
+        for path, file in inputs.items():
             (view / path).parent.mkdir(parents=True, exist_ok=True)
-            (view / path).symlink_to(source.resolve())
+            (view / path).symlink_to(file.source.resolve())
         try:
             yield view
         except MtlError as error:
@@ -230,8 +243,8 @@ class State:
         Raises:
             PipelineError: a file was changed since the workflow began, by a checkout, say.
         """
-        for path, (checksum, source) in inputs.items():
-            if self.checksums.of(source) != checksum:
+        for path, file in inputs.items():
+            if file.decides and self.checksums.of(file.source) != file.checksum:
                 raise PipelineError(f"{self.data / path} is not what it was when the workflow looked, so {job.id} was not built; run again")
 
     def publish(self, stage: str) -> None:
@@ -290,7 +303,7 @@ class State:
     def _key(self, job: Job, inputs: Inputs) -> str:
         code = self._code.get(job.rule) or fingerprint_code(RULES[job.rule].code, self._code_checksums.of)
         self._code[job.rule] = code
-        reads = {path: checksum for path, (checksum, _) in inputs.items()}
+        reads = {path: file.checksum for path, file in inputs.items() if file.decides}
         return fingerprint([job.rule, job.name, job.into, job.settings, code, reads])[:32]
 
     def _inputs(self, job: Job) -> Inputs:
@@ -299,16 +312,12 @@ class State:
         Raises:
             PipelineError: a job that makes it is not built.
         """
-        patterns = [pattern for pattern in job.reads if "*" in pattern]
-        names = set(job.reads).difference(patterns)  # one look-up for all of them: jobs that read all runs name thousands
-        inputs: Inputs = {}
-        for path, there in self._upstream(job):
-            if path in names or any(fnmatchcase(path, pattern) for pattern in patterns):
-                inputs[path] = there
-        return dict(sorted(inputs.items()))
+        reads, shows = _Patterns(job.reads), _Patterns(job.shows)
+        there = {path: (path in reads, checksum, source) for path, checksum, source in self._upstream(job)}
+        return {path: Input(*there[path]) for path in sorted(there) if there[path][0] or path in shows}
 
-    def _upstream(self, job: Job) -> Iterator[tuple[str, Input]]:
-        """What the jobs before a job made, and what lies beside.
+    def _upstream(self, job: Job) -> Iterator[tuple[str, str, Path]]:
+        """What the jobs before a job made, and what lies beside: path below ``data/``, checksum, and where it lies.
 
         Raises:
             PipelineError: one of them is not built.
@@ -320,10 +329,10 @@ class State:
                 raise PipelineError(f"{job.id} reads {upstream}, which is not built; run: snakemake --cores all {stage}")
             folder = self.store.folder / marker["key"] if "key" in marker else None
             for path, checksum in marker["files"].items():
-                yield path, Input(checksum, folder / Path(path).relative_to(marker["into"]) if folder else self.data / path)
+                yield path, checksum, folder / Path(path).relative_to(marker["into"]) if folder else self.data / path
         for path in BESIDE:
             if found := self.checksums.of(self.data / path):
-                yield path, Input(found, self.data / path)
+                yield path, found, self.data / path
 
     def _stored(self, job: Job, key: str, path: str) -> Path:
         """Where the store has a file of a job, by its path below ``data/``."""
