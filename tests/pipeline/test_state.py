@@ -364,6 +364,13 @@ def test_time_that_training_took_is_shown_and_rebuilds_nothing(tmp_path: Path) -
     assert shown == ["slower this time"] * 2
 
 
+def test_runs_that_are_forgotten_are_trained_again_though_their_files_lie_there(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    State(params(), tmp_path).forget(["joint-plain-1"])
+    assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
+    assert build_all(tmp_path, params()) == []
+
+
 def test_a_run_waits_for_what_it_reads() -> None:
     jobs = State(params(experiment__joint=["augmented", "plain"])).jobs
     rules = {name: {before.split("/")[0] for before in job.after} for name, job in jobs.items()}

@@ -18,9 +18,10 @@ import mtl.config.space
 from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError
 from mtl.files import write_text
-from mtl.pipeline.fingerprint import fingerprint
+from mtl.pipeline.fingerprint import fingerprint, read_mapping
 from mtl.pipeline.stages import STAGES, stage_of
 from mtl.pipeline.state import State
+from mtl.pipeline.versions import unlike
 
 PARAMS_FILE = Path("params.yaml")
 HANDED_OVER = Path("work/handed_over.json")
@@ -190,10 +191,11 @@ class Flow:
         return "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes}"
 
     def closing_words(self) -> str:
-        """The last lines of a successful run: what DVC recorded, and where the results are."""
-        words = self.hand_over()
-        places = [path for path in ("data/results/metrics.json", "data/report/report.html") if Path(path).exists()]
-        return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._dvc_stage])
+        """The last lines of a successful run: what DVC recorded, unlike versions among the runs, and where the results are."""
+        comparisons, report = Path("data/results/comparisons.json"), "data/report/report.html"
+        lines = [self.hand_over() or "", unlike(read_mapping(comparisons).get("versions", []))]
+        places = [path for path in ("data/results/metrics.json", report) if Path(path).exists() and not self._dvc_stage]
+        return "\n".join([line for line in lines if line] + [f"  {path}" for path in places])
 
     def hand_over(self) -> str | None:
         """After a direct run: record the valid stages in ``dvc.lock``, so that ``dvc repro`` finds nothing to do.

@@ -12,7 +12,7 @@ not known yet: its readers count as missing. Each looks at its start, when its i
 import functools
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -297,6 +297,17 @@ class State:
         deleted = self.store.prune({read_mapping(path).get("key", "") for path in self._state.glob("*/*.json")})
         self.checksums.prune()
         return deleted
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """Let runs count as not trained: delete them from the store, and what the record of the stage says of them."""
+        record = self._read_record("train")
+        for run in runs:
+            entry = record.get("jobs", {}).pop(f"train_run/{run}", {})
+            for key in (entry.get("key"), _read_marker(self.marker(f"train_run/{run}")).get("key")):
+                if key:
+                    self.store.drop(key)
+        if record:
+            write_json(self.record("train"), record)
 
     # --- keys -------------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class Store:
             return None
         intact = all(self._checksums.of(self.folder / key / path) == checksum for path, checksum in files.items())
         if not intact:
-            self._drop(key)
+            self.drop(key)
         return files if intact else None
 
     def lock(self, key: str) -> FileLock:
@@ -102,7 +102,7 @@ class Store:
             left.unlink()
         keys = {path.name.partition(".")[0] for path in self.folder.glob("*")}
         for key in keys - wanted:
-            self._drop(key)
+            self.drop(key)
             (self.folder / f"{key}.lock").unlink(missing_ok=True)
             self.abandon(key)
         return len(keys - wanted)
@@ -117,6 +117,7 @@ class Store:
         self._checksums.save()
         return files
 
-    def _drop(self, key: str) -> None:
+    def drop(self, key: str) -> None:
+        """Delete a job."""
         (self.folder / f"{key}.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / key, ignore_errors=True)
