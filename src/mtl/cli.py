@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import mtl.config
 import mtl.config.space
-from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError
+from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, PipelineError
 from mtl.files import replacing
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline import versions
@@ -79,6 +79,8 @@ def _add_user_commands(commands: Commands) -> None:
     prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
     prune.add_argument("--other-versions", action="store_true", help="delete runs trained under other versions than those installed")
     prune.set_defaults(run=_prune)
+    verify = commands.add_parser("verify", help="read all stored and published files again and name those that are damaged")
+    verify.set_defaults(run=_verify)
     synonyms = commands.add_parser("synonyms", help="rebuild the synonym table from WordNet's files (Debian: wordnet-base)")
     synonyms.add_argument("action", choices=("build",))
     synonyms.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder of WordNet's dictionary files")
@@ -242,6 +244,21 @@ def _synonyms(options: argparse.Namespace) -> None:
         raise EncoderError(f"{options.encoder}: no such folder; run: snakemake download, or name a folder with --encoder")
     wordnet.build(options.wordnet, options.encoder, out)
     print(f"{out}: {plural(len(wordnet.load(out)), 'word')}")
+
+
+def _verify(_: argparse.Namespace) -> None:
+    """Compare every file with its checksum.
+
+    Raises:
+        PipelineError: names those that differ.
+    """
+    state = State(mtl.config.load(Path("params.yaml")))
+    with workflow_lock():
+        damaged = state.verify()
+    if damaged:
+        lines = [f"{path}: is missing or differs from its checksum" for path in damaged]
+        raise PipelineError("\n".join([*lines, "snakemake --cores all restores each from its other copy, or builds it again"]))
+    print("every file in work/store and data is as it was stored")
 
 
 def _prune(options: argparse.Namespace) -> None:

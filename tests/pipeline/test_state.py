@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +156,33 @@ def test_damage_to_the_store_and_the_published_file_is_rebuilt(tmp_path: Path) -
     build_all(tmp_path, params())
     (tmp_path / "data/models/joint-plain-1/model.safetensors").write_text("damaged in place: both are one file")
     assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": 1}', '{"../../params.yaml": "0"}', '{"key": "0", "files": {"a": 1}}'])
+def test_damaged_files_of_the_store_and_the_state_are_put_right(tmp_path: Path, content: str) -> None:
+    build_all(tmp_path, params())
+    for path in [*tmp_path.glob("work/store/*.json"), *tmp_path.glob("work/state/*/*.json"), *tmp_path.glob("work/checksums/*.json")]:
+        path.write_text(content)
+    assert build_all(tmp_path, params()) == []
+    assert all(State(params(), tmp_path).sync().values())
+
+
+def test_rot_behind_an_equal_time_is_found_by_verify_and_mended(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    model, state = tmp_path / "data/models/joint-plain-1/model.safetensors", State(params(), tmp_path)
+    assert state.verify() == []
+    status, content = model.stat(), model.read_bytes()
+    model.write_bytes(content[:-1] + b"?")
+    os.utime(model, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert all(State(params(), tmp_path).sync().values())
+    (stored, published) = State(params(), tmp_path).verify()
+    assert published == str(model)
+    assert stored.startswith(str(state.store.folder))
+    state = State(params(), tmp_path)
+    state.sync()
+    assert state.store.damaged == [stored]
+    assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
+    assert model.read_bytes() == content
 
 
 def test_pulled_data_without_a_store_is_valid_and_is_adopted(tmp_path: Path) -> None:
@@ -380,11 +408,24 @@ def test_a_run_waits_for_what_it_reads() -> None:
         assert [before for before in jobs[f"{rule}/joint-plain-1"].after if before.startswith("train_run")] == ["train_run/joint-plain-1"]
 
 
-@pytest.mark.parametrize("content", [{"key": "0" * 32, "parts": {"a": {"key": "0" * 32, "files": {}}}}, {"key": "0", "jobs": ["a"]}, []])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"key": 1, "parts": []},
+        {"key": "0" * 32, "parts": {"a": {"key": "0" * 32, "files": {}}}},
+        {"key": "0", "jobs": ["a"]},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": 5, "files": {}}}},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": "../..", "files": {}}}},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": "0", "files": {"examples/a.parquet": 1}}}},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": "0", "files": {"examples/../../a": "0"}}}},
+        [],
+        "[" * 100_000,
+    ],
+)
 def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp_path: Path, content: Any) -> None:
     build_all(tmp_path, params())
     shutil.rmtree(tmp_path / "work")
-    (tmp_path / "data/records/prepare.json").write_text(json.dumps(content))
+    (tmp_path / "data/records/prepare.json").write_text(content if isinstance(content, str) else json.dumps(content))
     (tmp_path / "work/state/prepare").mkdir(parents=True)
     (tmp_path / "work/state/prepare/a.json").write_text('{"key": "0", "files": {}}')
     state = State(params(), tmp_path)
@@ -392,4 +433,5 @@ def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp
     assert not state.sync()["prepare"]
     assert build_all(tmp_path, params()) == ["prepare_dataset/a", "prepare_dataset/b"]
     assert state.earlier_records() == []
+    assert state.set_aside("prepare").exists()
     assert not (tmp_path / "work/state/prepare/a.json").exists()

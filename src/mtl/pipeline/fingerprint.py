@@ -5,8 +5,9 @@ import hashlib
 import io
 import json
 import os
+import time
 import tokenize
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,16 @@ def significant(source: str) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
+DAYS = 30
+"""After so many a file is read again."""
+READ_AGAIN = 2**30
+"""Bytes that one process reads again at most, about a second."""
+
+
 class FileChecksums:
     """sha256 of files, remembered by size, time and inode, so that a look at unchanged data is cheap.
+
+    A file can rot and keep all three, so it is read again some time after its last reading; not more than a few at a time.
 
     What is known of a folder lies in a small file of its own, read when it is first asked for: a job reads what concerns its inputs,
     however many others there are.
@@ -89,8 +98,10 @@ class FileChecksums:
 
     def __init__(self, memory: Path, digest: Callable[[Path], str] = checksum) -> None:
         self._memory, self._digest = memory, digest
+        self._memory_counts = True
         self._known: dict[str, dict[str, list[Any]]] = {}
         self._changed: set[str] = set()
+        self._left, self._day = READ_AGAIN, int(time.time() // 86_400)
 
     def of(self, path: Path) -> str | None:
         """The checksum of a file, or None where there is none."""
@@ -103,12 +114,23 @@ class FileChecksums:
         if folder not in self._known:
             self._known[folder] = self._read(folder)
         known = self._known[folder].get(name)
-        if known and known[:3] == stamp:
+        if known and known[:3] == stamp and not self._is_due(known):
             return str(known[3])
         digest = self._digest(path)
-        self._known[folder][name] = [*stamp, digest]
+        self._known[folder][name] = [*stamp, digest, self._day]
         self._changed.add(folder)
         return digest
+
+    def _is_due(self, entry: Sequence[Any]) -> bool:
+        """Whether to read a file again although nothing shows that it changed."""
+        due = bool(self._day - entry[4] >= DAYS and entry[0] <= self._left)
+        self._left -= entry[0] if due else 0
+        return due
+
+    def read_again(self) -> None:
+        """Read every file that is asked for from now on, once."""
+        self._known.clear()
+        self._memory_counts = False
 
     def save(self) -> None:
         """Write what is new."""
@@ -124,9 +146,9 @@ class FileChecksums:
                 file.unlink()
 
     def _read(self, folder: str) -> dict[str, list[Any]]:
-        files = read_mapping(self._file(folder)).get("files")
+        files = read_mapping(self._file(folder)).get("files") if self._memory_counts else {}
         entries = files.items() if isinstance(files, dict) else ()
-        return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 4}
+        return {name: entry for name, entry in entries if isinstance(entry, list) and [*map(type, entry)] == [int, int, int, str, int]}
 
     def _file(self, folder: str) -> Path:
         return self._memory / f"{fingerprint(folder)[:32]}.json"

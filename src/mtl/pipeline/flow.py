@@ -66,11 +66,14 @@ class Flow:
             self._lock = workflow_lock()
             self._notes = [
                 f"{path}: written by an earlier version of mtl, or damaged; the stage {path.stem} is built again"
+                f" (the record is kept as {self.state.set_aside(path.stem)})"
                 for path in self.state.earlier_records()
             ]
             if self._tells_dvc() and (reason := obstacle()):
                 self._notes.append(f"DVC will not record the results: {reason}")
             self._valid = self.state.sync(self._dvc_stage)
+            damaged = self.state.store.damaged
+            self._notes += [f"{path}: is not what was stored; it is restored from data/, or built again" for path in damaged]
 
     def start(self) -> None:
         """Before the first job (and not in a dry run): stop where another Snakemake works.

@@ -24,7 +24,7 @@ from mtl.files import write_json, write_text
 from mtl.pipeline import programs
 from mtl.pipeline.fingerprint import FileChecksums, checksum_code, fingerprint, fingerprint_code, read_mapping
 from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, before, stage_of
-from mtl.pipeline.store import Files, Store, files_below, link
+from mtl.pipeline.store import Files, Store, are_files, files_below, link
 
 MISSING = ".missing-"
 """A job that had to do without an optional program says so by a file ``<name>.missing-<program>`` (see ``mtl.pipeline.programs``); once
@@ -86,6 +86,10 @@ class State:
     def record(self, stage: str) -> Path:
         """The record of what a stage's published data was built from."""
         return self.data / "records" / f"{stage}.json"
+
+    def set_aside(self, stage: str) -> Path:
+        """Where a record that cannot be read is kept."""
+        return self._state.parent / "set_aside" / f"{stage}.json"
 
     def outdated(self, stage: str) -> Path:
         """A file that exists while a stage is not valid; new each time."""
@@ -255,6 +259,8 @@ class State:
         """
         record = self._read_record(stage)
         jobs = {job.id: self._built(job, record) for job in self.jobs_of(stage)}
+        if self.record(stage) in self.earlier_records():
+            link(self.record(stage), self.set_aside(stage))
         self.record(stage).unlink(missing_ok=True)
         places = {path: self._stored(self.jobs[name], entry["key"], path) for name, entry in jobs.items() for path in entry["files"]}
         for path in set(self._published(STAGES[stage])) - set(places):
@@ -297,6 +303,19 @@ class State:
         deleted = self.store.prune({read_mapping(path).get("key", "") for path in self._state.glob("*/*.json")})
         self.checksums.prune()
         return deleted
+
+    def verify(self) -> list[str]:
+        """Read every stored and every published file again; returns those that are not as recorded, or are missing.
+
+        What differs counts as not built from then on.
+        """
+        self.checksums.read_again()
+        damaged = self.store.verify()
+        for stage in STAGES:
+            files = [item for job in self._read_record(stage).get("jobs", {}).values() for item in job["files"].items()]
+            damaged += [str(self.data / path) for path, checksum in files if self.checksums.of(self.data / path) != checksum]
+        self.checksums.save()
+        return damaged
 
     def forget(self, runs: Iterable[str]) -> None:
         """Let runs count as not trained: delete them from the store, and what the record of the stage says of them."""
@@ -353,7 +372,7 @@ class State:
         """Mark a job as built if the store has it, or the published data does."""
         files = self.store.files(key)
         recorded = record.get("jobs", {}).get(job.id, {})
-        if files is None and recorded.get("key") == key:
+        if files is None and recorded.get("key") == key and all(path.startswith(f"{job.into}/") for path in recorded["files"]):
             relative = {Path(path).relative_to(job.into).as_posix(): checksum for path, checksum in recorded["files"].items()}
             if self.store.adopt(key, self.data / job.into, relative):
                 files = relative
@@ -386,16 +405,21 @@ class State:
 
 def _is_record(content: dict[str, Any]) -> bool:
     jobs = content.get("jobs")
-    if not isinstance(content.get("key"), str) or not isinstance(jobs, dict):
-        return False
-    return all("/" in name and isinstance(job, dict) and isinstance(job.get("files"), dict) for name, job in jobs.items())
+    return isinstance(content.get("key"), str) and isinstance(jobs, dict) and all(map(_is_entry, jobs, jobs.values()))
+
+
+def _is_entry(name: str, job: Any) -> bool:
+    """Whether a job of a record is sound: records come with data of others, and keys name folders."""
+    return (
+        "/" in name and isinstance(job, dict) and isinstance(key := job.get("key"), str) and key.isalnum() and are_files(job.get("files"))
+    )
 
 
 def _read_marker(path: Path) -> dict[str, Any]:
     """The state file of a job, or an empty mapping where it is missing or damaged."""
     marker = read_mapping(path)
     files = marker.get("files")
-    sound = isinstance(files, dict) and isinstance(marker.get("into"), str) and isinstance(marker.get("key", ""), str)
+    sound = are_files(files) and isinstance(marker.get("into"), str) and isinstance(marker.get("key", ""), str)
     return marker if sound else {}
 
 
