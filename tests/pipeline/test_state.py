@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import mtl.config
+import mtl.pipeline.state
 from mtl.config import Params
 from mtl.errors import PipelineError
 from mtl.pipeline.fingerprint import fingerprint_code
@@ -435,3 +436,30 @@ def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp
     assert state.earlier_records() == []
     assert state.set_aside("prepare").exists()
     assert not (tmp_path / "work/state/prepare/a.json").exists()
+
+
+def calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
+    """The calls of functions of the module from now on."""
+    made: list[str] = []
+    for name in names:
+        inner = getattr(mtl.pipeline.state, name)
+        monkeypatch.setattr(mtl.pipeline.state, name, lambda *given, name=name, inner=inner: made.append(name) or inner(*given))
+    return made
+
+
+def test_the_work_grows_with_the_runs_and_that_of_one_job_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_start, of_job = [], []
+    for number in (2, 4, 8):
+        root, settings = tmp_path / str(number), params(experiment__seeds=list(range(number)))
+        build_all(root, settings)
+        with monkeypatch.context() as patch:
+            made = calls(patch, "read_mapping", "fnmatchcase", "link", "write_json", "fingerprint", "fingerprint_code")
+            State(settings, root).sync()
+            of_start.append(len(made))
+            made.clear()
+            state = State(settings, root)
+            assert not state.build("predict_run", "joint-plain-1", lambda data, out: None)
+            of_job.append(len(made))
+            assert "jobs" not in vars(state)
+    assert of_job[0] == of_job[1] == of_job[2]
+    assert of_start[2] - of_start[1] == 2 * (of_start[1] - of_start[0])
