@@ -23,11 +23,11 @@ from mtl.config import Params
 
 FORMATS = ["fp32", "tf32", "bf16", "fp16"]
 Facts = dict[str, Any]
-"""The ``run.json`` of a run."""
+"""The ``run.json`` and ``cost.json`` of a run."""
 
 
 def run(params: Params, data: Path, encoder: Path | None, precision: str, seed: int, device: str) -> Facts:
-    """Train the joint plain run and return its ``run.json``."""
+    """Train the joint plain run and return its facts."""
     import torch
 
     import mtl.training.run
@@ -38,7 +38,11 @@ def run(params: Params, data: Path, encoder: Path | None, precision: str, seed: 
         torch.cuda.reset_peak_memory_stats()
     with TemporaryDirectory(prefix="precision-") as out:
         mtl.training.run.train(changed, spec, data / "examples", data / "shards", encoder, Path(out), device=device)
-        facts: Facts = json.loads(Path(out, "run.json").read_text(encoding="utf-8"))
+        facts: Facts = {
+            key: value
+            for name in ("run", "cost")
+            for key, value in json.loads(Path(out, f"{name}.json").read_text(encoding="utf-8")).items()
+        }
     return facts
 
 

@@ -72,7 +72,7 @@ def start(number: int, settings: Path, project: Path, out: Path) -> float:
             child.kill()
     if any(statuses):
         raise SystemExit(f"{number} process(es): exit statuses {statuses}")
-    return float(json.loads((out / "run.json").read_text())["tokens_per_second"])
+    return float(json.loads((out / "cost.json").read_text())["tokens_per_second"])
 
 
 def differences(one: Path, two: Path) -> dict[str, float]:

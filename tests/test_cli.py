@@ -150,3 +150,21 @@ def test_a_message_sends_no_commands_to_the_terminal(capsys: pytest.CaptureFixtu
     write(CONTENT | {"\x1b]0;owned\x07": 1})
     assert main(["check"]) == 2
     assert "\\x1b]0;owned\\x07: unknown key" in capsys.readouterr().err
+
+
+def test_runs_of_other_versions_are_listed_and_deleted(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("data/models/joint-plain-1")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"versions": {"torch": "1.0"}, "precision": "fp32"}))
+    assert main(["check", "--versions"]) == 0
+    assert "torch 1.0, transformers unknown: joint-plain-1\n" in capsys.readouterr().out
+    assert main(["prune", "--other-versions"]) == 0
+    assert capsys.readouterr().out == "deleted 1 run of other versions: joint-plain-1\n"
+
+
+def test_verify_names_what_is_damaged(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify"]) == 0
+    Path("work/store/0").mkdir(parents=True)
+    Path("work/store/0.json").write_text('{"model": "0"}')
+    assert main(["verify"]) == 2
+    assert capsys.readouterr().err.startswith("work/store/0/model: is missing or differs from its checksum\nsnakemake --cores all ")

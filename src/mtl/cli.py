@@ -15,9 +15,10 @@ from typing import TypeAlias
 
 import mtl.config
 from mtl.config.editing import write_checksums
-from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, printable
+from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, PipelineError, printable
 from mtl.files import described
 from mtl.jobs import JOBS, RESUMABLE, dismiss
+from mtl.pipeline import versions
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
@@ -62,6 +63,7 @@ def _add_user_commands(commands: Commands) -> None:
     check = commands.add_parser("check", help="check a params file and print the plan")
     check.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     check.add_argument("--offline", action="store_true", help="do not check that remote sources exist")
+    check.add_argument("--versions", action="store_true", help="print the versions that decide results, and which trained runs have others")
     check.set_defaults(run=_check)
     checksums = commands.add_parser("checksums", help="print the checksum of every source")
     checksums.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="default: params.yaml")
@@ -76,7 +78,10 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
+    prune.add_argument("--other-versions", action="store_true", help="delete runs trained under other versions than those installed")
     prune.set_defaults(run=_prune)
+    verify = commands.add_parser("verify", help="read all stored and published files again and name those that are damaged")
+    verify.set_defaults(run=_verify)
     synonyms = commands.add_parser("synonyms", help="rebuild the synonym table from WordNet's files (Debian: wordnet-base)")
     synonyms.add_argument("action", choices=("build",))
     synonyms.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder of WordNet's dictionary files")
@@ -174,6 +179,9 @@ def _check(options: argparse.Namespace) -> None:
     from mtl.data.sources import exists, is_local
 
     params = mtl.config.load(options.file)
+    if options.versions:
+        print(versions.described(versions.groups(Path("data/models"), list(params.runs()))))
+        return
     issues = mtl.config.issues(params)
     issues += [
         Issue(key_of(name, item), reason)
@@ -232,8 +240,28 @@ def _synonyms(options: argparse.Namespace) -> None:
     print(f"{out}: {plural(len(wordnet.load(out)), 'word')}")
 
 
+def _verify(_: argparse.Namespace) -> None:
+    """Compare every file with its checksum.
+
+    Raises:
+        PipelineError: names those that differ.
+    """
+    state = State(mtl.config.load(Path("params.yaml")))
+    with workflow_lock():
+        damaged = state.verify()
+    if damaged:
+        lines = [f"{path}: is missing or differs from its checksum" for path in damaged]
+        raise PipelineError("\n".join([*lines, "snakemake --cores all restores each from its other copy, or builds it again"]))
+    print("every file in work/store and data is as it was stored")
+
+
 def _prune(options: argparse.Namespace) -> None:
     state = State(mtl.config.load(Path("params.yaml")))
     with workflow_lock():
+        if options.other_versions:
+            runs = versions.others(versions.groups(state.data / "models", list(state.params.runs())))
+            state.forget(runs)
+            print(f"deleted {plural(len(runs), 'run')} of other versions{': ' * bool(runs)}{', '.join(runs)}")
+            return
         deleted = state.prune()
     print(f"deleted {plural(deleted, 'stored result')} from {state.store.folder}")

@@ -251,6 +251,17 @@ def test_a_damaged_history_names_its_line(tmp_path: Path) -> None:
         read_history(path)
 
 
+def test_unlike_versions_of_the_runs_are_the_first_warning(finished: Finished) -> None:
+    params = settings()
+    models, predictions, out = finished(params)
+    for number, run in enumerate(params.runs()):
+        (models / run / "run.json").write_text(json.dumps({"versions": {"torch": "1.0" if number else "2.0"}, "precision": "fp32"}))
+    evaluate(params, models, predictions, out)
+    found = read(out / "comparisons.json")
+    assert [group["versions"]["torch"] for group in found["versions"]] == ["1.0", "2.0"]
+    assert found["warnings"][0].startswith("Runs trained under unlike versions are compared, and intervals mix them: torch 1.0 in ")
+
+
 def test_too_few_resamples_are_said(finished: Finished) -> None:
     params = settings(evaluate={"resamples": 100})
     models, predictions, out = finished(params)

@@ -1,6 +1,8 @@
 """Fingerprints change with what decides the result, and with nothing else."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -54,13 +56,33 @@ def test_code_of_other_packages_does_not_count() -> None:
 
 
 def test_file_checksums_notice_a_change_and_survive_a_damaged_memory(tmp_path: Path) -> None:
-    file, memory = tmp_path / "a", tmp_path / "checksums.json"
+    file, memory = tmp_path / "a", tmp_path / "checksums"
     file.write_text("one")
     checksums = FileChecksums(memory)
     first = checksums.of(file)
     checksums.save()
-    assert json.loads(memory.read_text())[str(file)][3] == first
+    (known,) = memory.iterdir()
+    assert json.loads(known.read_text())["files"]["a"][3] == first
     file.write_text("two")
     assert FileChecksums(memory).of(file) != first
-    memory.write_text("{")
+    for damage in ("{", "[]", '{"files": []}', '{"files": {"a": 1}}'):
+        known.write_text(damage)
+        assert FileChecksums(memory).of(file) != first
     assert FileChecksums(memory).of(tmp_path / "missing") is None
+
+
+def test_a_file_that_rotted_is_noticed_when_it_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, memory = tmp_path / "a", tmp_path / "checksums"
+    file.write_text("one")
+    checksums = FileChecksums(memory)
+    first, status = checksums.of(file), file.stat()
+    checksums.save()
+    file.write_text("rot")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert FileChecksums(memory).of(file) == first
+    day = time.time() + 31 * 86_400
+    monkeypatch.setattr("mtl.pipeline.fingerprint.time.time", lambda: day)
+    monkeypatch.setattr("mtl.pipeline.fingerprint.READ_AGAIN", 2)
+    assert FileChecksums(memory).of(file) == first  # three bytes are too many at a time
+    monkeypatch.setattr("mtl.pipeline.fingerprint.READ_AGAIN", 3)
+    assert FileChecksums(memory).of(file) != first

@@ -16,6 +16,11 @@ from mtl.pipeline.stages import STAGES
 from mtl.pipeline.state import State
 from pipeline.test_state import CONTENT, build_all, params
 
+EXECUTING = SimpleNamespace(
+    executor_plugin=SimpleNamespace(common_settings=SimpleNamespace(dryrun_exec=False, touch_exec=False)),
+    dag_settings=SimpleNamespace(forcerun=[], forceall=False, force_incomplete=False),
+)
+
 
 def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -31,7 +36,7 @@ def test_a_start_with_nothing_to_do_looks_once_at_what_is_valid(tmp_path: Path, 
     looks = []
     sync = State.sync
     monkeypatch.setattr(State, "sync", lambda self, stage=None: looks.append(stage) or sync(self, stage))  # type: ignore[func-returns-value]
-    flow = Flow(params(), overridden=False, main=True)
+    flow = Flow(params(), overridden=False, main=True, workflow=EXECUTING)
     assert flow.settle() == ""
     assert looks == [None]
     Path("params.yaml").write_text(json.dumps(CONTENT) + "\n")
@@ -85,10 +90,10 @@ def test_a_read_only_data_folder_is_named_before_a_job_starts(tmp_path: Path, mo
         pytest.skip("only root may mount a disk")
     try:
         flow = Flow(params(), overridden=False, main=True)
-        flow.refuse()
+        flow.start()
         subprocess.run(["mount", "-o", "remount,ro", "data"], check=True)
         with pytest.raises(WorkflowError, match="data: cannot be written to"):
-            flow.refuse()
+            flow.start()
     finally:
         subprocess.run(["umount", "data"], check=True)
 
@@ -178,3 +183,14 @@ def test_files_that_are_to_be_committed_are_named(tmp_path: Path, monkeypatch: p
     assert uncommitted(*files) == []
     monkeypatch.setenv("PATH", "")
     assert uncommitted(*files) == []
+
+
+def test_valid_stages_have_no_jobs_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_all(Path(), params())
+    assert [Flow(params(), overridden=False, main=True, workflow=EXECUTING).jobs(stage) for stage in STAGES] == [[]] * len(STAGES)
+    Path("data/predictions/joint-plain-1.parquet").unlink()
+    flow = Flow(params(), overridden=False, main=True, workflow=EXECUTING)
+    assert flow.inputs("predict_run", "joint-plain-1") == []
+    predictions = [f"work/state/predict_run/joint-{data}-1.json" for data in ("augmented", "plain")]
+    assert flow.jobs("predict") == flow.inputs("evaluate_runs", "all") == predictions

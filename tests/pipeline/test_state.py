@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import mtl.config
+import mtl.pipeline.state
 from mtl.config import Params
 from mtl.errors import PipelineError
 from mtl.pipeline.fingerprint import fingerprint_code
@@ -155,6 +157,33 @@ def test_damage_to_the_store_and_the_published_file_is_rebuilt(tmp_path: Path) -
     build_all(tmp_path, params())
     (tmp_path / "data/models/joint-plain-1/model.safetensors").write_text("damaged in place: both are one file")
     assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": 1}', '{"../../params.yaml": "0"}', '{"key": "0", "files": {"a": 1}}'])
+def test_damaged_files_of_the_store_and_the_state_are_put_right(tmp_path: Path, content: str) -> None:
+    build_all(tmp_path, params())
+    for path in [*tmp_path.glob("work/store/*.json"), *tmp_path.glob("work/state/*/*.json"), *tmp_path.glob("work/checksums/*.json")]:
+        path.write_text(content)
+    assert build_all(tmp_path, params()) == []
+    assert all(State(params(), tmp_path).sync().values())
+
+
+def test_rot_behind_an_equal_time_is_found_by_verify_and_mended(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    model, state = tmp_path / "data/models/joint-plain-1/model.safetensors", State(params(), tmp_path)
+    assert state.verify() == []
+    status, content = model.stat(), model.read_bytes()
+    model.write_bytes(content[:-1] + b"?")
+    os.utime(model, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert all(State(params(), tmp_path).sync().values())
+    (stored, published) = State(params(), tmp_path).verify()
+    assert published == str(model)
+    assert stored.startswith(str(state.store.folder))
+    state = State(params(), tmp_path)
+    state.sync()
+    assert state.store.damaged == [stored]
+    assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
+    assert model.read_bytes() == content
 
 
 def test_pulled_data_without_a_store_is_valid_and_is_adopted(tmp_path: Path) -> None:
@@ -309,7 +338,7 @@ def test_a_mark_that_came_with_the_data_runs_no_program_of_its_choice(tmp_path: 
 
 def reworded(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """As if a module had been edited."""
-    monkeypatch.setattr("mtl.pipeline.state.fingerprint_code", lambda names: fingerprint_code(names) + "edited" * (module in names))
+    monkeypatch.setattr("mtl.pipeline.state.fingerprint_code", lambda names, _: fingerprint_code(names) + "edited" * (module in names))
 
 
 def test_a_reworded_card_builds_cards_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +371,35 @@ def test_a_job_sees_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
     assert not list((tmp_path / "work/inputs").iterdir())
 
 
+def test_time_that_training_took_is_shown_and_rebuilds_nothing(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    for folder in ("work", "data/models", "data/report"):
+        shutil.rmtree(tmp_path / folder)
+    (tmp_path / "data/records/report.json").unlink()
+    state = State(params(), tmp_path)
+    state.sync()
+    shown = []
+
+    def produce(data: Path, out: Path) -> None:
+        for file in job.files:
+            (out / file).write_text("slower this time" if file == "cost.json" else job.id)
+        shown.extend(path.read_text() for path in data.glob("models/*/cost.json"))
+
+    for stage in STAGES:
+        if not state.marker(stage).exists():
+            for job in state.jobs_of(stage):
+                assert state.build(job.rule, job.name, produce) == (job.rule in ("train_run", "card_run", "render_report"))
+            state.publish(stage)
+    assert shown == ["slower this time"] * 2
+
+
+def test_runs_that_are_forgotten_are_trained_again_though_their_files_lie_there(tmp_path: Path) -> None:
+    build_all(tmp_path, params())
+    State(params(), tmp_path).forget(["joint-plain-1"])
+    assert build_all(tmp_path, params()) == ["train_run/joint-plain-1"]
+    assert build_all(tmp_path, params()) == []
+
+
 def test_a_run_waits_for_what_it_reads() -> None:
     jobs = State(params(experiment__joint=["augmented", "plain"])).jobs
     rules = {name: {before.split("/")[0] for before in job.after} for name, job in jobs.items()}
@@ -351,11 +409,24 @@ def test_a_run_waits_for_what_it_reads() -> None:
         assert [before for before in jobs[f"{rule}/joint-plain-1"].after if before.startswith("train_run")] == ["train_run/joint-plain-1"]
 
 
-@pytest.mark.parametrize("content", [{"key": "0" * 32, "parts": {"a": {"key": "0" * 32, "files": {}}}}, {"key": "0", "jobs": ["a"]}, []])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"key": 1, "parts": []},
+        {"key": "0" * 32, "parts": {"a": {"key": "0" * 32, "files": {}}}},
+        {"key": "0", "jobs": ["a"]},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": 5, "files": {}}}},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": "../..", "files": {}}}},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": "0", "files": {"examples/a.parquet": 1}}}},
+        {"key": "0", "jobs": {"prepare_dataset/a": {"key": "0", "files": {"examples/../../a": "0"}}}},
+        [],
+        "[" * 100_000,
+    ],
+)
 def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp_path: Path, content: Any) -> None:
     build_all(tmp_path, params())
     shutil.rmtree(tmp_path / "work")
-    (tmp_path / "data/records/prepare.json").write_text(json.dumps(content))
+    (tmp_path / "data/records/prepare.json").write_text(content if isinstance(content, str) else json.dumps(content))
     (tmp_path / "work/state/prepare").mkdir(parents=True)
     (tmp_path / "work/state/prepare/a.json").write_text('{"key": "0", "files": {}}')
     state = State(params(), tmp_path)
@@ -363,4 +434,32 @@ def test_the_record_of_an_earlier_version_is_named_and_its_stage_built_again(tmp
     assert not state.sync()["prepare"]
     assert build_all(tmp_path, params()) == ["prepare_dataset/a", "prepare_dataset/b", "check_examples/all"]
     assert state.earlier_records() == []
+    assert state.set_aside("prepare").exists()
     assert not (tmp_path / "work/state/prepare/a.json").exists()
+
+
+def calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
+    """The calls of functions of the module from now on."""
+    made: list[str] = []
+    for name in names:
+        inner = getattr(mtl.pipeline.state, name)
+        monkeypatch.setattr(mtl.pipeline.state, name, lambda *given, name=name, inner=inner: made.append(name) or inner(*given))
+    return made
+
+
+def test_the_work_grows_with_the_runs_and_that_of_one_job_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_start, of_job = [], []
+    for number in (2, 4, 8):
+        root, settings = tmp_path / str(number), params(experiment__seeds=list(range(number)))
+        build_all(root, settings)
+        with monkeypatch.context() as patch:
+            made = calls(patch, "read_mapping", "fnmatchcase", "link", "write_json", "fingerprint", "fingerprint_code")
+            State(settings, root).sync()
+            of_start.append(len(made))
+            made.clear()
+            state = State(settings, root)
+            assert not state.build("predict_run", "joint-plain-1", lambda data, out: None)
+            of_job.append(len(made))
+            assert "jobs" not in vars(state)
+    assert of_job[0] == of_job[1] == of_job[2]
+    assert of_start[2] - of_start[1] == 2 * (of_start[1] - of_start[0])

@@ -202,11 +202,14 @@ def write_run(params: Params, data: Path, run: Run) -> None:
         "steps": 300,
         "best_step": 240,
     }
-    content |= {"best_score": 0.7, "stopped": "end", "epochs": {}, "rows": {}, "seconds": 42.0 * len(run.tasks), "tokens": 300_000}
-    content |= {"padding_share": 0.04, "tokens_per_second": 7100.0, "precision": "fp32", "device": "cpu", "threads": 2}
-    content |= {"peak_memory_bytes": 900 * 2**20, "parameters": 22_713_216, "versions": {"torch": "2.13.0", "python": "3.11.9"}}
+    content |= {"best_score": 0.7, "stopped": "end", "epochs": {}, "rows": {}, "tokens": 300_000}
+    content |= {"padding_share": 0.04, "precision": "fp32", "device": "cpu", "threads": 2}
+    content |= {"parameters": 22_713_216, "versions": {"torch": "2.13.0", "python": "3.11.9"}}
     content["warnings"] = [f"{HOSTILE} 3 rows were cut at 64 subwords"] if run.model == "joint" else []
     (folder / "run.json").write_text(json.dumps(content))
+    cost = {"seconds": 42.0 * len(run.tasks), "tokens_per_second": 7100.0, "peak_memory_bytes": 900 * 2**20}
+    cost["throughput"] = [[step, 7000.0] for step in range(3, 303, 3)]
+    (folder / "cost.json").write_text(json.dumps(cost))
     (folder / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in _history(params, run)))
 
 
@@ -224,7 +227,6 @@ def _history(params: Params, run: Run) -> Iterator[dict[str, Any]]:
             "loss": loss,
             "weight": weights,
             "gradient_norm": norms,
-            "tokens_per_second": 7000.0,
         }
         if step % 60 == 0:
             metrics = {

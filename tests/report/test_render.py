@@ -360,12 +360,25 @@ def test_a_missing_file_is_named(project: Any, name: str) -> None:
 def test_optional_keys_may_be_absent(project: Any) -> None:
     for path in project.data.glob("models/*/run.json"):
         path.write_text(json.dumps({"run": path.parent.name}))
+        (path.parent / "cost.json").unlink()
     for path in project.data.glob("examples/*.json"):
         path.write_text("{}")
     for path in project.data.glob("models/*/history.jsonl"):
         path.write_text("")
     render(project.params, project.data, project.data)
     Page((project.data / "report.html").read_text())
+
+
+def test_unlike_versions_are_said_at_the_top(project: Any) -> None:
+    path = project.data / "results" / "comparisons.json"
+    groups = [{"versions": {"torch": version}, "runs": ["a"]} for version in ("2.12.1", "2.13.0")]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"versions": groups}))
+    render(project.params, project.data, project.data)
+    page = (project.data / "report.html").read_text()
+    alert = page.index(
+        "torch 2.12.1 in 1 of 2 runs; torch 2.13.0 in 1 of 2 runs. To train them alike: python -m mtl prune --other-versions"
+    )
+    assert alert < page.index('id="summary"')
 
 
 def test_what_balancing_and_half_precision_recorded_is_shown(project: Any) -> None:

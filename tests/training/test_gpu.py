@@ -38,7 +38,7 @@ SEEDS = (1, 2, 3, 4)
 def trained(project: Path, params: Params, out: Path, device: str = DEVICE, seed: int = 1) -> dict[str, Any]:
     run = params.runs()["joint-augmented-1"].model_copy(update={"seed": seed})
     train(params, run, project / "examples", project / "shards", None, out, device=device)
-    facts: dict[str, Any] = json.loads((out / "run.json").read_text())
+    facts: dict[str, Any] = json.loads((out / "run.json").read_text()) | json.loads((out / "cost.json").read_text())
     return facts
 
 

@@ -71,6 +71,7 @@ def finished(project: Path, make_settings: Settings, tmp_path_factory: pytest.Te
 def test_the_folder_holds_the_model_and_its_record(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
         "config.json",
+        "cost.json",
         "history.jsonl",
         "model.safetensors",
         "run.json",
@@ -96,9 +97,18 @@ def test_run_json_records_what_was_done(finished: Path) -> None:
     assert 0 <= facts["padding_share"] < 0.3
     assert facts["parameters"] == sum(tensor.numel() for tensor in load_file(finished / "model.safetensors").values())
     assert facts["warnings"] == []
-    assert facts["spent"].keys() == {"plain"}  # the first step, which was the only other one, is left out
-    assert facts["balance_cost"] == 1.0
-    assert {"tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "device", "versions", "tasks"} <= facts.keys()
+    assert {"tokens", "device", "versions", "tasks"} <= facts.keys()
+
+
+def test_time_and_memory_stand_apart(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
+    cost = json.loads((finished / "cost.json").read_text())
+    assert cost["spent"].keys() == {"plain"}  # the first step, which was the only other one, is left out
+    assert cost["balance_cost"] == 1.0
+    assert {"seconds", "tokens_per_second", "peak_memory_bytes"} <= cost.keys()
+    assert [step for step, _ in cost["throughput"]] == [record["step"] for record in history(finished, "train")]
+    run(make_settings(), "joint-augmented-1", project, again := empty("again"))
+    equal = [path.name for path in finished.iterdir() if path.read_bytes() == (again / path.name).read_bytes()]
+    assert sorted(equal) == ["config.json", "history.jsonl", "model.safetensors", "run.json", "tokenizer.json"]
 
 
 def test_history_has_losses_weights_norms_and_scores(finished: Path) -> None:

@@ -18,9 +18,9 @@ rule augment_shard:
         "Augment {wildcards.job}"
     shell:
         "python -m mtl augment_shard"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule augment:
@@ -37,5 +37,5 @@ rule augment:
         "Publish the shards to data/shards"
     shell:
         "python -m mtl publish augment"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -16,9 +16,9 @@ rule download_source:
         "Download {wildcards.job}"
     shell:
         "python -m mtl download_source"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule download:
@@ -35,5 +35,5 @@ rule download:
         "Publish the downloads to data/raw"
     shell:
         "python -m mtl publish download"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -18,9 +18,9 @@ rule evaluate_runs:
         "Score and compare all runs"
     shell:
         "python -m mtl evaluate_runs"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule evaluate:
@@ -37,5 +37,5 @@ rule evaluate:
         "Publish the results to data/results"
     shell:
         "python -m mtl publish evaluate"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -20,9 +20,9 @@ rule predict_run:
         "Predict the test rows with {wildcards.job}"
     shell:
         "python -m mtl predict_run"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule predict:
@@ -39,5 +39,5 @@ rule predict:
         "Publish the predictions to data/predictions"
     shell:
         "python -m mtl publish predict"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -18,9 +18,9 @@ rule prepare_dataset:
         "Prepare {wildcards.job}"
     shell:
         "python -m mtl prepare_dataset"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule check_examples:
@@ -55,5 +55,5 @@ rule prepare:
         "Publish the examples to data/examples"
     shell:
         "python -m mtl publish prepare"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -18,9 +18,9 @@ rule render_report:
         "Write the report"
     shell:
         "python -m mtl render_report"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -37,5 +37,5 @@ rule report:
         "Publish the report to data/report"
     shell:
         "python -m mtl publish report"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -23,9 +23,9 @@ rule train_run:
         "Train {wildcards.job}"
     shell:
         "{params.launcher} -m mtl train_run"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule card_run:
@@ -43,9 +43,9 @@ rule card_run:
         "Write the model card of {wildcards.job}"
     shell:
         "python -m mtl card_run"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule train:
@@ -62,5 +62,5 @@ rule train:
         "Publish the models to data/models"
     shell:
         "python -m mtl publish train"
-        " --settings {params.settings}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " 2>&1 | tee {log:q}"

@@ -27,10 +27,10 @@ rule tune_trial:
         "Run trial {wildcards.number} of the search"
     shell:
         "python -m mtl tune_trial"
-        " --settings {params.settings}"
-        " --number {wildcards.number}"
-        " --workers {params.workers}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --number {wildcards.number:q}"
+        " --workers {params.workers:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule tune:
@@ -43,4 +43,4 @@ rule tune:
     message:
         "Write the results of the search to data/tune"
     shell:
-        "python -m mtl tune" " --settings {params.settings}" " 2>&1 | tee {log}"
+        "python -m mtl tune" " --settings {params.settings:q}" " 2>&1 | tee {log:q}"

@@ -18,6 +18,7 @@ from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.tables import by_task, main_scores, write_csv
 from mtl.files import write_json
+from mtl.pipeline import versions
 from mtl.tasks.base import Metric
 
 ENOUGH_SEEDS = 5
@@ -37,7 +38,7 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     """Score every run, compare them, and write ``comparisons.json``, ``metrics.json`` and ``plots/`` into ``out``.
 
     Args:
-        models: folder of the model folders, of which ``history.jsonl`` is read.
+        models: folder of the model folders, of which ``history.jsonl`` and ``run.json`` are read.
         predictions: folder of ``<run>.parquet``.
 
     Raises:
@@ -48,6 +49,8 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     by_run = {name: read_predictions(predictions / f"{name}.parquet", run) for name, run in runs.items()}
     check_paired(by_run)
     comparisons = results(params, by_run)
+    comparisons["versions"] = versions.groups(models, list(runs))
+    comparisons["warnings"] = [*filter(None, [versions.unlike(comparisons["versions"])]), *comparisons["warnings"]]
     write_json(out / "comparisons.json", comparisons, sort_keys=False)
     write_json(out / "metrics.json", headline(params, comparisons), sort_keys=False)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,11 +18,14 @@ import mtl.config
 from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError, StorageError
 from mtl.files import described, write_text
-from mtl.pipeline.fingerprint import fingerprint
-from mtl.pipeline.stages import STAGES
+from mtl.pipeline.fingerprint import fingerprint, read_mapping
+from mtl.pipeline.stages import STAGES, stage_of
 from mtl.pipeline.state import State
+from mtl.pipeline.versions import unlike
 
 PARAMS_FILE = Path("params.yaml")
+HANDED_OVER = Path("work/handed_over.json")
+"""A fingerprint of what DVC recorded last."""
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +47,8 @@ class Flow:
         self._dvc_stage = dvc_stage if dvc_stage in STAGES else None
         self._lock: FileLock | None = None
         self._valid: dict[str, bool] = {}
-        self._earlier: list[str] = []
+        self._notes: list[str] = []
+        self._started = False
         self.state = State(params)
         content = mtl.config.dump(params)
         self.settings = Path("work/settings") / f"{fingerprint(content)[:16]}.json"
@@ -52,19 +57,26 @@ class Flow:
             self._begin(content)
 
     def _begin(self, content: str) -> None:
-        """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``refuse``)."""
+        """Take the lock and make the state files tell the truth; beside another Snakemake, leave them alone (see ``start``).
+
+        Writes below ``work/`` only: a dry run comes by here too.
+        """
         write_text(self.settings, content)
-        Path("data/tune").mkdir(parents=True, exist_ok=True)  # DVC's stage report depends on it, also where no search was made
         with suppress(PipelineError):
             self._lock = workflow_lock()
-            self._earlier = [
+            self._notes = [
                 f"{path}: written by an earlier version of mtl, or damaged; the stage {path.stem} is built again"
+                f" (the record is kept as {self.state.set_aside(path.stem)})"
                 for path in self.state.earlier_records()
             ]
+            if self._tells_dvc() and (reason := obstacle()):
+                self._notes.append(f"DVC will not record the results: {reason}")
             self._valid = self.state.sync(self._dvc_stage)
+            damaged = self.state.store.damaged
+            self._notes += [f"{path}: is not what was stored; it is restored from data/, or built again" for path in damaged]
 
-    def refuse(self) -> None:
-        """Stop a run (but not a dry run) that is beside another.
+    def start(self) -> None:
+        """Before the first job (and not in a dry run): stop where another Snakemake works.
 
         Raises:
             WorkflowError: another Snakemake works in this folder.
@@ -74,8 +86,10 @@ class Flow:
         if self._lock is None:
             raise WorkflowError("another Snakemake works in this folder; wait for it, or end it")
         for folder in (self.state.data, Path("work")):
-            if not os.access(folder, os.W_OK):
+            if folder.exists() and not os.access(folder, os.W_OK):
                 raise WorkflowError(f"{folder}: cannot be written to: a read-only disk, or another user's folder")
+        self._started = True
+        _make_tune()
 
     def pass_on_sigterm(self) -> None:
         """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
@@ -108,6 +122,8 @@ class Flow:
         given = workflow.config_settings
         files = [Path(file) for file in given.configfiles] or [PARAMS_FILE]
         source = " + ".join([*map(str, files), *(["--config"] if given.config_args else [])])
+        if os.pathsep in str(Path.cwd()):
+            raise WorkflowError(f"{Path.cwd()}: Python cannot import from a folder with {os.pathsep!r} in its path; rename it")
         try:
             layers = [*map(mtl.config.read_yaml, files), *map(mtl.config.read_option, given.config_args or ())]
             content = functools.reduce(merge, layers)
@@ -133,21 +149,37 @@ class Flow:
         return [*self._ageless(map(self.state.marker, STAGES[stage].after)), *([str(outdated)] if outdated.exists() else [])]
 
     def jobs(self, stage: str) -> list[str]:
-        """The state files of a stage's jobs."""
-        return self._ageless(self.state.marker(job.id) for job in self.state.jobs_of(stage))
+        """The state files of a stage's jobs, where Snakemake may have to run one."""
+        return self._job_markers(job.id for job in self.state.jobs_of(stage))
 
     def inputs(self, rule: str, name: str) -> list[str]:
-        """The state files of the jobs that a job reads; a job that does not exist says so when it runs."""
+        """The state files of the jobs that a job reads, where Snakemake may have to run one of them.
+
+        A job that does not exist says so when it runs.
+        """
         job = self.state.jobs.get(f"{rule}/{name}")
-        return self._ageless(map(self.state.marker, job.after if job else ()))
+        return self._job_markers(job.after if job else ())
+
+    def _job_markers(self, jobs: Iterable[str]) -> list[str]:
+        """State files, without those of valid stages: what need not run needs no place in the graph, which thousands of runs make slow.
+
+        A forced run and one that only draws or lists see all.
+        """
+        plugin = self._workflow and self._workflow.executor_plugin
+        whole = self._forced() or not plugin or plugin.common_settings.touch_exec
+        needed = (job for job in jobs if whole or not self._valid.get(stage_of(job.partition("/")[0])))
+        return self._ageless(map(self.state.marker, needed))
 
     def _ageless(self, paths: Iterable[Path]) -> list[str]:
         """Inputs whose time Snakemake ignores: that they exist says all. Not so below a job that Snakemake forces."""
         from snakemake.io import ancient
 
-        settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
-        forced = bool(settings and (settings.forcerun or settings.force_incomplete))
+        forced = self._forced()
         return [str(path) if forced else ancient(str(path)) for path in paths]
+
+    def _forced(self) -> bool:
+        settings = self._workflow and self._workflow.dag_settings  # not there yet while the Snakefile is parsed
+        return bool(settings and (settings.forcerun or settings.forceall or settings.force_incomplete))
 
     def published(self, stage: str) -> list[str]:
         """The files that a stage publishes, as far as their names are known, and its record."""
@@ -160,9 +192,10 @@ class Flow:
         The hash seed is fixed, since foreign augmenters iterate over sets of strings. Shell and ``tee`` ignore the signals that ask a job
         to end, so that its last lines are printed.
         """
-        interpreter = f"export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{Path('src').resolve()}' PYTHONHASHSEED=0; "
-        # Braces are doubled for Snakemake, which formats the prefix.
-        return f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() {{ trap '' INT TERM; exec tee \"$@\"; }}; "
+        path, source = (shlex.quote(str(folder)) for folder in (Path(sys.executable).parent, Path("src").resolve()))
+        interpreter = f'export PATH={path}:"$PATH" PYTHONPATH={source} PYTHONHASHSEED=0; '
+        prefix = f"set -euo pipefail; {interpreter}" + "trap : INT TERM; tee() { trap '' INT TERM; exec tee \"$@\"; }; "
+        return prefix.replace("{", "{{").replace("}", "}}")  # Snakemake formats the prefix
 
     def gpus_of_run(self) -> int:
         """GPUs that a run takes: 1 where the machine has any, else 0, so that on CPUs runs go side by side."""
@@ -173,21 +206,19 @@ class Flow:
         return "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes}"
 
     def closing_words(self) -> str:
-        """The last lines of a successful run: what DVC recorded, and where the results are."""
-        words = self.hand_over()
-        places = [path for path in ("data/results/metrics.json", "data/report/report.html") if Path(path).exists()]
-        return "\n".join(([words] if words else []) + [f"  {path}" for path in places if not self._dvc_stage])
+        """The last lines of a successful run: what DVC recorded, unlike versions among the runs, and where the results are."""
+        comparisons, report = Path("data/results/comparisons.json"), "data/report/report.html"
+        lines = [self.hand_over() or "", unlike(read_mapping(comparisons).get("versions", []))]
+        places = [path for path in ("data/results/metrics.json", report) if Path(path).exists() and not self._dvc_stage]
+        return "\n".join([line for line in lines if line] + [f"  {path}" for path in places])
 
-    def hand_over(self, valid: dict[str, bool] | None = None) -> str | None:
+    def hand_over(self) -> str | None:
         """After a direct run: record the valid stages in ``dvc.lock``, so that ``dvc repro`` finds nothing to do.
-
-        Args:
-            valid: which stages are valid for what lies here now, if that is known.
 
         Returns:
             What was done, in words, or None where there was nothing to do.
         """
-        if self._dvc_stage or self._lock is None or not Path(".dvc").is_dir() or not Path("dvc.yaml").exists():
+        if not self._tells_dvc():
             return None
         if self._overridden:
             return "settings were overridden on the command line, so DVC was not told of the results; edit params.yaml to keep them"
@@ -195,29 +226,49 @@ class Flow:
             return "params.yaml was changed while the workflow ran, so DVC was not told of the results; run again"
         if missing := untracked_sections(mtl.config.read_yaml(PARAMS_FILE)):
             return missing
+        if reason := obstacle():
+            return f"DVC did not record the results: {reason}"
         # Code or data may have been edited meanwhile too: only what is valid for what lies here now may be recorded.
-        stages = [name for name, is_valid in (valid or self.state.sync()).items() if is_valid]
-        known = Path("work/handed_over.json")
-        if not stages or _text(known).strip() == self._stamp(stages):
-            return None
-        command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", *stages]
+        stages = [name for name, is_valid in self.state.sync().items() if is_valid]
+        return self._commit(stages) if stages and not self._is_handed_over(stages) else None
+
+    def _tells_dvc(self) -> bool:
+        """Whether DVC is to know of the results: the project uses it, and it does not run this Snakemake itself."""
+        return not self._dvc_stage and self._lock is not None and Path(".dvc").is_dir() and Path("dvc.yaml").exists()
+
+    def _commit(self, stages: list[str]) -> str:
+        """Let DVC record stages; returns what was done, or DVC's own words where it failed."""
+        _make_tune()
+        command = [sys.executable, "-m", "dvc", "commit", "--force", *stages]  # with --quiet it would keep its reasons to itself
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {done.stderr.strip()}"
-        write_text(known, self._stamp(stages))
+            output = done.stderr + done.stdout
+            reason = output.partition("ERROR: ")[2].partition("\n\n")[0] or output
+            return f"DVC could not record the results (dvc commit --force {' '.join(stages)}): {reason.strip()}"
+        write_text(HANDED_OVER, self._stamp(stages))
         changed = uncommitted(PARAMS_FILE, Path("dvc.lock"))
         advice = f"; commit {' and '.join(changed)} before an experiment: dvc exp show compares with the last commit" if changed else ""
         return f"DVC recorded: {', '.join(stages)}{advice}"
 
-    def settle(self) -> str:
-        """Before any job runs: what to say of results of an earlier version; and where all is valid, what DVC recorded.
+    def notes(self) -> str:
+        """What to say before any job runs: of records of an earlier version, and why DVC cannot record results here."""
+        return "\n".join(self._notes)
 
-        DVC may have to be told although no job will run: after an edit that changes no result, say.
+    def settle(self) -> str:
+        """At the end of a Snakemake that had no job to run, which calls no hook: a line of what DVC recorded.
+
+        DVC may have to be told all the same, after an edit that changes no result, say. A dry run, a list or a graph does nothing.
         """
-        words = self._earlier
-        if all(self._valid.values()) and (told := self.hand_over(self._valid)):
-            words.append(told)
-        return "\n".join(words)
+        if self._started or self._lock is None or not _executes(self._workflow):
+            return ""
+        _make_tune()
+        if not all(self._valid.values()) or self._is_handed_over(list(STAGES)):
+            return ""
+        words = self.hand_over()
+        return f"{words}\n" if words else ""
+
+    def _is_handed_over(self, stages: list[str]) -> bool:
+        return HANDED_OVER.exists() and HANDED_OVER.read_text(encoding="utf-8") == self._stamp(stages)
 
     def _stamp(self, stages: list[str]) -> str:
         """A fingerprint of all that DVC looks at."""
@@ -254,6 +305,28 @@ def _given_twice(arguments: Iterable[str]) -> str | None:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def obstacle() -> str:
+    """Why DVC cannot record results in this folder; empty where it can."""
+    here = Path.cwd()
+    for out in ("data", *(f"data/{stage.out}" for stage in STAGES.values())):
+        if not (target := Path(out).resolve()).is_relative_to(here):
+            return f"{out} is a link to {target}, outside of this project; make it a folder, and move DVC's cache there (dvc cache dir)"
+    if {"{", "}"} & set(str(here)):
+        return f"DVC fails in a folder with a brace in its path; rename {here}"
+    return ""
+
+
+def _executes(workflow: Any) -> bool:
+    """Whether Snakemake runs jobs: not so in a dry run, and where it only lists, draws or touches."""
+    plugin = workflow.executor_plugin
+    return plugin is not None and not plugin.common_settings.dryrun_exec and not plugin.common_settings.touch_exec
+
+
+def _make_tune() -> None:
+    """DVC's stage report depends on this folder, also where no search was made."""
+    Path("data/tune").mkdir(parents=True, exist_ok=True)
 
 
 def workflow_lock() -> FileLock:

@@ -31,6 +31,8 @@ class Job(NamedTuple):
     """Patterns of the files below ``data/`` that it reads."""
     settings: Any
     """All of the params that decide its result."""
+    shows: tuple[str, ...] = ()
+    """Patterns of files that it shows where they are and that decide nothing, such as the time that something took: not in its key."""
     files: tuple[str, ...] = ()
     """Its files, relative to ``into``, as far as their names are known before it runs."""
 
@@ -183,14 +185,16 @@ def _prepare(params: Params) -> Iterator[Job]:
         compared = {"compared": {other: spec.model_dump(mode="json") for other, spec in others.items()}} if others else {}
         own = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")}
         settings = own | compared | _outside([dataset, *others.values()])
-        yield Job("prepare_dataset", name, "examples", *_downloads(params, [name, *others]), settings, (f"{name}.parquet", f"{name}.json"))
+        yield Job(
+            "prepare_dataset", name, "examples", *_downloads(params, [name, *others]), settings, files=(f"{name}.parquet", f"{name}.json")
+        )
 
 
 def _check(params: Params) -> Iterator[Job]:
     """A job of its own, so that another dataset or task does not prepare the others again."""
     settings = {task: [spec.label, params.datasets_of(task)] for task, spec in params.tasks.items()}
     reads = _examples(params.datasets, ".parquet", ".json")
-    yield Job("check_examples", "all", "examples", *reads, {"datasets": list(params.datasets), "tasks": settings}, (ACROSS_DATASETS,))
+    yield Job("check_examples", "all", "examples", *reads, {"datasets": list(params.datasets), "tasks": settings}, files=(ACROSS_DATASETS,))
 
 
 def _augment(params: Params) -> Iterator[Job]:
@@ -204,7 +208,7 @@ def _augment(params: Params) -> Iterator[Job]:
             settings["min_similarity"] = params.augment.min_similarity
         reads = _examples([dataset]) | CHECKED | _downloads(params, models)
         for shard in _shards_of(params, dataset):
-            yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, (shard.file,))
+            yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, files=(shard.file,))
 
 
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json")
@@ -218,7 +222,7 @@ def _train(params: Params) -> Iterator[Job]:
         # The number of steps goes by the rows of all tasks, also in a run of one of them.
         reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
         own = {**settings, **order, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
-        yield Job("train_run", name, f"models/{name}", *reads, own, (*MODEL_FILES, "history.jsonl", "run.json"))
+        yield Job("train_run", name, f"models/{name}", *reads, own, files=(*MODEL_FILES, "history.jsonl", "run.json", "cost.json"))
 
 
 def _card(params: Params) -> Iterator[Job]:
@@ -234,15 +238,16 @@ def _card(params: Params) -> Iterator[Job]:
             "augment": content["augment"] if run.data == "augmented" else None,
             **_outside(params.tasks),
         }
-        yield Job("card_run", name, f"models/{name}", *reads, settings, ("README.md",))
+        yield Job("card_run", name, f"models/{name}", *reads, settings, files=("README.md",))
 
 
 def _predict(params: Params) -> Iterator[Job]:
     learnt = {task: params.datasets_of(task) for task in params.tasks}
+    tasks = _settings(params, "tasks")
     for name, run in params.runs().items():
         reads = _examples(params.used_datasets(run.tasks)) | _models([name], *MODEL_FILES)
-        settings = {**_settings(params, "tasks"), "datasets": learnt, "run": run.model_dump(mode="json")}
-        yield Job("predict_run", name, "predictions", *reads, settings, (f"{name}.parquet",))
+        settings = {**tasks, "datasets": learnt, "run": run.model_dump(mode="json")}
+        yield Job("predict_run", name, "predictions", *reads, settings, files=(f"{name}.parquet",))
 
 
 RESULTS = ("metrics.json", "comparisons.json", "plots/loss.csv", "plots/validation.csv", "plots/confusion.csv")
@@ -250,7 +255,7 @@ RESULTS = ("metrics.json", "comparisons.json", "plots/loss.csv", "plots/validati
 
 def _evaluate(params: Params) -> Iterator[Job]:
     reads = _models(params.runs(), "history.jsonl", "run.json") | _predictions(params.runs())
-    yield Job("evaluate_runs", "all", "results", *reads, _settings(params, "tasks", "experiment", "evaluate"), RESULTS)
+    yield Job("evaluate_runs", "all", "results", *reads, _settings(params, "tasks", "experiment", "evaluate"), files=RESULTS)
 
 
 REPORTED = ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report")
@@ -260,7 +265,8 @@ def _report(params: Params) -> Iterator[Job]:
     reads = _examples(params.datasets, ".parquet", ".json") | COMPARED | _shards(params, params.datasets)
     reads |= _models(params.runs(), *MODEL_FILES, "history.jsonl", "run.json") | _predictions(params.runs())
     reads |= _Reads(("evaluate_runs/all",), ("results/*", *BESIDE))
-    yield Job("render_report", "all", "report", *reads, _settings(params, *REPORTED), ("report.html",))
+    costs = _models(params.runs(), "cost.json").patterns
+    yield Job("render_report", "all", "report", *reads, _settings(params, *REPORTED), costs, ("report.html",))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ A key is a fingerprint of settings, code and the checksums of the files read. Wh
 not known yet: its readers count as missing. Each looks at its start, when its inputs are there, whether the store has it already.
 """
 
-import json
+import functools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,9 +22,9 @@ from mtl.config import Params
 from mtl.errors import MtlError, PipelineError
 from mtl.files import write_json, write_text
 from mtl.pipeline import programs
-from mtl.pipeline.fingerprint import FileChecksums, fingerprint, fingerprint_code
+from mtl.pipeline.fingerprint import FileChecksums, checksum_code, fingerprint, fingerprint_code, read_mapping
 from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, before, stage_of
-from mtl.pipeline.store import Files, Store, files_below, link
+from mtl.pipeline.store import Files, Store, are_files, files_below, link
 
 MISSING = ".missing-"
 """A job that had to do without an optional program says so by a file ``<name>.missing-<program>`` (see ``mtl.pipeline.programs``); once
@@ -37,6 +37,8 @@ Produce = Callable[[Path, Path], None]
 class Input(NamedTuple):
     """A file that a job reads."""
 
+    decides: bool
+    """Whether it is part of the job's key."""
     checksum: str
     source: Path
     """Where it lies: in the store, or published where no job of this workflow made it."""
@@ -44,6 +46,17 @@ class Input(NamedTuple):
 
 Inputs = dict[str, Input]
 """By path below ``data/``."""
+
+
+class _Patterns:
+    """Patterns of paths. Those without a star take one look-up together: a job that reads all runs has thousands."""
+
+    def __init__(self, patterns: Collection[str]) -> None:
+        self._starred = [pattern for pattern in patterns if "*" in pattern]
+        self._names = set(patterns).difference(self._starred)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._names or any(fnmatchcase(path, pattern) for pattern in self._starred)
 
 
 class State:
@@ -54,11 +67,15 @@ class State:
         self.data = root / "data"
         self._state = root / "work" / "state"
         self._views = root / "work" / "inputs"
-        self.checksums = FileChecksums(root / "work" / "checksums.json")
+        self.checksums = FileChecksums(root / "work" / "checksums")
         self.store = Store(root / "work" / "store", self.checksums)
-        self.jobs: dict[str, Job] = {job.id: job for stage in STAGES.values() for job in stage.jobs(params)}
-        """All jobs by their ids, each after those that it reads."""
         self._code: dict[str, str] = {}
+        self._code_checksums = FileChecksums(root / "work" / "checksums", checksum_code)
+
+    @functools.cached_property
+    def jobs(self) -> dict[str, Job]:
+        """All jobs by their ids, each after those that it reads; a job that is built does without."""
+        return {job.id: job for stage in STAGES.values() for job in stage.jobs(self.params)}
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -69,6 +86,10 @@ class State:
     def record(self, stage: str) -> Path:
         """The record of what a stage's published data was built from."""
         return self.data / "records" / f"{stage}.json"
+
+    def set_aside(self, stage: str) -> Path:
+        """Where a record that cannot be read is kept."""
+        return self._state.parent / "set_aside" / f"{stage}.json"
 
     def outdated(self, stage: str) -> Path:
         """A file that exists while a stage is not valid; new each time."""
@@ -102,6 +123,7 @@ class State:
                     self.marker(name).unlink(missing_ok=True)
             self._mark_outdated(name, valid[name])
         self.checksums.save()
+        self._code_checksums.save()
         return valid
 
     def _mark_outdated(self, stage: str, valid: bool) -> None:
@@ -118,9 +140,10 @@ class State:
 
     def _trust(self, name: str, stage: Stage) -> None:
         """Let the jobs of a stage count as built, of the files that lie in its folder."""
-        files = self._published(stage)
+        published = self._published(stage)
         for job in self.jobs_of(name):
-            write_json(self.marker(job.id), {"files": files})
+            paths = [f"{job.into}/{file}" for file in job.files] or [path for path in published if path.startswith(f"{job.into}/")]
+            write_json(self.marker(job.id), {"into": job.into, "files": {path: published[path] for path in paths if path in published}})
         write_json(self.marker(name), {})
 
     def _sync_jobs(self, stage: str) -> bool:
@@ -141,7 +164,7 @@ class State:
     def _is_published(self, stage: str) -> bool:
         """Whether a stage's folder holds what its jobs made, and its record says so; then the stage is marked too."""
         record = self._read_record(stage)
-        markers = {job.id: _read(self.marker(job.id)) for job in self.jobs_of(stage)}
+        markers = {job.id: _read_marker(self.marker(job.id)) for job in self.jobs_of(stage)}
         files: Files = {path: checksum for marker in markers.values() for path, checksum in marker["files"].items()}
         if record.get("key") != _stage_key(markers) or files != self._published(STAGES[stage]):
             return False
@@ -156,9 +179,10 @@ class State:
         Raises:
             PipelineError: there is no such job.
         """
-        if job := self.jobs.get(f"{rule}/{name}"):
-            return job
-        names = ", ".join(job.name for job in self.jobs.values() if job.rule == rule)
+        for job in RULES[rule].jobs(self.params):
+            if job.name == name:
+                return job
+        names = ", ".join(job.name for job in RULES[rule].jobs(self.params))
         raise PipelineError(f"{rule} has no job {name!r}; choose from: {names}")
 
     def build(self, rule: str, name: str, produce: Produce, *, resume: bool = False) -> bool:
@@ -206,9 +230,9 @@ class State:
         view = self._views / f"{self._key(job, inputs)}.{process}" / "data"
         shutil.rmtree(view.parent, ignore_errors=True)
         view.mkdir(parents=True)
-        for path, (_, source) in inputs.items():
+        for path, file in inputs.items():
             (view / path).parent.mkdir(parents=True, exist_ok=True)
-            (view / path).symlink_to(source.resolve())
+            (view / path).symlink_to(file.source.resolve())
         try:
             yield view
         except MtlError as error:
@@ -223,8 +247,8 @@ class State:
         Raises:
             PipelineError: a file was changed since the workflow began, by a checkout, say.
         """
-        for path, (checksum, source) in inputs.items():
-            if self.checksums.of(source) != checksum:
+        for path, file in inputs.items():
+            if file.decides and self.checksums.of(file.source) != file.checksum:
                 raise PipelineError(f"{self.data / path} is not what it was when the workflow looked, so {job.id} was not built; run again")
 
     def publish(self, stage: str) -> None:
@@ -235,6 +259,8 @@ class State:
         """
         record = self._read_record(stage)
         jobs = {job.id: self._built(job, record) for job in self.jobs_of(stage)}
+        if self.record(stage) in self.earlier_records():
+            link(self.record(stage), self.set_aside(stage))
         self.record(stage).unlink(missing_ok=True)
         places = {path: self._stored(self.jobs[name], entry["key"], path) for name, entry in jobs.items() for path in entry["files"]}
         for path in set(self._published(STAGES[stage])) - set(places):
@@ -256,10 +282,10 @@ class State:
         Raises:
             PipelineError: it is not built.
         """
-        key, marker = self._key(job, self._inputs(job)), _read(self.marker(job.id))
+        key, marker = self._key(job, self._inputs(job)), _read_marker(self.marker(job.id))
         # A job of other settings, whose workflow was killed, may have ended after ours and marked its own.
         if marker.get("key") != key and self._settle(job, key, record):
-            marker = _read(self.marker(job.id))
+            marker = _read_marker(self.marker(job.id))
         if marker.get("key") != key:
             raise PipelineError(f"{job.id} is not built for the present settings; run: snakemake --cores all {stage_of(job.rule)}")
         return {"key": key, "files": marker["files"]}
@@ -274,14 +300,40 @@ class State:
         if missing:
             raise PipelineError(f"not all is built ({', '.join(missing)}); run snakemake first, or delete work/ altogether")
         shutil.rmtree(self._views, ignore_errors=True)
-        return self.store.prune({_read(path).get("key", "") for path in self._state.glob("*/*.json")})
+        deleted = self.store.prune({read_mapping(path).get("key", "") for path in self._state.glob("*/*.json")})
+        self.checksums.prune()
+        return deleted
+
+    def verify(self) -> list[str]:
+        """Read every stored and every published file again; returns those that are not as recorded, or are missing.
+
+        What differs counts as not built from then on.
+        """
+        self.checksums.read_again()
+        damaged = self.store.verify()
+        for stage in STAGES:
+            files = [item for job in self._read_record(stage).get("jobs", {}).values() for item in job["files"].items()]
+            damaged += [str(self.data / path) for path, checksum in files if self.checksums.of(self.data / path) != checksum]
+        self.checksums.save()
+        return damaged
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """Let runs count as not trained: delete them from the store, and what the record of the stage says of them."""
+        record = self._read_record("train")
+        for run in runs:
+            entry = record.get("jobs", {}).pop(f"train_run/{run}", {})
+            for key in (entry.get("key"), _read_marker(self.marker(f"train_run/{run}")).get("key")):
+                if key:
+                    self.store.drop(key)
+        if record:
+            write_json(self.record("train"), record)
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def _key(self, job: Job, inputs: Inputs) -> str:
-        code = self._code.get(job.rule) or fingerprint_code(RULES[job.rule].code)
+        code = self._code.get(job.rule) or fingerprint_code(RULES[job.rule].code, self._code_checksums.of)
         self._code[job.rule] = code
-        reads = {path: checksum for path, (checksum, _) in inputs.items()}
+        reads = {path: file.checksum for path, file in inputs.items() if file.decides}
         return fingerprint([job.rule, job.name, job.into, job.settings, code, reads])[:32]
 
     def _inputs(self, job: Job) -> Inputs:
@@ -290,19 +342,27 @@ class State:
         Raises:
             PipelineError: a job that makes it is not built.
         """
-        there: Inputs = {}
+        reads, shows = _Patterns(job.reads), _Patterns(job.shows)
+        there = {path: (path in reads, checksum, source) for path, checksum, source in self._upstream(job)}
+        return {path: Input(*there[path]) for path in sorted(there) if there[path][0] or path in shows}
+
+    def _upstream(self, job: Job) -> Iterator[tuple[str, str, Path]]:
+        """What the jobs before a job made, and what lies beside: path below ``data/``, checksum, and where it lies.
+
+        Raises:
+            PipelineError: one of them is not built.
+        """
         for upstream in job.after:
-            marker = _read(self.marker(upstream))
+            marker = _read_marker(self.marker(upstream))
             if not marker:
-                stage = stage_of(self.jobs[upstream].rule)
+                stage = stage_of(upstream.partition("/")[0])
                 raise PipelineError(f"{job.id} reads {upstream}, which is not built; run: snakemake --cores all {stage}")
-            key = marker.get("key")
+            folder = self.store.folder / marker["key"] if "key" in marker else None
             for path, checksum in marker["files"].items():
-                there[path] = Input(checksum, self._stored(self.jobs[upstream], key, path) if key else self.data / path)
+                yield path, checksum, folder / Path(path).relative_to(marker["into"]) if folder else self.data / path
         for path in BESIDE:
-            if checksum := self.checksums.of(self.data / path):
-                there[path] = Input(checksum, self.data / path)
-        return {path: there[path] for path in sorted(there) if any(fnmatchcase(path, pattern) for pattern in job.reads)}
+            if found := self.checksums.of(self.data / path):
+                yield path, found, self.data / path
 
     def _stored(self, job: Job, key: str, path: str) -> Path:
         """Where the store has a file of a job, by its path below ``data/``."""
@@ -312,7 +372,7 @@ class State:
         """Mark a job as built if the store has it, or the published data does."""
         files = self.store.files(key)
         recorded = record.get("jobs", {}).get(job.id, {})
-        if files is None and recorded.get("key") == key:
+        if files is None and recorded.get("key") == key and all(path.startswith(f"{job.into}/") for path in recorded["files"]):
             relative = {Path(path).relative_to(job.into).as_posix(): checksum for path, checksum in recorded["files"].items()}
             if self.store.adopt(key, self.data / job.into, relative):
                 files = relative
@@ -323,7 +383,7 @@ class State:
 
     def _mark(self, job: Job, key: str, files: Files) -> None:
         published = {f"{job.into}/{path}": checksum for path, checksum in files.items()}
-        write_json(self.marker(job.id), {"key": key, "files": published})
+        write_json(self.marker(job.id), {"key": key, "into": job.into, "files": published})
 
     def _published(self, stage: Stage) -> Files:
         """The files that lie in a stage's folder."""
@@ -334,20 +394,33 @@ class State:
 
     def _read_record(self, stage: str) -> dict[str, Any]:
         """The record of a stage; empty where there is none, or it is not one of this version."""
-        record = _read(self.record(stage))
+        record = read_mapping(self.record(stage))
         return record if _is_record(record) else {}
 
     def earlier_records(self) -> list[Path]:
         """The records that an earlier version wrote or that are damaged. What they describe is built again."""
         paths = [self.record(stage) for stage in STAGES]
-        return [path for path in paths if path.exists() and not _is_record(_read(path))]
+        return [path for path in paths if path.exists() and not _is_record(read_mapping(path))]
 
 
 def _is_record(content: dict[str, Any]) -> bool:
     jobs = content.get("jobs")
-    if not isinstance(content.get("key"), str) or not isinstance(jobs, dict):
-        return False
-    return all("/" in name and isinstance(job, dict) and isinstance(job.get("files"), dict) for name, job in jobs.items())
+    return isinstance(content.get("key"), str) and isinstance(jobs, dict) and all(map(_is_entry, jobs, jobs.values()))
+
+
+def _is_entry(name: str, job: Any) -> bool:
+    """Whether a job of a record is sound: records come with data of others, and keys name folders."""
+    return (
+        "/" in name and isinstance(job, dict) and isinstance(key := job.get("key"), str) and key.isalnum() and are_files(job.get("files"))
+    )
+
+
+def _read_marker(path: Path) -> dict[str, Any]:
+    """The state file of a job, or an empty mapping where it is missing or damaged."""
+    marker = read_mapping(path)
+    files = marker.get("files")
+    sound = are_files(files) and isinstance(marker.get("into"), str) and isinstance(marker.get("key", ""), str)
+    return marker if sound else {}
 
 
 def _improvable(path: str) -> bool:
@@ -358,12 +431,3 @@ def _improvable(path: str) -> bool:
 def _stage_key(jobs: dict[str, dict[str, Any]]) -> str:
     """The key of a stage whose jobs have these keys."""
     return fingerprint({name: job.get("key") for name, job in jobs.items()})[:32]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON mapping, or an empty one where the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -5,18 +5,25 @@ complete.
 What is being built lies in ``work/store/<key>.job/`` and survives a kill, for jobs that can resume.
 """
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from mtl.errors import PipelineError
 from mtl.files import write_json, writing
-from mtl.pipeline.fingerprint import FileChecksums
+from mtl.pipeline.fingerprint import FileChecksums, read_mapping
 
 Files = dict[str, str]
 """Relative path to sha256."""
+
+
+def are_files(value: Any) -> bool:
+    """Whether a value, read from a file that may be damaged or of others, is relative paths with checksums."""
+    if not isinstance(value, dict) or not all(isinstance(checksum, str) for checksum in value.values()):
+        return False
+    return not any(path.startswith("/") or ".." in path.split("/") for path in value)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -43,18 +50,29 @@ class Store:
 
     def __init__(self, folder: Path, checksums: FileChecksums) -> None:
         self.folder = folder
+        self.damaged: list[str] = []
+        """Files that were found to be not what was stored; their jobs count as not built."""
         self._checksums = checksums
 
     def files(self, key: str) -> Files | None:
         """A job's files and their checksums, or None where it is not there or was tampered with."""
-        try:
-            files: Files = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        files = read_mapping(self.folder / f"{key}.json")
+        if not files or not are_files(files):
             return None
-        intact = all(self._checksums.of(self.folder / key / path) == checksum for path, checksum in files.items())
-        if not intact:
-            self._drop(key)
-        return files if intact else None
+        damaged = self._damaged(key, files)
+        self.damaged += damaged
+        if damaged:
+            self.drop(key)
+        return files if not damaged else None
+
+    def verify(self) -> list[str]:
+        """The files of all jobs that are not what was stored."""
+        keys = [path.stem for path in sorted(self.folder.glob("[!.]*.json"))]
+        return [file for key in keys for file in self._damaged(key, read_mapping(self.folder / f"{key}.json"))]
+
+    def _damaged(self, key: str, files: Files) -> list[str]:
+        paths = {self.folder / key / path: checksum for path, checksum in files.items()}
+        return [str(path) for path, checksum in paths.items() if self._checksums.of(path) != checksum]
 
     def lock(self, key: str) -> FileLock:
         """Held while a job is built, and let go by the system when its process dies."""
@@ -103,7 +121,7 @@ class Store:
             left.unlink()
         keys = {path.name.partition(".")[0] for path in self.folder.glob("*")}
         for key in keys - wanted:
-            self._drop(key)
+            self.drop(key)
             (self.folder / f"{key}.lock").unlink(missing_ok=True)
             self.abandon(key)
         return len(keys - wanted)
@@ -118,6 +136,7 @@ class Store:
         self._checksums.save()
         return files
 
-    def _drop(self, key: str) -> None:
+    def drop(self, key: str) -> None:
+        """Delete a job."""
         (self.folder / f"{key}.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / key, ignore_errors=True)

@@ -27,7 +27,7 @@ class Inputs:
     across: Json
     """Leakage between datasets, and warnings about the labels of tasks."""
     runs: dict[str, Json]
-    """``run.json`` by run."""
+    """``run.json`` and ``cost.json`` by run."""
     histories: dict[str, list[Json]]
     """Records of training and validation by run."""
     counts: dict[str, list[Json]]
@@ -55,12 +55,13 @@ def load(params: Params, data: Path) -> Inputs:
         name: [data / "shards" / ShardName(name, index, params.augment.shards).file for index in range(params.augment.shards)]
         for name in params.datasets
     }
+    costs = {run: read_json(path) if (path := data / "models" / run / "cost.json").exists() else {} for run in runs}
     return Inputs(
         comparisons=read_json(data / "results" / "comparisons.json"),
         cards={name: read_json(data / "examples" / f"{name}.json") for name in params.datasets},
         across=read_json(data / "examples" / ACROSS_DATASETS),
-        runs={run: read_json(data / "models" / run / "run.json") for run in runs},
-        histories={run: read_history(data / "models" / run / "history.jsonl") for run in runs},
+        runs={run: read_json(data / "models" / run / "run.json") | costs[run] for run in runs},
+        histories={run: _timed(read_history(data / "models" / run / "history.jsonl"), costs[run]) for run in runs},
         counts={name: [read_counts(path) for path in paths] for name, paths in shards.items()},
         rejected={name: [read_rejected(path) for path in paths] for name, paths in shards.items()},
         examples={name: existing(data / "examples" / f"{name}.parquet") for name in params.datasets},
@@ -69,6 +70,12 @@ def load(params: Params, data: Path) -> Inputs:
         search=read_json(summary) if (summary := data / "tune" / "summary.json").exists() else {},
         predictions={run: existing(data / "predictions" / f"{run}.parquet") for run in runs},
     )
+
+
+def _timed(history: list[Json], cost: Json) -> list[Json]:
+    """Records of training with their speed, which ``cost.json`` has."""
+    speeds = dict(cost.get("throughput", []))
+    return [{**record, "tokens_per_second": speeds[step]} if (step := record["step"]) in speeds else record for record in history]
 
 
 def existing(path: Path) -> Path:

@@ -17,6 +17,7 @@ from mtl import config as settings
 from mtl.config import Params
 from mtl.evaluation.results import joint_run
 from mtl.files import write_text
+from mtl.pipeline.versions import unlike
 from mtl.report import audit, charts, datasets, errors, evidence, figures, findings, provenance, text, trials
 from mtl.report.blocks import Figure, Spec, Table
 from mtl.report.inputs import Inputs, Json, load
@@ -88,6 +89,7 @@ def context(params: Params, everything: Inputs) -> Json:
     audits = audit.audit(params, inputs)
     return {
         "title": params.report.title,
+        "alert": unlike(comparisons.get("versions", [])),
         "style": Markup(read("style.css")),
         "scripts": [Markup(read(name)) for name in ("errors.js", "tables.js")],
         "comparisons": comparisons,

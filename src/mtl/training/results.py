@@ -1,4 +1,4 @@
-"""What a finished run writes: the model, its history and run.json."""
+"""What a finished run writes: the model, its history, run.json and cost.json."""
 
 import json
 import platform
@@ -24,9 +24,13 @@ from mtl.training.loop import Loop
 from mtl.training.resume import VERSIONS
 from mtl.training.splits import Splits
 
+SPEED = "tokens_per_second"
+
 
 def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings: Sequence[str], out: Path) -> None:
     """Write the model folder; run.json comes last, so where it is, the folder is complete.
+
+    What depends on the speed of the machine stands in cost.json alone: the other files are the same after an equal training.
 
     Raises:
         TrainingError: the disk is full or not writable.
@@ -37,7 +41,9 @@ def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings
     facts = _facts(params, run, splits, loop) | {"warnings": [*warnings, *loop.warnings()]}
     try:
         save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
-        write_text(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in loop.progress.history))
+        history = [{key: value for key, value in record.items() if key != SPEED} for record in loop.progress.history]
+        write_text(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+        write_text(out / "cost.json", json.dumps(_cost(loop), indent=2) + "\n")
         write_text(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
@@ -57,7 +63,8 @@ def _facts(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, An
         "epochs": {name: counts["passes"] for name, counts in sampled["datasets"].items()},
         "sampled": sampled,
         "rows": _labelled_rows(params, run, loop),
-        **_usage(loop),
+        "tokens": loop.progress.usage.tokens,
+        "padding_share": 1 - loop.progress.usage.tokens / max(loop.progress.usage.padded, 1),
         **_machine(loop),
         "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
@@ -78,14 +85,14 @@ def _course(loop: Loop) -> dict[str, Any]:
     }
 
 
-def _usage(loop: Loop) -> dict[str, Any]:
-    """What it took."""
+def _cost(loop: Loop) -> dict[str, Any]:
+    """Time and memory: another training of the same run takes others."""
     usage = loop.progress.usage
     return {
         "seconds": usage.seconds + usage.validating,
-        "tokens": usage.tokens,
-        "padding_share": 1 - usage.tokens / max(usage.padded, 1),
-        "tokens_per_second": usage.tokens / usage.seconds if usage.seconds else 0.0,
+        SPEED: usage.tokens / usage.seconds if usage.seconds else 0.0,
+        "throughput": [[record["step"], record[SPEED]] for record in loop.progress.history if SPEED in record],
+        "peak_memory_bytes": peak_memory(loop.precision.device),
         "balance_cost": balance_cost(loop.gradients.balancer, usage.costs),
         "spent": {kind: asdict(cost) for kind, cost in sorted(usage.costs.items())},
     }
@@ -99,7 +106,6 @@ def _machine(loop: Loop) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "processes": loop.processes.number,
-        "peak_memory_bytes": peak_memory(device),
     }
 
 

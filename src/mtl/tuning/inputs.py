@@ -28,7 +28,7 @@ class Inputs:
     def __init__(self, params: Params, data: Path, folder: Path) -> None:
         self._base = params
         self._data = data
-        self._checksums = FileChecksums(folder / "checksums.json")
+        self._checksums = FileChecksums(folder / "checksums")
         self._store = Store(folder / "store", self._checksums)
 
     def examples(self) -> Path:

@@ -5,6 +5,7 @@ grid or a random search have their values from the start. Trials of TPE get them
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mtl.config import Params, Range, space
 from mtl.seeds import seed_of
+from mtl.tuning.journal import mend
 
+LOG = logging.getLogger(__name__)
 NAME = "tune"
 REPORTS = 10
 """Points of a run at which it may be pruned: trials with more and with fewer steps are compared at the same share of the run."""
@@ -69,8 +72,10 @@ class Study:
         journal.parent.mkdir(parents=True, exist_ok=True)
         self.params = params
         lock: Any = JournalLock(journal)  # the base class of such locks is not public
-        self._storage = JournalStorage(JournalFileBackend(str(journal), lock))
         self._lock = FileLock(journal.with_name(f".{journal.name}.setup.lock"))
+        if journal.exists():
+            _mend(params, journal)
+        self._storage = JournalStorage(JournalFileBackend(str(journal), lock))
         self.pruning = params.tune.pruning or ("median" if params.tune.method == "tpe" else "none")
         with self._lock:
             self.optuna = optuna.create_study(
@@ -91,8 +96,8 @@ class Study:
         with self._lock:
             count = len(self.trials())
             if count < space.count(self.params):
-                for values in _planned(self.params)[count:]:
-                    self.optuna.enqueue_trial({path: _to_optuna(self.params, path, value) for path, value in values.items()})
+                for values in _enqueued(self.params)[count:]:
+                    self.optuna.enqueue_trial(values)
 
     def begin(self, number: int) -> tuple[Trial, space.Values]:
         """Begin a trial, or continue one that was killed; returns it with the values that it tries."""
@@ -109,6 +114,26 @@ def distributions(params: Params) -> dict[str, BaseDistribution]:
     """The search space, for Optuna."""
     assert params.tune is not None
     return {path: _distribution(params, path, axis) for path, axis in params.tune.space.items()}
+
+
+def _mend(params: Params, journal: Path) -> None:
+    """Mend a damaged journal and say so."""
+    lock = JournalLock(journal)
+    lock.acquire()
+    try:
+        damaged = mend(journal, NAME, _enqueued(params), distributions(params))
+    finally:
+        lock.release()
+    if damaged:
+        lines = ", ".join(map(str, damaged))
+        LOG.warning(
+            "%s: line %s damaged; other trials are kept, and the file as it was is kept as %s.damaged", journal, lines, journal.name
+        )
+
+
+def _enqueued(params: Params) -> list[dict[str, Any]]:
+    """The planned values in the form of the study."""
+    return [{path: _to_optuna(params, path, value) for path, value in values.items()} for values in _planned(params)]
 
 
 def _to_optuna(params: Params, path: str, value: Any) -> Any:

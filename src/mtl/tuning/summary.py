@@ -40,6 +40,8 @@ def write_summary(params: Params, search: Search) -> str:
     study = Study(params, search.study)
     trials = finished(study)[: space.count(params)]
     if len(trials) < space.count(params):
+        for number in set(range(space.count(params))) - {trial["number"] for trial in trials}:
+            search.trial(number).unlink(missing_ok=True)  # its lines of the study were damaged: let the command run it again
         raise PipelineError(f"{len(trials)} of {space.count(params)} trials are over; run: snakemake --cores all tune")
     summary = _summary(params, study, trials)
     best = trials[summary["best"]]

@@ -1,0 +1,73 @@
+"""Versions that decide results. No key holds them, so runs of an experiment may have been trained under unlike ones."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mtl.pipeline.fingerprint import read_mapping
+
+PACKAGES = ("numpy", "tokenizers", "torch", "transformers")
+REBUILD = "python -m mtl prune --other-versions, then snakemake --cores all"
+
+Group = Mapping[str, Any]
+"""``versions`` and the ``runs`` that were trained under them."""
+
+
+def installed() -> dict[str, str]:
+    """Python's minor version and those of the packages, as they are here."""
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", **{name: version(name) for name in PACKAGES}}
+
+
+def of_run(folder: Path) -> dict[str, str]:
+    """What a model folder's ``run.json`` says of versions, and the precision that was used."""
+    facts = read_mapping(folder / "run.json")
+    stated = facts.get("versions", {})
+    python = ".".join(str(stated.get("python", "unknown")).split(".")[:2])
+    packages = {name: str(stated.get(name, "unknown")) for name in PACKAGES}
+    return {"python": python, **packages, "precision": str(facts.get("precision", "unknown"))}
+
+
+def groups(models: Path, runs: Sequence[str]) -> list[Group]:
+    """The runs with a model folder below ``models``, grouped by versions, the largest group first."""
+    by_versions: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for run in runs:
+        if (models / run).is_dir():
+            by_versions.setdefault(tuple(of_run(models / run).items()), []).append(run)
+    ordered = sorted(by_versions.items(), key=lambda item: -len(item[1]))
+    return [{"versions": dict(versions), "runs": names} for versions, names in ordered]
+
+
+def unlike(found: Sequence[Group]) -> str:
+    """A warning where runs were trained under unlike versions; else empty."""
+    if len(found) < 2:
+        return ""
+    number = sum(len(group["runs"]) for group in found)
+    lists = "; ".join(f"{_differences(group, found)} in {len(group['runs'])} of {number} runs" for group in found)
+    return f"Runs trained under unlike versions are compared, and intervals mix them: {lists}. To train them alike: {REBUILD}."
+
+
+def others(found: Sequence[Group]) -> list[str]:
+    """The runs to train again, so that all are of the versions that are installed."""
+    here = installed().items()
+    alike = next((group for group in found if here <= group["versions"].items()), None)
+    return [run for group in found if group is not alike for run in group["runs"]]
+
+
+def described(found: Sequence[Group]) -> str:
+    """The installed versions and, line by line, the trained runs that have others."""
+    here, again = installed(), set(others(found))
+    lines = ["installed: " + ", ".join(f"{name} {value}" for name, value in here.items())]
+    for group in found:
+        differs = [f"{name} {value}" for name, value in group["versions"].items() if here.get(name, value) != value]
+        note = ", ".join(differs) or ("the same" if set(group["runs"]).isdisjoint(again) else f"precision {group['versions']['precision']}")
+        lines.append(f"{note}: {', '.join(group['runs'])}")
+    return "\n".join([*lines, *([f"train again: {REBUILD}"] if again else [])])
+
+
+def _differences(group: Group, found: Sequence[Group]) -> str:
+    """The versions of a group that are not those of all."""
+    return ", ".join(
+        f"{name} {value}" for name, value in group["versions"].items() if len({other["versions"].get(name) for other in found}) > 1
+    )
