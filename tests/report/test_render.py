@@ -200,7 +200,8 @@ def test_what_is_kept_of_a_score_single_is_not_rounded_up(single: dict[str, floa
     def item(task: str, second: float) -> dict[str, Any]:
         return {"kind": "joint", "within": "plain", "task": task, "first": 0.7464, "second": second, "verdict": "no difference shown"}
 
-    comparisons = {"headline": "plain", "comparisons": [item(task, score) for task, score in single.items()]}
+    tasks = {task: {"higher_is_better": True} for task in single}
+    comparisons = {"headline": "plain", "tasks": tasks, "comparisons": [item(task, score) for task, score in single.items()]}
     assert findings.balance(comparisons)["finding"] == sentence
 
 

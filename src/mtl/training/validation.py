@@ -33,7 +33,7 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
         if not pairs:
             continue
         gold, predicted = [label for label, _ in pairs], [prediction for _, prediction in pairs]
-        metrics[name] = task.metrics(gold, [prediction.text for prediction in predicted])
+        metrics[name] = task.scores(gold, [prediction.text for prediction in predicted], task.main_metric)
         if warning := constant_prediction(name, task, predicted, gold):
             warnings.append(warning)
     return metrics, warnings
