@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from mtl.errors import MtlError
-from mtl.report import figures, findings, task_views
+from mtl.report import datasets, figures, findings, task_views
 from mtl.report import inputs as readers
 from mtl.report.charts import bundle
-from mtl.report.render import render
+from mtl.report.render import TOP_WARNINGS, render
 
 CAUTION = " One seed: another training run may differ."
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -213,7 +213,7 @@ def test_a_choice_is_what_the_rows_have_white_space_and_all(page: Element) -> No
 
 def test_words_beside_a_curve_are_of_the_headline_run(finished: Any) -> None:
     """Also where another joint run comes first."""
-    inputs = readers.load(finished.params, finished.data)
+    inputs = readers.readers.load(finished.params, finished.data)
     runs = inputs.comparisons["runs"]
     joint = "joint-augmented-1"
     turned = replace(inputs, comparisons=inputs.comparisons | {"runs": {name: runs[name] for name in reversed(runs)}})
@@ -223,7 +223,7 @@ def test_words_beside_a_curve_are_of_the_headline_run(finished: Any) -> None:
 
 
 def test_all_rows_count_for_the_share_of_near_numbers(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = readers.load(finished.params, finished.data)
+    inputs = readers.readers.load(finished.params, finished.data)
     [expected] = task_views.task_blocks(finished.params, inputs)["intensity"]
     monkeypatch.setattr(task_views, "CLOUD", 3)
     [found] = task_views.task_blocks(finished.params, inputs)["intensity"]
@@ -320,6 +320,23 @@ def test_a_warning_of_several_runs_stands_once(page: Element, finished: Any) -> 
     runs = [name for name, run in finished.params.runs().items() if run.model == "joint"]
     assert len(runs) > 1
     assert cut.startswith(", ".join(runs))
+
+
+def test_warnings_are_at_the_top(page: Element) -> None:
+    [top], [listed] = page.by_class("cautions"), page.by_class("warnings")
+    lines = [[line.text for line in box.find(lambda element: element.tag == "li")] for box in (top, listed)]
+    assert lines[0] == lines[1][:TOP_WARNINGS] != []
+
+
+def test_a_method_that_keeps_few_variants_is_named(finished: Any, tmp_path: Path) -> None:
+    inputs = readers.load(finished.params, finished.data)
+    few = {"methods": {"synonym": {"made": 100, "kept": 8, "dropped": {"unchanged": 90, "duplicate": 2}, "note": None}}}
+    many = {"methods": {"synonym": {"made": 100, "kept": 80, "dropped": {"unchanged": 20}, "note": None}}}
+    counts = {"notes_sentiment": [few], "notes_entities": [many]}
+    warned = dict(datasets.warnings(finished.params, replace(inputs, counts=counts)))
+    message = "Keeps 8 % of its variants, so it changes little; most were dropped as unchanged."
+    assert warned["notes_sentiment (synonym)"] == message
+    assert "notes_entities (synonym)" not in warned
 
 
 def test_the_keyboard_reaches_what_scrolls(page: Element) -> None:

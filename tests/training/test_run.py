@@ -145,11 +145,11 @@ def test_weights_are_kept_by_the_chosen_metrics(project: Path, make_settings: Se
 @pytest.mark.parametrize(
     ("task", "changes", "message"),
     [
-        ("names", {"metric": "f1:town"}, "tasks.names.metric: 'town' is no entity type of the train split; choose from: city"),
+        ("names", {"metric": "f1:town"}, "tasks.names.metric: entity type 'town' does not occur in the train split; choose from: city"),
         (
             "mood",
             {"class_weights": {"goood": 2}},
-            "tasks.mood.class_weights: 'goood' is no class of the train split; choose from: bad, good",
+            "tasks.mood.class_weights: class 'goood' does not occur in the train split; choose from: bad, good",
         ),
     ],
 )
@@ -459,6 +459,16 @@ def test_an_augmented_run_without_variants_is_named(
         schema.write(make_table(name, []), folder / "shards" / f"{name}-00000-of-00001.parquet")
     facts = run(make_settings(epochs=0.5), "joint-augmented-1", folder, empty("out"))
     assert sum("has no variants: its shards hold none that the run learns from" in warning for warning in facts["warnings"]) == 2
+
+
+def test_variants_of_few_rows_are_named(project: Path, make_settings: Settings, empty: Maker, make_table: Callable[..., pa.Table]) -> None:
+    folder = changed(project, empty("few"), "", lambda row: row)
+    for name, count in (("reviews", 13), ("places", 1000)):
+        shard = pq.read_table(project / "shards" / f"{name}-00000-of-00001.parquet")
+        schema.write(shard.slice(0, count), folder / "shards" / f"{name}-00000-of-00001.parquet")  # two variants a row
+    facts = run(make_settings(epochs=0.5), "joint-augmented-1", folder, empty("out"))
+    assert "reviews: only 9% of its train rows have a variant, so augmentation changes little" in facts["warnings"]
+    assert not any(warning.startswith("places: only") for warning in facts["warnings"])
 
 
 def test_a_run_without_methods_equals_a_plain_one_and_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mtl.tasks.base import Metric
+from mtl.training.cautions import still_rising
 from mtl.training.loop import Loop
 from mtl.training.stopping import overall_score
 
@@ -129,6 +130,24 @@ def test_each_task_stops_by_its_window(make_loop: MakeLoop) -> None:
     script(loop, {"mood": [0.1, 0.8, 0.3, 0.6, 0.6, 0.6], "rating": [0.5, 0.6, 0.4]})
     quiet(loop)
     assert loop.progress.tasks.stopped == {"rating": 8, "mood": 14}
+
+
+RISE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.62, 0.65]
+
+
+@pytest.mark.parametrize(
+    ("scores", "window", "warned"),
+    [
+        (RISE, 1, True),
+        (RISE, 3, True),
+        ([-10 * (1 - score) for score in RISE], 1, True),  # an error that falls
+        (RISE[-4:], 1, False),
+        ([*RISE[:-2], 0.6, 0.605], 1, False),
+        ([*RISE, 0.64], 1, False),
+    ],
+)
+def test_a_budget_that_is_too_small_is_said(scores: list[float], window: int, warned: bool) -> None:
+    assert bool(still_rising(scores, window)) == warned
 
 
 def test_a_task_without_a_score_does_not_keep_the_others_going(make_loop: MakeLoop) -> None:

@@ -85,7 +85,9 @@ def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
         for key, classes in params.tasks[name].named_classes().items():
             for unknown in sorted(set(classes) - set(task.class_names)):
                 choices = ", ".join(task.class_names)
-                raise TrainingError(f"tasks.{name}.{key}: {unknown!r} is no {task.noun} of the train split; choose from: {choices}")
+                raise TrainingError(
+                    f"tasks.{name}.{key}: {task.noun} {unknown!r} does not occur in the train split; choose from: {choices}"
+                )
 
 
 def encode_data(params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer) -> tuple[Data, npt.NDArray[np.int64]]:
