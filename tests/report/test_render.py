@@ -213,7 +213,7 @@ def test_a_choice_is_what_the_rows_have_white_space_and_all(page: Element) -> No
 
 def test_words_beside_a_curve_are_of_the_headline_run(finished: Any) -> None:
     """Also where another joint run comes first."""
-    inputs = readers.readers.load(finished.params, finished.data)
+    inputs = readers.load(finished.params, finished.data)
     runs = inputs.comparisons["runs"]
     joint = "joint-augmented-1"
     turned = replace(inputs, comparisons=inputs.comparisons | {"runs": {name: runs[name] for name in reversed(runs)}})
@@ -223,7 +223,7 @@ def test_words_beside_a_curve_are_of_the_headline_run(finished: Any) -> None:
 
 
 def test_all_rows_count_for_the_share_of_near_numbers(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = readers.readers.load(finished.params, finished.data)
+    inputs = readers.load(finished.params, finished.data)
     [expected] = task_views.task_blocks(finished.params, inputs)["intensity"]
     monkeypatch.setattr(task_views, "CLOUD", 3)
     [found] = task_views.task_blocks(finished.params, inputs)["intensity"]
