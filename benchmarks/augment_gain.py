@@ -205,8 +205,9 @@ def test(params: Params, task: str, model: Path, examples: Path, predictions: Pa
     (spec,) = params.runs().values()
     predict_run(params, spec, model, examples, predictions)
     predictions = read_predictions(predictions / f"{spec.name}.parquet", spec)[task]
-    task_type = plugins.task_type(params.tasks[task].type)
-    return task_type.metrics(predictions.gold, predictions.prediction)[task_type.main_metric]
+    settings = params.tasks[task]
+    main = settings.main_metric
+    return plugins.task_type(settings.type).scores(predictions.gold, predictions.prediction, main)[main.name]
 
 
 # --- all runs ---------------------------------------------------------------------------------------------------------

@@ -14,11 +14,14 @@ vs_unfused, ...        beside the same without ``Encoder.fuse``, in fp32 on a CP
 vs_pipelines, ...      with --pipelines: beside a Hugging Face pipeline per task, 32 texts at a time, with random weights of the same
                        architecture, whose predictions are not compared
 
+window_growth          seconds per row to join the windows of 800 rows of 200 words, beside those of 100 rows: 1 is linear in the rows
+
 With --json the last line is one JSON object.
 """
 
 import argparse
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -33,6 +36,7 @@ from torch import nn
 
 from mtl.data import schema
 from mtl.encoders.transformer import TransformerEncoder
+from mtl.encoders.windows import best_windows, encode_windows
 from mtl.model import folder as models
 from mtl.model.batch import Batch, collate
 from mtl.model.device import Precision
@@ -230,6 +234,25 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
     }
 
 
+def window_growth(model: Model, turns: int = 3) -> float:
+    """Seconds per row to join the windows of long rows: of many rows beside few ones."""
+    few, many = 100, 800
+    return min(joining(model, many) for _ in range(turns)) / min(joining(model, few) for _ in range(turns)) * few / many
+
+
+def joining(model: Model, rows: int) -> float:
+    """CPU seconds to find the best window of each token of rows of 200 words."""
+    encoded = encode_windows(model.tokenizer, [["word"] * 200] * rows, WIDTH)
+    owner = encoded.owner
+    assert owner is not None
+    order = np.argsort(owner, kind="stable")
+    windows = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
+    start = time.process_time()
+    for own in windows:
+        best_windows(encoded, own.tolist())
+    return time.process_time() - start
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("data/models/joint-augmented-1"))
@@ -249,7 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         known = schema.labels_of(pq.read_schema(path))
         requests.append(Request(rows, [task for task, label in labels.items() if label in known]))
     results = compare(options.model, requests, 1 if options.quick else options.turns, options.precision, with_pipelines=options.pipelines)
-    show(results, options.json)
+    growth = {"window_growth": round(window_growth(Predictor.load(options.model).model), 2)}
+    show(results | growth, options.json)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def test_the_last_line_has_all_figures(predict: ModuleType, joint_project: Path,
     assert found["difference"] < 1e-4
     assert found["rows"] == 4
     assert 0.5 < found["padding_share_of_tutorial"] < 1
+    assert 0 < found["window_growth"] < 4  # it would be 8 if each row looked at all
     assert found["device"].startswith("cpu")
 
 

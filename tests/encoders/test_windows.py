@@ -22,6 +22,11 @@ def bert(tiny_bert: Path) -> SubwordTokenizer:
     return SubwordTokenizer.load(tiny_bert / "tokenizer.json")
 
 
+def test_joining_windows_computes_the_token_indices_once(bert: SubwordTokenizer) -> None:
+    encoded = encode_windows(bert, [["fox"] * 40] * 3, 12)
+    assert encoded.word_ids is encoded.word_ids  # once per row would be quadratic in the rows
+
+
 @given(st.lists(st.lists(WORDS, max_size=40), max_size=4), st.integers(3, 12))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_every_token_is_in_a_window(bert: SubwordTokenizer, rows: list[list[str]], max_length: int) -> None:

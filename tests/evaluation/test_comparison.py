@@ -19,7 +19,7 @@ def predictions(accuracy: float, seed: int) -> list[str]:
 
 
 def scores(*accuracies: float, seed: int = 0) -> Scores:
-    drawn = [draws("classification", GOLD, predictions(p, seed + i), BLOCKS)["accuracy"] for i, p in enumerate(accuracies)]
+    drawn = [draws("classification", GOLD, predictions(p, seed + i), BLOCKS)[1]["accuracy"] for i, p in enumerate(accuracies)]
     values = [float(np.mean([a == b for a, b in zip(GOLD, predictions(p, seed + i), strict=True)])) for i, p in enumerate(accuracies)]
     return Scores(tuple(range(1, len(accuracies) + 1)), np.array(values), np.stack(drawn))
 
@@ -97,6 +97,18 @@ def test_delta_m_is_the_mean_relative_gain() -> None:
     assert item["tasks"] == pytest.approx({"t": 10, "u": -10})
     assert item["delta_m"] == pytest.approx(0)
     assert (item["low"], item["high"]) == (pytest.approx(0), pytest.approx(0))
+
+
+def test_a_fall_is_a_gain_where_lower_is_better() -> None:
+    first, second = (scores(*accuracies)._replace(sign=-1) for accuracies in ((0.6, 0.6, 0.6), (0.9, 0.9, 0.9)))
+    [item] = compare(grid(t_joint_plain=first, t_single_plain=second), 0.95)
+    assert (item["difference"] < 0, item["verdict"]) == (True, "gained")
+    [item] = compare(grid(t_joint_plain=second, t_single_plain=first), 0.95)
+    assert (item["difference"] > 0, item["verdict"]) == (True, "lost")
+    low, high = constant(2.0)._replace(sign=-1), constant(2.5)._replace(sign=-1)
+    [item] = overall(grid(t_joint_plain=low, t_single_plain=high, u_joint_plain=constant(0.5), u_single_plain=constant(0.5)), "tu", 0.95)
+    assert item["tasks"] == pytest.approx({"t": 20, "u": 0})
+    assert (item["delta_m"], item["low"], item["high"]) == pytest.approx((10, 10, 10))
 
 
 def test_delta_m_says_when_it_has_no_value() -> None:

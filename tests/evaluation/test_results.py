@@ -212,6 +212,30 @@ def test_sizes_have_groups_and_comparisons_of_their_own_and_the_headline_is_of_a
     assert figures["delta_m"] == pytest.approx(found["overall"][1]["delta_m"], abs=1e-4)
 
 
+def test_the_chosen_metric_is_the_headline(finished: Finished) -> None:
+    chosen = {"mood": "f1:sad", "rating": "mse", "spans": "recall:x"}
+    tasks = {task: {**spec.model_dump(exclude={"metric"}), "metric": chosen[task]} for task, spec in settings().tasks.items()}
+    params = settings(tasks=tasks)
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    found = read(out / "comparisons.json")
+    assert {task: about["metric"] for task, about in found["tasks"].items()} == chosen
+    assert {task: about["higher_is_better"] for task, about in found["tasks"].items()} == {"mood": True, "rating": False, "spans": True}
+    assert found["tasks"]["mood"]["titles"]["f1:sad"] == "F1 of sad"
+    run = found["runs"]["joint-augmented-1"]["tasks"]
+    assert run["mood"]["metrics"]["f1:sad"]["value"] == run["mood"]["per_class"]["sad"]["f1"]
+    assert run["spans"]["metrics"]["recall:x"]["value"] == run["spans"]["per_class"]["x"]["recall"]
+    verdicts = {(item["kind"], item["task"]): (item["difference"] > 0, item["verdict"]) for item in found["comparisons"]}
+    assert verdicts["joint", "rating"] == (False, "ahead")
+    assert verdicts["joint", "mood"] == (True, "ahead")
+    assert found["overall"][0]["tasks"]["rating"] > 0
+    figures = read(out / "metrics.json")
+    assert list(figures) == ["delta_m", "mood", "rating", "spans"]  # a mean of errors and shares says nothing
+    group = next(item for item in found["groups"] if (item["task"], item["model"], item["data"]) == ("rating", "joint", "augmented"))
+    assert figures["rating"] == pytest.approx(group["mean"], abs=1e-4)
+    assert group["high"] > 1
+
+
 def test_an_experiment_of_one_run_has_no_comparison(finished: Finished) -> None:
     params = settings(experiment={"joint": ["plain"], "single_task": []})
     models, predictions, out = finished(params)

@@ -198,6 +198,34 @@ def test_a_matrix_of_six_classes_is_seen_whole(browser: Chromium, finished: Any,
     assert browser.value(whole) == [True, 36]
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_confused_pairs_of_many_classes_are_found_by_name(browser: Chromium, finished: Any, tmp_path: Path, width: int) -> None:
+    shutil.copytree(finished.data, tmp_path / "data")
+    path = tmp_path / "data" / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    names = [f"transfer not received by recipient {i:02}" for i in range(77)]
+    counts = [[60 if i == j else max(0, 3 - abs(i - j)) for j in range(77)] for i in range(77)]
+    task = content["runs"]["joint-augmented-1"]["tasks"]["sentiment"]
+    task["confusion"] = {"classes": names, "counts": counts}
+    task["per_class"] = {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 60 + i} for i, name in enumerate(names)}
+    path.write_text(json.dumps(content))
+    render(finished.params, tmp_path / "data", tmp_path)
+    browser.open((tmp_path / "report.html").as_uri(), width)
+    drawn(browser)
+    card = "[...document.querySelectorAll('figure')].find(found => found.innerText.startsWith('Most confused pairs'))"
+    main = "document.querySelector('main').clientWidth"
+    assert browser.value(f"{card}.clientWidth") > browser.value(main) - 80
+    shown = f"[...{card}.querySelectorAll('tbody tr')].filter(row => row.checkVisibility()).map(row => row.innerText)"
+    first = browser.value(shown)
+    assert len(first) == 300  # of 302
+    browser.value(f"{card}.querySelector('input').value = 'recipient 40'; {card}.querySelector('input').dispatchEvent(new Event('input'))")
+    found = browser.value(shown)
+    assert len(found) == 8
+    assert all("recipient 40" in row for row in found)
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value("document.querySelectorAll('#predictions table.searchable').length") == 2
+
+
 def test_a_table_is_sorted_by_its_columns(browser: Chromium, url: str) -> None:
     browser.open(url)
     column = "[...document.querySelector('#evidence .sortable').tBodies[0].rows].map(row => Number(row.cells[5].dataset.sort))"

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from mtl.errors import MtlError
-from mtl.report import figures, findings, task_views
+from mtl.report import datasets, figures, findings, task_views
 from mtl.report import inputs as readers
 from mtl.report.charts import bundle
-from mtl.report.render import render
+from mtl.report.render import TOP_WARNINGS, render
 
 CAUTION = " One seed: another training run may differ."
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -200,7 +200,8 @@ def test_what_is_kept_of_a_score_single_is_not_rounded_up(single: dict[str, floa
     def item(task: str, second: float) -> dict[str, Any]:
         return {"kind": "joint", "within": "plain", "task": task, "first": 0.7464, "second": second, "verdict": "no difference shown"}
 
-    comparisons = {"headline": "plain", "comparisons": [item(task, score) for task, score in single.items()]}
+    tasks = {task: {"higher_is_better": True} for task in single}
+    comparisons = {"headline": "plain", "tasks": tasks, "comparisons": [item(task, score) for task, score in single.items()]}
     assert findings.balance(comparisons)["finding"] == sentence
 
 
@@ -325,6 +326,23 @@ def test_warnings_of_the_data_cards_are_listed(page: Element, finished: Any) -> 
     [listed] = page.by_class("warnings")
     [alike] = [line.text for line in listed.find(lambda element: element.tag == "li") if "look alike" in line.text]
     assert alike.startswith(", ".join(finished.params.datasets))
+
+
+def test_warnings_are_at_the_top(page: Element) -> None:
+    [top], [listed] = page.by_class("cautions"), page.by_class("warnings")
+    lines = [[line.text for line in box.find(lambda element: element.tag == "li")] for box in (top, listed)]
+    assert lines[0] == lines[1][:TOP_WARNINGS] != []
+
+
+def test_a_method_that_keeps_few_variants_is_named(finished: Any, tmp_path: Path) -> None:
+    inputs = readers.load(finished.params, finished.data)
+    few = {"methods": {"synonym": {"made": 100, "kept": 8, "dropped": {"unchanged": 90, "duplicate": 2}, "note": None}}}
+    many = {"methods": {"synonym": {"made": 100, "kept": 80, "dropped": {"unchanged": 20}, "note": None}}}
+    counts = {"notes_sentiment": [few], "notes_entities": [many]}
+    warned = dict(datasets.warnings(finished.params, replace(inputs, counts=counts)))
+    message = "Keeps 8 % of its variants, so it changes little; most were dropped as unchanged."
+    assert warned["notes_sentiment (synonym)"] == message
+    assert "notes_entities (synonym)" not in warned
 
 
 def test_the_keyboard_reaches_what_scrolls(page: Element) -> None:

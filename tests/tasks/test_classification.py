@@ -1,6 +1,8 @@
 """Classes: scores agree with scikit-learn, losses are masked and normalised."""
 
 import math
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from mtl import plugins
-from mtl.tasks.classification import Classification, ClassificationSettings, counts, macro_f1
+from mtl.tasks.classification import Classification, ClassificationSettings, class_weights, counts, macro_f1
 
 pairs = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40)
 
@@ -21,6 +23,8 @@ def test_scores_agree_with_scikit_learn(rows: list[tuple[str, str]]) -> None:
     found = Classification.metrics(gold, prediction)
     assert found["accuracy"] == pytest.approx(accuracy_score(gold, prediction), abs=1e-15)
     assert found["macro_f1"] == pytest.approx(f1_score(gold, prediction, average="macro", zero_division=0), abs=1e-14)
+    for average in ("weighted", "micro"):
+        assert found[f"{average}_f1"] == pytest.approx(f1_score(gold, prediction, average=average, zero_division=0), abs=1e-14)
     table = Classification.confusion(gold, prediction)
     names, matrix = table["classes"], table["counts"]
     if len(names) > 1:  # scikit-learn warns of a single class
@@ -39,7 +43,7 @@ def test_counts_give_the_metric_of_any_resample(rows: list[tuple[str, str]], see
 
 
 def test_no_rows_score_zero() -> None:
-    assert Classification.metrics([], []) == {"accuracy": 0.0, "macro_f1": 0.0}
+    assert set(Classification.metrics([], []).values()) == {0.0}
     assert counts([], []).shape == (0, 0)
 
 
@@ -52,6 +56,43 @@ def test_predicting_the_train_distribution_costs_one(smoothing: float) -> None:
     shares = (1 - smoothing) * torch.tensor([0.6, 0.3, 0.1]) + smoothing / 3
     logits = shares.log().expand(len(labels), 3)
     assert task.loss(logits, task.targets(labels)).item() == pytest.approx(1.0, abs=1e-6)
+
+
+BALANCED = {"a": 10 / 18, "b": 10 / 9, "c": 10 / 3}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("chosen", "ratios"), [("balanced", BALANCED), ({"a": 2, "b": 1}, {"a": 2, "b": 1, "c": 1})])
+def test_rows_count_by_the_weight_of_their_class(smoothing: float, chosen: Any, ratios: dict[str, float]) -> None:
+    labels = ["a"] * 6 + ["b"] * 3 + [None] + ["c"]
+    settings = ClassificationSettings(type="classification", label="x", label_smoothing=smoothing, class_weights=chosen)
+    plain, weighted = (
+        Classification(Classification.fit(labels, given)) for given in (settings.model_copy(update={"class_weights": None}), settings)
+    )
+    assert class_weights(Counter(label for label in labels if label), "balanced") == pytest.approx(BALANCED)
+    logits = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(0))
+    rows = [
+        [float(task.loss_sum(logits[[i]], task.targets([label]))[0]) * task.state["loss_scale"] for i, label in enumerate(labels)]
+        for task in (plain, weighted)
+    ]
+    factors = {label: b / a for label, a, b in zip(labels, *rows, strict=True) if label}
+    assert {name: factor / factors["b"] for name, factor in factors.items()} == pytest.approx(
+        {name: ratio / ratios["b"] for name, ratio in ratios.items()}, rel=1e-5
+    )
+    assert sum(factors[label] for label in labels if label) == pytest.approx(10, rel=1e-5)  # 1 on average
+    shares = torch.tensor([ratios[name] * labels.count(name) for name in "abc"])
+    best = (1 - smoothing) * shares / shares.sum() + smoothing / 3
+    constant = best.log().expand(len(labels), 3)
+    assert weighted.loss(constant, weighted.targets(labels)).item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_unknown_metrics_are_named_with_the_choices() -> None:
+    with pytest.raises(
+        ValueError, match=r"'f2' is not a metric of classification; choose from: macro_f1, accuracy, .*f1:NAME \(of one class\)"
+    ):
+        ClassificationSettings(type="classification", label="x", metric="f2")
+    assert ClassificationSettings(type="classification", label="x", metric="f1:a: b").main_metric.title == "F1 of a: b"
+    assert ClassificationSettings(type="classification", label="x").main_metric.name == "macro_f1"
 
 
 def test_masked_rows_neither_count_nor_move_the_loss() -> None:

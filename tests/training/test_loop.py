@@ -179,7 +179,7 @@ def disturb_memory(loop: Loop) -> None:
 
 def disturb_scores(loop: Loop) -> None:
     """Scores by the step, not by the turn: a resumed run validates anew."""
-    names = {name: task.main_metric for name, task in loop.model.tasks.items()}
+    names = {name: task.main_metric.name for name, task in loop.model.tasks.items()}
     loop._metrics = lambda: (  # type: ignore[method-assign]
         {task: {name: 1 / (1 + abs(loop.progress.step - best))} for (task, name), best in zip(names.items(), (12, 2, 6), strict=True)},
         [],

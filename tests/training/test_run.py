@@ -135,6 +135,43 @@ def test_every_task_is_learned(project: Path, make_settings: Settings, empty: Ma
     assert metrics["rating"]["pearson"] > 0.8
 
 
+def test_weights_are_kept_by_the_chosen_metrics(project: Path, make_settings: Settings, empty: Maker) -> None:
+    chosen = {"names": "f1:city", "mood": "micro_f1", "rating": "rmse"}
+    params, out = make_settings(epochs=4, eval_every=8), empty("chosen")
+    balanced = {"mood": {"class_weights": "balanced"}}
+    tasks = {task: spec.model_copy(update={"metric": chosen[task], **balanced.get(task, {})}) for task, spec in params.tasks.items()}
+    facts = run(params.model_copy(update={"tasks": tasks}), "joint-plain-1", project, out)
+    records = history(out, "validation")
+    best = max(records, key=lambda record: record["score"])
+    assert facts["best_step"] == best["step"]
+    values = [best["metrics"][task][metric] for task, metric in chosen.items()]
+    assert best["score"] == pytest.approx((values[0] * values[1] / values[2]) ** (1 / 3))
+    states = {task: spec["state"] for task, spec in json.loads((out / "config.json").read_text())["tasks"].items()}
+    assert {task: state["metric"] for task, state in states.items()} == chosen
+    assert sum(states["mood"]["class_weights"]) == pytest.approx(2, abs=0.3)
+    assert models.load(out).tasks["rating"].main_metric.name == "rmse"
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "message"),
+    [
+        ("names", {"metric": "f1:town"}, "tasks.names.metric: entity type 'town' does not occur in the train split; choose from: city"),
+        (
+            "mood",
+            {"class_weights": {"goood": 2}},
+            "tasks.mood.class_weights: class 'goood' does not occur in the train split; choose from: bad, good",
+        ),
+    ],
+)
+def test_a_class_that_does_not_occur_is_named(
+    task: str, changes: dict[str, Any], message: str, project: Path, make_settings: Settings, empty: Maker
+) -> None:
+    params = make_settings()
+    tasks = {**params.tasks, task: params.tasks[task].model_copy(update=changes)}
+    with pytest.raises(TrainingError, match=re.escape(message)):
+        run(params.model_copy(update={"tasks": tasks}), "joint-plain-1", project, empty("wrong"))
+
+
 def test_a_repeat_is_equal_to_the_last_bit(finished: Path, project: Path, make_settings: Settings, empty: Maker) -> None:
     again = empty("again")
     torch.manual_seed(99)  # what is drawn outside must not matter, nor be disturbed
@@ -432,6 +469,16 @@ def test_an_augmented_run_without_variants_is_named(
         schema.write(make_table(name, []), folder / "shards" / f"{name}-00000-of-00001.parquet")
     facts = run(make_settings(epochs=0.5), "joint-augmented-1", folder, empty("out"))
     assert sum("has no variants: its shards hold none that the run learns from" in warning for warning in facts["warnings"]) == 2
+
+
+def test_variants_of_few_rows_are_named(project: Path, make_settings: Settings, empty: Maker, make_table: Callable[..., pa.Table]) -> None:
+    folder = changed(project, empty("few"), "", lambda row: row)
+    for name, count in (("reviews", 13), ("places", 1000)):
+        shard = pq.read_table(project / "shards" / f"{name}-00000-of-00001.parquet")
+        schema.write(shard.slice(0, count), folder / "shards" / f"{name}-00000-of-00001.parquet")  # two variants a row
+    facts = run(make_settings(epochs=0.5), "joint-augmented-1", folder, empty("out"))
+    assert "reviews: only 9% of its train rows have a variant, so augmentation changes little" in facts["warnings"]
+    assert not any(warning.startswith("places: only") for warning in facts["warnings"])
 
 
 def test_a_run_without_methods_equals_a_plain_one_and_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from mtl.tasks.base import Metric
+from mtl.training.cautions import still_rising
 from mtl.training.loop import Loop
 from mtl.training.stopping import overall_score
 
@@ -14,7 +16,7 @@ from .loops import MakeLoop, quiet
 
 def script(loop: Loop, scores: dict[str, list[float]]) -> None:
     """Let the tasks have these scores, one a validation."""
-    names = {name: task.main_metric for name, task in loop.model.tasks.items()}
+    names = {name: task.main_metric.name for name, task in loop.model.tasks.items()}
     turns = iter(range(10_000))
 
     def metrics() -> tuple[dict[str, dict[str, float]], list[str]]:
@@ -48,17 +50,48 @@ def test_each_task_stops_by_itself_and_its_rows_are_spared(make_loop: MakeLoop) 
     assert loop.progress.best.score == pytest.approx(max(means))
 
 
+SHARE, ERROR = Metric("f1"), Metric("mse", high=math.inf, higher_is_better=False)
+
+
+def shares(scores: list[float]) -> float:
+    return overall_score([(SHARE, score) for score in scores])
+
+
 def test_the_score_of_several_tasks_is_a_mean_of_relative_ones() -> None:
-    assert overall_score([0.5, 0.9, 0.8]) == pytest.approx((0.5 * 0.9 * 0.8) ** (1 / 3))
+    assert shares([0.5, 0.9, 0.8]) == pytest.approx((0.5 * 0.9 * 0.8) ** (1 / 3))
     assert (
-        overall_score([0.5 * 1.02, 0.9, 0.8])
-        == pytest.approx(overall_score([0.5, 0.9, 0.8 * 1.02]))
-        == pytest.approx(overall_score([0.5, 0.9, 0.8]) * 1.02 ** (1 / 3))
+        shares([0.5 * 1.02, 0.9, 0.8])
+        == pytest.approx(shares([0.5, 0.9, 0.8 * 1.02]))
+        == pytest.approx(shares([0.5, 0.9, 0.8]) * 1.02 ** (1 / 3))
     )
-    rising = [overall_score([score, 0.8]) for score in (-1.0, -0.1, 0.0, 0.05, 0.1 - 1e-6, 0.1, 0.1 + 1e-6, 0.2, 1.0)]
+    rising = [shares([score, 0.8]) for score in (-1.0, -0.1, 0.0, 0.05, 0.1 - 1e-6, 0.1, 0.1 + 1e-6, 0.2, 1.0)]
     assert all(lower < higher for lower, higher in itertools.pairwise(rising))
-    assert overall_score([0.11, 0.6]) > overall_score([0.0, 0.8])  # a task that learns nothing is not made up for by another one
-    assert [overall_score([score]) for score in (-0.2, 0.05, 0.7)] == [-0.2, 0.05, 0.7]  # that of one task is its own
+    assert shares([0.11, 0.6]) > shares([0.0, 0.8])  # a task that learns nothing is not made up for by another one
+    assert [shares([score]) for score in (-0.2, 0.05, 0.7)] == [-0.2, 0.05, 0.7]  # that of one task is its own
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
+def test_a_lower_error_is_a_better_score_whatever_its_unit(unit: float) -> None:
+    assert overall_score([(ERROR, 2 * unit)]) < overall_score([(ERROR, unit)])
+    ratio = overall_score([(SHARE, 0.8), (ERROR, unit)]) / overall_score([(SHARE, 0.8), (ERROR, 1.02 * unit)])
+    assert ratio == pytest.approx(1.02 ** (1 / 2))
+    assert ratio == pytest.approx(overall_score([(SHARE, 0.8 * 1.02), (ERROR, unit)]) / overall_score([(SHARE, 0.8), (ERROR, unit)]))
+    assert math.isfinite(overall_score([(SHARE, 0.8), (ERROR, 0.0)]))
+
+
+def test_a_score_of_0_to_100_counts_like_a_share() -> None:
+    bleu = Metric("bleu", high=100)
+    assert overall_score([(bleu, 30.0), (SHARE, 0.5)]) == pytest.approx(shares([0.3, 0.5]))
+    assert bleu.relative_gain(33.0, 30.0) == pytest.approx(SHARE.relative_gain(0.33, 0.3)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("stop", ["together", "each"])
+def test_the_lowest_error_is_the_best(make_loop: MakeLoop, stop: str) -> None:
+    loop = make_loop(epochs=50, patience=2, eval_every=2, stop=stop)
+    loop.model.tasks["rating"].main_metric = loop.model.tasks["rating"].metric("mse")
+    script(loop, {"rating": [3.0, 2.0, 1.0, 1.5, 4.0]})
+    quiet(loop)
+    assert (loop.progress.best.step, loop.progress.step, loop.progress.best.score) == (6, 10, -1.0)
 
 
 def test_together_no_task_is_left_out(make_loop: MakeLoop) -> None:
@@ -97,6 +130,24 @@ def test_each_task_stops_by_its_window(make_loop: MakeLoop) -> None:
     script(loop, {"mood": [0.1, 0.8, 0.3, 0.6, 0.6, 0.6], "rating": [0.5, 0.6, 0.4]})
     quiet(loop)
     assert loop.progress.tasks.stopped == {"rating": 8, "mood": 14}
+
+
+RISE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.62, 0.65]
+
+
+@pytest.mark.parametrize(
+    ("scores", "window", "warned"),
+    [
+        (RISE, 1, True),
+        (RISE, 3, True),
+        ([-10 * (1 - score) for score in RISE], 1, True),  # an error that falls
+        (RISE[-4:], 1, False),
+        ([*RISE[:-2], 0.6, 0.605], 1, False),
+        ([*RISE, 0.64], 1, False),
+    ],
+)
+def test_a_budget_that_is_too_small_is_said(scores: list[float], window: int, warned: bool) -> None:
+    assert bool(still_rising(scores, window)) == warned
 
 
 def test_a_task_without_a_score_does_not_keep_the_others_going(make_loop: MakeLoop) -> None:

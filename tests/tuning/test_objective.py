@@ -1,9 +1,12 @@
 """The score of a trial."""
 
+import math
+
 import pytest
 
 from mtl.config import Params
 from mtl.errors import TrainingError
+from mtl.tasks.base import Metric
 from mtl.tuning.objective import relative, scores
 
 
@@ -20,7 +23,13 @@ from mtl.tuning.objective import relative, scores
 def test_the_mean_over_tasks_of_scores_relative_to_those_of_trial_0(
     scores: dict[str, float], reference: dict[str, float], score: float
 ) -> None:
-    assert relative(scores, reference) == pytest.approx(score)
+    assert relative(scores, reference, dict.fromkeys(reference, Metric("f1"))) == pytest.approx(score)
+
+
+def test_a_lower_error_is_better() -> None:
+    metrics = {"a": Metric("mse", high=math.inf, higher_is_better=False), "b": Metric("f1")}
+    assert relative({"a": 1.5, "b": 0.5}, {"a": 2.0, "b": 0.5}, metrics) == pytest.approx(1 + 0.25 / 2)
+    assert relative({"a": 2.5, "b": 0.5}, {"a": 2.0, "b": 0.5}, metrics) == pytest.approx(1 - 0.25 / 2)
 
 
 def test_a_task_without_a_score_is_named(small: Params) -> None:

@@ -36,9 +36,9 @@ rule check_examples:
         "Check the examples of all datasets"
     shell:
         "python -m mtl check_examples"
-        " --settings {params.settings}"
-        " --job {wildcards.job}"
-        " 2>&1 | tee {log}"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule prepare:

@@ -16,7 +16,7 @@ from mtl.config.urls import redacted
 from mtl.errors import Issue, ParamsError
 
 SEARCHED = ("augment.*", "encoder", "encoder.*", "tasks.*.*", "train.*")
-NOT_SEARCHED = ("tasks.*.type", "tasks.*.label", "tasks.*.datasets", "train.score", "train.score_window")
+NOT_SEARCHED = ("tasks.*.type", "tasks.*.label", "tasks.*.datasets", "tasks.*.metric", "train.score", "train.score_window")
 """Params of the above that decide what is learnt or what a score means, and not how well it is learnt."""
 TRIALS = 20
 MAX_TRIALS = 10_000

@@ -34,6 +34,8 @@ class Scores(NamedTuple):
     """``[seeds]`` on the whole test split."""
     draws: Array
     """``[seeds, resamples]``."""
+    sign: int = 1
+    """1 if higher is better, else -1."""
 
 
 class Pair(NamedTuple):
@@ -101,7 +103,7 @@ def _compared(pair: Pair, first: Scores, second: Scores, confidence: float, corr
         "high": high,
         "corrected_low": corrected_low,
         "corrected_high": corrected_high,
-        "verdict": verdict(corrected_low, corrected_high, seeds=len(values)),
+        "verdict": verdict(corrected_low, corrected_high, seeds=len(values), sign=first.sign),
     }
 
 
@@ -111,7 +113,7 @@ def shared(first: Scores, second: Scores) -> tuple[Scores, Scores]:
 
     def keep(side: Scores) -> Scores:
         index = [side.seeds.index(seed) for seed in seeds]
-        return Scores(seeds, side.values[index], side.draws[index])
+        return Scores(seeds, side.values[index], side.draws[index], side.sign)
 
     return keep(first), keep(second)
 
@@ -121,23 +123,23 @@ def spread(values: Array) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def verdict(low: float, high: float, seeds: int) -> str:
-    """In words: whether the interval of a difference excludes zero.
+def verdict(low: float, high: float, seeds: int, sign: int = 1) -> str:
+    """In words: whether the interval of a difference excludes zero; with sign -1, lower is better.
 
     ``gained`` and ``lost`` are about the way of training, so they need several seeds. The interval of one seed holds only for its two
     models: one of them is ``ahead`` or ``behind``.
     """
     better, worse = ("gained", "lost") if seeds > 1 else ("ahead", "behind")
-    if low > 0:
-        return better
-    return worse if high < 0 else "no difference shown"
+    if low <= 0 <= high:
+        return "no difference shown"
+    return better if sign * low > 0 else worse
 
 
 def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: float) -> list[dict[str, Any]]:
     """Δm for each kind and size of data that has joint and single-task runs: the mean over tasks of the relative gain in percent.
 
     Maninis, Radosavovic & Kokkinos 2019 (CVPR, "Attentive single-tasking of multiple tasks"), as in the survey of Vandenhende et al.
-    2021; all main metrics here are better when higher. It has no value where a single-task score is not above zero. Its interval is at
+    2021; a fall counts as a gain where lower is better. It has no value where a single-task score is not above zero. Its interval is at
     the plain confidence: it is a single figure, not one of the comparisons.
     """
     result = []
@@ -154,7 +156,7 @@ def _delta_m(sides: Mapping[str, tuple[Scores, Scores]], confidence: float) -> d
     if undefined:
         reason = f"{' and '.join(undefined)} {'scores' if len(undefined) == 1 else 'score'} at most 0 as a single task"
         return {"delta_m": None, "low": None, "high": None, "tasks": {}, "undefined": reason}
-    gains = {task: float(100 * (joint.values.mean() / single.values.mean() - 1)) for task, (joint, single) in sides.items()}
+    gains = {task: float(100 * joint.sign * (joint.values.mean() / single.values.mean() - 1)) for task, (joint, single) in sides.items()}
     parts = [_linear_gain(joint, single) for joint, single in sides.values()]
     values, draws = (np.mean([part[i] for part in parts], axis=0) for i in (0, 1))
     low, high = over_seeds(values, draws, confidence)
@@ -166,7 +168,7 @@ def _linear_gain(joint: Scores, single: Scores) -> tuple[Array, Array]:
 
     So a seed with a single-task score near zero does not dominate the mean, which is the gain of the mean scores.
     """
-    base = single.values.mean()
+    base, unit = single.values.mean(), 100 * joint.sign
     ratio = joint.values.mean() / base
-    gain = 100 * (ratio - 1)
-    return gain + 100 * (joint.values - ratio * single.values) / base, gain + 100 * (joint.draws - ratio * single.draws) / base
+    gain = unit * (ratio - 1)
+    return gain + unit * (joint.values - ratio * single.values) / base, gain + unit * (joint.draws - ratio * single.draws) / base

@@ -54,7 +54,7 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     write_json(out / "comparisons.json", comparisons, sort_keys=False)
     write_json(out / "metrics.json", headline(params, comparisons), sort_keys=False)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
-    main = {task: plugins.task_type(spec.type).main_metric for task, spec in params.tasks.items()}
+    main = {task: spec.main_metric.name for task, spec in params.tasks.items()}
     write_csv(by_task(histories, "loss"), out / "plots" / "loss.csv")
     write_csv(main_scores(histories, main), out / "plots" / "validation.csv")
     write_csv(confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
@@ -130,7 +130,6 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
     compared = compare(scores, confidence)
-    metrics = {task: plugins.task_type(spec.type).all_metrics[0] for task, spec in params.tasks.items()}
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
@@ -141,7 +140,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         "headline": joint_run(params).data,
         "tasks": {task: _task(params, task, predictions) for task in params.tasks},
         "runs": details,
-        "groups": [_group(key, group, confidence, metrics[key.task]) for key, group in scores.items()],
+        "groups": [_group(key, group, confidence, params.tasks[key.task].main_metric) for key, group in scores.items()],
         "comparisons": compared,
         "overall": overall(scores, list(params.tasks), confidence),
         "warnings": list(warnings(params, len(compared))),
@@ -160,33 +159,40 @@ def _about(run: Run) -> dict[str, Any]:
 
 
 def _task(params: Params, task: str, predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Any]:
-    kind = params.tasks[task].type
-    rows = len(predictions[joint_run(params).name][task].keys)
-    return {"type": kind, "metric": plugins.task_type(kind).main_metric, "rows": rows, "datasets": list(params.datasets_of(task))}
+    spec = params.tasks[task]
+    main, type_ = spec.main_metric, plugins.task_type(spec.type)
+    return {
+        "type": spec.type,
+        "metric": main.name,
+        "higher_is_better": main.higher_is_better,
+        "titles": {metric.name: metric.title for metric in (main, *type_.all_metrics) if metric.title},
+        "rows": len(predictions[joint_run(params).name][task].keys),
+        "datasets": list(params.datasets_of(task)),
+    }
 
 
 def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions], details: Mapping[str, Any]) -> dict[str, Array]:
     """Fill in ``details[run]["tasks"][task]``; the main metric's draws ``[resamples]`` by run."""
-    task_type, confidence = params.tasks[task].type, params.evaluate.confidence
-    type_ = plugins.task_type(task_type)
+    spec, confidence = params.tasks[task], params.evaluate.confidence
+    type_ = plugins.task_type(spec.type)
     sampled = {}
     for name, (keys, gold, prediction) in predictions.items():
-        drawn = draws(task_type, gold, prediction, resample(keys, params.evaluate.resamples))
-        values = type_.metrics(gold, prediction)
-        metrics = {metric: _measured(value, interval(drawn[metric], confidence)) for metric, value in values.items()}
+        values, drawn = draws(spec.type, gold, prediction, resample(keys, params.evaluate.resamples), spec.metric)
+        metrics = {metric: _measured(value, drawn[metric], confidence, type_.metric(metric)) for metric, value in values.items()}
         per_class, confusion = type_.per_class(gold, prediction), type_.confusion(gold, prediction)
         details[name]["tasks"][task] = {"metrics": metrics, "per_class": per_class, **({"confusion": confusion} if confusion else {})}
-        sampled[name] = drawn[type_.main_metric]
+        sampled[name] = drawn[spec.main_metric.name]
     return sampled
 
 
-def _measured(value: float, span: tuple[float, float]) -> dict[str, float]:
-    return {"value": value, "low": span[0], "high": span[1]}
+def _measured(value: float, drawn: Array, confidence: float, metric: Metric) -> dict[str, float]:
+    low, high = interval(drawn, confidence, metric.low, metric.high)
+    return {"value": value, "low": low, "high": high}
 
 
 def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: Mapping[str, Any]) -> dict[Key, Scores]:
     """The runs of a task brought together over seeds."""
-    metric = plugins.task_type(params.tasks[task].type).main_metric
+    metric = params.tasks[task].main_metric
     members: dict[Key, list[str]] = {}
     for name in sampled:
         about = details[name]
@@ -194,8 +200,9 @@ def _grouped(params: Params, task: str, sampled: Mapping[str, Array], details: M
     return {
         key: Scores(
             tuple(details[name]["seed"] for name in names),
-            np.array([details[name]["tasks"][task]["metrics"][metric]["value"] for name in names]),
+            np.array([details[name]["tasks"][task]["metrics"][metric.name]["value"] for name in names]),
             np.stack([sampled[name] for name in names]),
+            metric.sign,
         )
         for key, names in members.items()
     }
@@ -233,6 +240,7 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
     """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, a mean over its seeds, and their mean.
+    There is no mean where a metric is not a share: one of which lower is better, or which has no or another bound.
 
     A column has the name of its task alone, or three of them and a setting would not fit a terminal. Which metric it is, and what joint
     training and augmentation brought, is in ``comparisons.json``.
@@ -240,7 +248,8 @@ def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
     data = comparisons["headline"]
     of_headline = [group for group in comparisons["groups"] if (group["model"], group["data"], group["size"]) == ("joint", data, "all")]
     means = {group["task"]: group["mean"] for group in of_headline}
-    figures: dict[str, Any] = {"score": _rounded(sum(means.values()) / len(means))}
+    shares = all(spec.main_metric.higher_is_better and spec.main_metric.high == 1 for spec in params.tasks.values())
+    figures: dict[str, Any] = {"score": _rounded(sum(means.values()) / len(means))} if shares else {}
     for item in comparisons["overall"]:
         if (item["data"], item["size"]) == (data, "all") and item["delta_m"] is not None:
             figures["delta_m"] = _rounded(item["delta_m"])
@@ -250,8 +259,8 @@ def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float:
-    """Four decimals: more would say nothing on some hundred test rows. No negative zero."""
-    return round(value, 4) + 0.0
+    """Four decimals, more of a number that is near 0: further ones would say nothing on some hundred test rows. No negative zero."""
+    return float(f"{value:.4g}") if abs(value) < 0.01 else round(value, 4) + 0.0
 
 
 # --- plots ----------------------------------------------------------------------------------------------------------

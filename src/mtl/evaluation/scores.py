@@ -29,9 +29,10 @@ def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Sco
 
 
 def _scores(params: Params, task: str, rows: Sequence[Mapping[str, str]]) -> Iterator[Score]:
-    task_type = params.tasks[task].type
+    spec = params.tasks[task]
     gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
-    drawn = draws(task_type, gold, prediction, resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES))
-    values = plugins.task_type(task_type).metrics(gold, prediction)
-    for metric in sorted(values, key=lambda name: name != plugins.task_type(task_type).main_metric):
-        yield Score(task, metric, values[metric], *interval(drawn[metric], CONFIDENCE), len(rows))
+    blocks = resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES)
+    values, drawn = draws(spec.type, gold, prediction, blocks, spec.metric)
+    for name in sorted(values, key=lambda name: name != spec.main_metric.name):
+        metric = plugins.task_type(spec.type).metric(name)
+        yield Score(task, name, values[name], *interval(drawn[name], CONFIDENCE, metric.low, metric.high), len(rows))

@@ -149,8 +149,7 @@ def _result(params: Params, score: Score) -> EvalResult:
 
 def _hub_metric(params: Params, score: Score) -> str:
     """The name of a metric on the hub."""
-    metrics = plugins.task_type(params.tasks[score.task].type).all_metrics
-    return next((metric.hub for metric in metrics if metric.name == score.metric and metric.hub), score.metric)
+    return plugins.task_type(params.tasks[score.task].type).metric(score.metric).hub or score.metric
 
 
 def _summary(params: Params, run: Run) -> str:

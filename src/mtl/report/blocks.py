@@ -50,6 +50,8 @@ class Table:
     """Classes of the style sheet. ``fold``: on a small screen a row becomes a list; ``pairwise``: of two columns."""
     links: Sequence[str] = ()
     """Addresses of the rows' names, one a row."""
+    wide: bool = False
+    """Whether the table needs the full width of the page."""
 
     @property
     def columns(self) -> list[tuple[str, bool]]:

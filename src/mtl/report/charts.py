@@ -220,7 +220,7 @@ def heatmap(frame: pd.DataFrame, order: Sequence[str]) -> Spec | None:
     """A confusion matrix of many classes: columns ``gold``, ``predicted``, ``count``, ``share`` (of the gold class) and ``right``."""
     if frame.empty:
         return None
-    labels = alt.Axis(labelLimit=90, grid=False, labelOverlap=True)
+    labels = alt.Axis(labelLimit=200, grid=False, labelOverlap=True)
     frame = frame.assign(right=frame["right"].map({True: "right", False: "wrong"}))
     cells = (
         alt.Chart(_DATA)
@@ -233,7 +233,7 @@ def heatmap(frame: pd.DataFrame, order: Sequence[str]) -> Spec | None:
             tooltip=[_text("gold"), _text("predicted"), _number("count", ","), _number("share", ".1%")],
         )
     )
-    return _spec(cells, frame, 640)
+    return _spec(cells, frame, 700) | {"usermeta": {"minimum": 640}}
 
 
 def best_so_far(frame: pd.DataFrame) -> Spec | None:

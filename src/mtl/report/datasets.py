@@ -1,6 +1,7 @@
 """The data card of each dataset, as tables and figures."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,8 @@ from mtl.report.blocks import Block, Figure, Table
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import counted, listed, percent, whole
 
+FEW_KEPT = 0.2
+"""Share of its variants below which a method changes little."""
 COLOURED = 6
 """Classes or entity types that get a colour of their own; the others share one."""
 NAMED = 12
@@ -98,6 +101,17 @@ def _two(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def _few_kept(shards: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    """(method, warning) of the methods that keep few of their variants."""
+    for method in dict.fromkeys(method for shard in shards for method in shard["methods"]):
+        counts = [shard["methods"][method] for shard in shards if method in shard["methods"]]
+        made, kept = (sum(count[key] for count in counts) for key in ("made", "kept"))
+        dropped = sum((Counter(count["dropped"]) for count in counts), Counter[str]())
+        if dropped and kept < FEW_KEPT * made and not any(count.get("note") for count in counts):
+            reason = dropped.most_common(1)[0][0]
+            yield method, f"Keeps {percent(kept / made)} of its variants, so it changes little; most were dropped as {reason}."
+
+
 def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
     """(where, what) of all warnings of the data, augmentation, the runs and the comparisons. Equal warnings are listed once."""
     warned = [("comparisons", text) for text in inputs.comparisons.get("warnings", [])]
@@ -114,6 +128,7 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
     for name, shards in inputs.counts.items():
         notes = {method: counts["note"] for shard in shards for method, counts in shard["methods"].items() if counts.get("note")}
         warned += [(f"{name} ({method})", str(note)) for method, note in notes.items()]
+        warned += [(f"{name} ({method})", text) for method, text in _few_kept(shards)]
     for run, content in inputs.runs.items():
         warned += [(run, str(text)) for text in content.get("warnings", [])]
     places: dict[str, list[str]] = {}

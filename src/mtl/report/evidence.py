@@ -5,7 +5,7 @@ import pandas as pd
 from mtl.config import Params
 from mtl.report import charts
 from mtl.report.blocks import Figure, Table
-from mtl.report.findings import PLAIN, SETTING_COLOURS, group_name, metric_name
+from mtl.report.findings import PLAIN, SETTING_COLOURS, best_of, group_name, main_metric
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import listed, percent, score, whole
 
@@ -41,7 +41,7 @@ def settings_table(comparisons: Json) -> Table:
             "setting": [group_name(group) for group in groups],
             "train rows": ["all" if group["size"] == "all" else whole(group["size"]) for group in groups],
             "seeds": [len(group["seeds"]) for group in groups],
-            "metric": [metric_name(comparisons["tasks"][group["task"]]["metric"]) for group in groups],
+            "metric": [main_metric(comparisons["tasks"][group["task"]]) for group in groups],
             "mean": [group["mean"] for group in groups],
             "sd": pd.Series([group["sd"] for group in groups], dtype=float),
             interval: [f"{score(group['low'])} to {score(group['high'])}" for group in groups],
@@ -55,7 +55,7 @@ def learning_curves(params: Params, inputs: Inputs) -> list[Figure]:
     comparisons = inputs.comparisons
     if len(comparisons["sizes"]) < 2:
         return []
-    return [_learning_curve(params, inputs, task, metric_name(about["metric"])) for task, about in comparisons["tasks"].items()]
+    return [_learning_curve(params, inputs, task, main_metric(about)) for task, about in comparisons["tasks"].items()]
 
 
 def _learning_curve(params: Params, inputs: Inputs, task: str, metric: str) -> Figure:
@@ -88,8 +88,8 @@ def _helped(comparisons: Json, task: str) -> str:
     """The sizes at which augmentation changes the score."""
     items = [item for item in comparisons["comparisons"] if (item["task"], item["kind"]) == (task, "augmentation")]
     if not items:
-        best = max((group for group in comparisons["groups"] if group["task"] == task), key=lambda group: float(group["mean"]))
-        return f"highest: {group_name(best)}, {best['size']} rows, {score(best['mean'])}"
+        extreme, best = best_of([group for group in comparisons["groups"] if group["task"] == task], comparisons["tasks"][task])
+        return f"{extreme}: {group_name(best)}, {best['size']} rows, {score(best['mean'])}"
     changes = [
         f"{item['verdict']} with {item['size']} rows ({item['within']})" for item in items if item["verdict"] != "no difference shown"
     ]

@@ -8,7 +8,7 @@ import pandas as pd
 from mtl.evaluation.tables import by_task, main_scores
 from mtl.report import charts
 from mtl.report.blocks import Figure, Spec
-from mtl.report.findings import PLAIN, SETTING_COLOURS, group_name, metric_name
+from mtl.report.findings import PLAIN, SETTING_COLOURS, group_name, main_metric
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import score, signed
 
@@ -74,19 +74,19 @@ def _steep(values: "pd.Series[float]") -> bool:
 
 def score_curves(inputs: Inputs, joint: str) -> list[Figure]:
     """For each task the validation score of all its runs, and in words the best of the headline run."""
-    metrics = {task: about["metric"] for task, about in inputs.comparisons["tasks"].items()}
-    scores = main_scores(inputs.histories, metrics)
+    tasks = inputs.comparisons["tasks"]
+    scores = main_scores(inputs.histories, {task: about["metric"] for task, about in tasks.items()})
     curves = []
-    for task, metric in metrics.items():
+    for task, about in tasks.items():
         frame = _of_task(inputs, scores, task)
         mine = frame[frame["run"] == joint]
-        best = mine.nlargest(1, "score")
+        best = mine.nlargest(1, "score") if about["higher_is_better"] else mine.nsmallest(1, "score")
         notes = [
             f"joint run{_seed(inputs, joint)}: best at step {step}, {score(value)}"
             for step, value in zip(best["step"], best["score"], strict=True)
         ]
         curves.append(
-            Figure(f"{task}: {metric_name(metric)}", "".join(notes) or "not recorded", _curves(inputs, frame, "score", points=True))
+            Figure(f"{task}: {main_metric(about)}", "".join(notes) or "not recorded", _curves(inputs, frame, "score", points=True))
         )
     return curves
 

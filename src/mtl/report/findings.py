@@ -24,15 +24,21 @@ PLAIN = [name for name in SETTING_COLOURS if name.endswith("plain")]
 """Settings whose lines are dashed."""
 
 
-def metric_name(name: str) -> str:
-    """A metric as people write it."""
-    return {
-        "f1": "entity F1",
-        "macro_f1": "macro-F1",
-        "pearson": "Pearson r",
-        "spearman": "Spearman ρ",
-        "mse": "mean squared error",
-    }.get(name, name)
+def metric_name(about: Json, name: str | None = None) -> str:
+    """A metric of a task as people write it, by default its main one."""
+    metric = str(about["metric"] if name is None else name)
+    return str(about["titles"].get(metric, metric))
+
+
+def main_metric(about: Json) -> str:
+    """The main metric of a task, and its direction where that is the less usual one."""
+    return metric_name(about) + ("" if about["higher_is_better"] else " (lower is better)")
+
+
+def best_of(groups: Sequence[Json], about: Json) -> tuple[str, Json]:
+    """The best setting of a task, and whether that is its ``highest`` or ``lowest`` score."""
+    higher = about["higher_is_better"]
+    return "highest" if higher else "lowest", (max if higher else min)(groups, key=lambda group: float(group["mean"]))
 
 
 def claim(item: Json) -> Json:
@@ -128,7 +134,7 @@ def overall(comparisons: Json) -> list[str]:
 
 def cards(comparisons: Json) -> list[Json]:
     """A card for each task: its score in the joint run, and its comparisons."""
-    claims = _drawn(headline_claims(comparisons))
+    claims = _drawn(headline_claims(comparisons), comparisons)
     return [
         _card(task, about, comparisons, [item for item in claims if item["task"] == task]) for task, about in comparisons["tasks"].items()
     ]
@@ -139,7 +145,7 @@ def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json]) -> 
     group = next(group for group in comparisons["groups"] if (group["task"], group["model"], group["data"]) == setting)
     return {
         "task": task,
-        "metric": metric_name(about["metric"]),
+        "metric": main_metric(about),
         "score": score(group["mean"]),
         "interval": f"{score(group['low'])} to {score(group['high'])}",
         "rows": about["rows"],
@@ -147,15 +153,24 @@ def _card(task: str, about: Json, comparisons: Json, claims: Sequence[Json]) -> 
     }
 
 
-def _drawn(claims: Sequence[Json]) -> list[Json]:
-    """Claims with a chart each, all on one scale around zero."""
-    reach = _reach(claims)
-    return [{**item, "chart": charts.intervals(_differences([item]), VERDICT_COLOURS, named=False, reach=reach)} for item in claims]
+def _drawn(claims: Sequence[Json], comparisons: Json) -> list[Json]:
+    """Claims with a chart each, on the scales of their tasks."""
+    reach = _reach(claims, comparisons)
+    return [
+        {**item, "chart": charts.intervals(_differences([item]), VERDICT_COLOURS, named=False, reach=reach[item["task"]])}
+        for item in claims
+    ]
 
 
-def _reach(claims: Sequence[Json]) -> float:
+def _reach(claims: Sequence[Json], comparisons: Json) -> dict[str, float]:
+    """By task how far the scale of its differences goes on both sides of zero: one scale for all shares, one for each other metric."""
     ends = ("low", "high", "corrected_low", "corrected_high")
-    return float(max([0.01, *(abs(item[end]) for item in claims for end in ends)]) * 1.08)
+    largest = {
+        task: max((abs(item[end]) for item in claims for end in ends if item["task"] == task), default=0.0) for task in comparisons["tasks"]
+    }
+    shares = {task: size for task, size in largest.items() if comparisons["tasks"][task]["higher_is_better"] and size <= 1}
+    common = dict.fromkeys(shares, max([0.01, *shares.values()]))
+    return {task: 1.08 * (size or 1.0) for task, size in (largest | common).items()}
 
 
 def _differences(claims: Sequence[Json]) -> pd.DataFrame:
@@ -173,16 +188,16 @@ def _differences(claims: Sequence[Json]) -> pd.DataFrame:
 
 
 def differences(comparisons: Json) -> list[Figure]:
-    """For each task a figure of all its comparisons; all on one scale."""
+    """For each task a figure of all its comparisons; those of all shares on one scale."""
     claims = all_claims(comparisons)
-    reach = _reach(claims)
+    reach = _reach(claims, comparisons)
     figures = []
     for task in comparisons["tasks"]:
         mine = [item for item in claims if item["task"] == task]
         if mine:
             frame = _differences(mine).assign(name=[item["pair"] for item in mine])
             excluding = sum(item["verdict"] != "no difference shown" for item in mine)
-            chart = charts.intervals(frame, VERDICT_COLOURS, reach=reach)
+            chart = charts.intervals(frame, VERDICT_COLOURS, reach=reach[task])
             figures.append(
                 Figure(task, f"{excluding} of {counted(len(mine), 'interval')} {'excludes' if excluding == 1 else 'exclude'} zero", chart)
             )
@@ -201,7 +216,7 @@ def difference_table(comparisons: Json) -> Table:
             "difference": [item["difference"] for item in claims],
             "sd": pd.Series([item["sd"] for item in claims], dtype=float),
             "corrected interval": [item["interval"] for item in claims],
-            f"{percent(comparisons['confidence'])} interval": [f"{signed(item['low'])} to {signed(item['high'])}" for item in claims],
+            f"{percent(comparisons['confidence'])} interval": [" to ".join(ends(item["low"], item["high"])) for item in claims],
             "verdict": [f"{item['sign']} {item['verdict']}" for item in claims],
         }
     ).dropna(axis="columns", how="all")
@@ -217,8 +232,8 @@ def _scores(task: str, about: Json, comparisons: Json) -> Figure:
     groups = [group for group in comparisons["groups"] if group["task"] == task]
     frame = pd.DataFrame(groups)[["mean", "low", "high"]].rename(columns={"mean": "value"})
     frame["name"] = frame["style"] = [group_name(group) for group in groups]
-    best = max(groups, key=lambda group: float(group["mean"]))
-    note = f"{metric_name(about['metric'])}; highest: {group_name(best)}, {score(best['mean'])}"
+    extreme, best = best_of(groups, about)
+    note = f"{main_metric(about)}; {extreme}: {group_name(best)}, {score(best['mean'])}"
     return Figure(task, note, charts.intervals(frame, SETTING_COLOURS))
 
 
@@ -243,9 +258,12 @@ def group_name(group: Json) -> str:
 
 
 def balance(comparisons: Json) -> Json:
-    """Whether other tasks dominate a task in joint training: its joint score as a share of its single-task score."""
+    """Whether other tasks dominate a task in joint training: its joint score as a share of its single-task score.
+
+    Where lower is better, that is the single-task score as a share of the joint one.
+    """
     rows = joint_comparisons(comparisons)
-    shares = {item["task"]: item["first"] / item["second"] if item["second"] > 0 else None for item in rows}
+    shares = {item["task"]: _share(item, comparisons["tasks"][item["task"]]["higher_is_better"]) for item in rows}
     known = {task: share for task, share in shares.items() if share is not None}
     verdicts = {item["task"]: item["verdict"] for item in rows}
     without = [task for task, share in shares.items() if share is None]
@@ -253,6 +271,12 @@ def balance(comparisons: Json) -> Json:
     undefined = f" {listed(without)} {verb} 0 in single-task training, so {ratios} shown." if without else ""
     finding = (_dominated(known, verdicts) + undefined).lstrip()
     return {"finding": finding, "style": "lost" if _alarm(known) else "same", "figure": _kept(rows, known)}
+
+
+def _share(item: Json, higher_is_better: bool) -> float | None:
+    joint, single = item["first"], item["second"]
+    part, whole = (joint, single) if higher_is_better else (single, joint)
+    return float(part / whole) if whole > 0 else None
 
 
 def _kept(rows: Sequence[Json], shares: dict[str, float]) -> Figure:
@@ -301,7 +325,7 @@ def _metric_table(task: str, about: Json, comparisons: Json) -> Table:
         for name, metrics in runs.items()
     }
     frame = pd.DataFrame.from_dict(cells, orient="index")
-    frame = frame[sorted(frame.columns, key=lambda name: name != about["metric"])].rename(columns=metric_name)
+    frame = frame[sorted(frame.columns, key=lambda name: name != about["metric"])].rename(columns=lambda name: metric_name(about, name))
     note = f"{about['type'].replace('_', ' ')}, {counted(about['rows'], 'test row')}"
     return Table(task, note, frame.rename_axis("run").reset_index(), dict.fromkeys(frame.columns, str), style="")
 

@@ -23,6 +23,9 @@ from mtl.report.blocks import Figure, Spec, Table
 from mtl.report.inputs import Inputs, Json, load
 from mtl.report.task_views import task_blocks
 
+TOP_WARNINGS = 6
+"""Warnings that the summary shows, at most; the section of warnings has all."""
+
 
 def render(params: Params, data: Path, out: Path) -> None:
     """Write ``report.html`` into ``out``.
@@ -121,6 +124,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "throughput": figures.throughput(inputs),
         "search": trials.results(inputs.search),
         "warnings": datasets.warnings(params, inputs),
+        "top_warnings": TOP_WARNINGS,
         "versions": _versions(inputs.runs),
         "checksums": provenance.checksums(params, inputs),
         "settings": settings.dump(params.model_copy(update={"tune": None})),  # a search changes nothing that is shown here

@@ -22,3 +22,17 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.addEventListener("click", () => sort(table, index, head));
   });
 }
+
+// Long tables have a field that hides the rows without its words.
+for (const table of document.querySelectorAll("table.searchable")) {
+  const field = document.createElement("input");
+  field.type = "search";
+  field.className = "search";
+  field.placeholder = "Search";
+  field.setAttribute("aria-label", "Search this table");
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/);
+    for (const row of table.tBodies[0].rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
+  });
+  table.closest(".scroll").before(field);
+}

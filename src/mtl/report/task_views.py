@@ -61,8 +61,10 @@ DRAWN = 20
 """Classes or entity types in a chart, at most: the most frequent ones."""
 SMALL = 12
 """Classes of a confusion matrix with numbers, at most; a larger one is a heatmap."""
-PAIRS = 30
+PAIRS = 300
 """Most confused pairs that are listed."""
+SEARCHED = "fold pairwise searchable"
+"""Style of a table in which a name is looked for."""
 MODEL_COLOURS = {"joint": "var(--joint-augmented)", "single-task": "var(--single-augmented)"}
 
 
@@ -78,7 +80,12 @@ def per_class(results: TaskResults) -> list[Block]:
     title = f"F1 by {noun}"
     return [
         Figure(title, _extremes(frame, drawn, total), chart),
-        Table(f"Scores by {noun}", f"precision, recall and F1 of the joint model, most frequent {noun} first", _score_table(frame, noun)),
+        Table(
+            f"Scores by {noun}",
+            f"precision, recall and F1 of the joint model, most frequent {noun} first",
+            _score_table(frame, noun),
+            style=SEARCHED if total > SMALL else "fold pairwise",
+        ),
     ]
 
 
@@ -127,8 +134,9 @@ def confusion(results: TaskResults) -> list[Block]:
     top = wrong.head(PAIRS)
     table = pd.DataFrame({"gold": top["gold"], "predicted": top["predicted"], "rows": top["count"], "share of gold": top["share"]})
     links = [error_link(results.task, gold, predicted) for gold, predicted in zip(top["gold"], top["predicted"], strict=True)]
-    note = f"the {len(top)} most frequent of {counted(len(wrong), 'confused pair')}"
-    pairs = Table("Most confused pairs", note, table, {"share of gold": percent}, links=links)
+    note = counted(len(wrong), "confused pair")
+    note = f"the {len(top)} most frequent of {note}" if len(top) < len(wrong) else f"{note}, the most frequent one first"
+    pairs = Table("Most confused pairs", note, table, {"share of gold": percent}, SEARCHED, links, wide=True)
     return [pairs, Figure(title, _confused(wrong), charts.heatmap(frame, classes), wide=True)]
 
 

@@ -24,22 +24,37 @@ def _picture(code: int) -> str:
     return "\u2421" if code == 0x7F else f"\u27e8U+{code:04X}\u27e9"
 
 
+ZERO = 1e-9
+"""A difference or share below this is rounding, and shown as 0."""
+
+
 def score(value: float) -> str:
-    """A score: three decimals."""
-    return f"{value:.3f}".replace("-", "−")
+    """A score: three decimals, or two digits of one that those would not show."""
+    small = 0 < abs(value) < 0.0005
+    return f"{value:.2g}".replace("-", "−") if small else f"{value:.3f}".replace("-", "−")
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """A difference, with its sign; zero has none."""
+    """A difference, with its sign; zero has none. It has as many decimals more as it takes to see the sign."""
+    return _signed(value, _decimals(value, decimals))
+
+
+def ends(low: float, high: float, decimals: int = 3) -> tuple[str, str]:
+    """The ends of an interval of differences, with as many decimals more as it takes to see on which side of zero each is."""
+    decimals = max(_decimals(low, decimals), _decimals(high, decimals))
+    return _signed(low, decimals), _signed(high, decimals)
+
+
+def _signed(value: float, decimals: int) -> str:
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
-def ends(low: float, high: float, decimals: int = 3) -> tuple[str, str]:
-    """The ends of an interval of differences, with as many decimals more as it takes to see on which side of zero both are."""
-    while low * high > 0 and decimals < 9 and not round(min(abs(low), abs(high)), decimals):
+def _decimals(value: float, decimals: int) -> int:
+    """The least number of decimals, but at least so many, that show a digit other than zero."""
+    while abs(value) >= ZERO and not round(abs(value), decimals):
         decimals += 1
-    return signed(low, decimals), signed(high, decimals)
+    return decimals
 
 
 def at_most(share: float) -> str:
@@ -58,8 +73,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def percent(share: float, decimals: int = 0) -> str:
-    """A share as percent."""
-    return f"{100 * share:.{decimals}f} %"
+    """A share as percent, with as many decimals more as it takes to tell it from none and from all."""
+    decimals = max(_decimals(100 * share, decimals), _decimals(100 - 100 * share, decimals))
+    return f"{100 * share:.{decimals}f} %".replace("-", "−")
 
 
 def duration(seconds: float) -> str:

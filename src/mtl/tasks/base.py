@@ -10,7 +10,7 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -33,8 +33,14 @@ State = dict[str, Any]
 Label = str | float | Sequence[str | None] | Mapping[str, Any]
 """A class, a number, a tag per token, or what else a label type reads."""
 
+CLASS_SCORES = {"f1": "F1", "precision": "precision", "recall": "recall"}
+"""What a metric of a single class begins with, and its name as people write it."""
 IGNORED = -100
 """Target of an item that has no label; the value that ``cross_entropy`` skips."""
+FLOOR = 0.1
+"""Share of a metric's highest value below which a gain counts by what it adds, not by what it multiplies."""
+LEAST = 1e-12
+"""Least score, of a metric of which lower is better, that relative gains are computed of."""
 MIN_ENTROPY = 0.1
 """Floor (nats) of the entropy that a loss is divided by, so that almost constant labels do not blow it up."""
 
@@ -107,6 +113,35 @@ class Metric(NamedTuple):
     higher_is_better: bool = True
     hub: str = ""
     """Its name on the Hugging Face hub, where that is another one."""
+    title: str = ""
+    """Its name as people write it, where that is another one."""
+    listed: bool = True
+    """Whether it is always shown, or only for a task that chooses it as its main metric."""
+
+    @property
+    def sign(self) -> int:
+        """1 if higher is better, else -1: times this, higher is better for every metric."""
+        return 1 if self.higher_is_better else -1
+
+    def strength(self, value: float) -> float:
+        """A number that rises by about the same amount whenever a score gets 1 % better, whatever the metric and its unit.
+
+        That is the logarithm of the score, or minus that where lower is better. Below ``FLOOR`` of the highest score its tangent replaces
+        the logarithm: relative gains of a score near 0 have no bound, and scores may be negative.
+        """
+        if not self.higher_is_better:
+            return -math.log(max(value, LEAST))
+        share = value / self._scale
+        return math.log(share) if share > FLOOR else math.log(FLOOR) + share / FLOOR - 1
+
+    def relative_gain(self, value: float, base: float) -> float:
+        """By which share of ``base`` a score is better than it; above 0 is better. The divisor is never near or below 0."""
+        floor = FLOOR * self._scale if self.higher_is_better else LEAST
+        return self.sign * (value - base) / max(base, floor)
+
+    @property
+    def _scale(self) -> float:
+        return self.high if math.isfinite(self.high) else 1.0
 
 
 def to_text(value: Label) -> str:
@@ -126,9 +161,7 @@ class TaskType(ABC):
     name: ClassVar[str]
     """The ``type`` of its settings."""
     all_metrics: ClassVar[tuple[Metric, ...]]
-    """All metrics, the main one first: weights are kept by it, and headlines show it."""
-    main_metric: ClassVar[str]
-    """Name of the main metric."""
+    """All metrics. A task's ``metric`` names its main one, by default the first: weights are kept by it, and headlines show it."""
     hub_task: ClassVar[str]
     """The pipeline tag of the Hugging Face hub."""
     views: ClassVar[tuple[str, ...]] = ("per_class",)
@@ -150,10 +183,13 @@ class TaskType(ABC):
         """Names of the text fields that it reads."""
         self.field = int(state.get("field", 0))
         """Which of them its labels are about."""
+        self.main_metric = self.metric(state.get("metric"))
+        """What weights are kept by."""
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.main_metric = cls.all_metrics[0].name
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes or entity types that it can predict; empty where there are none."""
+        return ()
 
     # --- labels and model -------------------------------------------------------------------------------------------
 
@@ -260,12 +296,66 @@ class TaskType(ABC):
     @staticmethod
     @abstractmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
-        """For each metric a function from row weights ``[n, rows]`` to its values ``[n]``: what the bootstrap needs."""
+        """For each metric a function from row weights ``[n, rows]`` to its values ``[n]``: what the bootstrap needs.
+
+        A metric is NaN on a resample that does not define it, such as a correlation with a constant.
+        """
 
     @staticmethod
-    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
+    def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
+        """The classes or entity types that occur, and hits, predicted and gold ones of each by row, ``[rows, 3 * classes]``: the classes
+        within each third. None where there are none."""
+        return [], np.zeros((len(gold), 0))
+
+    @classmethod
+    def per_class(cls, gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
         """Precision, recall, f1 and support of each class or entity type; empty where there are none."""
-        return {}
+        names, counts = cls.class_counts(gold, prediction)
+        return score_table(names, *np.split(counts.sum(0), 3)) if names else {}
+
+    @classmethod
+    def metric(cls, name: str | None = None) -> Metric:
+        """A metric by its name, the default one without a name. ``f1:NAME``, ``precision:NAME`` and ``recall:NAME`` are those of a class.
+
+        Raises:
+            ValueError: there is no such metric; names the choices.
+        """
+        found = {metric.name: metric for metric in cls.all_metrics}
+        if name is None:
+            return cls.all_metrics[0]
+        score, _, of = name.partition(":")
+        if of and score in CLASS_SCORES and cls._has_classes():
+            return Metric(name, hub=score, title=f"{CLASS_SCORES[score]} of {of}")
+        if name not in found:
+            of_class = [f"{score}:NAME (of one {cls.noun})" for score in CLASS_SCORES] if cls._has_classes() else []
+            raise ValueError(f"{name!r} is not a metric of {cls.name}; choose from: {', '.join([*found, *of_class])}")
+        return found[name]
+
+    @classmethod
+    def _has_classes(cls) -> bool:
+        return cls.class_counts is not TaskType.class_counts
+
+    @classmethod
+    def scores(cls, gold: Sequence[str], prediction: Sequence[str], main: Metric) -> dict[str, float]:
+        """The listed metrics and the main one, by name."""
+        found = cls.metrics(gold, prediction)
+        if main.name not in found:
+            score, _, of = main.name.partition(":")
+            found[main.name] = cls.per_class(gold, prediction).get(of, {}).get(score, 0.0)
+        return {name: found[name] for name in cls._shown(found, main)}
+
+    @classmethod
+    def resampled(cls, gold: Sequence[str], prediction: Sequence[str], main: Metric) -> dict[str, Weighted]:
+        """The functions of ``weighted`` for the metrics of ``scores``."""
+        found = cls.weighted(gold, prediction)
+        if main.name not in found:
+            found[main.name] = _of_class(main.name, *cls.class_counts(gold, prediction))
+        return {name: found[name] for name in cls._shown(found, main)}
+
+    @classmethod
+    def _shown(cls, names: Iterable[str], main: Metric) -> list[str]:
+        unlisted = {metric.name for metric in cls.all_metrics if not metric.listed}
+        return [name for name in names if name == main.name or name not in unlisted]
 
     @staticmethod
     def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any] | None:
@@ -298,7 +388,7 @@ def _items(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def loss_scale(frequencies: Mapping[str, int], label_smoothing: float) -> float:
+def loss_scale(frequencies: Mapping[str, float], label_smoothing: float) -> float:
     """What to divide a cross-entropy by, so that always predicting the label distribution scores 1.
 
     The entropy (nats) of the smoothed train distribution, which is the loss of the best constant predictor, but at least ``MIN_ENTROPY``.
@@ -312,11 +402,13 @@ def loss_scale(frequencies: Mapping[str, int], label_smoothing: float) -> float:
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor, state: State) -> Tensor:
     """Summed, normalised cross-entropy in float32 over the items whose target is not ``IGNORED``."""
-    flat = logits.float().flatten(0, -2)
-    total = nn.functional.cross_entropy(
-        flat, targets.flatten(), ignore_index=IGNORED, label_smoothing=state["label_smoothing"], reduction="sum"
-    )
-    return total / float(state["loss_scale"])
+    flat, wanted = logits.float().flatten(0, -2), targets.flatten()
+    weights, smoothing, scale = state.get("class_weights"), state["label_smoothing"], float(state["loss_scale"])
+    if weights is None:
+        return nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum") / scale
+    # Not its own argument ``weight``, which would weight the smoothed share of a target by the other classes' weights.
+    losses = nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, label_smoothing=smoothing, reduction="none")
+    return (losses * losses.new_tensor(weights)[wanted.clamp(min=0)]).sum() / scale
 
 
 def precision_recall_f1(hits: Array, predicted: Array, gold: Array) -> tuple[Array, Array, Array]:
@@ -325,6 +417,21 @@ def precision_recall_f1(hits: Array, predicted: Array, gold: Array) -> tuple[Arr
     recall = hits / np.where(gold == 0, 1, gold)
     total = precision + recall
     return precision, recall, 2 * precision * recall / np.where(total == 0, 1, total)
+
+
+def _of_class(metric: str, names: Sequence[str], counts: Array) -> Weighted:
+    """The F1, precision or recall of one class by row weights; NaN on a resample without a row of it."""
+    score, _, of = metric.partition(":")
+    columns = [third * len(names) + names.index(of) for third in range(3)] if of in names else []
+    own = counts[:, columns] if columns else np.zeros((len(counts), 3))
+
+    def values(weights: Array) -> Array:
+        hits, predicted, gold = np.moveaxis(weights @ own, -1, 0)
+        found = dict(zip(("precision", "recall", "f1"), precision_recall_f1(hits, predicted, gold), strict=True))[score]
+        result: Array = np.where(gold > 0, found, np.nan)
+        return result
+
+    return values
 
 
 def score_table(names: Sequence[str], hits: Array, predicted: Array, gold: Array) -> dict[str, dict[str, float]]:

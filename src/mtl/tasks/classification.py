@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mtl.config import TaskSettings
+from mtl.config import Positive, TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale, score_table
+from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
 from mtl.tasks.views import Judge, Judged, Mark, cut
 
 if TYPE_CHECKING:
@@ -24,15 +24,28 @@ else:
     np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
 
 
-class ClassificationSettings(TaskSettings):
+class ClassesSettings(TaskSettings):
+    """What tasks with a class per row have in common."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target probability that is spread over all classes (Szegedy et al. 2016)."""
+    class_weights: Literal["balanced"] | Annotated[dict[str, Positive], Field(min_length=1)] | None = None
+    """Factors of the loss of each class's rows. ``balanced``: all classes count the same in total; or a number by class, 1 for the others.
+    Only their ratios matter: their mean over the train rows is made 1."""
+
+    def named_classes(self) -> dict[str, tuple[str, ...]]:
+        """Those of the weights too."""
+        weights = {"class_weights": tuple(self.class_weights)} if isinstance(self.class_weights, dict) else {}
+        return super().named_classes() | weights
+
+
+class ClassificationSettings(ClassesSettings):
     """A class per row: cross-entropy on the pooled text."""
 
     implementation = "mtl.tasks.classification:Classification"
     label_types = ("class",)
 
     type: Literal["classification"]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target probability that is spread over all classes (Szegedy et al. 2016)."""
 
 
 def names(gold: Sequence[str], prediction: Sequence[str]) -> list[str]:
@@ -58,18 +71,42 @@ def one_hot(labels: Sequence[str], order: Sequence[str]) -> Array:
 
 def macro_f1(counts: Array) -> Array:
     """Macro-F1 ``[resamples]`` from summed counts: the mean over the classes that occur in the resample, as gold or as prediction."""
-    hits, predicted, gold = np.split(counts, 3, axis=-1)
-    present = gold + predicted > 0
-    f1 = 2 * hits / np.where(present, gold + predicted, 1)
+    f1, present, _ = _f1(counts)
     result: Array = f1.sum(-1) / np.maximum(present.sum(-1), 1)
     return result
+
+
+def weighted_f1(counts: Array) -> Array:
+    """Weighted F1 ``[resamples]`` from summed counts: the mean over the classes, each times its share of the gold rows."""
+    f1, _, gold = _f1(counts)
+    result: Array = (f1 * gold).sum(-1) / np.maximum(gold.sum(-1), 1)
+    return result
+
+
+def _f1(counts: Array) -> tuple[Array, Array, Array]:
+    """F1 of each class, 1 if it occurs and else 0, and its gold rows."""
+    hits, predicted, gold = np.split(counts, 3, axis=-1)
+    total = gold + predicted
+    return 2 * hits / np.where(total == 0, 1, total), np.sign(total), gold
+
+
+def class_weights(frequencies: Mapping[str, int], chosen: Literal["balanced"] | Mapping[str, float]) -> dict[str, float]:
+    """The factor of each class's loss; their mean over the rows is 1."""
+    raw = {name: 1 / count if chosen == "balanced" else chosen.get(name, 1.0) for name, count in frequencies.items()}
+    mean = sum(raw[name] * count for name, count in frequencies.items()) / max(sum(frequencies.values()), 1)
+    return {name: weight / mean for name, weight in raw.items()}
 
 
 class Classification(TaskType):
     """A class per row: cross-entropy over the classes of the train split."""
 
     name = "classification"
-    all_metrics: ClassVar[tuple[Metric, ...]] = (Metric("macro_f1", hub="f1"), Metric("accuracy"))
+    all_metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("macro_f1", hub="f1", title="macro-F1"),
+        Metric("accuracy"),
+        Metric("weighted_f1", hub="f1", title="weighted F1"),
+        Metric("micro_f1", hub="f1", title="micro-F1", listed=False),  # with one class a row, it is the accuracy
+    )
     hub_task = "text-classification"
     views = ("confusion", "per_class")
 
@@ -78,12 +115,22 @@ class Classification(TaskType):
         self.classes: list[str] = state["classes"]
         self._index = {name: i for i, name in enumerate(self.classes)}
 
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes
+
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
-        """The sorted classes, and the scale of the loss."""
+        """The sorted classes, their weights if there are any, and the scale of the loss."""
         smoothing = 0.0 if settings is None else settings.label_smoothing
         frequencies = Counter(str(label) for label in labels if label is not None)
-        return {"classes": sorted(frequencies), "loss_scale": loss_scale(frequencies, smoothing), "label_smoothing": smoothing}
+        state: State = {"classes": sorted(frequencies), "loss_scale": loss_scale(frequencies, smoothing), "label_smoothing": smoothing}
+        if settings is None or settings.class_weights is None:
+            return state
+        weights = class_weights(frequencies, settings.class_weights)
+        scale = loss_scale({name: weights[name] * count for name, count in frequencies.items()}, smoothing)
+        return state | {"loss_scale": scale, "class_weights": [weights[name] for name in state["classes"]]}
 
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on the pooled text."""
@@ -109,23 +156,34 @@ class Classification(TaskType):
 
     @staticmethod
     def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """Accuracy and macro-F1, equal to scikit-learn's; 0 without rows."""
+        """Accuracy and means of F1 over the classes, equal to scikit-learn's; 0 without rows."""
         if not gold:
-            return {"accuracy": 0.0, "macro_f1": 0.0}
-        hits = sum(a == b for a, b in zip(gold, prediction, strict=True))
-        return {"accuracy": hits / len(gold), "macro_f1": float(macro_f1(counts(gold, prediction).sum(0)))}
+            return dict.fromkeys(("accuracy", "macro_f1", "weighted_f1", "micro_f1"), 0.0)
+        accuracy = sum(a == b for a, b in zip(gold, prediction, strict=True)) / len(gold)
+        summed = counts(gold, prediction).sum(0)
+        means = {"macro_f1": float(macro_f1(summed)), "weighted_f1": float(weighted_f1(summed))}
+        return {"accuracy": accuracy, **means, "micro_f1": accuracy}
 
     @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
-        """Macro-F1 from counts, accuracy from hits."""
+        """Means of F1 from counts, accuracy from hits."""
         matrix = counts(gold, prediction)
         hits = np.array([a == b for a, b in zip(gold, prediction, strict=True)], dtype=np.float64)
-        return {"macro_f1": lambda weights: macro_f1(weights @ matrix), "accuracy": lambda weights: weights @ hits / len(hits)}
+
+        def accuracy(weights: Array) -> Array:
+            return weights @ hits / len(hits)
+
+        return {
+            "macro_f1": lambda weights: macro_f1(weights @ matrix),
+            "accuracy": accuracy,
+            "weighted_f1": lambda weights: weighted_f1(weights @ matrix),
+            "micro_f1": accuracy,
+        }
 
     @staticmethod
-    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, f1 and support per class."""
-        return score_table(names(gold, prediction), *np.split(counts(gold, prediction).sum(0), 3))
+    def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
+        """Counts of rows per class."""
+        return names(gold, prediction), counts(gold, prediction)
 
     @staticmethod
     def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any]:

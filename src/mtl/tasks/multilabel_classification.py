@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, code, precision_recall_f1, score_table
+from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, code, precision_recall_f1
 from mtl.tasks.classification import macro_f1
 from mtl.tasks.views import Judge, Judged, Mark, cut
 
@@ -53,10 +53,10 @@ class MultilabelClassification(TaskType):
 
     name = "multilabel_classification"
     all_metrics = (
-        Metric("macro_f1", hub="f1"),
-        Metric("micro_f1", hub="f1"),
-        Metric("label_ranking_average_precision"),
-        Metric("subset_accuracy", hub="accuracy"),
+        Metric("macro_f1", hub="f1", title="macro-F1"),
+        Metric("micro_f1", hub="f1", title="micro-F1"),
+        Metric("label_ranking_average_precision", title="label ranking average precision"),
+        Metric("subset_accuracy", hub="accuracy", title="subset accuracy"),
     )
     hub_task = "text-classification"
 
@@ -64,6 +64,11 @@ class MultilabelClassification(TaskType):
         super().__init__(state)
         self.classes: list[str] = state["classes"]
         self._index = {name: i for i, name in enumerate(self.classes)}
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes
 
     @property
     def calibrates(self) -> bool:
@@ -158,9 +163,9 @@ class MultilabelClassification(TaskType):
         }
 
     @staticmethod
-    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, f1 and support per class."""
-        return score_table(names(*_sets(gold, prediction)), *np.split(counts(gold, prediction).sum(0), 3))
+    def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
+        """Counts of rows per class; a row counts for each of its classes."""
+        return names(*_sets(gold, prediction)), counts(gold, prediction)
 
     def to_json(self, prediction: Prediction, row: TextRow) -> dict[str, Any]:
         """``{"labels": [{"label", "probability"}]}``, the most probable class first."""

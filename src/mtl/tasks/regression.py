@@ -40,25 +40,36 @@ def numbers(texts: Sequence[str]) -> Array:
 
 
 def moments(gold: Sequence[str], prediction: Sequence[str]) -> Array:
-    """The moments n, x, y, xx, yy, xy of each row, ``[rows, 6]``: gold x and prediction y, each less its mean over all rows.
+    """The moments n, x, y, xx, yy, xy of each row, ``[rows, 6]``: gold x and prediction y, each ``scaled``.
 
-    Pearson's r does not change with the shift, and sums of squares about the mean do not cancel.
+    Pearson's r does not change with shift and scale, and so no sum of squares cancels, overflows or vanishes.
     """
-    x, y = numbers(gold), numbers(prediction)
-    if len(x):
-        x, y = x - x.mean(), y - y.mean()
+    x, y = scaled(numbers(gold)), scaled(numbers(prediction))
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
 
 
+def scaled(values: Array) -> Array:
+    """Numbers less their mean, in units of their range; of one that does not vary 0."""
+    spread = np.ptp(values) if len(values) else 0.0
+    result: Array = (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+    return result
+
+
+def rms(values: Array) -> float:
+    """The root of the mean square, which does not vanish or overflow where the squares would."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest * math.sqrt(float(np.mean((values / largest) ** 2))) if largest > 0 else 0.0
+
+
 def pearson_of(counts: Array) -> Array:
-    """Pearson's r ``[resamples]`` from summed moments; 0 where gold or prediction does not vary."""
+    """Pearson's r ``[resamples]`` from summed moments; NaN where gold or prediction does not vary."""
     n, x, y, xx, yy, xy = np.moveaxis(counts, -1, 0)
     n = np.maximum(n, 1)
     spread_x, spread_y = xx - x * x / n, yy - y * y / n
     # Rounding leaves a trace of spread in constant values; a share of the raw square sum tells it from real spread.
     varies = (spread_x > 1e-12 * xx) & (spread_y > 1e-12 * yy)
     scale = np.sqrt(np.where(varies, spread_x, 1)) * np.sqrt(np.where(varies, spread_y, 1))
-    result: Array = np.where(varies, np.clip((xy - x * y / n) / scale, -1, 1), 0.0)
+    result: Array = np.where(varies, np.clip((xy - x * y / n) / scale, -1, 1), np.nan)
     return result
 
 
@@ -66,7 +77,7 @@ def pearson(x: Array, y: Array) -> float:
     """Pearson's r, 0 where a side is constant."""
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
-    a, b = (x - x.mean()) / np.ptp(x), (y - y.mean()) / np.ptp(y)
+    a, b = scaled(x), scaled(y)
     return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1, 1))
 
 
@@ -75,9 +86,10 @@ class Regression(TaskType):
 
     name = "regression"
     all_metrics = (
-        Metric("pearson", low=-1.0, hub="pearsonr"),
-        Metric("spearman", low=-1.0, hub="spearmanr"),
-        Metric("mse", high=UNBOUNDED, higher_is_better=False),
+        Metric("pearson", low=-1.0, hub="pearsonr", title="Pearson r"),
+        Metric("spearman", low=-1.0, hub="spearmanr", title="Spearman ρ"),
+        Metric("mse", high=UNBOUNDED, higher_is_better=False, title="mean squared error"),
+        Metric("rmse", high=UNBOUNDED, higher_is_better=False, title="root mean squared error", listed=False),
     )
     hub_task = "text-classification"  # the hub's name for any head on the whole text
     views = ("scatter",)
@@ -89,12 +101,13 @@ class Regression(TaskType):
 
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
-        """Mean and standard deviation (1 if the labels do not vary)."""
+        """Mean and standard deviation (1 if the labels do not vary), and the value of all labels if they are the same."""
         values = np.fromiter((float(str(label)) for label in labels if label is not None), dtype=np.float64)
         if not len(values):
             return {"mean": 0.0, "std": 1.0}
-        varies = bool(np.ptp(values) > 0)  # of equal values rounding can leave a trace of deviation; of tiny ones it leaves none
-        return {"mean": float(values.mean()), "std": (varies and float(values.std())) or 1.0}
+        if np.ptp(values) == 0:  # of equal values rounding can leave a trace of deviation
+            return {"mean": float(values.mean()), "std": 1.0, "constant": float(values[0])}
+        return {"mean": float(values.mean()), "std": float(values.std()) or 1.0}  # squares of tiny deviations vanish
 
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer with one output on the pooled text."""
@@ -122,23 +135,26 @@ class Regression(TaskType):
 
     @staticmethod
     def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """Pearson and Spearman correlation, equal to scipy's but 0 where undefined, and the mean squared error."""
+        """Pearson and Spearman correlation, equal to scipy's but 0 where undefined, and the mean squared error with its root."""
         from scipy import stats  # takes most of a second to import, and only this function needs it
 
         x, y = numbers(gold), numbers(prediction)
         if not len(x):
-            return {"pearson": 0.0, "spearman": 0.0, "mse": 0.0}
-        return {"pearson": pearson(x, y), "spearman": pearson(stats.rankdata(x), stats.rankdata(y)), "mse": float(np.mean((x - y) ** 2))}
+            return dict.fromkeys(("pearson", "spearman", "mse", "rmse"), 0.0)
+        correlations = {"pearson": pearson(x, y), "spearman": pearson(stats.rankdata(x), stats.rankdata(y))}
+        return {**correlations, "mse": float(np.mean((x - y) ** 2)), "rmse": rms(x - y)}
 
     @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
         """Pearson from moments, Spearman from ranks in each resample, the mean squared error from errors."""
         matrix, x, y = moments(gold, prediction), numbers(gold), numbers(prediction)
-        squared = (x - y) ** 2
+        squared, root = (x - y) ** 2, rms(x - y)
+        relative = ((x - y) / (root or 1)) ** 2
         return {
             "pearson": lambda weights: pearson_of(weights @ matrix),
             "spearman": lambda weights: _correlation(_ranks(x, weights), _ranks(y, weights), weights),
             "mse": lambda weights: weights @ squared / len(squared),
+            "rmse": lambda weights: root * np.sqrt(weights @ relative / len(relative)),
         }
 
     def to_json(self, prediction: Prediction, row: TextRow) -> dict[str, Any]:
@@ -147,7 +163,9 @@ class Regression(TaskType):
 
     def describe(self) -> str:
         """Mean and standard deviation of the train labels."""
-        return f"a number; in training {self.mean:.2f} on average, standard deviation {self.std:.2f}"
+        if "constant" in self.state:
+            return f"a number; in training always {_rounded(self.state['constant'])}"
+        return f"a number; in training {_rounded(self.mean)} on average, standard deviation {_rounded(self.std)}"
 
     @staticmethod
     def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:
@@ -196,6 +214,11 @@ def round_numbers(low: float, high: float, count: int = 4) -> list[float]:
     return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def _rounded(value: float) -> str:
+    """Two decimals, or three digits of a number that those would not show."""
+    return f"{value:.2f}" if value == 0 or 0.01 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
 def _short(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
@@ -216,10 +239,10 @@ def _ranks(values: Array, weights: Array) -> Array:
 
 
 def _correlation(x: Array, y: Array, weights: Array) -> Array:
-    """Pearson's r of ``[n, rows]`` weighted by resample; 0 where a side does not vary."""
+    """Pearson's r of ``[n, rows]`` weighted by resample; NaN where a side does not vary."""
     total = weights.sum(1, keepdims=True)
     x = x - (weights * x).sum(1, keepdims=True) / total
     y = y - (weights * y).sum(1, keepdims=True) / total
     spread = np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
-    result: Array = np.where(spread > 1e-9, (weights * x * y).sum(1) / np.maximum(spread, 1e-9), 0.0)
+    result: Array = np.where(spread > 1e-9, (weights * x * y).sum(1) / np.maximum(spread, 1e-9), np.nan)
     return result

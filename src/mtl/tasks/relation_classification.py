@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import Field
-
-from mtl.config import TaskSettings
 from mtl.lazy import lazy
 from mtl.tasks.base import Label, Metric, Positions, State, precision_recall_f1
-from mtl.tasks.classification import Classification, counts, names
+from mtl.tasks.classification import ClassesSettings, Classification, counts, names
 from mtl.tasks.views import Judge, Judged, Mark, stretches
 
 if TYPE_CHECKING:
@@ -32,15 +29,13 @@ _DIRECTION = re.compile(r"\((?:e1,e2|e2,e1)\)$")
 """The end of a class name in SemEval-2010 Task 8."""
 
 
-class RelationClassificationSettings(TaskSettings):
+class RelationClassificationSettings(ClassesSettings):
     """The class of the relation between two marked ranges: cross-entropy on the states of their markers."""
 
     implementation = "mtl.tasks.relation_classification:RelationClassification"
     label_types = ("relation",)
 
     type: Literal["relation_classification"]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target probability that is spread over all classes (Szegedy et al. 2016)."""
 
 
 class RelationClassification(Classification):
@@ -51,7 +46,13 @@ class RelationClassification(Classification):
     """
 
     name = "relation_classification"
-    all_metrics = (Metric("macro_f1", hub="f1"), Metric("semeval_f1", hub="f1"), Metric("micro_f1", hub="f1"), Metric("accuracy"))
+    all_metrics = (
+        Metric("macro_f1", hub="f1", title="macro-F1"),
+        Metric("semeval_f1", hub="f1", title="SemEval F1"),
+        Metric("micro_f1", hub="f1", title="micro-F1"),
+        Metric("accuracy"),
+        Metric("weighted_f1", hub="f1", title="weighted F1", listed=False),
+    )
     markers = ("</e1>", "</e2>", *OPENING)  # where ranges touch, the end of one comes before the start of the other
     shows_tokens = True
 
@@ -110,9 +111,9 @@ class RelationClassification(Classification):
         }
 
     @staticmethod
-    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, f1 and support per class."""
-        return Classification.per_class(_classes(gold), prediction)
+    def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
+        """Counts of rows per class."""
+        return Classification.class_counts(_classes(gold), prediction)
 
     @staticmethod
     def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from mtl.tasks.base import (
     cross_entropy_sum,
     loss_scale,
     precision_recall_f1,
-    score_table,
 )
 from mtl.tasks.views import Judge, Judged, Mark, listed, stretches
 
@@ -129,7 +128,7 @@ class TokenClassification(TaskType):
     """A tag per token: cross-entropy at each token's first subword, decoded to legal IOB2."""
 
     name = "token_classification"
-    all_metrics = (Metric("f1"), Metric("precision"), Metric("recall"))
+    all_metrics = (Metric("f1", title="entity F1"), Metric("precision"), Metric("recall"))
     hub_task = "token-classification"
     noun = "entity type"
     all_windows = True
@@ -139,6 +138,11 @@ class TokenClassification(TaskType):
         super().__init__(state)
         self.tags: list[str] = state["tags"]
         self._index = {tag: i for i, tag in enumerate(self.tags)}
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The entity types."""
+        return list(dict.fromkeys(tag[2:] for tag in self.tags if tag != "O"))
 
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
@@ -223,10 +227,9 @@ class TokenClassification(TaskType):
         }
 
     @staticmethod
-    def per_class(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, f1 and support (gold entities) per entity type."""
-        names = type_names(entity_sets(gold), entity_sets(prediction))
-        return score_table(names, *np.split(counts(gold, prediction).sum(0), 3))
+    def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
+        """Counts of entities per type."""
+        return type_names(entity_sets(gold), entity_sets(prediction)), counts(gold, prediction)
 
     def to_json(self, prediction: Prediction, row: TextRow) -> dict[str, Any]:
         """``{"entities": [{"type", "text", "start", "end", "confidence"}]}``, where ``text[start:end]`` is the entity."""
@@ -234,7 +237,7 @@ class TokenClassification(TaskType):
 
     def describe(self) -> str:
         """The entity types."""
-        return "entities: " + ", ".join(map(code, dict.fromkeys(tag[2:] for tag in self.tags if tag != "O")))
+        return "entities: " + ", ".join(map(code, self.class_names))
 
     @staticmethod
     def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:

@@ -1,9 +1,11 @@
 """Warnings about settings and data: what is odd, though nothing forbids it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mtl.config import Params, Run, SmallEncoder
 from mtl.encoders import Encoded
@@ -14,6 +16,13 @@ from mtl.training.splits import Splits
 from mtl.training.subsets import size_cautions
 from mtl.training.texts import Texts, augmented_datasets
 
+FEW_ROWS = 0.2
+"""Share of the train rows with a variant below which augmentation changes little."""
+RISING = 0.02
+"""Relative rise of the validation score in the last quarter of a run from which its budget counts as too small."""
+MIN_VALIDATIONS = 8
+"""With fewer, a rise says little."""
+
 
 def cautions(params: Params, run: Run, splits: Splits, precision: Precision) -> Iterator[str]:
     """Warnings about settings and labels."""
@@ -21,7 +30,7 @@ def cautions(params: Params, run: Run, splits: Splits, precision: Precision) -> 
     if params.train.freeze_layers and isinstance(params.encoder, SmallEncoder):
         yield f"train.freeze_layers {params.train.freeze_layers}: this encoder is trained from scratch, so they stay random"
     if run.data == "augmented":
-        yield from _of_variants(params, run, splits.variants)
+        yield from _of_variants(params, run, splits)
     yield from size_cautions(params, run, splits.train)
     for task in run.tasks:
         yield from _of_labels(task, splits)
@@ -36,14 +45,20 @@ def _of_precision(precision: Precision) -> Iterator[str]:
         yield "precision tf32 on a CPU has no effect: all is computed in fp32"
 
 
-def _of_variants(params: Params, run: Run, variants: Texts) -> Iterator[str]:
-    """Datasets of an augmented run without variants."""
+def _of_variants(params: Params, run: Run, splits: Splits) -> Iterator[str]:
+    """Datasets of an augmented run without variants, or with variants of few rows."""
+    rows, variants = splits.train, splits.variants
     augmented = set(variants.groups.tolist())
     for i, name in enumerate(params.datasets):
         if name in params.used_datasets(run.tasks) and i not in augmented:
             applied = name in augmented_datasets(params, run.tasks)
             reason = "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
             yield f"{name}: this run is augmented, but the dataset has no variants: {reason}"
+        elif i in augmented:
+            count = int((rows.labelled(run.tasks) & (rows.groups == i)).sum())
+            share = pc.count_distinct(variants.parents.array.filter(pa.array(variants.groups == i))).as_py() / count
+            if share < FEW_ROWS:
+                yield f"{name}: only {share:.0%} of its train rows have a variant, so augmentation changes little"
 
 
 def _of_labels(task: str, splits: Splits) -> Iterator[str]:
@@ -77,3 +92,20 @@ def _kept(encoded: Encoded) -> npt.NDArray[np.int64]:
     """Tokens of each text field with a subword, ``[2, rows]``."""
     first, rows = encoded.word_ids >= 0, np.repeat(np.arange(len(encoded)), encoded.lengths)
     return np.stack([np.bincount(rows[first & (encoded.segment_ids == field)], minlength=len(encoded)) for field in (0, 1)])
+
+
+def still_rising(scores: Sequence[float], window: int) -> list[str]:
+    """A warning if a run that was not stopped early was still getting better at its end.
+
+    Args:
+        scores: of all validations.
+        window: validations that are judged together.
+    """
+    if len(scores) < MIN_VALIDATIONS:
+        return []
+    judged = [float(np.mean(scores[max(0, i - window) : i])) for i in range(1, len(scores) + 1)]
+    before = max(judged[: 3 * len(judged) // 4])
+    rise = (judged[-1] - before) / max(abs(before), 1e-9)
+    if judged[-1] < max(judged) or rise < RISING:
+        return []
+    return [f"the validation score still rises at the last step, by {rise:.0%} in the last quarter of the run: raise train.epochs"]

@@ -50,8 +50,8 @@ def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -
 
 
 def metrics_of(record: Record) -> dict[str, float]:
-    """The metrics in a record of the history; slashes separate the parts of a name."""
+    """The metrics in a record of the history; slashes separate the parts of a name, which is a path: a class name must not add any."""
     if record["kind"] == "train":
         return {"learning_rate": record["learning_rate"]} | {f"loss/{task}": loss for task, loss in record["loss"].items()}
-    scores = {f"validation/{task}/{name}": value for task, values in record["metrics"].items() for name, value in values.items()}
-    return {"score": record["score"], **scores}
+    scores = ((task, name.replace("/", "_"), value) for task, values in record["metrics"].items() for name, value in values.items())
+    return {"score": record["score"]} | {f"validation/{task}/{name}": value for task, name, value in scores}

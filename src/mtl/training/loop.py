@@ -21,6 +21,7 @@ from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.seeds import seed_of
 from mtl.training import costs, optimizers
+from mtl.training.cautions import still_rising
 from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data, Feed, StepBatches, plan_run
 from mtl.training.gradients import Gradients, StepResult
@@ -258,7 +259,9 @@ class Loop:
         now = self.progress
         lost = [f"{task} was not finite in {plural(count, 'step')} and was left out there" for task, count in sorted(now.lost.items())]
         skipped = [f"the gradient was not finite in {plural(now.skipped, 'step')}, which made no update"] if now.skipped else []
-        return [*now.best.warnings, *lost, *skipped, *([self.memory.warning()] if self.memory.limit else [])]
+        ended = now.stopped == "end"
+        rising = still_rising([record["score"] for record in now.validations()], self.settings.score_window) if ended else []
+        return [*now.best.warnings, *rising, *lost, *skipped, *([self.memory.warning()] if self.memory.limit else [])]
 
     # --- checkpoint -------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from mtl.config import TEXT, Params, Run
 from mtl.data.segmentation import segmentation_of
 from mtl.encoders import SubwordTokenizer
 from mtl.encoders.store import encode_stored
+from mtl.errors import TrainingError
 from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.model.prediction import counts_of, encode
@@ -37,12 +38,15 @@ def prepare(
 
     Raises:
         EncoderError: the encoder cannot be used.
+        TrainingError: a task's settings name a class that does not occur.
         UnfitError: more layers are frozen than there are.
     """
     torch.manual_seed(seed_of("encoder", run.seed))
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
     encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
     tasks = {name: _fitted(params, name, splits) for name in run.tasks}
+    if run.size == "all":  # a sample may lack a rare class
+        _check_classes(params, tasks)
     tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
     data, used = encode_data(params, run, splits, tokenizer, tasks)
@@ -70,7 +74,23 @@ def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
     dataset = params.datasets[params.datasets_of(name)[0]]
     fields = list(dataset.fields)
     about = {"fields": fields, "field": fields.index(dataset.field_of(settings.label))} if fields != [TEXT] else {}
-    return task_type(task_type.fit(splits.train.labels[name], settings) | about)
+    chosen = {} if settings.metric is None else {"metric": settings.metric}
+    return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen)
+
+
+def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
+    """Settings must name classes that there are.
+
+    Raises:
+        TrainingError: one does not; names the choices.
+    """
+    for name, task in tasks.items():
+        for key, classes in params.tasks[name].named_classes().items():
+            for unknown in sorted(set(classes) - set(task.class_names)):
+                choices = ", ".join(task.class_names)
+                raise TrainingError(
+                    f"tasks.{name}.{key}: {task.noun} {unknown!r} does not occur in the train split; choose from: {choices}"
+                )
 
 
 def encode_data(

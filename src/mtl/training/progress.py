@@ -26,7 +26,7 @@ class TaskProgress:
     """What decides when each task stops, under ``stop: each``; all by task."""
 
     best: dict[str, float] = field(default_factory=dict)
-    """The best main metric."""
+    """The best main metric, negated where lower is better."""
     waited: dict[str, int] = field(default_factory=dict)
     """Validations since the best one."""
     stopped: dict[str, int] = field(default_factory=dict)

@@ -129,5 +129,5 @@ def _display(run: Run, loop: Loop, live: Path | None, warnings: Sequence[str], *
             bar.update(step - bar.n)
 
         yield show
-        for warning in (*warnings, *loop.progress.best.warnings):
+        for warning in (*warnings, *loop.warnings()):
             note(bar, f"{run.name}: warning: {warning}")

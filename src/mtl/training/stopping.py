@@ -8,10 +8,8 @@ from torch import Tensor
 
 from mtl.config import Train
 from mtl.model.model import Model
+from mtl.tasks.base import Metric
 from mtl.training.progress import Progress
-
-FLOOR = 0.1
-"""Score of a task below which a gain counts by what it adds, not by what it multiplies."""
 
 Weights = dict[str, Tensor]
 
@@ -31,7 +29,7 @@ class Stopping:
         Several validations in a row are judged together, by the mean of their scores (``train.score_window``): the best of many single
         ones owes much to chance.
         """
-        scores = {task: values[self.model.tasks[task].main_metric] for task, values in metrics.items()}
+        scores = {task: (self.model.tasks[task].main_metric, self._score(task, values)) for task, values in metrics.items()}
         watched = [score for task, score in scores.items() if self.settings.score in (task, "mean")]
         # A single-task run is judged by its own task, whatever the joint run is judged by.
         score = overall_score(watched or list(scores.values()))
@@ -44,6 +42,9 @@ class Stopping:
             progress.best.waited += 1
         if self._each_stopped(progress, metrics) if self.settings.stop == "each" else progress.best.waited >= self.settings.patience:
             progress.stopped = "early"
+
+    def _score(self, task: str, values: Mapping[str, float]) -> float:
+        return values[self.model.tasks[task].main_metric.name]
 
     def _keep(self, progress: Progress, score: float, warnings: Sequence[str]) -> None:
         """Remember these weights as the best ones."""
@@ -60,7 +61,8 @@ class Stopping:
         """Stop the tasks that no longer improve; whether all that can be scored have stopped by now."""
         tasks, (window, full) = progress.tasks, self._window(progress)
         for name in [name for name in metrics if name not in tasks.stopped]:
-            score = _mean([record["metrics"][name][self.model.tasks[name].main_metric] for record in window])
+            sign = self.model.tasks[name].main_metric.sign
+            score = sign * _mean([self._score(name, record["metrics"][name]) for record in window])
             improved = not full or score > tasks.best[name]
             tasks.waited[name], tasks.best[name] = (0, score) if improved else (tasks.waited[name] + 1, tasks.best[name])
             if tasks.waited[name] >= self.settings.patience:
@@ -68,14 +70,15 @@ class Stopping:
         return bool(metrics) and metrics.keys() <= tasks.stopped.keys()
 
 
-def overall_score(scores: Sequence[float]) -> float:
-    """One score for several tasks: their geometric mean. It rises by the same amount whichever of them gets 1 % better.
+def overall_score(scores: Sequence[tuple[Metric, float]]) -> float:
+    """One score, better when higher: of a single task its own, negated where lower is better; of several their geometric mean.
 
-    Below ``FLOOR`` the tangent replaces the logarithm: relative gains of a score near 0 have no bound.
+    A score of which lower is better counts in the mean by its reciprocal. So the mean rises by the same amount whichever task gets 1 %
+    better (see ``Metric.strength``).
     """
     if len(scores) < 2:
-        return _mean(scores)
-    return math.exp(_mean([math.log(score) if score > FLOOR else math.log(FLOOR) + score / FLOOR - 1 for score in scores]))
+        return _mean([metric.sign * score for metric, score in scores])
+    return math.exp(_mean([metric.strength(score) for metric, score in scores]))
 
 
 def _mean(values: Sequence[float]) -> float:

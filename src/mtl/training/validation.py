@@ -34,7 +34,7 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
         gold, predicted = [to_text(label) for label in labels], [prediction for _, prediction in pairs]
         if task.calibrates:
             predicted = task.calibrate(labels, predicted)
-        metrics[name] = task.metrics(gold, [prediction.text for prediction in predicted])
+        metrics[name] = task.scores(gold, [prediction.text for prediction in predicted], task.main_metric)
         if warning := constant_prediction(name, task, predicted, gold):
             warnings.append(warning)
     return metrics, warnings

@@ -3,19 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl import plugins
 from mtl.config import Params
 from mtl.errors import TrainingError
-
-FLOOR = 0.1
-"""Smallest divisor of a score. Division by a score near 0 would make any change look huge; a negative one would reverse it."""
+from mtl.tasks.base import Metric
 
 Scores = dict[str, float]
 
 
 def main_metrics(params: Params) -> dict[str, str]:
-    """The metric that each task is judged by; higher is better for all, and 1 is best."""
-    return {name: plugins.task_type(task.type).main_metric for name, task in params.tasks.items()}
+    """The metric that each task is judged by."""
+    return {name: task.main_metric.name for name, task in params.tasks.items()}
 
 
 def scores(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> Scores:
@@ -29,9 +26,12 @@ def scores(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> Scores
     return {task: float(metrics[task][metric]) for task, metric in main_metrics(params).items()}
 
 
-def relative(scores: Scores, reference: Scores) -> float:
-    """Mean over tasks of 1 + (score - reference) / max(reference, ``FLOOR``): that is score / reference, unless reference is near 0."""
-    gains = [(scores[task] - value) / max(value, FLOOR) for task, value in reference.items()]
+def relative(scores: Scores, reference: Scores, metrics: Mapping[str, Metric]) -> float:
+    """1 + the mean over tasks of the relative gain (see ``Metric.relative_gain``): above 1 is better than the reference.
+
+    For one task that is score / reference, unless the reference is near 0; and 2 - score / reference where lower is better.
+    """
+    gains = [metrics[task].relative_gain(scores[task], value) for task, value in reference.items()]
     return 1 + sum(gains) / len(gains)
 
 

@@ -22,7 +22,8 @@ from mtl.report import search as charts
 from mtl.report.blocks import Figure, Table
 from mtl.report.render import environment, read
 from mtl.report.text import percent, score, setting
-from mtl.tuning.objective import FLOOR, main_metrics
+from mtl.tasks.base import FLOOR
+from mtl.tuning.objective import main_metrics
 from mtl.tuning.study import Study
 from mtl.tuning.trial import finished
 

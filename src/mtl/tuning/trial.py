@@ -186,7 +186,8 @@ class _Recorder:
 
     def _score(self, records: Sequence[Mapping[str, Any]]) -> float:
         assert self._reference is not None
-        return relative(self._means(records), self._reference)
+        metrics = {task: spec.main_metric for task, spec in self._params.tasks.items()}
+        return relative(self._means(records), self._reference, metrics)
 
     def _report(self, score: float, done: float) -> None:
         part = math.floor(done * REPORTS + 0.05)  # rounded so that the end of a run is its last part
