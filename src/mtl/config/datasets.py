@@ -178,6 +178,13 @@ class Fractions(Section):
         return None if self.group_by in ("text", "near") else self.group_by
 
 
+class Offsets(Section):
+    """Columns with the first character of a range in the text, counted from 0, and with the character after its last one."""
+
+    start: str
+    end: str
+
+
 class Dataset(Section):
     """One labelled dataset."""
 
@@ -198,6 +205,9 @@ class Dataset(Section):
     segmentation: Literal["spaces", "words"] = "spaces"
     """How raw texts become tokens: split at white space, or into words and punctuation. A model applies it to new texts. Where the
     source gives tokens, they are kept, and new texts are split into words."""
+    marks: tuple[Name, ...] | dict[Name, Offsets] = ()
+    """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, and the marks are no part of the text.
+    A mapping gives the columns with the offsets of each. Labels find the tokens of a range in a column of its name."""
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
     split: Fractions | None = None
     """Assigns the rows of a single source to splits, or those of the source ``train`` where other splits have no source. Leave it out where
@@ -212,11 +222,24 @@ class Dataset(Section):
     max_malformed: Share = 0.01
     """Share of malformed rows above which reading fails."""
 
+    @model_validator(mode="after")
+    def _check_marks(self) -> "Dataset":
+        if self.marks and (self.tokens or len(self.fields) > 1 or isinstance(self.reader, ConllReader | ParallelReader)):
+            raise ValueError("marks need a single text field that is not tokenised")
+        return self
+
     @property
     def fields(self) -> dict[str, str]:
         """Text fields in the order in which a model reads them, each with its column; a single one is called ``text``."""
         column = "token" if isinstance(self.reader, ConllReader) else self.text
         return {TEXT: column} if isinstance(column, str) else column
+
+    @property
+    def offset_columns(self) -> tuple[str, ...]:
+        """The columns with the offsets of marked ranges."""
+        if not isinstance(self.marks, dict):
+            return ()
+        return tuple(column for offsets in self.marks.values() for column in (offsets.start, offsets.end))
 
     @property
     def encodings(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from mtl.data.assignment import assign_rows, groups, without_leaks
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.labels.base import class_name, is_empty
+from mtl.data.marks import Ranges, marked_tokens
 from mtl.data.readers import Malformed, Row, read
 from mtl.data.segmentation import into_words
 from mtl.errors import DataError
@@ -96,19 +97,19 @@ def _warn(counts: Counts, source: str, text: str) -> None:
 
 
 def _columns(settings: Dataset) -> list[str]:
-    """The columns to read: those of the text fields, those of the labels, and the one that rows are grouped by."""
+    """The columns to read: those of text fields, labels and offsets, and the one that rows are grouped by."""
     group = settings.split.column if settings.split else None
-    labels = (name for label in settings.labels.values() for name in label.columns)
-    return list(dict.fromkeys([*settings.fields.values(), *labels, *([group] if group else [])]))
+    labels = (name for label in settings.labels.values() for name in label.columns if name not in settings.marks)
+    return list(dict.fromkeys([*settings.fields.values(), *labels, *settings.offset_columns, *([group] if group else [])]))
 
 
 def _example(settings: Dataset, readers: Mapping[str, LabelType], source: str, number: int, row: Row | Malformed) -> Example | Malformed:
     if isinstance(row, Malformed):
         return row
     try:
-        texts = {field: _tokens(row.values.get(column), column, settings) for field, column in settings.fields.items()}
+        texts, ranges = _texts(row.values, settings)
         fields = {field: tokens for field, (tokens, _) in texts.items()}
-        labels = {name: reader.label_of(row.values, fields[settings.field_of(name)]) for name, reader in readers.items()}
+        labels = {name: reader.label_of({**row.values, **ranges}, fields[settings.field_of(name)]) for name, reader in readers.items()}
         for column, value in (*zip(settings.fields.values(), fields.values(), strict=True), *labels.items()):
             _check_unicode(column, value)
         group = _group(row.values, settings.split)
@@ -116,6 +117,19 @@ def _example(settings: Dataset, readers: Mapping[str, LabelType], source: str, n
         return Malformed(row.line, str(error), str(row.values))
     spaces = {field: spaces for field, (_, spaces) in texts.items()}
     return Example(f"{source}-{number}", _split(settings, source), fields, spaces, labels, group)
+
+
+def _texts(values: Mapping[str, Any], settings: Dataset) -> tuple[dict[str, tuple[list[str], list[bool]]], Ranges]:
+    """The tokens of each text field and whether a space follows each; and the marked ranges.
+
+    Raises:
+        ValueError: see ``_tokens`` and ``marked_tokens``.
+    """
+    if not settings.marks:
+        return {field: _tokens(values.get(column), column, settings) for field, column in settings.fields.items()}, {}
+    [(field, column)] = settings.fields.items()
+    tokens, space_after, ranges = marked_tokens(values.get(column), values, settings)
+    return {field: (tokens, space_after)}, ranges
 
 
 def _group(values: Mapping[str, Any], split: Fractions | None) -> str | None:
