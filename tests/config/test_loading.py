@@ -157,7 +157,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "augment.methods.mention",
             {"type": "mention_replace", "datasets": ["tweets_entities"], "fields": ["question"]},
             "augment.methods.mention.datasets",
-            "works on labelled positions such as tags, and 'tweets_entities' in question has none",
+            "changes ranges such as entities, and 'tweets_entities' in question has none that may be changed",
         ),
         ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
         ("augment.methods.back_translate.engine", "ctranslate2", "augment.methods.back_translate", "needs forward and backward models"),
@@ -321,6 +321,16 @@ def test_methods_are_applied_to_the_fields_that_they_name(content: dict[str, Any
         "tweets_entities": {"mention": ("context",), "typo": ("question", "context"), "question": ("question",)},
         "tweets_sentiment": {"typo": ("text",)},
     }
+
+
+def test_no_method_puts_other_words_into_the_ranges_of_a_relation(content: dict[str, Any]) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+    content["augment"]["methods"] = {"mention": {"type": "mention_replace"}, "typo": {"type": "typo"}}
+    content["datasets"]["tweets_entities"] |= {"reader": {"format": "jsonl"}}
+    assert list(mtl.config.parse(content).methods_of("tweets_entities")) == ["mention", "typo"]
+    labels = content["datasets"]["tweets_entities"]["labels"]
+    labels["works_for"] = {"type": "relation", "column": "relation", "head": "person", "tail": "company"}
+    assert list(mtl.config.parse(content).methods_of("tweets_entities")) == ["typo"]
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])

@@ -83,7 +83,7 @@ def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Iss
             issues.append(Issue(f"{key}.datasets", f"{dataset!r} is not a dataset; choose from: {', '.join(params.datasets)}"))
         elif not params.fields_of(method, dataset):
             where = f"{dataset!r}" if method.fields is None else f"{dataset!r} in {', '.join(method.fields) or 'no text field'}"
-            message = f"{method.type} works on labelled positions such as tags, and {where} has none"
+            message = f"{method.type} changes ranges such as entities, and {where} has none that may be changed"
             issues.append(Issue(f"{key}.datasets", message if method.needs_tags else f"{dataset!r} has none of the fields of {key}.fields"))
     datasets = [dataset for dataset in params.datasets if method.datasets is None or dataset in method.datasets]
     choices = dict.fromkeys(field for dataset in datasets for field in params.datasets[dataset].fields)

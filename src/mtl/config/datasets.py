@@ -98,6 +98,8 @@ class LabelSettings(Section):
     """``module:Class`` of the ``mtl.data.labels.base.LabelType`` that reads and checks such labels."""
     positional: ClassVar[bool] = False
     """Whether a label speaks of positions in a text field, which augmentation must keep aligned."""
+    interchangeable: ClassVar[bool] = True
+    """Of a positional label: whether a range may have other words of its type. Not so where the label is about what these words mean."""
 
     type: str
     column: str
@@ -206,7 +208,7 @@ class Dataset(Section):
     """How raw texts become tokens: split at white space, or into words and punctuation. A model applies it to new texts. Where the
     source gives tokens, they are kept, and new texts are split into words."""
     marks: tuple[Name, ...] | dict[Name, Offsets] = ()
-    """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, and the marks are no part of the text.
+    """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, which leaves the text without the marks.
     A mapping gives the columns with the offsets of each. Labels find the tokens of a range in a column of its name."""
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
     split: Fractions | None = None

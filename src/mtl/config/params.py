@@ -82,9 +82,11 @@ class Params(Section):
         }
 
     def fields_of(self, method: AugmentMethod, dataset: str) -> tuple[str, ...]:
-        """The text fields of a dataset that a method is applied to; if it works on tags, those that have some."""
+        """The text fields of a dataset that a method is applied to; if it works on tags, those whose tags leave it free to."""
         spec = self.datasets[dataset]
-        tagged = {spec.field_of(name) for name, label in spec.labels.items() if label.positional}
+        positional = {name: label for name, label in spec.labels.items() if label.positional}
+        tagged = {spec.field_of(name) for name in positional}
+        tagged -= {spec.field_of(name) for name, label in positional.items() if not label.interchangeable}
         return tuple(
             field
             for field in spec.fields

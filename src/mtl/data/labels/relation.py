@@ -24,6 +24,7 @@ class RelationLabel(LabelSettings):
 
     implementation = "mtl.data.labels.relation:Relation"
     positional = True
+    interchangeable = False  # two other things have another relation
 
     type: Literal["relation"]
     head: str
