@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "huggingface_hub", "accelerate", "torchjd")
 MODULES = (
     *("torch", "transformers", "tokenizers", "safetensors", "numpy", "pydantic", "pydantic_core", "annotated_types", "typing_inspection"),
-    *("huggingface_hub", "filelock", "pyarrow", "scipy", "xxhash", "tqdm", "ruamel.yaml", "torchjd", "accelerate", "pytest", "hypothesis"),
+    *("huggingface_hub", "filelock", "pyarrow", "scipy", "xxhash", "tqdm", "ruamel.yaml", "torchjd", "accelerate"),
+    *("psutil", "pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers"),
 )
 """Modules that the steps import; their distributions have the same names."""
 STEPS = ("tests", "train", "predict", "precision", "two_processes")

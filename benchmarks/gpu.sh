@@ -16,6 +16,8 @@ if ls .whl/*.whl >/dev/null 2>&1; then
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --target "$site" .whl/*.whl
 fi
 # The package is not installed; its metadata has the version that models and checkpoints record.
-"$python" -c "from setuptools import setup; setup()" --quiet egg_info --egg-base "$site"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+mkdir "$site/mtl-$version.dist-info"
+printf 'Metadata-Version: 2.1\nName: mtl\nVersion: %s\n' "$version" > "$site/mtl-$version.dist-info/METADATA"
 export PYTHONPATH="$PWD/src:$site" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 "$python" benchmarks/gpu.py "$@"
