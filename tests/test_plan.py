@@ -24,6 +24,11 @@ def test_the_plan_says_to_which_datasets_each_method_is_applied() -> None:
     assert "  tagged: mention_replace, 1 variant per row of tweets_entities" in lines
     assert "  here: delete, 1 variant per row of tweets_sentiment" in lines
     assert "  nowhere: swap, 1 variant per row of no dataset" in lines
+    assert "  2 shards per dataset, 4 jobs" in lines
+    content["augment"]["methods"] = {"tagged": {"type": "mention_replace"}}
+    assert "  2 shards per dataset, 2 jobs" in plan(mtl.config.parse(content)).splitlines()
+    content |= {"augment": {"methods": {}}, "experiment": {}}
+    assert "Augmentation\n  none\nRuns: " in plan(mtl.config.parse(content))
 
 
 def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> None:

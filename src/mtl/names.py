@@ -63,6 +63,11 @@ class ShardName(NamedTuple):
         dataset, number, shards = _match(_SHARD, name, "shard")
         return cls(dataset, int(number), int(shards))
 
+    @classmethod
+    def all(cls, dataset: str, shards: int) -> "list[ShardName]":
+        """The names of all shards of a dataset."""
+        return [cls(dataset, number, shards) for number in range(shards)]
+
 
 class VariantId(NamedTuple):
     """The parts of the id of an augmented row: ``<parent>~<method>~<copy>``."""

@@ -35,11 +35,9 @@ def plan(params: Params, data: Path = Path("data")) -> str:
     for name, method in params.augment.methods.items():
         applied = _listed(dataset for dataset in params.datasets if name in params.methods_of(dataset))
         lines.append(f"  {name}: {method.type}, {plural(method.copies, 'variant')} per row of {applied or 'no dataset'}")
-    if not params.augment.methods:
-        lines.append("  none")
+    shards = sum(map(params.shards_of, params.datasets))
+    lines.append(f"  {plural(params.augment.shards, 'shard')} per dataset, {plural(shards, 'job')}" if shards else "  none")
     runs = params.runs()
-    shards = params.augment.shards
-    lines.append(f"  {plural(shards, 'shard')} per dataset, {plural(shards * len(params.datasets), 'job')}")
     lines.append(f"Runs: {len(runs)}")
     lines += [f"  {name}: {_listed(run.tasks)}" for name, run in runs.items()]
     if params.tune:

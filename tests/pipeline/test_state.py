@@ -135,6 +135,16 @@ def test_augmentation_leaves_plain_runs_alone(tmp_path: Path) -> None:
     assert trained(built) == ["train_run/joint-augmented-1"]
 
 
+def test_without_methods_there_are_no_shards_but_their_folder(tmp_path: Path) -> None:
+    settings = params(augment__methods={}, experiment={})
+    assert not any(job.startswith("augment_shard/") for job in build_all(tmp_path, settings))
+    assert list((tmp_path / "data/shards").iterdir()) == []
+    assert build_all(tmp_path, settings) == []
+    one = params(augment__methods={"synonym": {"type": "synonym", "datasets": ["a"]}})
+    shards = [job for job in build_all(tmp_path, one) if job.startswith("augment_shard/")]
+    assert shards == ["augment_shard/a-00000-of-00002", "augment_shard/a-00001-of-00002"]
+
+
 def test_equal_results_upstream_stop_the_chain(tmp_path: Path) -> None:
     """Another number of malformed rows allowed prepares anew; as the examples are the same, nothing is trained."""
     build_all(tmp_path, params())

@@ -81,6 +81,10 @@ class Params(Section):
             if (method.datasets is None or dataset in method.datasets) and self.fields_of(method, dataset)
         }
 
+    def shards_of(self, dataset: str) -> int:
+        """How many shards of augmented rows a dataset has: none where no method is applied to it."""
+        return self.augment.shards if self.methods_of(dataset) else 0
+
     def fields_of(self, method: AugmentMethod, dataset: str) -> tuple[str, ...]:
         """The text fields of a dataset that a method is applied to; if it works on tags, those whose tags leave it free to."""
         spec = self.datasets[dataset]

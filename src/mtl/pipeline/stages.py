@@ -134,7 +134,7 @@ COMPARED = _Reads(("check_examples/all",), (f"examples/{ACROSS_DATASETS}",))
 
 
 def _shards(params: Params, datasets: Iterable[str]) -> _Reads:
-    names = [name for dataset in datasets for name in _shards_of(params, dataset)]
+    names = [name for dataset in datasets for name in ShardName.all(dataset, params.shards_of(dataset))]
     return _Reads(tuple(f"augment_shard/{name}" for name in names), tuple(f"shards/{name.file}" for name in names))
 
 
@@ -146,10 +146,6 @@ def _models(runs: Iterable[str], *files: str) -> _Reads:
 def _predictions(runs: Iterable[str]) -> _Reads:
     names = tuple(runs)
     return _Reads(tuple(f"predict_run/{name}" for name in names), tuple(f"predictions/{name}.parquet" for name in names))
-
-
-def _shards_of(params: Params, dataset: str) -> list[ShardName]:
-    return [ShardName(dataset, number, params.augment.shards) for number in range(params.augment.shards)]
 
 
 def _learnt(params: Params, run: Run) -> _Reads:
@@ -192,7 +188,7 @@ def _prepare(params: Params) -> Iterator[Job]:
 
 def _check(params: Params) -> Iterator[Job]:
     """A job of its own, so that another dataset or task does not prepare the others again."""
-    settings = {task: [spec.label, params.datasets_of(task)] for task, spec in params.tasks.items()}
+    settings = {task: [spec.label, params.datasets_of(task), spec.named_classes()] for task, spec in params.tasks.items()}
     reads = _examples(params.datasets, ".parquet", ".json")
     yield Job("check_examples", "all", "examples", *reads, {"datasets": list(params.datasets), "tasks": settings}, files=(ACROSS_DATASETS,))
 
@@ -207,7 +203,7 @@ def _augment(params: Params) -> Iterator[Job]:
             models.append(ENCODER)
             settings["min_similarity"] = params.augment.min_similarity
         reads = _examples([dataset]) | CHECKED | _downloads(params, models)
-        for shard in _shards_of(params, dataset):
+        for shard in ShardName.all(dataset, params.shards_of(dataset)):
             yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, files=(shard.file,))
 
 

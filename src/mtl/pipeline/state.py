@@ -270,6 +270,7 @@ class State:
                 if self.checksums.of(self.data / path) != checksum:
                     link(places[path], self.data / path)
         folder = self.data / STAGES[stage].out
+        folder.mkdir(parents=True, exist_ok=True)  # DVC expects it, also of a stage without jobs
         for empty in sorted((path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())), reverse=True):
             empty.rmdir()
         write_json(self.record(stage), {"key": _stage_key(jobs), "jobs": jobs})

@@ -38,7 +38,7 @@ def audit(params: Params, inputs: Inputs) -> list[Json]:
 
 
 def _audit(params: Params, inputs: Inputs, dataset: str) -> Json:
-    rows = sum(shard["rows"] for shard in inputs.counts[dataset])
+    rows = inputs.cards[dataset].get("rows", {}).get("train", 0)
     methods = _methods(params, inputs, dataset)
     return {"dataset": dataset, "rows": rows, "methods": methods, "figure": _outcomes(methods)}
 

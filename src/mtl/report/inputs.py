@@ -51,10 +51,7 @@ def load(params: Params, data: Path) -> Inputs:
         DataError: a shard cannot be read or carries no counts.
     """
     runs = list(params.runs())
-    shards = {
-        name: [data / "shards" / ShardName(name, index, params.augment.shards).file for index in range(params.augment.shards)]
-        for name in params.datasets
-    }
+    shards = {name: [data / "shards" / shard.file for shard in ShardName.all(name, params.shards_of(name))] for name in params.datasets}
     costs = {run: read_json(path) if (path := data / "models" / run / "cost.json").exists() else {} for run in runs}
     return Inputs(
         comparisons=read_json(data / "results" / "comparisons.json"),

@@ -198,8 +198,8 @@ def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
 
 def shards_of(params: Params, folder: Path, tasks: Iterable[str]) -> list[tuple[str, Path]]:
     """The shards, each with its dataset, in which there may be variants that one of the tasks learns from."""
-    count = params.augment.shards
-    return [(name, folder / ShardName(name, index, count).file) for name in augmented_datasets(params, tasks) for index in range(count)]
+    names = [name for dataset in augmented_datasets(params, tasks) for name in ShardName.all(dataset, params.shards_of(dataset))]
+    return [(name.dataset, folder / name.file) for name in names]
 
 
 def _learners(params: Params, dataset: str, tasks: Iterable[str]) -> list[str]:

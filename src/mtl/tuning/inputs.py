@@ -57,7 +57,7 @@ class Inputs:
 
         def produce(out: Path) -> None:
             for dataset in params.datasets:
-                for index in range(params.augment.shards):
+                for index in range(params.shards_of(dataset)):
                     augment_shard(params, dataset, index, examples, out, raw)
 
         return self._built(["shards", examples.name, inputs, similar], produce)
