@@ -131,6 +131,17 @@ def test_a_task_that_cannot_be_scored_or_learned_fails(tmp_path: Path) -> None:
         checked(tmp_path / "two", params)
 
 
+def test_a_class_that_settings_name_must_occur(tmp_path: Path) -> None:
+    files = {"a/train": lines(range(9)) + lines(range(9, 20), "y"), "a/test": lines(range(30, 40))}
+    task = {"type": "classification", "label": "topic", "metric": "f1:z", "class_weights": {"y": 2, "Y": 3}}
+    with pytest.raises(DataError) as caught:
+        checked(tmp_path, project(tmp_path, {"a": {}}, files, topic=task))
+    assert str(caught.value).splitlines() == [
+        "tasks.topic.metric: no train row of a has 'z'; choose from: a, b, y",
+        "tasks.topic.class_weights: no train row of a has 'Y'; choose from: a, b, y",
+    ]
+
+
 def labels(**values: int) -> Labels:
     return Labels(sum(values.values()), Counter(values), [{"rows": sum(values.values()), "classes": values}])
 

@@ -362,14 +362,11 @@ def test_what_the_data_lacks_is_named(project: Path, make_settings: Settings, em
             "names": [*row["names"], *["O"] * 40, "B-city"],
             "space_after": [True] * (len(row["tokens"]) + 41),
         }
-        if row["split"] == "test":
-            return row | {"names": ["B-river", *row["names"][1:]]}
         return row | more if row["id"] == "all-0" else row
 
     params = make_settings(epochs=0.5, precision="bf16")
     facts = run(params, "joint-plain-1", changed(project, empty("odd"), "places", odd), empty("out"))
     text = "\n".join(facts["warnings"])
-    assert "names: the test split has B-river, never seen in training" in text
     assert "encoder.max_length 32 cuts" in text
     assert "gold entities and ranges: 1)" in text
     assert text.count(" cuts ") == 1
@@ -398,8 +395,7 @@ def test_empty_texts_and_classes_never_seen_do_no_harm(project: Path, make_setti
 
     folder, out, settings = changed(project, empty("odd"), "reviews", odd), empty("out"), make_settings(epochs=1, micro_batch_tokens=16)
     small = TypeAdapter(Encoder).validate_python({"type": encoder, "width": 16, "vocabulary": 300, "max_length": 32})
-    facts = run(settings.model_copy(update={"encoder": small}), "joint-plain-1", folder, out)
-    assert facts["warnings"][:2] == [f"mood: the {split} split has mixed, never seen in training" for split in ("validation", "test")]
+    run(settings.model_copy(update={"encoder": small}), "joint-plain-1", folder, out)
     assert history(out, "validation")[-1]["metrics"]["mood"]["accuracy"] < 1
     assert all(tensor.isfinite().all() for tensor in load_file(out / "model.safetensors").values())
 
@@ -434,7 +430,7 @@ def test_a_model_that_cannot_be_written_is_written_by_the_next_call(
     out = empty("full")
     blocked = out / f".model.safetensors.{os.getpid()}.tmp"
     blocked.mkdir()  # nothing can be written under that name
-    with pytest.raises(TrainingError, match=r"full: the model cannot be written: .*make room and run again, training then goes on"):
+    with pytest.raises(TrainingError, match=r"full: the model cannot be written: .*; run again, training then goes on"):
         run(make_settings(), "joint-augmented-1", project, out)
     assert (out / "checkpoint").exists()
     blocked.rmdir()
@@ -443,22 +439,26 @@ def test_a_model_that_cannot_be_written_is_written_by_the_next_call(
 
 
 @pytest.mark.parametrize("balancing", ["gradient_norm", "static", "gradnorm", "cagrad"])
-def test_labels_that_are_all_the_same_are_named_and_do_no_harm(
-    project: Path, make_settings: Settings, empty: Maker, balancing: str
-) -> None:
+def test_labels_that_are_all_the_same_do_no_harm(project: Path, make_settings: Settings, empty: Maker, balancing: str) -> None:
     def same(row: dict[str, Any]) -> dict[str, Any]:
         return row if row["split"] == "test" else row | {"mood": "good", "rating": 2.5}
 
     folder = changed(project, empty("reviews"), "reviews", same)
     folder = changed(folder, empty("places"), "places", lambda row: row | {"names": ["O"] * len(row["tokens"])})
     out = empty("out")
-    facts = run(make_settings(epochs=1, balancing=balancing), "joint-plain-1", folder, out)
-    for task, value in (("mood", "good"), ("rating", "2.5"), ("names", "O")):
-        assert f"{task}: every label of the train split is {value}, so there is nothing to learn from it" in facts["warnings"]
-    assert "mood: the test split has bad, never seen in training" in facts["warnings"]
+    run(make_settings(epochs=1, balancing=balancing), "joint-plain-1", folder, out)
     for name in ("run.json", "config.json", "history.jsonl"):
         assert not {"NaN", "Infinity"} & set(re.findall(r"\w+", (out / name).read_text()))
     assert all(tensor.isfinite().all() for tensor in load_file(out / "model.safetensors").values())
+
+
+def test_what_the_sample_of_a_run_lacks_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:
+    params, out = make_settings(epochs=0.5), empty("out")
+    sampled = params.runs()["joint-plain-1"].model_copy(update={"size": 1})
+    train(params, sampled, project / "examples", project / "shards", None, out)
+    text = "\n".join(json.loads((out / "run.json").read_text())["warnings"])
+    assert re.search(r"mood: every label of the train split is (good|bad), so there is nothing to learn from it", text)
+    assert re.search(r"mood: the test split has (good|bad), never seen in training", text)
 
 
 def test_an_augmented_run_without_variants_is_named(
@@ -516,7 +516,6 @@ def test_without_validation_rows_the_last_weights_are_kept(project: Path, make_s
     train(params, lone, folder / "examples", folder / "shards", None, out)
     facts = json.loads((out / "run.json").read_text())
     assert (facts["best_step"], facts["stopped"]) == (facts["steps"], "end")
-    assert "names: no validation row has its label" in facts["warnings"]
 
 
 def test_faulty_input_is_named(project: Path, make_settings: Settings, empty: Maker) -> None:

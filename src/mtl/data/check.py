@@ -40,7 +40,8 @@ def check_examples(params: Params, examples: Path, out: Path) -> list[str]:
         All warnings.
 
     Raises:
-        DataError: a task has no labelled row of train or test, or only one label to learn; lists all such tasks.
+        DataError: a task has no labelled row of train or test, has only one label to learn, or names a class that does not occur; lists
+            all such tasks.
     """
     labels = {task: task_labels(params, task, examples) for task in params.tasks}
     if errors := [error for task in params.tasks for error in label_errors(params, task, labels[task])]:
@@ -55,10 +56,10 @@ def check_examples(params: Params, examples: Path, out: Path) -> list[str]:
 
 def all_warnings(across: Mapping[str, Any]) -> list[str]:
     """What ``across-datasets.json`` warns of."""
-    return [*(f"{entry['held_out']}: {described(entry)}" for entry in across.get("leakage", ())), *across.get("warnings", ())]
+    return [*(f"{entry['held_out']}: {describe_leak(entry)}" for entry in across.get("leakage", ())), *across.get("warnings", ())]
 
 
-def described(entry: Mapping[str, Any]) -> str:
+def describe_leak(entry: Mapping[str, Any]) -> str:
     """A pair of datasets in a sentence: what the second one trains on of what the first one holds out."""
     exact, near = (sum(entry[type_].values()) for type_ in ("exact", "near"))
     tasks = entry["tasks"]
@@ -143,6 +144,10 @@ def label_errors(params: Params, task: str, labels: Mapping[str, Labels]) -> Ite
             yield f"task {task}: no {split} row of {names} has the label {label!r}; give {split} a share or a source with labelled rows"
     if labels["train"].rows and (value := labels["train"].constant):
         yield f"task {task}: label {label!r} is {value} in every train row of {names}, so there is nothing to learn"
+    known = labels["train"].values
+    for key, classes in params.tasks[task].named_classes().items():
+        for name in sorted(set(classes) - set(known)):
+            yield f"tasks.{task}.{key}: no train row of {names} has {name!r}; choose from: {', '.join(sorted(known))}"
 
 
 def label_warnings(task: str, labels: Mapping[str, Labels]) -> Iterator[str]:

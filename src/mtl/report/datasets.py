@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from mtl.config import SPLITS, Params
-from mtl.data.check import described
+from mtl.data.check import describe_leak
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Table
 from mtl.report.inputs import Inputs, Json
@@ -45,7 +45,7 @@ def _card(name: str, card: Json, elsewhere: Sequence[Json]) -> Json:
             *({**sample, "where": "train"} for sample in card.get("leakage", {}).get("samples", [])),
             *({**sample, "where": f"train of {entry['train']}"} for entry in elsewhere for sample in entry["samples"]),
         ],
-        "finding": " ".join([_finding(card, splits), *map(described, elsewhere)]),
+        "finding": " ".join([_finding(card, splits), *map(describe_leak, elsewhere)]),
     }
 
 
@@ -123,7 +123,7 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
         exact = sum(card.get("leakage", {}).get("exact", {}).values())
         if exact:
             warned.append((name, f"{counted(exact, 'text')} of validation or test {'is' if exact == 1 else 'are'} also in train."))
-        warned += [(name, described(entry)) for entry in leaks_of(name, inputs.across)]
+        warned += [(name, describe_leak(entry)) for entry in leaks_of(name, inputs.across)]
     warned += [("labels", text) for text in inputs.across.get("warnings", [])]
     for name, shards in inputs.counts.items():
         notes = {method: counts["note"] for shard in shards for method, counts in shard["methods"].items() if counts.get("note")}

@@ -45,7 +45,7 @@ def prepare(
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
     encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
     tasks = {name: _fitted(params, name, splits) for name in run.tasks}
-    if run.size == "all":  # a sample may lack a rare class
+    if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
     tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)

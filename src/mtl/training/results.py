@@ -33,7 +33,8 @@ def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings
     What depends on the speed of the machine stands in cost.json alone: the other files are the same after an equal training.
 
     Raises:
-        TrainingError: the disk is full or not writable.
+        StorageError: the disk is full or read-only.
+        TrainingError: the model cannot be written for another reason.
     """
     loop.model.encoder.restore_vocabulary()
     tasks = {name: {"type": params.tasks[name].type, "label": params.tasks[name].label} for name in run.tasks}
@@ -46,7 +47,7 @@ def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings
         write_text(out / "cost.json", json.dumps(_cost(loop), indent=2) + "\n")
         write_text(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{out}: the model cannot be written: {error}; make room and run again, training then goes on") from None
+        raise TrainingError(f"{out}: the model cannot be written: {error}; run again, training then goes on") from None
 
 
 def _facts(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, Any]:
