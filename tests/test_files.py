@@ -20,7 +20,7 @@ from mtl.config import Source
 from mtl.data import archives
 from mtl.data.sources import fetch, fingerprint
 from mtl.errors import StorageError
-from mtl.files import described, replacing, write_text
+from mtl.files import describe, replacing, write_text
 from mtl.pipeline.store import link
 
 SIZE = 300_000
@@ -100,7 +100,7 @@ def test_a_read_only_disk_is_named(name: str, disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises((StorageError, OSError)) as caught:
         WRITERS[name](disk / "file")
-    message = str(caught.value) if isinstance(caught.value, StorageError) else described(caught.value)
+    message = str(caught.value) if isinstance(caught.value, StorageError) else describe(caught.value)
     assert "Read-only file system" in message
     assert str(disk) in message
     assert "\n" not in message

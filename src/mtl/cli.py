@@ -16,7 +16,7 @@ from typing import TypeAlias
 import mtl.config
 from mtl.config.editing import write_checksums
 from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, PipelineError, printable
-from mtl.files import described
+from mtl.files import describe
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline import versions
 from mtl.pipeline.flow import workflow_lock
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'{error.name} is not installed; the extra has it: pip install "mtl[workflow]", or ".[workflow]" here', file=sys.stderr)
         return 2
     except OSError as error:
-        print(printable(described(error)), file=sys.stderr)
+        print(printable(describe(error)), file=sys.stderr)
         return 2
     return 0
 
@@ -180,7 +180,7 @@ def _check(options: argparse.Namespace) -> None:
 
     params = mtl.config.load(options.file)
     if options.versions:
-        print(versions.described(versions.groups(Path("data/models"), list(params.runs()))))
+        print(versions.describe(versions.groups(Path("data/models"), list(params.runs()))))
         return
     issues = mtl.config.issues(params)
     issues += [
@@ -191,7 +191,7 @@ def _check(options: argparse.Namespace) -> None:
     ]
     if issues:
         raise ParamsError(str(options.file), issues)
-    print(plan(params))
+    print(printable(plan(params)))
 
 
 def _checksums(options: argparse.Namespace) -> None:
@@ -206,7 +206,8 @@ def _checksums(options: argparse.Namespace) -> None:
             actual = checksum(source)
             if actual != source.sha256:
                 new[key] = actual
-            print(f"{actual}  {key}  {'as stated' if actual == source.sha256 else f'stated: {source.sha256}'}")
+            stated = "as stated" if actual == source.sha256 else f"stated: {source.sha256}" if source.sha256 else "not stated"
+            print(f"{actual}  {key}  {stated}")
     if options.write and new:
         write_checksums(options.file, params, new)
 

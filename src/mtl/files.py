@@ -17,7 +17,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def described(error: OSError, path: Path | None = None, size: int | None = None) -> str:
+def describe(error: OSError, path: Path | None = None, size: int | None = None) -> str:
     """An error of the system in one line, with the file that it is about.
 
     Args:
@@ -51,7 +51,7 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
         known = (
             error if isinstance(error, OSError) and error.strerror in (None, os.strerror(number)) else OSError(number, os.strerror(number))
         )
-        raise StorageError(described(known, path, size)) from None
+        raise StorageError(describe(known, path, size)) from None
 
 
 @contextmanager

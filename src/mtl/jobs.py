@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtl.config import AugmentMethod, BackTranslate, Params
 from mtl.files import write_text
-from mtl.names import ShardName
+from mtl.names import ACROSS_DATASETS, ShardName
 from mtl.pipeline import programs
 from mtl.pipeline.stages import ENCODER, MODEL_FILES, key_of, sources
 from mtl.pipeline.state import MISSING
@@ -38,7 +38,6 @@ def prepare_dataset(params: Params, job: str, data: Path, out: Path) -> None:
 def check_examples(params: Params, job: str, data: Path, out: Path) -> None:
     """Compare the texts of all datasets, and check that each task has labels to learn and to be scored by."""
     from mtl.data.check import check_examples
-    from mtl.progress import warn
 
     for warning in check_examples(params, data / "examples", out):
         warn(warning)
@@ -89,7 +88,6 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     """Score a trained model on the test split and write its card."""
     from mtl.evaluation.scores import scores_of
     from mtl.model.card import NAME, card, leaks
-    from mtl.names import ACROSS_DATASETS
     from mtl.pipeline.fingerprint import checksums
     from mtl.training.texts import shards_of
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mtl.errors import printable
+
 LINES_EVERY = 15.0  # seconds
 
 
@@ -29,9 +31,9 @@ def progress_bar(name: str, total: int | None, *, initial: int = 0, shown: bool 
 def note(bar: "tqdm[Any]", text: str) -> None:
     """Write a line above a bar that is displayed."""
     if not bar.disable:
-        bar.write(text, file=sys.stderr)
+        bar.write(printable(text), file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Write a warning about data to stderr, which is the terminal and the log of a job."""
-    sys.stderr.write(f"warning: {text}\n")
+    sys.stderr.write(f"warning: {printable(text)}\n")

@@ -383,7 +383,7 @@ def test_rows_that_quotes_merge_are_told(tmp_path: Path) -> None:
     assert len(result) == 5
     assert warned == [f"file: line 3: a quote opens a cell of 3 lines, which look like rows; {NO_QUOTES}"]
     result = rows(tmp_path, b'pos\tx\nneg\ty\npos\t"open\nneg\tshut"\npos\t"and\nneg\tagain"\n', format="tsv", **AB, warn=warned.append)
-    assert warned[1:] == [f"file: line 3: a quote opens a cell of 2 lines, which look like rows, and 1 more such cells; {NO_QUOTES}"]
+    assert warned[1:] == [f"file: line 3: a quote opens a cell of 2 lines, which look like rows, and 1 more such cell; {NO_QUOTES}"]
 
 
 def test_most_sentences_begin_with_a_comment(tmp_path: Path) -> None:

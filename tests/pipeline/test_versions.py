@@ -20,7 +20,7 @@ def test_runs_of_the_same_versions_are_one_group(tmp_path: Path) -> None:
     assert [group["runs"] for group in found] == [["a", "b"]]
     assert versions.unlike(found) == ""
     assert versions.others(found) == []
-    assert versions.described(found).endswith("\nthe same: a, b")
+    assert versions.describe(found).endswith("\nthe same: a, b")
 
 
 def test_runs_of_unlike_versions_are_named(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_runs_of_unlike_versions_are_named(tmp_path: Path) -> None:
         "To train them alike: python -m mtl prune --other-versions, then snakemake --cores all."
     )
     assert versions.others(found) == ["b", "d"]
-    assert versions.described(found).splitlines()[1:] == [
+    assert versions.describe(found).splitlines()[1:] == [
         "the same: a, c",
         "torch 1.0: b",
         "precision bf16: d",

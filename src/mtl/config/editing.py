@@ -57,8 +57,8 @@ def _edits(text: str, checksums: Mapping[str, str]) -> set[_Edit]:
         root = compose(text)
     except ValueError:  # JSON that is not YAML
         return set()
-    found = [_edit(text, _node(root, key), checksum) for key, checksum in checksums.items()]
-    return {edit for edit in found if edit}
+    edits = (_edit(text, _node(root, key), checksum) for key, checksum in checksums.items())
+    return {edit for edit in edits if edit}
 
 
 def _node(node: Any, path: str) -> Any:

@@ -36,10 +36,10 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         tags = _FORMS | _union_tags(Params.model_json_schema())
-        found = dict.fromkeys(_issue(item, content, tags) for item in error.errors())
-        raise ParamsError(source, [*renamed, *found, *checks.relations_of_raw(content)]) from None
-    if issues := [*renamed, *_numbers_written_as_booleans(content, params.model_dump(mode="json")), *checks.relations(params)]:
-        raise ParamsError(source, issues)
+        issues = dict.fromkeys(_issue(item, content, tags) for item in error.errors())
+        raise ParamsError(source, [*renamed, *issues, *checks.relations_of_raw(content)]) from None
+    if problems := [*renamed, *_numbers_written_as_booleans(content, params.model_dump(mode="json")), *checks.relations(params)]:
+        raise ParamsError(source, problems)
     return params
 
 
@@ -48,16 +48,16 @@ def dump(params: Params) -> str:
     return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
 
 
-def _numbers_written_as_booleans(given: Any, parsed: Any, path: tuple[str, ...] = ()) -> Iterator[Issue]:
+def _numbers_written_as_booleans(raw: Any, parsed: Any, path: tuple[str, ...] = ()) -> Iterator[Issue]:
     """Pydantic takes true and false for 1 and 0."""
-    if isinstance(given, Mapping) and isinstance(parsed, Mapping):
-        for key in (key for key in given if key in parsed):
-            yield from _numbers_written_as_booleans(given[key], parsed[key], (*path, str(key)))
-    elif isinstance(given, list | tuple) and isinstance(parsed, list):
-        for number, pair in enumerate(zip(given, parsed, strict=False)):
+    if isinstance(raw, Mapping) and isinstance(parsed, Mapping):
+        for key in (key for key in raw if key in parsed):
+            yield from _numbers_written_as_booleans(raw[key], parsed[key], (*path, str(key)))
+    elif isinstance(raw, list | tuple) and isinstance(parsed, list):
+        for number, pair in enumerate(zip(raw, parsed, strict=False)):
             yield from _numbers_written_as_booleans(*pair, (*path, str(number)))
-    elif isinstance(given, bool) and not isinstance(parsed, bool | str):
-        yield Issue(".".join(path), f"should be a number, not {json.dumps(given)}")
+    elif isinstance(raw, bool) and not isinstance(parsed, bool | str):
+        yield Issue(".".join(path), f"should be a number, not {json.dumps(raw)}")
 
 
 RENAMED = {("datasets", "*", "labels", "*", "kind"): "type", ("experiment", "alone"): "single_task"}

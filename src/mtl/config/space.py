@@ -176,6 +176,6 @@ def _value_issues(params: Params, path: str) -> Iterator[Issue]:
             candidate(params, {path: value})
         except ParamsError as error:
             for issue in error.issues:
-                told = issue.message if issue.key == path else redacted(f"{value!r} makes an issue at {issue.key}: {issue.message}")
-                yield Issue(f"tune.space.{path}", told)
+                message = issue.message if issue.key == path else redacted(f"{value!r} makes an issue at {issue.key}: {issue.message}")
+                yield Issue(f"tune.space.{path}", message)
             return

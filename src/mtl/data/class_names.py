@@ -9,6 +9,7 @@ from mtl.config import Dataset, DelimitedReader, LabelSettings
 from mtl.data.examples import Example
 from mtl.data.labels import label_type
 from mtl.data.labels.base import MISSING_MARKS, normalized
+from mtl.words import plural
 
 SHOWN = 3
 """Groups of look-alike names that a warning lists."""
@@ -40,7 +41,7 @@ def _look_alikes(label: str, settings: LabelSettings, counts: Counter[str]) -> I
     alike = [names for names in groups.values() if len(names) > 1]
     if alike:
         shown = "; ".join(" and ".join(f"{_written(name, names)} ({counts[name]})" for name in names) for names in alike[:SHOWN])
-        more = f", and {len(alike) - SHOWN} more groups" if len(alike) > SHOWN else ""
+        more = f", and {plural(len(alike) - SHOWN, 'more group')}" if len(alike) > SHOWN else ""
         yield f"label {label}: names that look alike are different classes: {shown}{more}. {_remedy(alike, settings)}"
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 import mtl.config
 from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError, StorageError
-from mtl.files import described, write_text
+from mtl.files import describe, write_text
 from mtl.pipeline.fingerprint import fingerprint, read_mapping
 from mtl.pipeline.stages import STAGES, stage_of
 from mtl.pipeline.state import State
@@ -117,28 +117,28 @@ class Flow:
         """
         from snakemake.exceptions import WorkflowError
 
-        if twice := _given_twice(sys.argv):
-            raise WorkflowError(f"{twice} is given twice, and Snakemake would use the last one only; give it once, with all its values")
-        given = workflow.config_settings
-        files = [Path(file) for file in given.configfiles] or [PARAMS_FILE]
-        source = " + ".join([*map(str, files), *(["--config"] if given.config_args else [])])
+        if repeated := _repeated_option(sys.argv):
+            raise WorkflowError(f"{repeated} is given twice, and Snakemake would use the last one only; give it once, with all its values")
+        options = workflow.config_settings
+        files = [Path(file) for file in options.configfiles] or [PARAMS_FILE]
+        source = " + ".join([*map(str, files), *(["--config"] if options.config_args else [])])
         if os.pathsep in str(Path.cwd()):
             raise WorkflowError(f"{Path.cwd()}: Python cannot import from a folder with {os.pathsep!r} in its path; rename it")
         try:
-            layers = [*map(mtl.config.read_yaml, files), *map(mtl.config.read_option, given.config_args or ())]
+            layers = [*map(mtl.config.read_yaml, files), *map(mtl.config.read_option, options.config_args or ())]
             content = functools.reduce(merge, layers)
             params = mtl.config.parse(content, source)
             if issues := mtl.config.issues(params):
                 raise ParamsError(source, issues)
         except ParamsError as error:
             raise WorkflowError(str(error)) from None
-        overridden = bool(given.configfiles or given.config_args)
+        overridden = bool(options.configfiles or options.config_args)
         try:
             return cls(params, overridden=overridden, main=workflow.is_main_process, workflow=workflow)
         except StorageError as error:
             raise WorkflowError(str(error)) from None
         except OSError as error:
-            raise WorkflowError(described(error)) from None
+            raise WorkflowError(describe(error)) from None
 
     def after(self, stage: str) -> list[str]:
         """The state files of the stages that a stage reads; of an outdated stage also a new file, which makes Snakemake publish again.
@@ -296,11 +296,11 @@ def uncommitted(*files: Path) -> list[str]:
     return []
 
 
-def _given_twice(arguments: Iterable[str]) -> str | None:
+def _repeated_option(arguments: Iterable[str]) -> str | None:
     """The option of settings that a command line has more than once."""
     options = {"-C": "--config", "--config": "--config", "--configfile": "--configfile", "--configfiles": "--configfile"}
-    given = [options.get(word.partition("=")[0]) for word in arguments]
-    return next((option for option in options.values() if given.count(option) > 1), None)
+    used = [options.get(word.partition("=")[0]) for word in arguments]
+    return next((option for option in options.values() if used.count(option) > 1), None)
 
 
 def _text(path: Path) -> str:

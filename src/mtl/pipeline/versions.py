@@ -31,43 +31,43 @@ def of_run(folder: Path) -> dict[str, str]:
 
 def groups(models: Path, runs: Sequence[str]) -> list[Group]:
     """The runs with a model folder below ``models``, grouped by versions, the largest group first."""
-    by_versions: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    runs_by_versions: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for run in runs:
         if (models / run).is_dir():
-            by_versions.setdefault(tuple(of_run(models / run).items()), []).append(run)
-    ordered = sorted(by_versions.items(), key=lambda item: -len(item[1]))
+            runs_by_versions.setdefault(tuple(of_run(models / run).items()), []).append(run)
+    ordered = sorted(runs_by_versions.items(), key=lambda item: -len(item[1]))
     return [{"versions": dict(versions), "runs": names} for versions, names in ordered]
 
 
-def unlike(found: Sequence[Group]) -> str:
+def unlike(by_versions: Sequence[Group]) -> str:
     """A warning where runs were trained under unlike versions; else empty."""
-    if len(found) < 2:
+    if len(by_versions) < 2:
         return ""
-    number = sum(len(group["runs"]) for group in found)
-    lists = "; ".join(f"{_differences(group, found)} in {len(group['runs'])} of {number} runs" for group in found)
+    number = sum(len(group["runs"]) for group in by_versions)
+    lists = "; ".join(f"{_differences(group, by_versions)} in {len(group['runs'])} of {number} runs" for group in by_versions)
     return f"Runs trained under unlike versions are compared, and intervals mix them: {lists}. To train them alike: {REBUILD}."
 
 
-def others(found: Sequence[Group]) -> list[str]:
+def others(by_versions: Sequence[Group]) -> list[str]:
     """The runs to train again, so that all are of the versions that are installed."""
     here = installed().items()
-    alike = next((group for group in found if here <= group["versions"].items()), None)
-    return [run for group in found if group is not alike for run in group["runs"]]
+    alike = next((group for group in by_versions if here <= group["versions"].items()), None)
+    return [run for group in by_versions if group is not alike for run in group["runs"]]
 
 
-def described(found: Sequence[Group]) -> str:
+def describe(by_versions: Sequence[Group]) -> str:
     """The installed versions and, line by line, the trained runs that have others."""
-    here, again = installed(), set(others(found))
+    here, again = installed(), set(others(by_versions))
     lines = ["installed: " + ", ".join(f"{name} {value}" for name, value in here.items())]
-    for group in found:
+    for group in by_versions:
         differs = [f"{name} {value}" for name, value in group["versions"].items() if here.get(name, value) != value]
         note = ", ".join(differs) or ("the same" if set(group["runs"]).isdisjoint(again) else f"precision {group['versions']['precision']}")
         lines.append(f"{note}: {', '.join(group['runs'])}")
     return "\n".join([*lines, *([f"train again: {REBUILD}"] if again else [])])
 
 
-def _differences(group: Group, found: Sequence[Group]) -> str:
+def _differences(group: Group, by_versions: Sequence[Group]) -> str:
     """The versions of a group that are not those of all."""
     return ", ".join(
-        f"{name} {value}" for name, value in group["versions"].items() if len({other["versions"].get(name) for other in found}) > 1
+        f"{name} {value}" for name, value in group["versions"].items() if len({other["versions"].get(name) for other in by_versions}) > 1
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mtl.config import DelimitedReader
 from mtl.data.readers.rows import Malformed, Row, Warn, check_columns, is_header, lines
 from mtl.errors import DataError
+from mtl.words import plural
 
 LONGEST_RECORD = 1000
 """Lines after which an open quote counts as unmatched."""
@@ -199,7 +200,7 @@ class _MergedRows:
         merged = [record for record in self.suspects if self._are_rows(record, known)]
         if merged:
             line, count = merged[0].line, len(merged[0].lines)
-            more = f", and {len(merged) - 1} more such cells" if len(merged) > 1 else ""
+            more = f", and {plural(len(merged) - 1, 'more such cell')}" if len(merged) > 1 else ""
             warn(f"{path.name}: line {line}: a quote opens a cell of {count} lines, which look like rows{more}; {_NO_QUOTES}")
 
     def _are_rows(self, record: _Record, known: Sequence[set[str]]) -> bool:
