@@ -133,7 +133,7 @@ def predict_lines(
             lines are skipped.
         tasks: names of the requested tasks; without it, all.
         form: ``auto`` takes all lines as JSON if the first one that is not blank is a JSON object, else as text. A first line that
-            begins like JSON and is none is an error, and so is a JSON object among lines of text.
+            begins like JSON but is not an object is an error, and so is a JSON object among lines of text.
 
     Yields:
         The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or

@@ -39,9 +39,9 @@ def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
 @pytest.mark.parametrize(
     ("path", "axis", "message"),
     [
-        ("train.lr", {"low": 0.1, "high": 0.2}, "'lr' is no param of train; choose from: epochs, batch_tokens"),
-        ("tasks.mood.weight", {"low": 1, "high": 2}, "'mood' is no param of tasks; choose from: entities, sentiment, intensity"),
-        ("train.learning_rate.x", [1, 2], "'x' is no param of train.learning_rate, which holds no params"),
+        ("train.lr", {"low": 0.1, "high": 0.2}, "'lr' is not a param of train; choose from: epochs, batch_tokens"),
+        ("tasks.mood.weight", {"low": 1, "high": 2}, "'mood' is not a param of tasks; choose from: entities, sentiment, intensity"),
+        ("train.learning_rate.x", [1, 2], "'x' is not a param of train.learning_rate, which holds no params"),
         ("train.learning_rate", {"low": 0, "high": 0.1}, "greater than 0, not 0"),
         ("train.warmup", {"low": 0.1, "high": 2}, "less than or equal to 1"),
         ("train.batch_tokens", [512, 7.5], "valid integer"),

@@ -154,9 +154,9 @@ def test_what_is_odd_about_labels_is_a_warning() -> None:
     assert list(label_warnings("t", fine)) == []
     assert list(label_warnings("t", fine | {"validation": NONE})) == ["t: no validation row has its label"]
     assert list(label_warnings("t", fine | {"train": labels(x=9, z=1), "test": labels(x=4)})) == [
-        "t: only 1 train label each of z",
+        "t: classes or entity types with only 1 train label: z",
         "t: the validation split has y, never seen in training",
-        "t: no test label of z, so predictions of it can only be wrong",
+        "t: the test split lacks z, so predicting one is always wrong",
     ]
 
 

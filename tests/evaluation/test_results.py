@@ -283,7 +283,7 @@ def test_unlike_versions_of_the_runs_are_the_first_warning(finished: Finished) -
     evaluate(params, models, predictions, out)
     found = read(out / "comparisons.json")
     assert [group["versions"]["torch"] for group in found["versions"]] == ["1.0", "2.0"]
-    assert found["warnings"][0].startswith("Runs trained under unlike versions are compared, and intervals mix them: torch 1.0 in ")
+    assert found["warnings"][0].startswith("Runs trained under different versions are compared, and intervals mix them: torch 1.0 in ")
 
 
 def test_too_few_resamples_are_said(finished: Finished) -> None:

@@ -1,4 +1,4 @@
-"""Runs trained under unlike versions are named, with the way to train them alike."""
+"""Runs trained under different versions are named, with the way to train them alike."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_runs_of_unlike_versions_are_named(tmp_path: Path) -> None:
     here = versions.installed()["torch"]
     found = versions.groups(tmp_path, ["a", "b", "c", "d"])
     assert versions.unlike(found) == (
-        "Runs trained under unlike versions are compared, and intervals mix them: "
+        "Runs trained under different versions are compared, and intervals mix them: "
         f"torch {here}, precision fp32 in 2 of 4 runs; torch 1.0, precision fp32 in 1 of 4 runs; "
         f"torch {here}, precision bf16 in 1 of 4 runs. "
         "To train them alike: python -m mtl prune --other-versions, then snakemake --cores all."

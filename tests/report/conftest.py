@@ -99,7 +99,7 @@ ACROSS = {
             "samples": [{"kind": "exact", "split": "test", "id": "all-9", "text": HOSTILE, "train_id": "all-1", "train_text": HOSTILE}],
         }
     ],
-    "warnings": ["entities: only 1 train label each of band"],
+    "warnings": ["entities: classes or entity types with only 1 train label: band"],
 }
 
 

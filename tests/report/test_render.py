@@ -493,4 +493,4 @@ def test_texts_that_another_dataset_trains_on_are_counted_shown_and_warned_of(pa
     assert page.find(lambda element: element.tag == "small" and element.text == "train of notes_entities")
     warned = [element.text for element in page.by_class("warnings")[0].find(lambda element: element.tag == "li")]
     assert f"notes_sentiment {text}" in warned
-    assert "labels entities: only 1 train label each of band" in warned
+    assert "labels entities: classes or entity types with only 1 train label: band" in warned

@@ -112,7 +112,7 @@ def _training_issues(params: Params) -> list[Issue]:
         used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in params.tasks)]
         issues += [Issue(f"train.sampling.shares.{name}", "is required") for name in used if name not in sampling.shares]
         issues += [
-            Issue(f"train.sampling.shares.{name}", f"is no dataset that a task learns from; choose from: {', '.join(used)}")
+            Issue(f"train.sampling.shares.{name}", f"is not a dataset that a task learns from; choose from: {', '.join(used)}")
             for name in sampling.shares
             if name not in used
         ]

@@ -128,7 +128,7 @@ def _grid_values(params: Params, path: str) -> list[Any]:
     shares = [i / last for i in range(last + 1)]
     values = [low * (high / low) ** share if axis.log else low + share * (high - low) for share in shares]
     rounded = whole(params, path)
-    # Twelve digits: 0.1 + 0.2 is no value that a person would have written, and the settings as they stand are compared with it.
+    # Twelve digits: 0.1 + 0.2 is not a value that a person would have written, and the present settings are compared with it.
     return list(dict.fromkeys(round(value) if rounded else float(f"{value:.12g}") for value in values))
 
 
@@ -143,7 +143,7 @@ def _place(content: Any, path: str) -> tuple[Any, str]:
     for step in [*parents, key]:
         if not isinstance(node, dict) or step not in node:
             choices = f"; choose from: {', '.join(node)}" if isinstance(node, dict) and node else ", which holds no params"
-            raise ParamsError("params", [Issue(path, f"{step!r} is no param of {walked}{choices}")])
+            raise ParamsError("params", [Issue(path, f"{step!r} is not a param of {walked}{choices}")])
         parent, node, walked = node, node[step], step if walked == "params" else f"{walked}.{step}"
     return parent, key
 

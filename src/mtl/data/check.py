@@ -156,12 +156,12 @@ def label_warnings(task: str, labels: Mapping[str, Labels]) -> Iterator[str]:
         yield f"{task}: no validation row has its label"
     train = labels["train"].values
     if rare := [value for value, count in train.items() if count == 1]:
-        yield f"{task}: only 1 train label each of {_listed(rare)}"
+        yield f"{task}: classes or entity types with only 1 train label: {_listed(rare)}"
     for split in ("validation", "test"):
         if unseen := [value for value in labels[split].values if value not in train]:
             yield f"{task}: the {split} split has {_listed(unseen)}, never seen in training"
     if unscored := [value for value in train if value not in labels["test"].values]:
-        yield f"{task}: no test label of {_listed(unscored)}, so predictions of it can only be wrong"
+        yield f"{task}: the test split lacks {_listed(unscored)}, so predicting one is always wrong"
 
 
 def _listed(names: Sequence[str]) -> str:

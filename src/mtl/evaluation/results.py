@@ -240,7 +240,7 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
 
 def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
     """What ``dvc exp show`` prints in a column each: the main metric of every task in the joint run, a mean over its seeds, and their mean.
-    There is no mean where a metric is not a share: one of which lower is better, or which has no or another bound.
+    The mean is left out where a metric is not a share, at most 1 and better when higher.
 
     A column has the name of its task alone, or three of them and a setting would not fit a terminal. Which metric it is, and what joint
     training and augmentation brought, is in ``comparisons.json``.

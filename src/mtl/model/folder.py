@@ -57,7 +57,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     for name in (CONFIG, WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
-            raise ModelError(f"{folder}: is no model folder: {name} is missing")
+            raise ModelError(f"{folder}: is not a model folder: {name} is missing")
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         found = config.get("format")

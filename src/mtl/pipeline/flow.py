@@ -206,7 +206,7 @@ class Flow:
         return "python" if processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {processes}"
 
     def closing_words(self) -> str:
-        """The last lines of a successful run: what DVC recorded, unlike versions among the runs, and where the results are."""
+        """The last lines of a successful run: what DVC recorded, different versions among the runs, and where the results are."""
         comparisons, report = Path("data/results/comparisons.json"), "data/report/report.html"
         lines = [self.hand_over() or "", unlike(read_mapping(comparisons).get("versions", []))]
         places = [path for path in ("data/results/metrics.json", report) if Path(path).exists() and not self._dvc_stage]

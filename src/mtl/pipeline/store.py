@@ -51,7 +51,7 @@ class Store:
     def __init__(self, folder: Path, checksums: FileChecksums) -> None:
         self.folder = folder
         self.damaged: list[str] = []
-        """Files that were found to be not what was stored; their jobs count as not built."""
+        """Files that differ from what was stored; their jobs count as not built."""
         self._checksums = checksums
 
     def files(self, key: str) -> Files | None:

@@ -40,12 +40,12 @@ def groups(models: Path, runs: Sequence[str]) -> list[Group]:
 
 
 def unlike(by_versions: Sequence[Group]) -> str:
-    """A warning where runs were trained under unlike versions; else empty."""
+    """A warning where runs were trained under different versions; else empty."""
     if len(by_versions) < 2:
         return ""
     number = sum(len(group["runs"]) for group in by_versions)
     lists = "; ".join(f"{_differences(group, by_versions)} in {len(group['runs'])} of {number} runs" for group in by_versions)
-    return f"Runs trained under unlike versions are compared, and intervals mix them: {lists}. To train them alike: {REBUILD}."
+    return f"Runs trained under different versions are compared, and intervals mix them: {lists}. To train them alike: {REBUILD}."
 
 
 def others(by_versions: Sequence[Group]) -> list[str]:

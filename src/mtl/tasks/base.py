@@ -34,13 +34,13 @@ Label = str | float | Sequence[str | None] | Mapping[str, Any]
 """A class, a number, a tag per token, or what else a label type reads."""
 
 CLASS_SCORES = {"f1": "F1", "precision": "precision", "recall": "recall"}
-"""What a metric of a single class begins with, and its name as people write it."""
+"""Prefix of a metric of one class, and its name in the report."""
 IGNORED = -100
 """Target of an item that has no label; the value that ``cross_entropy`` skips."""
 FLOOR = 0.1
 """Share of a metric's highest value below which a gain counts by what it adds, not by what it multiplies."""
 LEAST = 1e-12
-"""Least score, of a metric of which lower is better, that relative gains are computed of."""
+"""Where lower is better, smaller scores count as this one in logarithms and divisions."""
 MIN_ENTROPY = 0.1
 """Floor (nats) of the entropy that a loss is divided by, so that almost constant labels do not blow it up."""
 
@@ -304,7 +304,7 @@ class TaskType(ABC):
     @staticmethod
     def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
         """The classes or entity types that occur, and hits, predicted and gold ones of each by row, ``[rows, 3 * classes]``: the classes
-        within each third. None where there are none."""
+        within each third; empty where there are none."""
         return [], np.zeros((len(gold), 0))
 
     @classmethod

@@ -236,7 +236,7 @@ def variants_of(rows: Texts, variants: Texts) -> Groups:
     found = pc.index_in(parents, value_set=rows.ids.array, skip_nulls=True)
     if found.null_count:
         i = int(np.flatnonzero(np.asarray(found.is_null()))[0])
-        raise DataError(f"augmented row {variants.ids[i]!r} was made from {parents[i].as_py()!r}, which is no train row")
+        raise DataError(f"augmented row {variants.ids[i]!r} was made from {parents[i].as_py()!r}, which is not a train row")
     parent = np.asarray(found, dtype=np.int64)
     counts = np.bincount(parent, minlength=len(rows))
     return Groups(np.concatenate([[0], np.cumsum(counts)]), np.argsort(parent, kind="stable"))

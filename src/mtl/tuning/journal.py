@@ -20,7 +20,7 @@ Planned = Sequence[Mapping[str, Any]]
 
 
 def mend(journal: Path, name: str, planned: Planned, axes: Collection[str]) -> list[int]:
-    """Drop damaged lines, restore those that created the study or a trial, and let ended trials run again of which something is lost.
+    """Drop damaged lines, restore those that created the study or a trial, and let ended trials that lost a line run again.
 
     The file as it was is kept beside it with the ending ``.damaged``. A last line without an end is not looked at: a kill left it.
 
@@ -46,7 +46,7 @@ def mend(journal: Path, name: str, planned: Planned, axes: Collection[str]) -> l
 
 
 def _parsed(line: bytes) -> Operation | None:
-    """An operation, or None where a line is none."""
+    """An operation, or None if the line is damaged."""
     try:
         operation = json.loads(line)
     except (ValueError, RecursionError):
@@ -87,7 +87,7 @@ def _creation(values: Mapping[str, Any]) -> Operation:
 
 
 def _is_sound(operations: Sequence[Operation], trial: int, axes: Collection[str]) -> bool:
-    """Whether all is there of a trial that has ended."""
+    """Whether a trial has not ended, or has all its values."""
     own = [operation for operation in operations if operation.get("trial_id") == trial]
     if not any(op["op_code"] == STATE and TrialState(op["state"]).is_finished() for op in own):
         return True

@@ -73,7 +73,7 @@ class SingleClass(LabelType):
         """The class that the column's value stands for.
 
         Raises:
-            ValueError: the value is not named in ``values`` or ``names``, is no number for ``bins``, or is a list.
+            ValueError: the value is not named in ``values`` or ``names``, is not a number though there are ``bins``, or is a list.
         """
         settings: ClassLabel = self.settings
         value = row.get(settings.column)
