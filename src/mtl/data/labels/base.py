@@ -6,8 +6,11 @@ import math
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from pydantic import Field, model_validator
+
+from mtl.config.datasets import LabelSettings
 from mtl.lazy import lazy
 
 if TYPE_CHECKING:
@@ -19,6 +22,26 @@ MISSING_MARKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "
 """What people write where there is no label, in lower case."""
 
 Storage = Literal["codes", "numbers", "code_lists", "objects"]
+
+
+class RenamedLabel(LabelSettings):
+    """Settings of labels that are classes, whose values can be renamed."""
+
+    values: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    """Renames values, such as ``{"0": negative, "1": positive}``; a value that is not named makes a row malformed."""
+    names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of classes that the column numbers from 0, in order, such as ``[negative, positive]``."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> RenamedLabel:
+        if self.values is not None and self.names is not None:
+            raise ValueError("give values or names, not both")
+        return self
+
+    @property
+    def renamed(self) -> dict[str, str] | None:
+        """Value to class, if values are renamed."""
+        return self.values if self.names is None else numbered(self.names)
 
 
 class LabelType(ABC):

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from mtl.config.datasets import LabelSettings
-from mtl.data.labels.base import LabelType, class_name, is_empty, known_name, numbered
+from mtl.data.labels.base import LabelType, RenamedLabel, class_name, is_empty, known_name
 from mtl.lazy import lazy
 
 if TYPE_CHECKING:
@@ -18,29 +17,14 @@ else:
     pa = lazy("pyarrow")
 
 
-class ClassesLabel(LabelSettings):
-    """A set of classes: a list, or one string with a separator. An empty list is a label; null is none."""
+class ClassesLabel(RenamedLabel):
+    """A set of classes: a list, or one string with a separator. An empty list is a label; null is not."""
 
     implementation = "mtl.data.labels.several_classes:SeveralClasses"
 
     type: Literal["classes"]
     separator: Annotated[str, Field(min_length=1)] = ","
     """Separates the classes of a string."""
-    values: Annotated[dict[str, str], Field(min_length=1)] | None = None
-    """Renames values; a value that is not named makes a row malformed."""
-    names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of classes that the column numbers from 0, in order, such as ``[negative, positive]``."""
-
-    @model_validator(mode="after")
-    def _check(self) -> ClassesLabel:
-        if self.values is not None and self.names is not None:
-            raise ValueError("give values or names, not both")
-        return self
-
-    @property
-    def renamed(self) -> dict[str, str] | None:
-        """Value to class, if values are renamed."""
-        return self.values if self.names is None else numbered(self.names)
 
 
 class SeveralClasses(LabelType):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtl.config.datasets import LabelSettings
-from mtl.data.labels.base import LabelType, class_name, is_empty, known_name, number, numbered
+from mtl.data.labels.base import LabelType, RenamedLabel, class_name, is_empty, known_name, number
 from mtl.lazy import lazy
 
 if TYPE_CHECKING:
@@ -22,23 +21,19 @@ else:
 Bound = Annotated[float, Field(allow_inf_nan=True)]
 
 
-class ClassLabel(LabelSettings):
+class ClassLabel(RenamedLabel):
     """A class per row: the column's own values, mapped values, or a number cut into named bins."""
 
     implementation = "mtl.data.labels.single_class:SingleClass"
 
     type: Literal["class"]
-    values: Annotated[dict[str, str], Field(min_length=1)] | None = None
-    """Renames values, such as ``{"0": negative, "1": positive}``; a value that is not named makes a row malformed."""
-    names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of classes that the column numbers from 0, in order, such as ``[negative, positive]``."""
     bins: Annotated[dict[str, tuple[Bound, Bound]], Field(min_length=1)] | None = None
     """Class to ``[low, high)``; the bin with the greatest ``high`` includes it. A number in no bin has no label. ``-.inf`` and ``.inf``
     are bounds too."""
 
     @model_validator(mode="after")
-    def _check(self) -> ClassLabel:
-        if sum(key is not None for key in (self.values, self.names, self.bins)) > 1:
+    def _check_bins(self) -> ClassLabel:
+        if self.bins is not None and self.renamed is not None:
             raise ValueError("give only one of values, names and bins")
         ranges = sorted((low, high, name) for name, (low, high) in (self.bins or {}).items())
         for low, high, name in ranges:
@@ -48,11 +43,6 @@ class ClassLabel(LabelSettings):
             if low < high:
                 raise ValueError(f"bins {first} and {second} overlap")
         return self
-
-    @property
-    def renamed(self) -> dict[str, str] | None:
-        """Value to class, if values are renamed."""
-        return self.values if self.names is None else numbered(self.names)
 
 
 class SingleClass(LabelType):
