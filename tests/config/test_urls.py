@@ -42,6 +42,7 @@ SECRET = [
     "zip://a?b=Sesame.csv::https://host/a.zip",
     "sftp://ann:Sesame@host/mood.csv",
     "s3://id:Sesame@bucket/mood.csv",
+    "hf://hf_Sesame@owner/name",
 ]
 INVALID = ["http://[::1", "http://", "https://host:port/a", "https://ann:pa/ss@host/a", "${HOME}/a.csv", "${env:}/a", "${env:S}://host/a"]
 

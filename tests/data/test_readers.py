@@ -132,7 +132,7 @@ TABLE: list[tuple[str, dict[str, Any], bytes, list[tuple[int, Any]]]] = [
     (
         "csv: unnamed columns that nobody wants, and a header that is repeated in joined files",
         {"format": "csv"},
-        b"a,b,,\n1,2,,\n\xef\xbb\xbfa,b,,\n3,4,,\n",
+        b'a,b,,\n1,2,,\n\xef\xbb\xbf"a","b",,\n3,4,,\n',
         [(2, {"a": "1", "b": "2", "": ""}), (3, "repeats the header line"), (4, {"a": "3", "b": "4", "": ""})],
     ),
     (

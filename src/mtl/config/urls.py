@@ -74,9 +74,10 @@ def _redacted(url: str) -> str:
 
 
 def _hidden_user(match: re.Match[str]) -> str:
-    """On the web any user info may be a token. Elsewhere a name without a password is often that of a container."""
+    """On the web any user info may be a token. Elsewhere a name without a password is often that of a container; tokens of the hub tell
+    what they are."""
     scheme, (_, colon, secret) = match[1].lower(), VARIABLE.sub("$", match[2]).rpartition(":")
-    public = scheme in _REPOSITORIES or secret == "$" or (scheme not in _WEB and not colon)
+    public = scheme in _REPOSITORIES or secret == "$" or (scheme not in _WEB and not colon and not secret.startswith("hf_"))
     return match[0] if public else f"{match[1]}{HIDDEN}@"
 
 

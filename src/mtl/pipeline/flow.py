@@ -66,7 +66,7 @@ class Flow:
             self._lock = workflow_lock()
             self._notes = [
                 f"{path}: written by an earlier version of mtl, or damaged; the stage {path.stem} is built again"
-                f" (the record is kept as {self.state.set_aside(path.stem)})"
+                f" (the record is kept as {self.state.set_aside(path)})"
                 for path in self.state.earlier_records()
             ]
             if self._tells_dvc() and (reason := obstacle()):

@@ -87,9 +87,11 @@ class State:
         """The record of what a stage's published data was built from."""
         return self.data / "records" / f"{stage}.json"
 
-    def set_aside(self, stage: str) -> Path:
-        """Where a record that cannot be read is kept."""
-        return self._state.parent / "set_aside" / f"{stage}.json"
+    def set_aside(self, record: Path) -> Path:
+        """Keep a record that cannot be read, before Snakemake deletes it to publish its stage anew; returns where."""
+        place = self._state.parent / "set_aside" / record.name
+        link(record, place)
+        return place
 
     def outdated(self, stage: str) -> Path:
         """A file that exists while a stage is not valid; new each time."""
@@ -259,8 +261,6 @@ class State:
         """
         record = self._read_record(stage)
         jobs = {job.id: self._built(job, record) for job in self.jobs_of(stage)}
-        if self.record(stage) in self.earlier_records():
-            link(self.record(stage), self.set_aside(stage))
         self.record(stage).unlink(missing_ok=True)
         places = {path: self._stored(self.jobs[name], entry["key"], path) for name, entry in jobs.items() for path in entry["files"]}
         for path in set(self._published(STAGES[stage])) - set(places):

@@ -121,13 +121,25 @@ def intervals(frame: pd.DataFrame, colours: Mapping[str, str], *, named: bool = 
     return _spec(alt.layer(*layers), frame, 42 * len(frame) + 32)
 
 
+def _names(width: int, **more: Any) -> alt.Axis:
+    """An axis of names. A long one loses its middle, since names of classes often begin alike.
+
+    Args:
+        width: in pixels.
+        more: further settings of the axis.
+    """
+    characters = width // 7
+    middle = f"slice(datum.label, 0, {characters // 2}) + '…' + slice(datum.label, {1 - (characters + 1) // 2})"
+    return alt.Axis(labelExpr=f"length(datum.label) > {characters} ? {middle} : datum.label", labelLimit=width, grid=False, **more)
+
+
 def dots(frame: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) -> Spec | None:
     """A row for each name with a dot for each model, from 0 to 1: columns ``name``, ``model``, ``rows`` and ``F1``."""
     if frame.empty:
         return None
     names = [name for name in colours if name in set(frame["model"])]
     selected = alt.selection_point(name="selected", fields=["model"], bind="legend")
-    rows = alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=alt.Axis(labelLimit=130, grid=False))
+    rows = alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=_names(130))
     x = alt.X("F1", type="quantitative", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
     joined = alt.Chart(_DATA).mark_line(strokeWidth=3, color="var(--line)").encode(x=x, y=rows, detail=alt.Detail("name", type="nominal"))
     marks = (
@@ -186,7 +198,7 @@ def stacked(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str
                 scale=alt.Scale(domain=[0, 1]),
                 axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
             ),
-            y=alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=alt.Axis(labelLimit=130, grid=False)),
+            y=alt.Y("name", type="nominal", scale=alt.Scale(domain=list(order)), title=None, axis=_names(130)),
             color=alt.Color("part", type="nominal", scale=_colours(colours), legend=_legend("square", 96) if legend else None),
             order=alt.Order("place", type="quantitative"),
             opacity=alt.when(selected).then(alt.value(1)).otherwise(alt.value(0.15)),
@@ -208,7 +220,7 @@ def bars(frame: pd.DataFrame, number: str, *, mark: float | None = None, tooltip
         .mark_bar(height=14, color="var(--t0)", cornerRadiusEnd=3)
         .encode(
             x=alt.X("share", type="quantitative", title=None, scale=scale, axis=alt.Axis(format=".0%", tickCount=5)),
-            y=alt.Y("name", type="nominal", sort=None, title=None, axis=alt.Axis(labelLimit=170, grid=False)),
+            y=alt.Y("name", type="nominal", sort=None, title=None, axis=_names(170)),
             tooltip=[_text("name"), _number("share", number), *(_number(name, ".3f") for name in tooltip)],
         )
     )
@@ -220,7 +232,7 @@ def heatmap(frame: pd.DataFrame, order: Sequence[str]) -> Spec | None:
     """A confusion matrix of many classes: columns ``gold``, ``predicted``, ``count``, ``share`` (of the gold class) and ``right``."""
     if frame.empty:
         return None
-    labels = alt.Axis(labelLimit=200, grid=False, labelOverlap=True)
+    labels = _names(200, labelOverlap=True)
     frame = frame.assign(right=frame["right"].map({True: "right", False: "wrong"}))
     cells = (
         alt.Chart(_DATA)

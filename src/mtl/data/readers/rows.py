@@ -149,8 +149,11 @@ def check_columns(path: Path, columns: Sequence[str], required: Sequence[str], a
 
 
 def is_header(columns: Sequence[str], cells: Sequence[str]) -> bool:
-    """Whether cells are the names of their columns, at least two of them. In joined files a byte order mark may stand before them."""
-    same = all(name == "_" or name.casefold() == cell.strip("\ufeff \t").casefold() for name, cell in zip(columns, cells, strict=False))
+    """Whether cells are the names of their columns, at least two of them.
+
+    In joined files a byte order mark may stand before them, after which quotes are taken for a part of the cell.
+    """
+    same = all(name == "_" or name.casefold() == cell.strip('\ufeff \t"').casefold() for name, cell in zip(columns, cells, strict=False))
     return same and sum(name != "_" for name in columns) > 1
 
 
