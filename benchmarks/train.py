@@ -330,7 +330,7 @@ def with_whole_last_layer(make: Callable[..., Loop]) -> Loop:
     """The last layer computes every position of the rows that have a label."""
     loop = make(balancing="static")
     needed = loop.model._needed
-    loop.model._needed = lambda batch, task: batch.mask & needed(batch, task).any(1, keepdim=True)  # type: ignore[method-assign]
+    loop.model._needed = lambda batch, *about: batch.mask & needed(batch, *about).any(1, keepdim=True)  # type: ignore[method-assign]
     return loop
 
 

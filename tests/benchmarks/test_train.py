@@ -99,7 +99,7 @@ def test_the_products_are_those_of_the_encoder(train: ModuleType, make: Callable
     loop.model.encoder.pooling = "first"  # type: ignore[assignment]
     batch = loop._batches().batches[0]
     found = train.products(loop, batch)
-    width, inner, needed = 32, 64, int(loop.model._needed(batch, "mood").sum())
+    width, inner, needed = 32, 64, int(loop.model._needed(batch, "mood", {}).sum())
     layers = [[(rows, width, width), (rows, width, inner), (rows, inner, width)] for rows in (batch.real, needed)]
     # The last layer looks once into each text: with a query, without keys and values.
     assert [tuple(product) for product in found] == [(batch.real, width, width)] * 3 + layers[0] + [(needed, width, width)] + layers[1]

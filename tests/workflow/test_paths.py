@@ -23,7 +23,7 @@ def test_a_project_in_a_folder_with_an_odd_name_runs(tmp_path: Path) -> None:
 
 def test_dvc_records_results_in_a_folder_with_quotes(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "a'b $y \"z")
-    assert "DVC recorded: download\n" in project.run("snakemake", "--cores", "2", "download")
+    assert "DVC recorded: download" in project.run("snakemake", "--cores", "2", "download")
 
 
 def test_a_linked_data_folder_is_said_before_the_work_is_done(tmp_path: Path) -> None:
