@@ -238,6 +238,14 @@ class SubwordTokenizer:
             if index in taken or (index is not None and not self._is_special(index)):
                 raise EncoderError(f"{name!r} cannot be a marker: it is a subword of the tokenizer")
         self._tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+        return self.markers(names)
+
+    def markers(self, names: Iterable[str]) -> dict[str, int]:
+        """The vocabulary index of each of some markers.
+
+        Raises:
+            EncoderError: one was not added.
+        """
         return {name: self.marker(Marker(name)) for name in names}
 
     def marker(self, marker: Marker) -> int:

@@ -37,7 +37,7 @@ class Model(nn.Module):
         self.tokenizer = tokenizer
         self.tasks = dict(tasks)
         self.max_length = max_length
-        self.markers = tokenizer.add_markers([name for task in self.tasks.values() for name in task.markers])
+        self.markers = tokenizer.markers(name for task in self.tasks.values() for name in task.markers)
         """Vocabulary index of each marker."""
         self.segmentation = segmentation
         """How new texts become tokens; see ``mtl.data.segmentation``."""

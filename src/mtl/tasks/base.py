@@ -288,10 +288,13 @@ class TaskType(ABC):
 
     # --- metrics ----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    @abstractmethod
-    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """All metrics of labels in the form of ``to_text``; finite always."""
+    @classmethod
+    def metrics(cls, gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
+        """All metrics of labels in the form of ``to_text``; finite always, and 0 without rows. By default those of ``weighted``."""
+        if not gold:
+            return dict.fromkeys((metric.name for metric in cls.all_metrics), 0.0)
+        every_row = np.ones((1, len(gold)))
+        return {name: float(of(every_row)[0]) for name, of in cls.weighted(gold, prediction).items()}
 
     @staticmethod
     @abstractmethod

@@ -155,18 +155,8 @@ class Classification(TaskType):
         return [Prediction(self.classes[i], p) for i, p in zip(best.tolist(), confidence.tolist(), strict=True)]
 
     @staticmethod
-    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """Accuracy and means of F1 over the classes, equal to scikit-learn's; 0 without rows."""
-        if not gold:
-            return dict.fromkeys(("accuracy", "macro_f1", "weighted_f1", "micro_f1"), 0.0)
-        accuracy = sum(a == b for a, b in zip(gold, prediction, strict=True)) / len(gold)
-        summed = counts(gold, prediction).sum(0)
-        means = {"macro_f1": float(macro_f1(summed)), "weighted_f1": float(weighted_f1(summed))}
-        return {"accuracy": accuracy, **means, "micro_f1": accuracy}
-
-    @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
-        """Means of F1 from counts, accuracy from hits."""
+        """Means of F1 over the classes from counts, accuracy from hits; equal to scikit-learn's."""
         matrix = counts(gold, prediction)
         hits = np.array([a == b for a, b in zip(gold, prediction, strict=True)], dtype=np.float64)
 

@@ -141,19 +141,12 @@ class MultilabelClassification(TaskType):
         return (", ".join(values.pop()) or NO_CLASS) if len(values) == 1 else None
 
     @staticmethod
-    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """Macro- and micro-F1, label ranking average precision and subset accuracy, equal to scikit-learn's; 0 without rows.
-
-        Macro-F1 is the mean over the classes that occur, as gold or as prediction.
-        """
-        if not gold:
-            return dict.fromkeys((metric.name for metric in MultilabelClassification.all_metrics), 0.0)
-        every_row = np.ones((1, len(gold)))
-        return {name: float(of(every_row)[0]) for name, of in MultilabelClassification.weighted(gold, prediction).items()}
-
-    @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
-        """F1 from counts, the others from the value of each row."""
+        """Macro- and micro-F1, label ranking average precision and subset accuracy, equal to scikit-learn's.
+
+        F1 comes from counts, the others from the value of each row. Macro-F1 is the mean over the classes that occur, as gold or as
+        prediction.
+        """
         matrix, precision, exact = counts(gold, prediction), ranking_precision(gold, prediction), _exact(gold, prediction)
         return {
             "macro_f1": lambda weights: macro_f1(weights @ matrix),

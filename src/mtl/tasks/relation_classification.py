@@ -88,20 +88,12 @@ class RelationClassification(Classification):
         return int(max(self.places(label)[2:]) >= kept)
 
     @staticmethod
-    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """Macro-F1, the score of SemEval-2010 Task 8, micro-F1 and accuracy; 0 without rows.
-
-        The score of SemEval-2010 Task 8 is the mean F1 of the relations except ``Other``. A relation has two classes, one for each
-        direction; a right relation in the wrong direction is a wrong prediction. Micro-F1 leaves out ``Other`` too.
-        """
-        if not gold:
-            return dict.fromkeys((metric.name for metric in RelationClassification.all_metrics), 0.0)
-        every_row = np.ones((1, len(gold)))
-        return {name: float(of(every_row)[0]) for name, of in RelationClassification.weighted(gold, prediction).items()}
-
-    @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
-        """F1 from counts, accuracy from hits."""
+        """The metrics of classes, with the score of SemEval-2010 Task 8 and a micro-F1 that leaves out ``Other``.
+
+        That score is the mean F1 of the relations except ``Other``. A relation has two classes, one for each direction; a right relation in
+        the wrong direction is a wrong prediction.
+        """
         classes = _classes(gold)
         matrix, relations = counts(classes, prediction), _relations(names(classes, prediction))
         return {

@@ -211,14 +211,8 @@ class TokenClassification(TaskType):
         return sum(str(tag).startswith("B-") for tag in _sequence(label)[kept:])
 
     @staticmethod
-    def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
-        """Entity-level precision, recall and F1 over all types, equal to seqeval's default mode; 0 where undefined."""
-        precision, recall, f1 = micro(counts(gold, prediction).sum(0))
-        return {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
-
-    @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:
-        """All three from counts of entities."""
+        """Entity-level F1, precision and recall over all types from counts, equal to seqeval's default mode; 0 where undefined."""
         matrix = counts(gold, prediction)
         return {
             "f1": lambda weights: micro(weights @ matrix)[2],

@@ -27,7 +27,7 @@ def coded_parts(texts: Texts, tasks: Mapping[str, TaskType], tokenizer: SubwordT
 def _with_markers(part: Coded, task: TaskType, labels: Sequence[Label | None], tokenizer: SubwordTokenizer) -> Coded:
     none = [-1] * len(task.markers)
     places = np.array([none if label is None else task.places(label) for label in labels], dtype=np.int64).reshape(len(labels), -1)
-    ids = np.array([*tokenizer.add_markers(task.markers).values()])
+    ids = np.array([*tokenizer.markers(task.markers).values()])
 
     def own(number: int, field: Field | None) -> Field | None:
         return with_markers(field, places, ids) if field is not None and number == task.field else field

@@ -47,9 +47,9 @@ def prepare(
     tasks = {name: _fitted(params, name, splits) for name in run.tasks}
     if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
-    tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
+    markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
-    data, used = encode_data(params, run, splits, tokenizer, tasks)
+    data, used = encode_data(params, run, splits, tokenizer, tasks, markers)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
@@ -94,7 +94,7 @@ def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
 
 
 def encode_data(
-    params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer, tasks: Mapping[str, TaskType]
+    params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer, tasks: Mapping[str, TaskType], markers: Mapping[str, int]
 ) -> tuple[Data, npt.NDArray[np.int64]]:
     """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
     train, variants, length = splits.train, splits.variants, params.encoder.max_length
@@ -102,7 +102,6 @@ def encode_data(
     validation = splits.validation.only(splits.validation.labelled(run.tasks))
     rows = marked_rows(validation, tasks)
     encoded = encode(tokenizer, rows, length, tasks.values())
-    markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     used = np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64)
     numbers = np.full(tokenizer.size, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
