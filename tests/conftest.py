@@ -1,6 +1,8 @@
 """What many tests need: one thread for torch, examples without a deadline, and a real but tiny encoder folder."""
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,15 @@ def write_wordpiece(path: Path) -> int:
     tokenizer.enable_truncation(16)
     tokenizer.save(str(path))
     return len(subwords)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where the user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("only root may mount a disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -1,15 +1,21 @@
 """What the tests of the loop and its parts share: runs without a display, and things that go wrong on purpose."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pytest
 import torch
 from torch import Tensor
 
+from mtl.config import Params, Run
+from mtl.data import schema
 from mtl.training.gradients import StepResult
 from mtl.training.loop import Loop
+from mtl.training.run import train
 
 Gradients = dict[str, Tensor]
 """By the name of the parameter."""
@@ -94,3 +100,35 @@ def shrink_memory(loop: Loop, size: int) -> list[int]:
 
     encoder.forward = limited  # type: ignore[method-assign]
     return sizes
+
+
+def canonical(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> pa.Table:
+    """A canonical table of rows of one text field, with a space after every token but the last.
+
+    Args:
+        rows: ``id``, ``split``, ``tokens`` and labels; a label that is not there is null.
+        labels: their types by name.
+    """
+    blank = {"parent_id": None, "augmenter": None, **dict.fromkeys(labels)}
+    full = [{**blank, "space_after": [True] * (len(row["tokens"]) - 1) + [False], **row} for row in rows]
+    return pa.Table.from_pylist(full, schema=schema.schema(labels))
+
+
+class EndedError(Exception):
+    """Ends a run."""
+
+
+def whole_and_resumed(params: Params, run: Run, examples: Path, shards: Path, encoder: Path | None, out: Path) -> tuple[Path, Path]:
+    """The folders of a run, and of the same run stopped by an exception after its first checkpoint and called again."""
+
+    def end(history: Any, done: float) -> None:
+        raise EndedError
+
+    whole, resumed = out / "whole", out / "resumed"
+    for folder in (whole, resumed):
+        folder.mkdir()
+    train(params, run, examples, shards, encoder, whole)
+    with pytest.raises(EndedError):
+        train(params, run, examples, shards, encoder, resumed, watch=end)
+    train(params, run, examples, shards, encoder, resumed)
+    return whole, resumed

@@ -14,6 +14,8 @@ from mtl.model.batch import Pair
 from mtl.model.prediction import Predictor
 from mtl.training.run import train
 
+from .loops import whole_and_resumed
+
 CITIES = ("berlin", "london", "paris")
 
 
@@ -89,21 +91,8 @@ def test_a_run_on_pairs_goes_on_bit_by_bit(pairs: Path, tmp_path: Path) -> None:
     """Stopped by an exception after its first checkpoint, it ends with the weights of a run that was not."""
     params = settings({"type": "cnn", "width": 16, "layers": 1, "vocabulary": 300}, epochs=2, eval_every=5)
     run = params.runs()["joint-plain-1"]
-
-    class EndedError(Exception):
-        pass
-
-    def end(history: Any, done: float) -> None:
-        raise EndedError
-
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    train(params, run, pairs / "examples", pairs / "shards", None, whole)
-    with pytest.raises(EndedError):
-        train(params, run, pairs / "examples", pairs / "shards", None, parts, watch=end)
-    train(params, run, pairs / "examples", pairs / "shards", None, parts)
-    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+    whole, resumed = whole_and_resumed(params, run, pairs / "examples", pairs / "shards", None, tmp_path)
+    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
     config = json.loads((whole / "config.json").read_text())
     assert config["tasks"]["things"]["state"]["field"] == 1
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from mtl.config import Params
@@ -13,6 +12,8 @@ from mtl.data import schema
 from mtl.model.prediction import Predictor
 from mtl.tasks.multilabel_classification import thresholds
 from mtl.training.run import train
+
+from .loops import canonical
 
 WORDS = {"joy": "glad", "fear": "afraid", "anger": "furious"}
 
@@ -30,8 +31,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one canonical table."""
     folder, random = tmp_path_factory.mktemp("feelings"), np.random.default_rng(0)
     rows = [row(random, number) for number in range(360)]
-    full = [{"space_after": [True] * (len(row["tokens"]) - 1) + [False], "parent_id": None, "augmenter": None, **row} for row in rows]
-    schema.write(pa.Table.from_pylist(full, schema=schema.schema({"feelings": "classes"})), folder / "texts.parquet")
+    schema.write(canonical(rows, {"feelings": "classes"}), folder / "texts.parquet")
     return folder
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 import mtl
@@ -14,6 +13,8 @@ from mtl.data import schema
 from mtl.evaluation.predictions import predict
 from mtl.model.prediction import Predictor
 from mtl.training.run import train
+
+from .loops import canonical, whole_and_resumed
 
 NAMES = ("berlin", "london", "paris", "great")
 
@@ -38,8 +39,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one canonical table."""
     folder, random = tmp_path_factory.mktemp("relations"), np.random.default_rng(0)
     rows = [row(random, number) for number in range(300)]
-    full = [{"space_after": [True] * 5 + [False], "parent_id": None, "augmenter": None, **row} for row in rows]
-    schema.write(pa.Table.from_pylist(full, schema=schema.schema({"order": "relation", "end": "class"})), folder / "texts.parquet")
+    schema.write(canonical(rows, {"order": "relation", "end": "class"}), folder / "texts.parquet")
     return folder
 
 
@@ -99,21 +99,8 @@ def test_a_run_goes_on_bit_by_bit(texts: Path, tiny_bert: Path, tmp_path: Path, 
     """Stopped by an exception after its first checkpoint, it ends with the weights of a run that was not."""
     params, source = settings(encoder, epochs=1, eval_every=4), tiny_bert if encoder is TRANSFORMER else None
     run = params.runs()["joint-plain-1"]
-
-    class EndedError(Exception):
-        pass
-
-    def end(history: Any, done: float) -> None:
-        raise EndedError
-
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    train(params, run, texts, texts, source, whole)
-    with pytest.raises(EndedError):
-        train(params, run, texts, texts, source, parts, watch=end)
-    train(params, run, texts, texts, source, parts)
-    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+    whole, resumed = whole_and_resumed(params, run, texts, texts, source, tmp_path)
+    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
 
 
 def test_markers_are_entries_of_the_vocabulary_that_no_text_can_spell(texts: Path, tiny_bert: Path, tmp_path: Path) -> None:
