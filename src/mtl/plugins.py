@@ -25,6 +25,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     TASKS: {
         "classification": "mtl.tasks.classification:ClassificationSettings",
         "multilabel_classification": "mtl.tasks.multilabel_classification:MultilabelClassificationSettings",
+        "question_answering": "mtl.tasks.question_answering:QuestionAnsweringSettings",
         "regression": "mtl.tasks.regression:RegressionSettings",
         "relation_classification": "mtl.tasks.relation_classification:RelationClassificationSettings",
         "token_classification": "mtl.tasks.token_classification:TokenClassificationSettings",
@@ -36,6 +37,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tags": "mtl.data.labels.tags:TagsLabel",
         "spans": "mtl.data.labels.spans:SpansLabel",
         "relation": "mtl.data.labels.relation:RelationLabel",
+        "answers": "mtl.data.labels.answers:AnswersLabel",
         "text": "mtl.data.labels.text:TextLabel",
     },
     AUGMENTERS: {

@@ -72,6 +72,6 @@ def test_rows_of_two_fields_and_of_one_are_read_back(tokenizer: SubwordTokenizer
 def test_markers_are_stored(tmp_path: Path) -> None:
     tokenizer = SubwordTokenizer.train(ROWS, 300)
     ids = tokenizer.add_markers(["[E1]"])
-    words, left, right = coded(pa.array(ROWS[:1], pa.list_(pa.string())))
+    words, left, right, _ = coded(pa.array(ROWS[:1], pa.list_(pa.string())))
     part = Coded(words, with_markers(left, np.array([[1]]), np.array([ids["[E1]"]])), right)
     same(encode_stored(tokenizer, [part], 16).take(np.array([0])), tokenizer.encode([["one", Marker("[E1]"), "row"]], 16))

@@ -103,11 +103,11 @@ def starts(encoded: Encoded) -> list[int]:
     return encoded.begin.tolist()
 
 
-def test_a_stride_is_where_the_next_window_starts(bert: SubwordTokenizer) -> None:
+def test_a_stride_is_where_the_next_window_starts_but_half_a_window_at_most(bert: SubwordTokenizer) -> None:
     question, text = [["fox", "waste"]], [["the"] * 14]
     assert starts(encode_windows(bert, question, 11, text)) == [0, 3, 6, 9]  # 6 of them beside the question, half of that
-    assert starts(encode_windows(bert, question, 11, text, 4)) == [0, 4, 8]
-    assert starts(encode_windows(bert, question, 11, text, 128)) == [0, 6, 12]  # no token between two windows
+    assert starts(encode_windows(bert, question, 11, text, 2)) == [0, 2, 4, 6, 8]
+    assert starts(encode_windows(bert, question, 11, text, 128)) == [0, 3, 6, 9]
     assert starts(encode_windows(bert, text, 10, stride=2)) == [0, 2, 4, 6]
 
 

@@ -33,9 +33,19 @@ def _tags(rng: np.random.Generator) -> list[str]:
     return [str(rng.choice(["O", "B-x", "B-y"])) for _ in range(4)]
 
 
+def _answers(rng: np.random.Generator) -> list[dict[str, Any]]:
+    return [{"text": str(text), "start": 0, "end": 1} for text in rng.choice(["the fox", "a dog", "fox dog"], int(rng.integers(3)))]
+
+
+def _answer(rng: np.random.Generator) -> dict[str, Any]:
+    text = str(rng.choice(["fox", "dog", ""]))
+    return {"text": text, "answered": bool(text), "start": 0, "end": 1}
+
+
 SIDES: dict[str, tuple[Callable[[np.random.Generator], Any], Callable[[np.random.Generator], Any]]] = {
     "classification": (_class, _class),
     "multilabel_classification": (_classes, _probabilities),
+    "question_answering": (_answers, _answer),
     "regression": (_number, _number),
     "relation_classification": (lambda rng: {"class": _class(rng)}, _class),
     "token_classification": (_tags, _tags),

@@ -70,7 +70,7 @@ def test_labels_become_classes_and_places() -> None:
     assert task.classes == ["a", "b"]
     assert task.targets(labels).tolist() == [1, -100, 0]
     assert dict(zip(task.markers, task.places(labels[0]), strict=True)) == {"<e1>": 3, "</e1>": 5, "<e2>": 0, "</e2>": 2}
-    assert [task.items_cut(relation("a", (3, 5), (0, 2)), kept) for kept in (3, 4)] == [1, 0]
+    assert [task.items_cut(relation("a", (3, 5), (0, 2)), range(kept)) for kept in (3, 4)] == [1, 0]
 
 
 def test_only_the_states_of_the_opening_markers_are_needed() -> None:

@@ -33,6 +33,7 @@ from mtl.config.datasets import (
     ParallelReader,
     ParquetReader,
     Reader,
+    SquadReader,
 )
 from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
@@ -111,6 +112,7 @@ __all__ = [
     "SmallEncoder",
     "Source",
     "Split",
+    "SquadReader",
     "Swap",
     "Synonym",
     "Task",

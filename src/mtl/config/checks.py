@@ -64,9 +64,13 @@ def relations(params: Params) -> list[Issue]:
 
 def _field_issues(params: Params, task: str) -> list[Issue]:
     """The datasets of a task must have the same text fields, and its labels must be about the same one."""
-    label = params.tasks[task].label
+    spec, label = params.tasks[task], params.tasks[task].label
     about = {name: (list(params.datasets[name].fields), params.datasets[name].field_of(label)) for name in params.datasets_of(task)}
     first = next(iter(about.values()), None)
+    if spec.second_field and first is not None and first[0][1:] != [first[1]]:
+        name = next(iter(about))
+        message = f"{name!r} has text fields {', '.join(first[0])}, label about {first[1]}; {spec.type} needs two, label about the second"
+        return [Issue(f"tasks.{task}.type", message)]
     return [
         Issue(f"tasks.{task}.datasets", f"{name!r} has text fields {', '.join(fields)}, label about {field}; the others differ")
         for name, (fields, field) in about.items()

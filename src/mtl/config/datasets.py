@@ -83,7 +83,16 @@ class ParallelReader(Section):
         return self
 
 
-Reader = Annotated[ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
+class SquadReader(Section):
+    """SQuAD JSON, version 1.1 or 2.0: one row per question, with the columns ``id``, ``title``, ``context``, ``question``, ``answers``."""
+
+    format: Literal["squad"]
+    columns: ClassVar[tuple[str, ...]] = ("id", "title", "context", "question", "answers")
+
+
+Reader = Annotated[
+    ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader | SquadReader, Field(discriminator="format")
+]
 
 
 def _mark(value: Any) -> Any:

@@ -15,6 +15,8 @@ class TaskSettings(Section):
     """``module:Class`` of the ``mtl.tasks.base.TaskType``."""
     label_types: ClassVar[tuple[str, ...]]
     """Types of labels that such a task learns."""
+    second_field: ClassVar[bool] = False
+    """Whether its labels must be about the second of two text fields, such as a context after a question."""
 
     type: str
     label: Name

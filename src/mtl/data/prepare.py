@@ -109,7 +109,10 @@ def _example(settings: Dataset, readers: Mapping[str, LabelType], source: str, n
     try:
         texts, ranges = _texts(row.values, settings)
         fields = {field: tokens for field, (tokens, _) in texts.items()}
-        labels = {name: reader.label_of({**row.values, **ranges}, fields[settings.field_of(name)]) for name, reader in readers.items()}
+        labels = {}
+        for name, reader in readers.items():
+            field = settings.field_of(name)
+            labels[name] = reader.label_of({**row.values, **ranges}, fields[field], _raw(row.values.get(settings.fields[field])))
         for column, value in (*zip(settings.fields.values(), fields.values(), strict=True), *labels.items()):
             _check_unicode(column, value)
         group = _group(row.values, settings.split)
@@ -117,6 +120,11 @@ def _example(settings: Dataset, readers: Mapping[str, LabelType], source: str, n
         return Malformed(row.line, str(error), str(row.values))
     spaces = {field: spaces for field, (_, spaces) in texts.items()}
     return Example(f"{source}-{number}", _split(settings, source), fields, spaces, labels, group)
+
+
+def _raw(value: Any) -> str:
+    """A text as the source has it; tokens with spaces between them."""
+    return value if isinstance(value, str) else " ".join(value)
 
 
 def _texts(values: Mapping[str, Any], settings: Dataset) -> tuple[dict[str, tuple[list[str], list[bool]]], Ranges]:

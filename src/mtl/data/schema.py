@@ -67,6 +67,11 @@ def columns_of(field: str) -> tuple[str, str]:
     return ("tokens", "space_after") if field == TEXT else (f"{field}.tokens", f"{field}.space_after")
 
 
+def space_of(tokens: str) -> str:
+    """The column that says whether a space follows each token of a column."""
+    return tokens.removesuffix("tokens") + "space_after"
+
+
 def fields_of(table_schema: pa.Schema) -> list[str]:
     """The text fields of a canonical table, in their order."""
     columns = [name for name in table_schema.names if name == "tokens" or name.endswith(".tokens")]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl.encoders.tokenizer import Encoded, Field, Ints, SubwordTokenizer, taken
+from mtl.encoders.windows import encode_around
 
 
 class Filed:
@@ -46,6 +47,7 @@ class Stored:
     word_shape_ids: Filed
     lost: npt.NDArray[np.int32]
     boundary: npt.NDArray[np.int32]
+    begin: npt.NDArray[np.int64]
     used: npt.NDArray[np.int64]
     """The subwords that occur, sorted."""
     sha256: str
@@ -60,7 +62,7 @@ class Stored:
     def take(self, rows: npt.NDArray[np.integer]) -> Encoded:
         """Some of the rows, in this order."""
         own = taken(self.subwords, self.word_shape_ids, self.offsets, rows)
-        return Encoded(*own, self.lost[rows], self.boundary[rows], numbers=self.numbers)
+        return Encoded(*own, self.lost[rows], self.boundary[rows], begin=self.begin[rows], numbers=self.numbers)
 
     def digest(self) -> str:
         """sha256 of all rows."""
@@ -73,6 +75,8 @@ class Coded(NamedTuple):
     words: list[str]
     left: Field
     right: Field | None = None
+    passages: Ints | None = None
+    """What must be kept of rows that are too long; see ``encode_around``."""
 
 
 def coded(left: pa.Array, right: pa.Array | None = None) -> Coded:
@@ -81,7 +85,8 @@ def coded(left: pa.Array, right: pa.Array | None = None) -> Coded:
     tokens = pa.concat_arrays([field.flatten() for field in fields]).dictionary_encode()
     codes, counts = np.asarray(tokens.indices, dtype=np.int64), [_counts(field) for field in fields]
     cuts = np.cumsum([np.maximum(part, 0).sum() for part in counts])[:-1]
-    return Coded(tokens.dictionary.to_pylist(), *map(Field, np.split(codes, cuts), counts))
+    own = list(map(Field, np.split(codes, cuts), counts))
+    return Coded(tokens.dictionary.to_pylist(), own[0], own[1] if len(own) > 1 else None)
 
 
 def _counts(field: pa.Array) -> Ints:
@@ -100,19 +105,25 @@ def encode_stored(tokenizer: SubwordTokenizer, parts: Iterable[pa.Array | Coded]
     occurs = np.zeros(tokenizer.size, dtype=np.bool_)
     number = np.uint16 if len(occurs) <= 2**16 else np.int32
     digest, lengths = hashlib.sha256(), [np.zeros(0, dtype=np.int64)]
-    losses, boundaries = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
+    losses, boundaries, begins = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int64)]
     subwords, word_shape_ids = Filed(number, folder), Filed(np.int8, folder)
     for part in parts:
-        words, left, right = part if isinstance(part, Coded) else coded(part)
-        encoded = tokenizer.encode_distinct(words, left, max_length, right)
+        words, left, right, passages = part if isinstance(part, Coded) else coded(part)
+        if passages is None:
+            encoded = tokenizer.encode_distinct(words, left, max_length, right)
+        else:
+            encoded = encode_around(tokenizer, words, left, right, max_length, passages)
         occurs[encoded.subwords] = True
         lengths.append(encoded.lengths)
         losses.append(encoded.lost)
         boundaries.append(encoded.boundary)
+        begins.append(np.zeros(len(encoded), dtype=np.int64) if encoded.begin is None else encoded.begin)
         for array, file in ((encoded.subwords, subwords), (encoded.word_shape_ids, word_shape_ids)):
             digest.update(file.add(array))
         digest.update(encoded.lengths.data)
         digest.update(encoded.boundary.data)
+        digest.update(begins[-1].data)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     lost, boundary = (np.concatenate(part) for part in (losses, boundaries))
-    return Stored(subwords, offsets, word_shape_ids, lost, boundary, np.flatnonzero(occurs), digest.hexdigest())
+    begin, used = np.concatenate(begins), np.flatnonzero(occurs)
+    return Stored(subwords, offsets, word_shape_ids, lost, boundary, begin, used, digest.hexdigest())

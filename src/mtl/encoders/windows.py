@@ -1,11 +1,12 @@
 """Rows longer than the encoder takes, as windows that overlap, so that no token goes unseen."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mtl.encoders.tokenizer import Cut, Encoded, Ints, Row, SubwordTokenizer, Uncut, beginnings, lost, with_two_fields
+from mtl.encoders.tokenizer import Cut, Encoded, Field, Ints, Row, SubwordTokenizer, Uncut, beginnings, lost, with_two_fields
 
 Mask = npt.NDArray[np.bool_]
 
@@ -25,41 +26,112 @@ def encode_windows(
     Args:
         tokenizer: of the encoder.
         rows, max_length, right: see ``SubwordTokenizer.encode``.
-        stride: the subwords from the start of a window to that of the next one, which starts at the first token there. By default the next
-            one starts in the middle.
+        stride: at most so many subwords from the start of a window to that of the next one, which starts at the first token there. By
+            default, and at most, half of a window.
 
     Raises:
         EncoderError: ``max_length`` leaves no room beside the special subwords.
     """
     words, left, other = tokenizer.coded(rows, right)
-    fields, pairs = tokenizer.uncut(words, left, other), with_two_fields(left, other)
+    sliding = _sliding(tokenizer, words, left, other, max_length, stride)
+    owner, place, begin = sliding.windows()
+    unseen = np.where(sliding.pairs, sliding.fields[0].lost(sliding.repeated), 0)
+    unseen = np.concatenate([unseen, 0 * owner[len(rows) :]])
+    return tokenizer.framed(sliding.cuts(owner, place), sliding.pairs[owner], unseen, owner=owner, begin=begin)
+
+
+def encode_around(
+    tokenizer: SubwordTokenizer,
+    words: list[str],
+    left: Field,
+    right: Field | None,
+    max_length: int,
+    passages: Ints,
+    stride: int | None = None,
+) -> Encoded:
+    """Encode rows, each cut to one window: the one of ``encode_windows`` in which a passage has the most context on both sides.
+
+    Args:
+        tokenizer, max_length, stride: see ``encode_windows``.
+        words, left, right: see ``SubwordTokenizer.encode_distinct``.
+        passages: ``[rows, 2]``, the tokens ``[start, end)`` of each in the last field; -1 for a row whose beginning is kept.
+    """
+    sliding = _sliding(tokenizer, words, left, right, max_length, stride)
+    moved = sliding.too_long & (passages[:, 0] >= 0)
+    place, begin = np.zeros((2, len(moved)), dtype=np.int64)
+    for row in np.flatnonzero(moved).tolist():
+        place[row], begin[row] = sliding.around(row, *passages[row].tolist())
+    whole_left = np.where(sliding.pairs, np.minimum(sliding.fields[0].lengths, sliding.room), 0)
+    cuts = sliding._replace(repeated=np.where(moved, sliding.repeated, whole_left)).cuts(np.arange(len(moved)), place)
+    unseen = begin + np.sum([cut.field.lost(cut.starts + cut.sizes - cut.field.offsets[:-1]) for cut in cuts], axis=0)
+    return tokenizer.framed(cuts, sliding.pairs, unseen, begin=begin)
+
+
+class _Sliding(NamedTuple):
+    """How the windows of some rows slide over their last field; all arrays ``[rows]``."""
+
+    fields: list[Uncut]
+    pairs: Mask
+    """Whether a row has two fields."""
+    room: Ints
+    """Subwords of a window beside special ones."""
+    too_long: Mask
+    repeated: Ints
+    """Subwords of the left field of a pair in each window."""
+    steps: Ints
+    """Subwords from the start of a window to that of the next one."""
+
+    @property
+    def size(self) -> Ints:
+        """Subwords of the last field in a window."""
+        return self.room - self.repeated
+
+    def starts(self, row: int) -> Iterator[tuple[int, int]]:
+        """The subword and the token that each window but the first starts with."""
+        return _starts(_tokens(self.fields[int(self.pairs[row])], row), int(self.size[row]), int(self.steps[row]))
+
+    def windows(self) -> tuple[Ints, Ints, Ints]:
+        """Of each window its row, and the subword and the token of the last field that it begins with."""
+        further = sorted(
+            (number, row, place, token)
+            for row in np.flatnonzero(self.too_long).tolist()
+            for number, (place, token) in enumerate(self.starts(row))
+        )
+        columns = np.array(further, dtype=np.int64).reshape(-1, 4).T[1:]
+        rows = len(self.pairs)
+        first = np.array([np.arange(rows), np.zeros(rows), np.zeros(rows)], dtype=np.int64)
+        owner, place, begin = np.concatenate([first, columns], axis=1)
+        return owner, place, begin
+
+    def around(self, row: int, start: int, end: int) -> tuple[int, int]:
+        """The subword and the token that begin the window in which tokens ``[start, end)`` have the most context."""
+        field = self.fields[int(self.pairs[row])]
+        begins: list[int] = [*_tokens(field, row).tolist(), int(field.lengths[row])]
+        first, last, size = int(begins[start]), int(begins[end]), int(self.size[row])
+
+        def context(window: tuple[int, int]) -> int:
+            return min(first - window[0], window[0] + size - last)
+
+        return max([(0, 0), *self.starts(row)], key=context)
+
+    def cuts(self, owner: Ints, place: Ints) -> list[Cut]:
+        """The ranges of both fields in windows that begin at a subword of the last one."""
+        own, cuts = self.pairs[owner], []
+        for field, slides, size in zip(self.fields, (~own, own), (self.repeated, 0 * self.repeated), strict=False):
+            starts, rest = field.offsets[owner] + np.where(slides, place, 0), field.lengths[owner] - place
+            cuts.append(Cut(field, starts, np.where(slides, np.minimum(rest, self.size[owner]), size[owner])))
+        return cuts
+
+
+def _sliding(
+    tokenizer: SubwordTokenizer, words: list[str], left: Field, right: Field | None, max_length: int, stride: int | None
+) -> _Sliding:
+    fields, pairs = tokenizer.uncut(words, left, right), with_two_fields(left, right)
     room = tokenizer.room(pairs, max_length)
     too_long = lost(beginnings(fields, room)) > 0
     repeated = np.where(pairs, np.minimum(fields[0].lengths, np.where(too_long, room // 2, room)), 0)
-    slide = room - repeated
-    steps = np.where(pairs, slide // 2, max_length // 2 - len(tokenizer.single.first)) if stride is None else np.full(len(rows), stride)
-
-    owner, place, begin = _windows(fields, pairs, too_long, slide, steps)
-    own, cuts = pairs[owner], []
-    for field, slides, size in zip(fields, (~own, own), (repeated, 0 * repeated), strict=False):
-        starts, rest = field.offsets[owner] + np.where(slides, place, 0), field.lengths[owner] - place
-        cuts.append(Cut(field, starts, np.where(slides, np.minimum(rest, slide[owner]), size[owner])))
-    unseen = np.where(pairs, fields[0].lost(repeated), 0)
-    return tokenizer.framed(cuts, own, np.concatenate([unseen, 0 * owner[len(rows) :]]), owner=owner, begin=begin)
-
-
-def _windows(fields: Sequence[Uncut], pairs: Mask, too_long: Mask, sizes: Ints, steps: Ints) -> tuple[Ints, Ints, Ints]:
-    """Of each window its row, and the subword and the token of the sliding field that it begins with."""
-    rows = len(pairs)
-    further = sorted(
-        (number, row, place, token)
-        for row in np.flatnonzero(too_long).tolist()
-        for number, (place, token) in enumerate(_starts(_tokens(fields[int(pairs[row])], row), int(sizes[row]), int(steps[row])))
-    )
-    columns = np.array(further, dtype=np.int64).reshape(-1, 4).T[1:]
-    first = np.array([np.arange(rows), np.zeros(rows), np.zeros(rows)], dtype=np.int64)
-    owner, place, begin = np.concatenate([first, columns], axis=1)
-    return owner, place, begin
+    steps = np.where(pairs, (room - repeated) // 2, max_length // 2 - len(tokenizer.single.first))
+    return _Sliding(fields, pairs, room, too_long, repeated, steps if stride is None else np.minimum(steps, stride))
 
 
 def _tokens(field: Uncut, row: int) -> Ints:

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.config import Params, Run
-from mtl.data.schema import columns_of, labels_of, read, text_of
+from mtl.data.schema import columns_of, labels_of, read
 from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
 from mtl.files import replacing
-from mtl.model.batch import Pair, TokenRow, marked, words_of
+from mtl.model.batch import Pair, TokenRow, marked
 from mtl.model.prediction import Predictor
-from mtl.tasks.base import TaskType, to_text
+from mtl.tasks.base import TaskType, TextRow, to_text
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
@@ -29,6 +29,7 @@ class Row(NamedTuple):
     dataset: str
     id: str
     tokens: TokenRow
+    fields: list[TextRow]
     text: str
     gold: dict[str, Any]
 
@@ -92,13 +93,14 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
     for row in test.select(["id", *chain(*columns.values()), *dict.fromkeys(labels.values())]).to_pylist():
         gold = {task: row[label] for task, label in labels.items() if row[label] is not None}
         if gold:
-            tokens = [row[name] for name, _ in columns.values()]
-            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], _text(row, columns), gold)
+            fields = {field: TextRow.of(*(row[name] for name in names)) for field, names in columns.items()}
+            tokens = [text.tokens for text in fields.values()]
+            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], list(fields.values()), _text(fields), gold)
 
 
-def _text(row: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str:
+def _text(fields: Mapping[str, TextRow]) -> str:
     """A row as a reader sees it; of two text fields each with its name."""
-    texts = {field: text_of(*(row[name] for name in names)) for field, names in columns.items()}
+    texts = {field: row.text for field, row in fields.items()}
     return " | ".join(f"{field}: {text}" for field, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
 
 
@@ -109,14 +111,15 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks=tasks) if rows else {}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
+            prediction = types[task].quoted(predictions[task][i], row.fields[types[task].field])
             yield {
                 "task": task,
                 "dataset": row.dataset,
                 "id": row.id,
-                "text": to_text(words_of(row.tokens, types[task].field)) if types[task].shows_tokens else row.text,
+                "text": types[task].shown([field.tokens for field in row.fields], row.text),
                 "gold": to_text(gold),
-                "prediction": predictions[task][i].text,
-                "confidence": predictions[task][i].confidence,
+                "prediction": prediction.text,
+                "confidence": prediction.confidence,
             }
 
 

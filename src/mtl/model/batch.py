@@ -71,7 +71,9 @@ def marked(row: TokenRow, task: TaskType, places: Iterable[int]) -> TokenRow:
     return tokens
 
 
-def encode_rows(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, *, windows: bool) -> Encoded:
+def encode_rows(
+    tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, *, windows: bool, stride: int | None = None
+) -> Encoded:
     """Rows of one or two fields as subwords.
 
     Args:
@@ -79,10 +81,11 @@ def encode_rows(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_lengt
         rows: tokens.
         max_length: in subwords.
         windows: cut rows that are too long into windows rather than off.
+        stride: of windows; see ``encode_windows``.
     """
     left = [tokens_of(row, 0) for row in rows]
     right = [row.right if isinstance(row, Pair) else None for row in rows] if any(isinstance(row, Pair) for row in rows) else None
-    return encode_windows(tokenizer, left, max_length, right) if windows else tokenizer.encode(left, max_length, right)
+    return encode_windows(tokenizer, left, max_length, right, stride) if windows else tokenizer.encode(left, max_length, right)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,17 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
 """Largest size of a batch by device, in subwords. A CPU spends more time on asking the system for the memory of larger ones."""
 
 
+Window = tuple[Tensor, npt.NDArray[np.int32]]
+"""Scores of a window of a row, and the index of the token that starts at each position, -1 elsewhere; both ``[positions, …]``."""
 Counts = Sequence[Sequence[int]]
 """Number of tokens by text field and row, those cut off included."""
 
 
 def encode(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, tasks: Iterable[TaskType | type[TaskType]]) -> Encoded:
     """Rows as these tasks need them: all windows of a long row if one of the tasks wants them, else its beginning."""
-    return encode_rows(tokenizer, rows, max_length, windows=any(task.all_windows for task in tasks))
+    joined = [task for task in tasks if task.all_windows]
+    stride = min((task.stride for task in joined if task.stride), default=None)
+    return encode_rows(tokenizer, rows, max_length, windows=bool(joined), stride=stride)
 
 
 def counts_of(rows: Sequence[TokenRow]) -> Counts:
@@ -60,7 +64,7 @@ def predictions(
     owner = np.arange(len(encoded)) if encoded.owner is None else encoded.owner
     first, whole = np.arange(len(encoded)) < size, np.bincount(owner, minlength=size)[owner] == 1
     result: dict[str, dict[int, Prediction]] = {name: {} for name in names}
-    parts: dict[str, dict[int, Tensor]] = {name: {} for name in names}
+    parts: dict[str, dict[int, Window]] = {name: {} for name in names}
     joined_of = {name: _joined(model.tasks[name], encoded) for name in names}
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
@@ -74,7 +78,8 @@ def predictions(
                 decoded = task.decode(scores[torch.from_numpy(own)], words[own], [counts[task.field][row] for row in owner[rows[own]]])
                 result[name].update(zip(owner[rows[own]].tolist(), decoded, strict=True))
                 for i in np.flatnonzero(joined & ~own):
-                    parts[name][int(rows[i])] = scores[i][torch.from_numpy(words[i] >= 0)]
+                    real = slice(int(encoded.lengths[rows[i]]))
+                    parts[name][int(rows[i])] = scores[i][real].clone(), words[i][real]
     model.train(was_training)
     for name in names:
         result[name].update(_merged(model.tasks[name], encoded, owner, parts[name], counts))
@@ -88,15 +93,14 @@ def _joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:
     return np.ones(len(encoded), dtype=np.bool_) if task.field else ~encoded.pairs
 
 
-def _merged(task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Tensor], counts: Counts) -> Iterator[tuple[int, Prediction]]:
-    """Predictions for rows that are cut into windows: the scores of a token are those of the window with most context around it."""
+def _merged(task: TaskType, encoded: Encoded, owner: Rows, parts: Mapping[int, Window], counts: Counts) -> Iterator[tuple[int, Prediction]]:
+    """Predictions for rows that are cut into windows."""
     windows: dict[int, list[int]] = {}
     for window in sorted(parts):
         windows.setdefault(int(owner[window]), []).append(window)
     for row, own in windows.items():
-        best, place = best_windows(encoded, own)
-        scores = torch.stack([parts[own[i]][p] for i, p in zip(best.tolist(), place.tolist(), strict=True)])
-        yield row, task.decode(scores[None], np.arange(len(scores), dtype=np.int32)[None], [counts[task.field][row]])[0]
+        scores, words = zip(*(parts[window] for window in own), strict=True)
+        yield row, task.join(scores, words, best_windows(encoded, own), counts[task.field][row])
 
 
 class Predictor:

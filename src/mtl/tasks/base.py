@@ -6,13 +6,14 @@ Neither torch nor numpy is imported before it is used: a task's settings stand i
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from mtl.lazy import lazy
 from mtl.tasks.views import Judge
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
     WordIds = npt.NDArray[np.int32]
+    Places = npt.NDArray[np.int64]
     Weighted = Callable[[Array], Array]
 else:
     np, torch, nn = lazy("numpy"), lazy("torch"), lazy("torch.nn")
@@ -85,6 +87,13 @@ class TextRow:
     """Offset in characters of each token."""
     markers: Mapping[str, int] = field(default_factory=dict)
     """How many tokens stand before each marker in the text."""
+
+    @classmethod
+    def of(cls, tokens: Sequence[str], space_after: Sequence[bool]) -> Self:
+        """From tokens, and whether a space follows each."""
+        parts = [token + " " * space for token, space in zip(tokens, space_after, strict=True)]
+        starts = list(itertools.accumulate(map(len, parts), initial=0))[:-1]
+        return cls("".join(parts).rstrip(" "), tokens, starts)
 
     def characters(self, start: int, end: int) -> tuple[int, int]:
         """The characters ``[start, end)`` of tokens ``[start, end)``."""
@@ -170,8 +179,14 @@ class TaskType(ABC):
     """What ``per_class`` scores are about, in the report."""
     all_windows: ClassVar[bool] = False
     """Whether all windows of a row that is too long are computed and joined, or the first one only."""
+    has_passages: ClassVar[bool] = False
+    """Whether ``passage`` says what training must see of a row that is too long."""
+    stride: ClassVar[int | None] = None
+    """Subwords from the start of a window to that of the next one, at most; by default half of a window."""
     shows_tokens: ClassVar[bool] = False
     """Whether the predictions file holds a row's tokens as a JSON list instead of its text."""
+    quotes: ClassVar[bool] = False
+    """Whether predictions are passages of the text, which ``quoted`` needs to see."""
 
     markers: ClassVar[tuple[str, ...]] = ()
     """Marker tokens between the tokens of its text field, in order, such as ``<e1>`` and ``</e1>`` around a range. They become entries of
@@ -258,6 +273,23 @@ class TaskType(ABC):
             lengths: number of tokens of the task's text field in each row, those cut off included.
         """
 
+    def join(self, scores: Sequence[Tensor], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
+        """The prediction for a row that is cut into windows. By default the scores of a token are those of its best window.
+
+        Args:
+            scores: output of the head for each window, ``[positions, …]``.
+            words: of each window, ``[positions]``; see ``targets``.
+            best: for each token of the text field the window with the most context around it, and its index among the tokens there.
+            length: number of tokens of the text field.
+        """
+        own = [part[torch.from_numpy(ids >= 0)] for part, ids in zip(scores, words, strict=True)]
+        tokens = torch.stack([own[window][place] for window, place in zip(*(part.tolist() for part in best), strict=True)])
+        return self.decode(tokens[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
+
+    def quoted(self, prediction: Prediction, row: TextRow) -> Prediction:
+        """A prediction with the text that it quotes, where the task does."""
+        return prediction
+
     @property
     def calibrates(self) -> bool:
         """Whether ``calibrate`` is called after each validation."""
@@ -277,8 +309,13 @@ class TaskType(ABC):
 
     # --- training's questions ---------------------------------------------------------------------------------------
 
-    def items_cut(self, label: Label, kept: int) -> int:
-        """How many labelled items, such as entities, begin after the first ``kept`` tokens of the text field, the only ones in training."""
+    @staticmethod
+    def passage(label: Label) -> tuple[int, int] | None:
+        """The tokens ``[start, end)`` of the text field that training must see of a row that is too long; its beginning if None."""
+        return None
+
+    def items_cut(self, label: Label, kept: range) -> int:
+        """How many labelled items, such as entities, training does not see, of whose text field it sees the tokens ``kept``."""
         return 0
 
     def constant(self, predictions: Sequence[Prediction]) -> Any:
@@ -374,6 +411,10 @@ class TaskType(ABC):
     def describe(self) -> str:
         """What it can predict, in Markdown, for the model card."""
         return ""
+
+    def shown(self, fields: Sequence[Sequence[str]], text: str) -> str:
+        """A row as the predictions file holds it, from the tokens of each text field and the whole text; ``judge`` reads it."""
+        return to_text(fields[self.field]) if self.shows_tokens else text
 
     @staticmethod
     @abstractmethod

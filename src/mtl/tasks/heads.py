@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from mtl.encoders.base import EncoderOutput
 
+MASKED = -1e4
+"""Logit of a position that cannot be chosen; float16 holds it too."""
+
 
 def linear(width: int, outputs: int, dropout: float) -> nn.Sequential:
     """Dropout and one linear layer, ``[..., width] -> [..., outputs]``, drawn from the ambient generator."""
@@ -54,3 +57,27 @@ class MarkerHead(nn.Module):
         """Logits ``[rows, outputs]``."""
         logits: Tensor = self.layers(torch.cat([output.at(name) for name in self.markers], dim=-1))
         return logits
+
+
+class PassageHead(nn.Module):
+    """Logits of the start and the end of a passage: ``[rows, positions, 2]``, ``MASKED`` where no token of the text field starts.
+
+    The first position, which belongs to no such token, has those of a row without a passage, from the pooled text.
+    """
+
+    def __init__(self, width: int, dropout: float, field: int, *, no_answer: bool) -> None:
+        super().__init__()
+        self.field = field
+        self.layers = linear(width, 2, dropout)
+        self.no_answer = linear(width, 2, dropout) if no_answer else None
+
+    def forward(self, output: EncoderOutput) -> Tensor:
+        """Logits ``[rows, positions, 2]``."""
+        logits: Tensor = self.layers(output.states)
+        first = torch.as_tensor(output.word_ids, device=logits.device) >= 0
+        if output.segment_ids is not None:
+            first = first & (output.segment_ids == self.field)
+        masked = logits.masked_fill(~first.unsqueeze(-1), MASKED)
+        if self.no_answer is None:
+            return masked
+        return torch.cat([self.no_answer(output.pooled).to(masked.dtype).unsqueeze(1), masked[:, 1:]], dim=1)

@@ -83,9 +83,9 @@ class RelationClassification(Classification):
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""
         return super().targets([None if label is None else _relation(label)["class"] for label in labels])
 
-    def items_cut(self, label: Label, kept: int) -> int:
+    def items_cut(self, label: Label, kept: range) -> int:
         """1 if an opening marker is cut off."""
-        return int(max(self.places(label)[2:]) >= kept)
+        return int(any(place not in kept for place in self.places(label)[2:]))
 
     @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:

@@ -206,9 +206,9 @@ class TokenClassification(TaskType):
         spans = tuple(Span(*entity, float(probabilities[entity.start : entity.end].prod())) for entity in entities(tags))
         return Prediction(tags, float(probabilities.mean()) if len(probabilities) else 1.0, spans)
 
-    def items_cut(self, label: Label, kept: int) -> int:
-        """Entities."""
-        return sum(str(tag).startswith("B-") for tag in _sequence(label)[kept:])
+    def items_cut(self, label: Label, kept: range) -> int:
+        """Entities whose first token is not kept."""
+        return sum(str(tag).startswith("B-") and place not in kept for place, tag in enumerate(_sequence(label)))
 
     @staticmethod
     def weighted(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Weighted]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -82,15 +81,18 @@ def cut_off(tasks: Mapping[str, TaskType], texts: Texts, encoded: Encoded | Stor
     lost, items = int(encoded.lost[rows].sum()), 0
     kept = _kept(encoded.take(rows))
     for name, task in tasks.items():
-        labels = ((texts.labels[name][row], count) for row, count in zip(rows.tolist(), kept[task.field].tolist(), strict=True))
-        items += sum(task.items_cut(label, count) for label, count in labels if label is not None)
+        labels = ((texts.labels[name][row], seen) for row, seen in zip(rows.tolist(), kept[task.field], strict=True))
+        items += sum(task.items_cut(label, seen) for label, seen in labels if label is not None)
     return [f"encoder.max_length {max_length} cuts train rows: {len(rows)} (tokens lost: {lost}, gold entities and ranges: {items})"]
 
 
-def _kept(encoded: Encoded) -> npt.NDArray[np.int64]:
-    """Tokens of each text field with a subword, ``[2, rows]``."""
+def _kept(encoded: Encoded) -> list[list[range]]:
+    """Tokens of each text field with a subword, ``[2][rows]``."""
     first, rows = encoded.word_ids >= 0, np.repeat(np.arange(len(encoded)), encoded.lengths)
-    return np.stack([np.bincount(rows[first & (encoded.segment_ids == field)], minlength=len(encoded)) for field in (0, 1)])
+    counts = [np.bincount(rows[first & (encoded.segment_ids == field)], minlength=len(encoded)) for field in (0, 1)]
+    begin = np.zeros(len(encoded), dtype=np.int64) if encoded.begin is None else encoded.begin
+    begins = [begin * ~encoded.pairs, begin]
+    return [[range(a, a + n) for a, n in zip(*own, strict=True)] for own in zip(begins, counts, strict=True)]
 
 
 def still_rising(scores: Sequence[float], window: int) -> list[str]:

@@ -20,6 +20,7 @@ from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.distributed import Processes
 from mtl.training.plan import RunPlan, steps_per_epoch, total_steps, variant
 from mtl.training.sampling import passes
+from mtl.training.texts import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Data:
     validation: Corpus[Encoded]
     validation_counts: Counts
     """Tokens of each validation row."""
+    validation_texts: Tokens
+    """The tokens themselves, in their files: what tasks quote from."""
     counted: Mask | None = None
     """Mask of the original rows whose subword count sets the number of steps, ``[n]``; ``planned`` if it is ``None``."""
 

@@ -1,4 +1,4 @@
-"""Markers between the tokens of the rows that a run learns from, where its tasks want some."""
+"""What tasks want of the rows that a run learns from: markers between their tokens, and the passage that is kept of a long one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,15 +13,28 @@ from mtl.training.texts import Texts
 
 
 def coded_parts(texts: Texts, tasks: Mapping[str, TaskType], tokenizer: SubwordTokenizer) -> Iterator[Coded]:
-    """The tokens of all rows, some rows at a time; rows with a label of a task that has markers have them between their tokens."""
+    """The tokens of all rows, some rows at a time.
+
+    Rows with a label of a task that has markers have them between their tokens. Of long rows the passage is kept that a task's label is
+    about.
+    """
     start = 0
     for left, right in texts.tokens.parts():
         part = coded(left, right)
         for name, task in tasks.items():
+            labels = texts.labels[name][start : start + len(left)] if task.markers or task.has_passages else []
             if task.markers:
-                part = _with_markers(part, task, texts.labels[name][start : start + len(left)], tokenizer)
+                part = _with_markers(part, task, labels, tokenizer)
+            if task.has_passages:
+                part = _with_passages(part, task, labels)
         start += len(left)
         yield part
+
+
+def _with_passages(part: Coded, task: TaskType, labels: Sequence[Label | None]) -> Coded:
+    none = (-1, -1)
+    passages = np.array([none if label is None else task.passage(label) or none for label in labels], dtype=np.int64).reshape(-1, 2)
+    return part._replace(passages=passages if part.passages is None else np.where(passages < 0, part.passages, passages))
 
 
 def _with_markers(part: Coded, task: TaskType, labels: Sequence[Label | None], tokenizer: SubwordTokenizer) -> Coded:

@@ -120,5 +120,6 @@ def encode_data(
         share=params.augment.share,
         validation=Corpus(replace(encoded, numbers=numbers), {task: validation.labels[task] for task in run.tasks}),
         validation_counts=counts_of(rows),
+        validation_texts=validation.tokens,
     )
     return data, used

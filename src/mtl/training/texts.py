@@ -17,6 +17,7 @@ from mtl.data.labels.base import Storage
 from mtl.errors import DataError
 from mtl.model.batch import Pair, TokenRow
 from mtl.names import ShardName, VariantId
+from mtl.tasks.base import TextRow
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
 NO_STRINGS = Strings(pa.chunked_array([], pa.string()))
@@ -48,6 +49,12 @@ class Tokens:
                 fields = [part.column(name).combine_chunks() for name in columns]
                 chunks = [field.chunks if isinstance(field, pa.ChunkedArray) else [field] for field in fields]
                 yield from zip(chunks[0], chunks[1] if len(chunks) > 1 else [None] * len(chunks[0]), strict=True)
+
+    def field(self, number: int) -> Iterator[TextRow]:
+        """Every row's text field of that number, with its text."""
+        files = tuple(file._replace(columns=(file.columns[number], schema.space_of(file.columns[number]))) for file in self.files)
+        for tokens, spaces in Tokens(files).parts():
+            yield from map(TextRow.of, tokens.to_pylist(), spaces.to_pylist() if spaces is not None else ())
 
     def texts(self) -> Iterator[list[str]]:
         """The tokens of every text field by itself."""

@@ -1,6 +1,7 @@
 """Scores of the model on the validation rows, and warnings about what looks wrong in them."""
 
 from collections.abc import Sequence
+from itertools import compress
 
 from mtl.model.device import Precision
 from mtl.model.model import Model
@@ -34,10 +35,18 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
         gold, predicted = [to_text(label) for label in labels], [prediction for _, prediction in pairs]
         if task.calibrates:
             predicted = task.calibrate(labels, predicted)
+        if task.quotes:
+            predicted = quoted(task, predicted, data, name)
         metrics[name] = task.scores(gold, [prediction.text for prediction in predicted], task.main_metric)
         if warning := constant_prediction(name, task, predicted, gold):
             warnings.append(warning)
     return metrics, warnings
+
+
+def quoted(task: TaskType, predictions: Sequence[Prediction], data: Data, name: str) -> list[Prediction]:
+    """Predictions for the labelled validation rows of a task, with what they quote."""
+    rows = compress(data.validation_texts.field(task.field), data.validation.labels[name].known)
+    return [task.quoted(prediction, row) for prediction, row in zip(predictions, rows, strict=True)]
 
 
 def constant_prediction(name: str, task: TaskType, predicted: Sequence[Prediction], gold: Sequence[str]) -> str | None:

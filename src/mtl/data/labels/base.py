@@ -53,7 +53,7 @@ class LabelType(ABC):
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
-    def label_of(self, row: Mapping[str, Any], tokens: Sequence[str]) -> Any:
+    def label_of(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> Any:
         """What ``read`` makes of a row whose cell was normalised, and emptied if it is marked as missing.
 
         Raises:
@@ -63,7 +63,7 @@ class LabelType(ABC):
         if settings.normalize or settings.missing:
             value = normalized(row.get(settings.column), settings.normalize)
             row = {**row, settings.column: None if _is_missing(value, settings.missing) else value}
-        return self.read(row, tokens)
+        return self.read(row, tokens, text)
 
     @classmethod
     @abstractmethod
@@ -71,12 +71,13 @@ class LabelType(ABC):
         """Type of the label's column in the canonical table."""
 
     @abstractmethod
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> Any:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> Any:
         """The label of a row, or None if it has none.
 
         Args:
             row: values by column.
             tokens: of the text field that the label is about.
+            text: of that field, as the source has it; of a list of tokens, with spaces between them.
 
         Raises:
             ValueError: the value is not a label of this type; the message names the column.

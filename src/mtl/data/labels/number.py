@@ -37,7 +37,7 @@ class Number(LabelType):
         """A double."""
         return pa.float64()
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> float | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> float | None:
         """The number that the column's value stands for.
 
         Raises:

@@ -49,7 +49,7 @@ class Relation(LabelType):
         ends = [pa.field(f"{side}_{end}", pa.int32(), nullable=False) for side in ("head", "tail") for end in ("start", "end")]
         return pa.struct([pa.field("class", pa.string(), nullable=False), *ends])
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any] | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> dict[str, Any] | None:
         """The class and both ranges.
 
         Raises:

@@ -41,7 +41,7 @@ class SeveralClasses(LabelType):
         """A list of strings."""
         return pa.list_(pa.field("element", pa.string(), nullable=False))
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> list[str] | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> list[str] | None:
         """The sorted classes of a row, each once.
 
         Raises:

@@ -59,7 +59,7 @@ class SingleClass(LabelType):
         """A string."""
         return pa.string()
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> str | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> str | None:
         """The class that the column's value stands for.
 
         Raises:

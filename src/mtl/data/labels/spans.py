@@ -45,7 +45,7 @@ class Spans(LabelType):
         )
         return pa.list_(pa.field("element", item, nullable=False))
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> list[dict[str, Any]] | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> list[dict[str, Any]] | None:
         """The ranges of a row.
 
         Raises:

@@ -46,7 +46,7 @@ class Tags(LabelType):
         """A list of strings."""
         return pa.list_(pa.field("element", pa.string(), nullable=False))
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> list[str] | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> list[str] | None:
         """The IOB2 tags of a row: from a list, or from tags separated by spaces.
 
         Raises:

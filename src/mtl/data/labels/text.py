@@ -34,7 +34,7 @@ class Text(LabelType):
         """A string."""
         return pa.string()
 
-    def read(self, row: Mapping[str, Any], tokens: Sequence[str]) -> str | None:
+    def read(self, row: Mapping[str, Any], tokens: Sequence[str], text: str = "") -> str | None:
         """The target text of a row.
 
         Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import ParallelReader, Reader
-from mtl.data.readers import conll, delimited, jsonl, parallel, parquet
+from mtl.data.readers import conll, delimited, jsonl, parallel, parquet, squad
 from mtl.data.readers.rows import Malformed, Row, Warn
 from mtl.errors import DataError
 
@@ -17,6 +17,7 @@ READERS: dict[str, Callable[[Path, Any, Sequence[str], Sequence[str], Warn], Ite
     "jsonl": jsonl.read,
     "parquet": parquet.read,
     "parallel": parallel.read,
+    "squad": squad.read,
 }
 """Format, as in ``mtl.config.Reader.format``, to ``read(path, settings, encodings, required columns, warn)``."""
 
