@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mtl.data.sources import fingerprint
@@ -48,21 +50,63 @@ def reviews(folder: Path) -> dict[str, object]:
     return datasets
 
 
-@pytest.mark.parametrize("sample", [conll_sst2, intent_slots, reviews], ids=lambda sample: sample.__name__)
+def questions(path: Path, seed: int) -> dict[str, str]:
+    """A SQuAD file in which the capitalised names of sentences are asked for; of every fifth question there is none."""
+    articles = []
+    for number, sentence in enumerate(entities(150, seed).strip().split("\n\n")):
+        tagged = [line.split(" ") for line in sentence.split("\n")]
+        context = " ".join(token for token, _ in tagged)
+        name = next((token for token, tag in tagged if tag != "O"), "")
+        answers = [{"text": name, "answer_start": context.index(name)}] if name and number % 5 else []
+        question = {"id": str(number), "question": "Which name?" if answers else "Why?", "answers": answers}
+        articles.append({"title": f"T{number}", "paragraphs": [{"context": context, "qas": [question]}]})
+    path.write_text(json.dumps({"version": "v2.0", "data": articles}))
+    return source(path)
+
+
+def squad(folder: Path) -> dict[str, object]:
+    return {"squad": {"source": {split: questions(folder / f"{split}.json", seed) for seed, split in enumerate(("train", "test"))}}}
+
+
+def understanding(folder: Path) -> dict[str, object]:
+    texts = sentences(5)
+    marked = [f"<e1>{text[0]}</e1> {' '.join(text[1:-1])} <e2>{text[-1]}</e2>" for text in texts]
+    pq.write_table(pa.table({"sentence": marked, "relation": [len(text) % 19 for text in texts]}), folder / "semeval.parquet")
+    stsb = {}
+    for seed, split in enumerate(("train", "test")):
+        texts = sentences(seed)
+        pairs = {"sentence1": [" ".join(text) for text in texts], "sentence2": [" ".join(text[::-1]) for text in texts]}
+        pq.write_table(pa.table({**pairs, "score": [len(text) / 20 for text in texts]}), folder / f"{split}.parquet")
+        stsb[split] = source(folder / f"{split}.parquet")
+    more = {"semeval": source(folder / "semeval.parquet"), "stsb": stsb, "squad": questions(folder / "squad.json", 3)}
+    return conll_sst2(folder) | {name: {"source": sources} for name, sources in more.items()}
+
+
+def sentences(seed: int) -> list[list[str]]:
+    """Tokens of sentences."""
+    return [[line.split(" ")[0] for line in sentence.split("\n")] for sentence in entities(150, seed).strip().split("\n\n")]
+
+
+TASKS = {"conll_sst2": 2, "intent_slots": 2, "reviews": 2, "squad": 1, "understanding": 5}
+
+
+@pytest.mark.parametrize("sample", [conll_sst2, intent_slots, reviews, squad, understanding], ids=lambda sample: sample.__name__)
 def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     project = Project.make(tmp_path / "project")
     (tmp_path / "sample").mkdir()
     datasets = sample(tmp_path / "sample")
     small: dict[str, object] = {"train": {"epochs": 1, "eval_every": 10}, "evaluate": {"resamples": 100}, "augment": {"shards": 1}}
+    if sample in (squad, understanding):
+        del small["augment"]
     if sample is not reviews:
         small["encoder"] = {"source": source(tiny_bert), "max_length": 48}
     overrides = [f"{section}={json.dumps(value)}" for section, value in {"datasets": datasets, **small}.items()]
     project.run("snakemake", "--cores", "2", "--configfile", str(ROOT / f"examples/{sample.__name__}/params.yaml"), "--config", *overrides)
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
-    compared = sample is not intent_slots  # whose tasks alone have other data than the joint run of the headline
-    assert ("delta_m" in metrics, len(metrics)) == (compared, 3 + compared)  # the mean, and two tasks
+    compared = sample not in (intent_slots, squad)  # without single-task runs on the data of the headline's joint run
+    assert ("delta_m" in metrics, len(metrics)) == (compared, 1 + TASKS[sample.__name__] + compared)  # the mean, and the tasks
     assert (project.folder / "data/report/report.html").stat().st_size > 10_000
 
 
 def test_every_example_is_run() -> None:
-    assert {path.name for path in (ROOT / "examples").iterdir()} == {"conll_sst2", "intent_slots", "reviews"}
+    assert {path.name for path in (ROOT / "examples").iterdir()} == set(TASKS)

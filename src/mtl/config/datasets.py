@@ -110,6 +110,9 @@ class LabelSettings(Section):
     interchangeable: ClassVar[bool] = True
     """Of a positional label: whether a range may have other words of its type. Not so where the label is about what these words mean."""
 
+    counts_characters: ClassVar[bool] = False
+    """Whether a label names characters of its field's text as the source has it."""
+
     type: str
     column: str
     """Column that holds the label."""
@@ -234,9 +237,11 @@ class Dataset(Section):
     """Share of malformed rows above which reading fails."""
 
     @model_validator(mode="after")
-    def _check_marks(self) -> "Dataset":
+    def _check_texts(self) -> "Dataset":
         if self.marks and (self.tokens or len(self.fields) > 1 or isinstance(self.reader, ConllReader | ParallelReader)):
             raise ValueError("marks need a single text field that is not tokenised")
+        if self.unescape_html and (counting := [name for name, label in self.labels.items() if label.counts_characters]):
+            raise ValueError(f"unescape_html changes the text whose characters the label {counting[0]!r} counts; leave it out")
         return self
 
     @property

@@ -51,8 +51,9 @@ class Tokens:
                 yield from zip(chunks[0], chunks[1] if len(chunks) > 1 else [None] * len(chunks[0]), strict=True)
 
     def field(self, number: int) -> Iterator[TextRow]:
-        """Every row's text field of that number, with its text."""
-        files = tuple(file._replace(columns=(file.columns[number], schema.space_of(file.columns[number]))) for file in self.files)
+        """Every row's text field of that number, which all of these rows have, with its text."""
+        used = [(file, file.columns[number]) for file in self.files if file.mask.any()]
+        files = tuple(file._replace(columns=(column, schema.space_of(column))) for file, column in used)
         for tokens, spaces in Tokens(files).parts():
             yield from map(TextRow.of, tokens.to_pylist(), spaces.to_pylist() if spaces is not None else ())
 

@@ -1,7 +1,6 @@
 """Scores of the model on the validation rows, and warnings about what looks wrong in them."""
 
 from collections.abc import Sequence
-from itertools import compress
 
 from mtl.model.device import Precision
 from mtl.model.model import Model
@@ -45,7 +44,7 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
 
 def quoted(task: TaskType, predictions: Sequence[Prediction], data: Data, name: str) -> list[Prediction]:
     """Predictions for the labelled validation rows of a task, with what they quote."""
-    rows = compress(data.validation_texts.field(task.field), data.validation.labels[name].known)
+    rows = data.validation_texts.only(data.validation.labels[name].known).field(task.field)
     return [task.quoted(prediction, row) for prediction, row in zip(predictions, rows, strict=True)]
 
 

@@ -34,6 +34,7 @@ class AnswersLabel(LabelSettings):
     implementation = "mtl.data.labels.answers:Answers"
     positional = True
     interchangeable = False  # other words answer another question
+    counts_characters = True
 
     type: Literal["answers"]
     start: Name | None = None
@@ -165,16 +166,10 @@ def _answer(text: Any, start: int, column: str) -> tuple[str, int]:
 
 
 def _starts(tokens: Sequence[str], text: str) -> list[int]:
-    """The offset of each token in the text, in which they stand in this order with only white space between them.
-
-    Raises:
-        ValueError: one is not there, since HTML entities were replaced.
-    """
+    """The offset of each token in the text, in which they stand in this order with only white space between them."""
     starts, at = [], 0
     for token in tokens:
-        at = text.find(token, at)
-        if at < 0:
-            raise ValueError("offsets count the source's own characters: set the dataset's key unescape_html to false")
+        at = text.index(token, at)
         starts.append(at)
         at += len(token)
     return starts

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtl.config.datasets import LabelSettings
-from mtl.data.labels.base import LabelType, class_name, is_empty, range_of, range_tags
+from mtl.data.labels.base import LabelType, RenamedLabel, class_name, is_empty, known_name, range_of, range_tags
 from mtl.data.spans import entities
 from mtl.lazy import lazy
 
@@ -19,7 +18,7 @@ else:
     np, pa, pc = lazy("numpy"), lazy("pyarrow"), lazy("pyarrow.compute")
 
 
-class RelationLabel(LabelSettings):
+class RelationLabel(RenamedLabel):
     """The relation between two marked ranges of a text field."""
 
     implementation = "mtl.data.labels.relation:Relation"
@@ -53,7 +52,7 @@ class Relation(LabelType):
         """The class and both ranges.
 
         Raises:
-            ValueError: a range is malformed or lies outside the text, or the ranges overlap.
+            ValueError: a range is malformed or lies outside the text, the ranges overlap, or ``values`` or ``names`` lack the class.
         """
         settings: RelationLabel = self.settings
         value = row.get(settings.column)
@@ -67,7 +66,8 @@ class Relation(LabelType):
             for side, pair in (("head", head), ("tail", tail))
             for end, position in zip(("start", "end"), pair, strict=True)
         }
-        return {"class": class_name(value, settings.column), **ends}
+        name = class_name(value, settings.column)
+        return {"class": name if settings.renamed is None else known_name(name, settings.renamed, settings.column), **ends}
 
     @classmethod
     def illegal(cls, column: pa.ChunkedArray, lengths: pa.ChunkedArray) -> tuple[int, str] | None:
