@@ -283,7 +283,13 @@ def test_two_text_fields_have_their_columns_and_labels(tmp_path: Path) -> None:
             (["four"], [False], ["five", "six"], [True, False], "b", None, None),
         )
     ]
-    assert table.schema.metadata == {b"label:c": b"class", b"label:marks": b"tags", b"label:parts": b"spans", b"field:marks": b"hypothesis"}
+    assert table.schema.metadata == {
+        b"segmentation": b"spaces",
+        b"label:c": b"class",
+        b"label:marks": b"tags",
+        b"label:parts": b"spans",
+        b"field:marks": b"hypothesis",
+    }
     assert schema.fields_of(table.schema) == ["premise", "hypothesis"]
     assert [schema.field_of(table.schema, label) for label in ("c", "marks", "parts")] == ["premise", "hypothesis", "premise"]
     assert schema.positional_labels(table.schema) == ["marks", "parts"]

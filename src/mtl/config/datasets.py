@@ -137,6 +137,9 @@ def _contains_ascii(name: str) -> bool:
         return False
 
 
+Segmentation = Literal["words", "tweets", "characters", "spaces"]
+"""How a raw text becomes tokens; ``mtl.data.segmentation`` has the functions."""
+
 TEXT = "text"
 """Name of the text field of a dataset that has one."""
 
@@ -204,9 +207,11 @@ class Dataset(Section):
     ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
-    segmentation: Literal["spaces", "words"] = "spaces"
-    """How raw texts become tokens: split at white space, or into words and punctuation. A model applies it to new texts. Where the
-    source gives tokens, they are kept, and new texts are split into words."""
+    segmentation: Segmentation | None = None
+    """How raw texts become tokens, here and when the model predicts: ``words`` and punctuation by the conventions of the Penn Treebank,
+    and each character in scripts without spaces between words; ``tweets``, the same with whole contractions and prices; ``characters``;
+    or what stands between ``spaces``. Without it, raw texts are split at spaces, those in a script without spaces into words; and where
+    the source gives tokens, new texts are split by whatever reproduces these best."""
     marks: tuple[Name, ...] | dict[Name, Offsets] = ()
     """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, which leaves the text without the marks.
     A mapping gives the columns with the offsets of each. Labels find the tokens of a range in a column of its name."""
@@ -226,7 +231,7 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _check_marks(self) -> "Dataset":
-        if self.marks and (self.tokens or len(self.fields) > 1 or isinstance(self.reader, ConllReader | ParallelReader)):
+        if self.marks and (self.given_tokens or len(self.fields) > 1):
             raise ValueError("marks need a single text field that is not tokenised")
         return self
 
@@ -235,6 +240,11 @@ class Dataset(Section):
         """Text fields in the order in which a model reads them, each with its column; a single one is called ``text``."""
         column = "token" if isinstance(self.reader, ConllReader) else self.text
         return {TEXT: column} if isinstance(column, str) else column
+
+    @property
+    def given_tokens(self) -> bool:
+        """Whether the source gives tokens, not raw texts."""
+        return self.tokens or isinstance(self.reader, ConllReader | ParallelReader)
 
     @property
     def offset_columns(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A run's predictions on the test split, as Parquet."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +13,15 @@ from mtl.config import Params, Run
 from mtl.data.schema import columns_of, labels_of, read, text_of
 from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
+from mtl.evaluation.raw_text import OnRawText, on_raw_text
 from mtl.files import replacing
 from mtl.model.batch import Pair, TokenRow, marked, words_of
 from mtl.model.prediction import Predictor
-from mtl.tasks.base import TaskType, to_text
+from mtl.tasks.base import Prediction, TaskType, to_text
 
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
-)
+TEXTS = ("task", "dataset", "id", "text", "gold", "prediction", "raw_gold", "raw_prediction")
+SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [("confidence", pa.float64())])
+"""``raw_gold`` and ``raw_prediction`` are labels of the characters of the raw text, null where a task is not about tokens."""
 
 
 class Row(NamedTuple):
@@ -29,7 +30,10 @@ class Row(NamedTuple):
     dataset: str
     id: str
     tokens: TokenRow
+    texts: tuple[str, ...]
+    """The raw text of each field."""
     text: str
+    """As a reader sees it; of two text fields each with its name."""
     gold: dict[str, Any]
 
 
@@ -93,12 +97,11 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
         gold = {task: row[label] for task, label in labels.items() if row[label] is not None}
         if gold:
             tokens = [row[name] for name, _ in columns.values()]
-            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], _text(row, columns), gold)
+            texts = {field: text_of(*(row[name] for name in names)) for field, names in columns.items()}
+            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], tuple(texts.values()), _text(texts), gold)
 
 
-def _text(row: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> str:
-    """A row as a reader sees it; of two text fields each with its name."""
-    texts = {field: text_of(*(row[name] for name in names)) for field, names in columns.items()}
+def _text(texts: Mapping[str, str]) -> str:
     return " | ".join(f"{field}: {text}" for field, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
 
 
@@ -107,6 +110,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     types = predictor.model.tasks
     predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks=tasks) if rows else {}
+    raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             yield {
@@ -117,7 +121,16 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
                 "gold": to_text(gold),
                 "prediction": predictions[task][i].text,
                 "confidence": predictions[task][i].confidence,
+                **(raw[task][row.id]._asdict() if task in raw else {}),
             }
+
+
+def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, OnRawText]:
+    """By id, the label and the prediction on the raw text of the rows of one dataset that are labelled for a task."""
+    own = [(row, prediction) for row, prediction in zip(rows, predictions, strict=True) if task in row.gold]
+    tokens, texts, gold = zip(*((row.tokens, row.texts, row.gold[task]) for row, _ in own), strict=True)
+    found = on_raw_text(predictor, task, tokens, texts, gold, [prediction for _, prediction in own])
+    return {row.id: labels for (row, _), labels in zip(own, found, strict=True)}
 
 
 def _with_markers(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:

@@ -289,7 +289,9 @@ RULES: dict[str, Rule] = {
             "model/card.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
+            "evaluation/parity.py",
             "evaluation/predictions.py",
+            "evaluation/raw_text.py",
             "training/columns.py",
             "training/texts.py",
             "encoders",
@@ -300,7 +302,7 @@ RULES: dict[str, Rule] = {
         ),
         _card,
     ),
-    "predict_run": Rule(("evaluation/predictions.py", "encoders", "tasks", *MODEL, *_TABLE), _predict),
+    "predict_run": Rule(("evaluation/predictions.py", "evaluation/raw_text.py", "encoders", "tasks", *MODEL, *_TABLE), _predict),
     "evaluate_runs": Rule(("evaluation", "tasks", *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
 }

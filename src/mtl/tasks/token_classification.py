@@ -133,6 +133,7 @@ class TokenClassification(TaskType):
     noun = "entity type"
     all_windows = True
     shows_tokens = True
+    token_level = True
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
@@ -154,6 +155,16 @@ class TokenClassification(TaskType):
         tags = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
         scale = loss_scale({tag: frequencies[tag] for tag in tags}, smoothing)
         return {"tags": tags, "loss_scale": scale, "label_smoothing": smoothing}
+
+    @staticmethod
+    def of_characters(label: Label, tokens: Sequence[str]) -> list[str]:
+        """A tag per character; the entities stay."""
+        ends = np.cumsum([0, *map(len, tokens)])
+        tags = ["O"] * int(ends[-1])
+        for entity in entities([str(tag) for tag in _sequence(label)]):
+            start, end = int(ends[entity.start]), int(ends[entity.end])
+            tags[start:end] = [f"B-{entity.type}", *[f"I-{entity.type}"] * (end - start - 1)]
+        return tags
 
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on every position."""
