@@ -1,6 +1,7 @@
 """The section ``datasets``: sources, readers, labels and splits."""
 
 import math
+import re
 import string
 from collections import Counter
 from collections.abc import Mapping
@@ -26,6 +27,16 @@ def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns
 
 
+def _pattern(value: str) -> str:
+    """The text, if it is a regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is neither digits nor a regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
 Columns = Annotated[tuple[str, ...], AfterValidator(_names)]
 
 
@@ -39,6 +50,13 @@ class ConllReader(Section):
     comments: Annotated[str, Field(min_length=1)] | None = None
     """Beginning of comment lines, such as ``#``: lines before the first token of a sentence that begin so are dropped. Below it, such a
     line is a token."""
+    strip: Pattern | None = None
+    """What is removed from each token: ``digits``, those after its first character, so that ``科0`` is ``科``; or a regular expression."""
+
+    @property
+    def stripped(self) -> re.Pattern[str] | None:
+        """What is removed from each token."""
+        return None if self.strip is None else re.compile(r"(?<=.)\d+$" if self.strip == "digits" else self.strip)
 
 
 class DelimitedReader(Section):

@@ -48,6 +48,7 @@ _TREEBANK = re.compile(rf"(?i)(?:(?=[^\W\d_]).+?(?=(?:n['’]t|['’](?:{_CLITIC
 _GENITIVE = re.compile(r"(?i)(?=[^\W\d_]).+?(?=(?:['’]s|['’])$)")
 """What comes before the place where a token is split."""
 _SPACELESS = re.compile(f"[{SPACELESS}]")
+_NO_SPACE = re.compile(r"\S+")
 _CHARACTER = regex.compile(r"\X")
 
 
@@ -72,8 +73,7 @@ def characters(text: str) -> tuple[list[str], list[bool], list[int]]:
     Returns:
         As ``tokenize``.
     """
-    spans = ((match.start(), match.end()) for match in _CHARACTER.finditer(text))
-    return _tokens(text, [span for span in spans if not text[slice(*span)].isspace()])
+    return _tokens(text, [span for match in _NO_SPACE.finditer(text) for span in _characters(match.group(), match.start())])
 
 
 def _tokens(text: str, spans: list[tuple[int, int]]) -> tuple[list[str], list[bool], list[int]]:
@@ -90,7 +90,11 @@ def _parts(token: str, start: int, inner: re.Pattern[str]) -> list[tuple[int, in
     """A token's span; two if it is split, as It 's and do n't are; those of the characters in a script without spaces."""
     end = start + len(token)
     if _SPACELESS.match(token):
-        return [(start + match.start(), start + match.end()) for match in _CHARACTER.finditer(token)]
+        return _characters(token, start)
     if match := inner.match(token):
         return [(start, start + match.end()), (start + match.end(), end)]
     return [(start, end)]
+
+
+def _characters(text: str, start: int) -> list[tuple[int, int]]:
+    return [(start + match.start(), start + match.end()) for match in _CHARACTER.finditer(text)]

@@ -1,9 +1,12 @@
 """The score of a token-level task on raw text beside that on the tokens of the same test rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from mtl.evaluation.bootstrap import Array, draws, interval, resample
+import numpy as np
+
+from mtl import plugins
+from mtl.evaluation.bootstrap import interval, resample
 from mtl.tasks.base import Metric
 
 
@@ -45,11 +48,9 @@ def parity(
         resamples: how many.
         confidence: of the interval.
     """
-    tokens, drawn = _scored(task_type, metric, on_tokens, resample(keys, resamples))
-    raw_text, raw_drawn = _scored(task_type, metric, on_raw_text, resample(keys, resamples))
-    return Parity(tokens, raw_text, raw_text - tokens, *interval(raw_drawn - drawn, confidence))
-
-
-def _scored(task_type: str, metric: Metric, labels: Labels, blocks: Iterable[Array]) -> tuple[float, Array]:
-    values, drawn = draws(task_type, labels.gold, labels.prediction, blocks, metric.name)
-    return values[metric.name], drawn[metric.name]
+    type_ = plugins.task_type(task_type)
+    tokens, raw_text = (float(type_.scores(*side, metric)[metric.name]) for side in (on_tokens, on_raw_text))
+    drawn, raw_drawn = (type_.resampled(*side, metric)[metric.name] for side in (on_tokens, on_raw_text))
+    # Not centred, unlike the intervals of scores: where few rows differ, that would take zero out of the interval.
+    differences = np.concatenate([raw_drawn(weights) - drawn(weights) for weights in resample(keys, resamples)])
+    return Parity(tokens, raw_text, raw_text - tokens, *interval(np.nan_to_num(differences), confidence))

@@ -199,8 +199,14 @@ def _score_table(run: Run, scores: Sequence[Score]) -> str:
 
 def _raw_text_table(config: Mapping[str, Any], scores: Sequence[Score]) -> str:
     rows = [
-        [score.task, score.metric, config["tasks"][score.task]["state"]["segmentation"]]
-        + [f"{score.value:.4f}", f"{score.raw_text.value:.4f}", f"{score.raw_text.low:+.4f} to {score.raw_text.high:+.4f}"]
+        [
+            score.task,
+            score.metric,
+            config["tasks"][score.task]["state"]["segmentation"],
+            f"{score.value:.4f}",
+            f"{score.raw_text.value:.4f}",
+            f"{score.raw_text.low:+.4f} to {score.raw_text.high:+.4f}",
+        ]
         for score in scores
         if score.raw_text
     ]
