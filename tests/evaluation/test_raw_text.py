@@ -17,6 +17,7 @@ from mtl.data.spans import entities
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.evaluation.scores import scores_of
+from mtl.model.folder import read_config
 
 NAMES = {"PER": ["王小明", "李雷", "赵敏"], "LOC": ["北京", "上海", "东京"]}
 CONTEXTS = ["{PER}在{LOC}买屏幕1", "我和{PER}去{LOC}了！", "{LOC}下雨，{PER}说ok", "今天很好。"]
@@ -105,6 +106,7 @@ def test_a_raw_chinese_sentence_has_the_entities_of_its_characters(characters: P
     found = [(entity["type"], entity["text"], entity["start"]) for entity in prediction["names"]["entities"]]
     assert found == [("PER", "王小明", 0), ("LOC", "北京", 4)]
     assert prediction["mood"]["label"] in ("bad", "good")
+    assert read_config(characters / "models/joint-plain-1")["tasks"]["mood"]["state"]["segmentation"] == "words"
 
 
 def test_raw_text_and_characters_have_identical_entities(characters: Path) -> None:

@@ -14,6 +14,7 @@ CLOSE = 0.005
 SAMPLE = 2000
 """Rows that are compared, at most."""
 _SPACELESS = re.compile(f"[{SPACELESS}]")
+_WORDS = re.compile(rf"[^\W\d_{SPACELESS}]+")
 
 
 class Match(NamedTuple):
@@ -54,9 +55,9 @@ def _spans(tokens: Sequence[str], spaces: Sequence[bool]) -> set[tuple[int, int]
 
 
 def spaceless(texts: Iterable[str]) -> bool:
-    """Whether most letters of some texts belong to scripts that put no spaces between words."""
-    letters = spaceless = 0
+    """Whether texts are mostly in scripts that put no spaces between words, two characters counting as a word."""
+    characters = words = 0
     for text in texts:
-        letters += sum(map(str.isalpha, text))
-        spaceless += len(_SPACELESS.findall(text))
-    return 2 * spaceless > letters
+        characters += len(_SPACELESS.findall(text))
+        words += len(_WORDS.findall(text))
+    return characters > 2 * words
