@@ -52,7 +52,7 @@ def test_given_tokens_are_spaced_by_rules_and_matched(tmp_path: Path) -> None:
     assert schema.segmentation_of(table.schema) == "words"
     assert card["segmentation"] == {
         "name": "words",
-        "reproduced": {"words": 1, "tweets": 0.75, "characters": 0.5, "spaces": 0.125},
+        "reproduced": {"words": 1, "tweets": 0.75, "characters": 0.625, "spaces": 0.125},
         "rows": 2,
     }
     assert card["warnings"] == []
