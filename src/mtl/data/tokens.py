@@ -13,37 +13,52 @@ SPACELESS = (
 """Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Chinese characters, kana. A class of ``re``."""
 _LETTER = rf"[^\W_{SPACELESS}]"
 _IN_ADDRESS = rf"[^\s<>\"{SPACELESS}\u3000-\u303f\uff00-\uffef]"
-_WORD = rf"{_LETTER}(?:{_LETTER}|[{MARK}])*(?:[-'’.&/_]{_LETTER}(?:{_LETTER}|[{MARK}])*)*"
+_LETTERS = rf"{_LETTER}(?:{_LETTER}|[{MARK}])*"
+_WORD = rf"{_LETTERS}(?:(?:&amp;|[-'’.&/_]|(?<=\d),(?=\d)){_LETTERS})*"
+_EMOTICON = r"[<>]?(?:[:;=]|(?<!\S)[8xX])[\-o*']?[)(\]\[dDpPoO/\\|}{@*3]+(?![^\W_])"
+_SHORT = (
+    "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|Bros|No|Gen|Sen|Rep|Gov|Lt|Col|Sgt|Jan|Feb|Aug|Sept|Oct|Nov|Dec|"
+    "Ala|Ariz|Ark|Calif|Colo|Conn|Del|Fla|Ill|Ind|Kan|Mass|Mich|Minn|Miss|Mo|Neb|Nev|Okla|Ore|Pa|Tenn|Va|Wash|Wis"
+)
 _CLITICS = "s|m|d|re|ve|ll"
 
-_PATTERN = re.compile(
-    "|".join(
-        (
-            rf"(?:https?://|www\.){_IN_ADDRESS}*(?<![\'.,;:!?)\]}}’”])",  # web address, without trailing punctuation
-            r"[\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)+",  # mail address; without the limit of RFC 5321, joined words take quadratic time
-            rf"[@#](?:{_LETTER}|_)+(?:[-_](?:{_LETTER}|_)+)*",  # handle, hashtag
-            r"&(?:[a-z]+|\#\d+);",  # HTML entity that was not unescaped
-            r"[<>]?(?:[:;=]|(?<!\S)[8xX])[\-o*']?[)(\]\[dDpPoO/\\|}{@*3]+(?![^\W_])",  # western emoticon
-            r"[(\[][-^;:oO~TuU><._]{1,3}[)\]]",  # eastern emoticon
-            r"<3+|\^_+\^|-_+-|[-~]>|<[-~]",
-            rf"(?<![^\s\"“(])['’](?:{_CLITICS})(?![^\W_])",  # a clitic that stands by itself
-            r"\A\d{1,3}\.(?=\s)",  # number of an item
-            # number, date, time, price; with letters after it, it is a word
-            r"(?>[-+]?[$€£¥]?(?:(?<![\w.])\.)?\d+(?:[.,:/-]\d+)*)"
-            rf"(?:%|(?:st|nd|rd|th|s|am|pm|k|m|bn|['’]s|[ap]\.m\.)(?!{_LETTER})|(?!-?{_LETTER}))",
-            r"(?:[^\W\d_]\.){2,}(?:-\w+)*",  # U.S., a.m., U.S.-led
-            r"[^\W\d_]\.(?=\s*[^\W\d_a-z])",  # an initial
-            r"(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Gen|Sen|Rep|Gov)\.(?=\s*\S)",  # not at the end of a sentence
-            r"(?<![^\W_])[A-Z]{1,3}\$",  # US$, C$
-            r"[Ww]/",
-            _WORD,
-            rf"[{SPACELESS}](?:[{SPACELESS}]|[{MARK}])*",
-            r"\.{2,}|…+|[?!]+|-{2,}|—+|\*+|~+|_+|=+",
-            rf"[^\w\s](?:[{MARK}\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]|(?<=\u200d)[^\w\s])*",  # a sign, an emoji with its joined parts
-            r"\S",
-        )
-    )
+_FIRST = (
+    rf"(?:https?://|www\.){_IN_ADDRESS}*(?<![\'.,;:!?)\]}}’”])",  # web address, without trailing punctuation
+    r"[\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)+",  # mail address; without the limit of RFC 5321, joined words take quadratic time
+    rf"[@#](?:{_LETTER}|_)+(?:[-_](?:{_LETTER}|_)+)*",  # handle, hashtag
+    r"&(?:[a-z]+|\#\d+);",  # HTML entity that was not unescaped
+    _EMOTICON,
+    r"[(\[][-^;:oO~TuU><._]{1,3}[)\]]",  # eastern emoticon
+    r"<3+|\^_+\^|-_+-|[-~]>|<[-~]",
+    rf"(?<![^\s\"“(])['’](?:{_CLITICS})(?![^\W_])",  # a clitic that stands by itself
 )
+_ABBREVIATIONS = (  # whose period belongs to them, unless it ends the text
+    r"\A\d{1,3}\.(?=\s)",  # number of an item
+    r"[^\W\d_]\.(?=\s+[^\W\d_a-z])",  # an initial
+    rf"(?:{_SHORT})\.(?=\s*\S)",
+)
+_WORDS = (
+    # number, date, time, price; with letters after it, it is a word
+    r"(?>[-+]?[$€£¥]?(?:(?<![\w.])\.)?\d+(?:[.,:/-]\d+)*)"
+    rf"(?:%|(?:st|nd|rd|th|s|am|pm|k|m|bn|['’]s|[ap]\.m\.)(?!-?{_LETTER})|(?!-?{_LETTER}))",
+    r"(?:[^\W\d_]\.){2,}(?:-\w+)*",  # U.S., a.m., U.S.-led
+    r"(?<![^\W_])[A-Z]{1,3}\$",  # US$, C$
+    r"[Ww]/",
+    _WORD,
+    rf"[{SPACELESS}](?:[{SPACELESS}]|[{MARK}])*",
+)
+_OF_TWEETS = (
+    rf"(?<!\S)[-*/]{_WORD}\*?",  # a signature, an action
+    rf"{_WORD}-(?!\S)",  # broken off
+    rf"(?:(?!{_EMOTICON})[\"'“”‘’.?!…,:;]){{2,}}",
+)
+_LAST = (
+    r"\.{2,}|…+|[?!]+|-{2,}|—+|\*+|~+|_+|=+",
+    rf"[^\w\s](?:[{MARK}\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]|(?<=\u200d)[^\w\s])*",  # a sign, an emoji with its joined parts
+    r"\S",
+)
+_OF_TREEBANK = re.compile("|".join((*_FIRST, *_ABBREVIATIONS, *_WORDS, *_LAST)))
+_OF_TWEET = re.compile("|".join((*_FIRST, *_OF_TWEETS, *_WORDS, *_LAST)))
 _TREEBANK = re.compile(rf"(?i)(?:(?=[^\W\d_]).+?(?=(?:n['’]t|['’](?:{_CLITICS})|['’])$)|[$€£¥](?=.)|[-+]?[\d.,]+(?=%$))")
 _GENITIVE = re.compile(r"(?i)(?=[^\W\d_]).+?(?=(?:['’]s|['’])$)")
 """What comes before the place where a token is split."""
@@ -57,14 +72,15 @@ def tokenize(text: str, *, treebank: bool = True) -> tuple[list[str], list[bool]
 
     Args:
         text: any text.
-        treebank: whether contractions, currency signs and percent signs are split off, as in ``do n't`` and ``$ 5``; ``'s`` always is.
+        treebank: whether contractions, currency signs and percent signs are split, as in ``do n't`` and ``$ 5``, and abbreviations keep
+            their period. If not, as in tweets, runs of punctuation are one token. ``'s`` is always split off.
 
     Returns:
         The tokens; whether white space follows each (never after the last); and the character offset of each token's start.
         ``text[start : start + len(token)] == token`` always holds, and only white space lies between tokens.
     """
-    inner = _TREEBANK if treebank else _GENITIVE
-    return _tokens(text, [span for match in _PATTERN.finditer(text) for span in _parts(match.group(), match.start(), inner)])
+    pattern, inner = (_OF_TREEBANK, _TREEBANK) if treebank else (_OF_TWEET, _GENITIVE)
+    return _tokens(text, [span for match in pattern.finditer(text) for span in _parts(match.group(), match.start(), inner)])
 
 
 def characters(text: str) -> tuple[list[str], list[bool], list[int]]:
