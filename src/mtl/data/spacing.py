@@ -20,12 +20,17 @@ def spaces_after(tokens: Sequence[str]) -> list[bool]:
     """
     if all(len(token) == 1 for token in tokens) and any(map(_SPACELESS.match, tokens)):
         return [False] * len(tokens)
-    opening, closing = _joined(tokens)
+    opening, closing = _attached(tokens)
     before, after = [bool(_NO_SPACE.match(token[-1])) for token in tokens], [bool(_NO_SPACE.match(token[0])) for token in tokens]
     return [not (opening[i] or closing[i + 1] or before[i] or after[i + 1]) for i in range(len(tokens) - 1)] + [False] * bool(tokens)
 
 
-def _joined(tokens: Sequence[str]) -> tuple[list[bool], list[bool]]:
+def joined(tokens: Sequence[str]) -> str:
+    """The text of some tokens."""
+    return "".join(token + " " * space for token, space in zip(tokens, spaces_after(tokens), strict=True))
+
+
+def _attached(tokens: Sequence[str]) -> tuple[list[bool], list[bool]]:
     """Whether each token joins the next one, and whether it joins the one before."""
     opening, closing = [bool(_OPENING.fullmatch(token)) for token in tokens], [bool(_CLOSING.fullmatch(token)) for token in tokens]
     for quote in _QUOTES:

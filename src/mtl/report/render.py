@@ -60,6 +60,7 @@ def environment() -> Environment:
         "duration": text.duration,
         "size": text.size,
         "counted": text.counted,
+        "script": text.script,
         "spec": spec_text,
     }
     vega = f"/*\n{read('LICENSE-vega')}*/\n{charts.bundle()}"
