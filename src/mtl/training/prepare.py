@@ -24,6 +24,7 @@ from mtl.training.columns import Column
 from mtl.training.corpus import Corpus
 from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
+from mtl.training.letters import lost_letters
 from mtl.training.loop import Loop
 from mtl.training.markers import coded_parts, marked_rows
 from mtl.training.segmentations import segmentations, unlike
@@ -57,11 +58,9 @@ def prepare(
     model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
-    return loop, [
-        *cautions(params, run, splits, precision),
-        *unlike(params, run, splits),
-        *cut_off(tasks, splits.train, data.train.encoded, length),
-    ]
+    texts = splits.train.tokens.texts()
+    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts))
+    return loop, [*chain(*warnings), *cut_off(tasks, splits.train, data.train.encoded, length)]
 
 
 def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> TaskType:
