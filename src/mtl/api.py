@@ -92,15 +92,14 @@ class TrainedModel:
             ModelError: the model has no such task, or tasks have layers of their own and none is named.
         """
         name = self._predictor.chosen(None if task is None else [task])[0]
-        rows = [token_row(row, self.tasks[name].fields) for row in self._rows(texts, [name])]
+        rows = [token_row(row, self._predictor.model.tasks[name]) for row in self._rows(texts, [name])]
         return self._predictor.embed(rows, task, batch_tokens)
 
     def _rows(self, texts: Sequence[Text], tasks: Iterable[str]) -> list[Fields]:
         if isinstance(texts, str | bytes | Mapping):
             raise InputError(f"texts is a single {type(texts).__name__}; pass a list, such as [{texts!r:.40}]")
         requested = [self._predictor.model.tasks[name] for name in tasks]
-        segmentation = self._predictor.model.segmentation
-        return [_row(number, text, requested, segmentation) for number, text in enumerate(texts)]
+        return [_row(number, text, requested) for number, text in enumerate(texts)]
 
 
 def load(source: str | Path, device: str = "auto") -> TrainedModel:
@@ -120,9 +119,9 @@ def load(source: str | Path, device: str = "auto") -> TrainedModel:
     return TrainedModel(_downloaded(str(source)) if remote else Path(source), device)
 
 
-def _row(number: int, text: Text, tasks: Sequence[TaskType], segmentation: str) -> Fields:
+def _row(number: int, text: Text, tasks: Sequence[TaskType]) -> Fields:
     try:
-        return fields_of(text, tasks, segmentation)
+        return fields_of(text, tasks)
     except ValueError as error:
         raise InputError(f"texts[{number}]: {error}") from None
 

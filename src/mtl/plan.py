@@ -23,10 +23,14 @@ SAMPLE = 10_000
 
 def plan(params: Params, data: Path = Path("data")) -> str:
     """The plan as text."""
+    from mtl.data.card import describe_segmentation
+
     lines = ["Datasets"]
     for name, dataset in params.datasets.items():
         labels = ", ".join(f"{label} ({spec.type})" for label, spec in dataset.labels.items())
         lines.append(f"  {name}: {labels}; {_rows(data, name)}")
+        if found := _card(data, name).get("segmentation"):
+            lines.append(f"    {describe_segmentation(found)}")
     lines.append("Tasks, all served by one encoder")
     for name, task in params.tasks.items():
         lines.append(f"  {name}: {task.type}, weight {task.weight:g}, from {', '.join(params.datasets_of(name))}")

@@ -17,8 +17,8 @@ from mtl.tasks.base import TaskType, TextRow
 _JSON_START = re.compile(r"\s*(\{|\[\s*(\{|$))")
 CHUNK = 1024  # lines held at a time
 Format = Literal["auto", "text", "jsonl"]
-Fields = dict[str, TextRow]
-"""The text fields of a row by name."""
+Fields = dict[str, dict[str, TextRow]]
+"""The text fields of a row by name, each by the segmentations of the tasks that read it."""
 
 
 class _Line(NamedTuple):
@@ -40,14 +40,13 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
-def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fields:
+def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
     """The text fields of an input that some task reads, with at least those of one task.
 
     Args:
         content: a string, for tasks that read a single field; or a mapping from the names of fields to strings. ``tokens`` (a list of
             strings) may stand for ``text``.
         tasks: those to predict.
-        segmentation: that of the model; see ``mtl.data.segmentation``.
 
     Raises:
         ValueError: it has another form, or lacks the fields of each task.
@@ -60,19 +59,18 @@ def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fie
     for name in markers:
         single = (name,) in read and isinstance(content, str)
         text = content if single else content.get(name) if isinstance(content, Mapping) else None
-        row = _text_row(text, segmentation, markers[name])
-        if row is None and name == TEXT and isinstance(content, Mapping):
-            row = _token_row(content.get("tokens"))
-        if row is not None:
-            fields[name] = row
+        given = _token_row(content.get("tokens")) if name == TEXT and isinstance(content, Mapping) else None
+        own = dict.fromkeys(task.segmentation for task in tasks if name in task.fields)
+        if isinstance(text, str):
+            fields[name] = {segmentation: _text_row(text, segmentation, markers[name]) for segmentation in own}
+        elif given is not None:
+            fields[name] = dict.fromkeys(own, given)
     if not any(fields.keys() >= set(names) for names in read):
         raise ValueError(f"needs {', or '.join(map(_needed, read))}")
     return fields
 
 
-def _text_row(text: Any, segmentation: str, markers: Sequence[str]) -> TextRow | None:
-    if not isinstance(text, str):
-        return None
+def _text_row(text: str, segmentation: str, markers: Sequence[str]) -> TextRow:
     marked = segment(text, segmentation, markers)
     return TextRow(text, marked.tokens, marked.starts, marked.places)
 
@@ -91,9 +89,10 @@ def _needed(fields: Sequence[str]) -> str:
     return f"{names} ({'a string' if len(fields) == 1 else 'strings'})"
 
 
-def token_row(row: Fields, fields: Sequence[str]) -> TokenRow:
-    """The tokens of some fields of a row, and the markers between them."""
-    tokens = [with_markers(row[name].tokens, row[name].markers) for name in fields]
+def token_row(row: Fields, task: TaskType) -> TokenRow:
+    """The tokens of the fields that a task reads, and the markers between them."""
+    texts = [row[name][task.segmentation] for name in task.fields]
+    tokens = [with_markers(text.tokens, text.markers) for text in texts]
     return tokens[0] if len(tokens) == 1 else Pair(*tokens)
 
 
@@ -109,13 +108,13 @@ def predict_rows(
     """
     chosen = {name: predictor.model.tasks[name] for name in predictor.chosen(tasks)}
     results: list[dict[str, Any]] = [dict.fromkeys(chosen) for _ in rows]
-    for fields in dict.fromkeys(task.fields for task in chosen.values()):
-        names = [name for name, task in chosen.items() if task.fields == fields]
-        places = [i for i, row in enumerate(rows) if all(name in row and row[name].tokens for name in fields)]
-        predictions = predictor.predict([token_row(rows[i], fields) for i in places], names, batch_tokens)
+    for fields, split in dict.fromkeys((task.fields, task.segmentation) for task in chosen.values()):
+        names = [name for name, task in chosen.items() if (task.fields, task.segmentation) == (fields, split)]
+        places = [i for i, row in enumerate(rows) if all(name in row and row[name][split].tokens for name in fields)]
+        predictions = predictor.predict([token_row(rows[i], chosen[names[0]]) for i in places], names, batch_tokens)
         for name in names:
             for place, prediction in zip(places, predictions[name], strict=True):
-                row = rows[place][fields[chosen[name].field]]
+                row = rows[place][fields[chosen[name].field]][split]
                 if row.markers.keys() >= set(chosen[name].markers):
                     results[place][name] = chosen[name].to_json(prediction, row)
     return results
@@ -157,7 +156,7 @@ def predict_lines(
             _refuse_objects(chunk)
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
-        parsed = [_line(line.rstrip("\r\n"), number, form, requested, predictor.model.segmentation) for number, line in chunk]
+        parsed = [_line(line.rstrip("\r\n"), number, form, requested) for number, line in chunk]
         predictions = predict_rows(predictor, [line.fields for line in parsed], names)
         for line, prediction in zip(parsed, predictions, strict=True):
             yield {**line.content, **prediction}
@@ -194,15 +193,17 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType], segmentation: str) -> _Line:
+def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType]) -> _Line:
     content = _json(line, number) if form == "jsonl" else line
     try:
-        fields = fields_of(content, tasks, segmentation)
+        fields = fields_of(content, tasks)
     except ValueError as error:
         raise DataError(f"line {number}: {error}") from None
     if isinstance(content, str):
         return _Line({"text": content}, fields)
-    return _Line({"text": fields[TEXT].text, **content} if TEXT in fields and TEXT not in content else content, fields)
+    if TEXT in fields and TEXT not in content:
+        return _Line({"text": next(iter(fields[TEXT].values())).text, **content}, fields)
+    return _Line(content, fields)
 
 
 def _json(line: str, number: int) -> Any:

@@ -63,7 +63,7 @@ def test_answers_of_squad_become_the_tokens_that_cover_them(tmp_path: Path) -> N
     tokens = rows[0]["context.tokens"]
     assert tokens[:4] == ["In", "1852", "Ann-Lee", "'s"]
     covered = [" ".join(tokens[item["start"] : item["end"]]) for item in rows[0]["answers"]]
-    assert covered == ["1852", "Ann-Lee", "house ( near Rome )", "$1,000"]
+    assert covered == ["1852", "Ann-Lee", "house ( near Rome )", "1,000"]
     assert [item["text"] for item in rows[0]["answers"]] == ["1852", "Ann", "house (near Rome)", "1,00"]
     assert [row["answers"] for row in rows[1:]] == [[], [{"text": "In  1852", "start": 0, "end": 2}]]
     assert card["labels"]["answers"]["train"]["answers"] == {"with an answer": 2, "without an answer": 1}

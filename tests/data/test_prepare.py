@@ -45,6 +45,41 @@ def run(tmp_path: Path, dataset: dict[str, Any], seed: int = 1, **raw: bytes) ->
     return schema.read(tmp_path / "out" / "d.parquet"), json.loads((tmp_path / "out" / "d.json").read_text())
 
 
+def test_given_tokens_are_spaced_by_rules_and_matched(tmp_path: Path) -> None:
+    dataset = {"reader": {"format": "conll"}, "labels": {"tags": {"type": "tags", "column": "tags"}}, "split": ALL_TRAIN}
+    table, card = run(tmp_path, dataset, all="I O\n'm O\nAnn B-x\n, O\nbye O\n\n王 B-x\n明 I-x\n好 O\n".encode())
+    assert table["space_after"].to_pylist() == [[False, True, False, True, False], [False] * 3]
+    assert schema.segmentation_of(table.schema) == "words"
+    assert card["segmentation"] == {
+        "name": "words",
+        "reproduced": {"words": 1, "tweets": 0.75, "characters": 0.625, "spaces": 0.125},
+        "rows": 2,
+    }
+    assert card["warnings"] == []
+    _, named = run(tmp_path, {**dataset, "segmentation": "spaces"})
+    assert named["segmentation"]["name"] == "spaces"
+    assert named["warnings"] == [
+        "the segmentation of new texts, spaces, reproduces 12.5% of the tokens: compare the scores on raw text in the report"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "segmentation", "tokens"),
+    [
+        ("Ann's phone.", {"label": CLASS}, "spaces", ["Ann's", "phone."]),
+        ("买iPhone了，好！", {"label": CLASS}, "words", ["买", "iPhone", "了", "，", "好", "！"]),
+        ("買う", {"t": {"type": "tags", "column": "label"}}, "spaces", ["買う"]),
+    ],
+)
+def test_raw_texts_of_scripts_without_spaces_are_split_into_words(
+    tmp_path: Path, text: str, labels: Any, segmentation: str, tokens: list[str]
+) -> None:
+    dataset = {"reader": {"format": "csv"}, "labels": labels, "split": ALL_TRAIN}
+    table, card = run(tmp_path, dataset, all=f"text,label\n{text},O\n".encode())
+    assert table["tokens"].to_pylist() == [tokens]
+    assert schema.segmentation_of(table.schema) == card["segmentation"]["name"] == segmentation
+
+
 def test_two_labels_of_one_column_and_white_space(tmp_path: Path) -> None:
     labels = {
         "mood": {"type": "class", "column": "r", "bins": {"bad": [-4, 0], "good": [0, 4]}},
@@ -283,7 +318,13 @@ def test_two_text_fields_have_their_columns_and_labels(tmp_path: Path) -> None:
             (["four"], [False], ["five", "six"], [True, False], "b", None, None),
         )
     ]
-    assert table.schema.metadata == {b"label:c": b"class", b"label:marks": b"tags", b"label:parts": b"spans", b"field:marks": b"hypothesis"}
+    assert table.schema.metadata == {
+        b"segmentation": b"spaces",
+        b"label:c": b"class",
+        b"label:marks": b"tags",
+        b"label:parts": b"spans",
+        b"field:marks": b"hypothesis",
+    }
     assert schema.fields_of(table.schema) == ["premise", "hypothesis"]
     assert [schema.field_of(table.schema, label) for label in ("c", "marks", "parts")] == ["premise", "hypothesis", "premise"]
     assert schema.positional_labels(table.schema) == ["marks", "parts"]

@@ -152,6 +152,18 @@ TABLE: list[tuple[str, dict[str, Any], bytes, list[tuple[int, Any]]]] = [
         ],
     ),
     (
+        "conll: digits after the first character of each token",
+        {"format": "conll", "strip": "digits"},
+        "科0 O\n10 B-x\n12 I-x\n，0 O\nA10 O\nno O\n".encode(),
+        [(1, {"token": ["科", "1", "1", "，", "A", "no"], "tags": ["O", "B-x", "I-x", "O", "O", "O"]})],
+    ),
+    (
+        "conll: a pattern is removed from each token",
+        {"format": "conll", "strip": r"/[A-Z]+$|^_"},
+        b"_a/NN O\n/x O\n",
+        [(1, {"token": ["a", "/x"], "tags": ["O", "O"]})],
+    ),
+    (
         "conll: comments stand before the first token of a sentence",
         {"format": "conll", "comments": "#"},
         b"# id 1\n#\tx\na O\n# O\n\n\n#2\nb O\n",

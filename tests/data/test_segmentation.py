@@ -18,7 +18,37 @@ def test_tokens_lie_where_they_start_and_only_white_space_between(name: str, tex
     gaps = [text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True)]
     assert not "".join(gaps).strip()
     assert space_after == [bool(gap) for gap in gaps[1:-1]] + [False] * bool(tokens)
-    assert text_of(tokens, space_after) == " ".join(text.split()) or name == "words"
+    assert text_of(tokens, space_after) == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("王小明在北京买iPhone 15了，很好！！", "王 小 明 在 北 京 买 iPhone 15 了 ， 很 好 ！ ！"),
+        ("看http://t.cn/aB1，@ann_b：#tag#好", "看 http://t.cn/aB1 ， @ann_b ： #tag # 好"),
+        ("これは ペンです。", "こ れ は ペ ン で す 。"),
+        ("วันนี้ดี Ann", "วั น นี้ ดี Ann"),
+        ("ذهب أحمدُ إلى القاهرة، أليس كذلك؟", "ذهب أحمدُ إلى القاهرة ، أليس كذلك ؟"),
+        ("דני גר בחֵיפָה, נכון?", "דני גר בחֵיפָה , נכון ?"),
+        ("नमस्ते दुनिया", "नमस्ते दुनिया"),
+        ("한국은 좋다.", "한국은 좋다 ."),
+        ("ＡＢＣ１２3（全角）", "ＡＢＣ１２3 （ 全 角 ）"),
+    ],
+)
+def test_words_of_other_scripts(text: str, tokens: str) -> None:
+    assert SEGMENTERS["words"](text).tokens == tokens.split()
+
+
+def test_characters_are_what_people_see() -> None:
+    assert SEGMENTERS["characters"]("e\u0301a นี้👨‍👩‍👧\u0600 x").tokens == ["e\u0301", "a", "นี้", "👨‍👩‍👧", "\u0600", "x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("tweets", "I don't buy Ann 's for $5 , 3% off ?!"), ("words", "I do n't buy Ann 's for $ 5 , 3 % off ?!")],
+)
+def test_tweets_have_whole_contractions_and_prices(name: str, tokens: str) -> None:
+    assert SEGMENTERS[name]("I don't buy Ann's for $5, 3% off?!").tokens == tokens.split()
 
 
 def test_words_are_split_from_punctuation_and_spaces_are_not() -> None:

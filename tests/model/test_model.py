@@ -253,10 +253,14 @@ def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path, damage: Callabl
 
 def test_the_model_keeps_how_its_datasets_split_texts(tiny_bert: Path, tmp_path: Path) -> None:
     encoder, tokenizer = transformer(tiny_bert, "first")
-    tasks: dict[str, TaskType] = {"rating": Regression({"mean": 0.0, "std": 1.0})}
-    models.save(Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0, segmentation="spaces"), tmp_path, {})
-    assert models.load(tmp_path).segmentation == "spaces"
+    tasks: dict[str, TaskType] = {
+        "rating": Regression({"mean": 0.0, "std": 1.0, "segmentation": "spaces"}),
+        "names": TokenClassification(TokenClassification.fit([["O", "B-x"]]) | {"segmentation": "characters"}),
+    }
+    models.save(Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0), tmp_path, {})
+    assert {name: task.segmentation for name, task in models.load(tmp_path).tasks.items()} == {"rating": "spaces", "names": "characters"}
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"segmentation": "syllables"}))
-    with pytest.raises(ModelError, match="names something unknown"):
+    config["tasks"]["names"]["state"]["segmentation"] = "syllables"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="task names: segmentation is 'syllables'; choose from: words, tweets, characters, spaces"):
         models.load(tmp_path)

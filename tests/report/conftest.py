@@ -258,6 +258,7 @@ def write_predictions(params: Params, data: Path, run: Run, examples: dict[str, 
                         "gold": gold,
                         "prediction": prediction,
                         "confidence": round(float(draw.uniform(0.5, 1)), 3),
+                        **({"raw_gold": gold, "raw_prediction": prediction} if tagged else {}),
                     }
                 )
     (data / "predictions").mkdir(exist_ok=True)

@@ -122,3 +122,10 @@ def test_a_row_of_which_nothing_was_seen_is_all_o() -> None:
 def test_logits_without_a_word_array_are_refused() -> None:
     with pytest.raises(ValueError, match="needs word_ids"):
         task_of(["O"]).decode(torch.zeros(1, 1, 1))
+
+
+def test_tags_of_characters_keep_the_entities() -> None:
+    tags = TokenClassification.of_characters(["B-LOC", "I-LOC", "B-LOC", "O", "I-x"], ["New", "York", "LA", "é", "ab"])
+    assert tags == ["B-LOC", *["I-LOC"] * 6, "B-LOC", "I-LOC", "O", "B-x", "I-x"]
+    assert [tuple(entity) for entity in entities(tags)] == [("LOC", 0, 7), ("LOC", 7, 9), ("x", 10, 12)]
+    assert TokenClassification.of_characters([], []) == []

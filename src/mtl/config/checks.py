@@ -49,7 +49,7 @@ def relations(params: Params) -> list[Issue]:
     if params.train.score != "mean" and params.train.score not in params.tasks:
         issues.append(Issue("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
     issues += _training_issues(params)
-    for task in {"delta_m", "joint", "mean", "score", "text", "tokens"} & set(params.tasks):
+    for task in {"delta_m", "joint", "mean", "raw_text", "score", "text", "tokens"} & set(params.tasks):
         issues.append(Issue(f"tasks.{task}", "the name is reserved for a part of the results; choose another"))
     for key, values in (("seeds", params.experiment.seeds), ("sizes", params.experiment.sizes)):
         issues += [

@@ -1,6 +1,7 @@
 """The section ``datasets``: sources, readers, labels and splits."""
 
 import math
+import re
 import string
 from collections import Counter
 from collections.abc import Mapping
@@ -26,6 +27,16 @@ def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns
 
 
+def _pattern(value: str) -> str:
+    """The text, if it is a regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is neither digits nor a regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
 Columns = Annotated[tuple[str, ...], AfterValidator(_names)]
 
 
@@ -39,6 +50,13 @@ class ConllReader(Section):
     comments: Annotated[str, Field(min_length=1)] | None = None
     """Beginning of comment lines, such as ``#``: lines before the first token of a sentence that begin so are dropped. Below it, such a
     line is a token."""
+    strip: Pattern | None = None
+    """What is removed from each token: ``digits``, those after its first character, so that ``科0`` is ``科``; or a regular expression."""
+
+    @property
+    def stripped(self) -> re.Pattern[str] | None:
+        """What is removed from each token."""
+        return None if self.strip is None else re.compile(r"(?<=.)\d+$" if self.strip == "digits" else self.strip)
 
 
 class DelimitedReader(Section):
@@ -149,6 +167,9 @@ def _contains_ascii(name: str) -> bool:
         return False
 
 
+Segmentation = Literal["words", "tweets", "characters", "spaces"]
+"""How a raw text becomes tokens; ``mtl.data.segmentation`` has the functions."""
+
 TEXT = "text"
 """Name of the text field of a dataset that has one."""
 
@@ -216,9 +237,11 @@ class Dataset(Section):
     ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
-    segmentation: Literal["spaces", "words"] = "spaces"
-    """How raw texts become tokens: split at white space, or into words and punctuation. A model applies it to new texts. Where the
-    source gives tokens, they are kept, and new texts are split into words."""
+    segmentation: Segmentation | None = None
+    """How raw texts become tokens, here and when the model predicts: ``words`` and punctuation by the conventions of the Penn Treebank,
+    and each character in scripts without spaces between words; ``tweets``, the same with whole contractions and prices; ``characters``;
+    or what stands between ``spaces``. Without it, raw texts are split at spaces, those in a script without spaces into words; and where
+    the source gives tokens, new texts are split by whatever reproduces these best."""
     marks: tuple[Name, ...] | dict[Name, Offsets] = ()
     """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, which leaves the text without the marks.
     A mapping gives the columns with the offsets of each. Labels find the tokens of a range in a column of its name."""
@@ -238,7 +261,7 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _check_texts(self) -> "Dataset":
-        if self.marks and (self.tokens or len(self.fields) > 1 or isinstance(self.reader, ConllReader | ParallelReader)):
+        if self.marks and (self.given_tokens or len(self.fields) > 1):
             raise ValueError("marks need a single text field that is not tokenised")
         if self.unescape_html and (counting := [name for name, label in self.labels.items() if label.counts_characters]):
             raise ValueError(f"unescape_html changes the text whose characters the label {counting[0]!r} counts; leave it out")
@@ -249,6 +272,11 @@ class Dataset(Section):
         """Text fields in the order in which a model reads them, each with its column; a single one is called ``text``."""
         column = "token" if isinstance(self.reader, ConllReader) else self.text
         return {TEXT: column} if isinstance(column, str) else column
+
+    @property
+    def given_tokens(self) -> bool:
+        """Whether the source gives tokens, not raw texts."""
+        return self.tokens or isinstance(self.reader, ConllReader | ParallelReader)
 
     @property
     def offset_columns(self) -> tuple[str, ...]:

@@ -1,18 +1,19 @@
 """The data card of a dataset: rows read and left out, splits, labels, duplicates, leakage and warnings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mtl.config import SPLITS, Dataset
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import label_type
+from mtl.data.matching import Match
 from mtl.data.splits import leaks, repeats
 
 SAMPLES = 5
 """Leaked rows in the card, exact and near ones each."""
 
 
-def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: Counts) -> dict[str, Any]:
+def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: Counts, segmentation: Match) -> dict[str, Any]:
     """The card, the JSON content of ``<dataset>.json``."""
     texts = [example.text for example in examples]
     used = [name for name in SPLITS if any(example.split == name for example in examples)]
@@ -28,6 +29,7 @@ def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: C
         **({"dropped": {"total": sum(counts.dropped.values()), **counts.dropped}} if settings.drop_leaked else {}),
         "rows": {"total": len(examples), **_by_split(examples, len)},
         "tokens": {"total": _token_count(examples), **_by_split(examples, _token_count)},
+        "segmentation": {"name": segmentation.name, "reproduced": segmentation.shares, "rows": segmentation.rows},
         "longest": {"id": longest.id, "tokens": len(longest.tokens), "characters": max(map(len, texts))},
         "labels": {
             name: {"type": label.type, **{split: _distribution(examples, name, label.type, split) for split in used}}
@@ -37,6 +39,13 @@ def make(dataset: str, settings: Dataset, examples: Sequence[Example], counts: C
         "leakage": _leakage(examples, texts, [name for name in used if name != "train"]),
         "warnings": counts.warnings,
     }
+
+
+def describe_segmentation(segmentation: Mapping[str, Any]) -> str:
+    """The entry of a card in words."""
+    name, reproduced = segmentation["name"], segmentation["reproduced"].get(segmentation["name"])
+    unit = "at spaces" if name == "spaces" else {"tweets": "into words as in tweets"}.get(name, f"into {name}")
+    return f"New texts are split {unit}" + ("." if reproduced is None else f", which reproduces {reproduced:.1%} of the given tokens.")
 
 
 def _by_split(examples: Sequence[Example], measure: Callable[[list[Example]], int]) -> dict[str, int]:

@@ -31,7 +31,7 @@ def marked_tokens(value: Any, row: Mapping[str, Any], settings: Dataset) -> tupl
     for marker in markers:
         if (times := text.count(marker)) != 1:
             raise ValueError(f"the text has {marker} {plural(times, 'time')}, not once")
-    marked = segment(html.unescape(text) if settings.unescape_html else text, settings.segmentation, markers)
+    marked = segment(html.unescape(text) if settings.unescape_html else text, settings.segmentation or "spaces", markers)
     if not marked.places:
         raise ValueError("an HTML entity of the text stands for a part of a mark")
     return marked.tokens, marked.space_after, _ranges(marked, settings)

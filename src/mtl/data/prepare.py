@@ -9,26 +9,33 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from mtl.config import SPLITS, ConllReader, Dataset, Fractions, ParallelReader, Params, Split, is_pattern
+from mtl.config import SPLITS, Dataset, Fractions, Params, Split, is_pattern
 from mtl.data import card, class_names, schema
 from mtl.data.assignment import assign_rows, groups, without_leaks
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.labels.base import class_name, is_empty
 from mtl.data.marks import Ranges, marked_tokens
+from mtl.data.matching import Match, match, spaceless
 from mtl.data.readers import Malformed, Row, read
-from mtl.data.segmentation import into_words
+from mtl.data.segmentation import SEGMENTERS
+from mtl.data.spacing import spaces_after
 from mtl.errors import DataError
 from mtl.files import write_json
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 SAMPLES = 10
 """Malformed rows that are kept for the data card and for the error message."""
+PEEKED = 200
+"""Rows that tell whether the script of raw texts puts spaces between words."""
+REPRODUCED = 0.98
+"""Share of given tokens that the segmentation of new texts should reproduce."""
 
 
 def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
@@ -48,13 +55,14 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     Raises:
         DataError: a file cannot be read as declared, too many rows are malformed, or a split has no rows.
     """
-    settings = params.datasets[dataset]
+    settings = _with_segmentation(params.datasets[dataset], raw)
     counts = Counts({}, {}, {}, [], [], {})
     rows = {dataset: _read(settings, raw, counts)}
     _check_malformed(dataset, settings, counts)
     _check_labels(dataset, settings, rows[dataset], counts)
     for name in params.compared_with(dataset):
-        rows[name] = _read(params.datasets[name], raw.parent / name, Counts({}, {}, {}, [], [], {}))
+        folder = raw.parent / name
+        rows[name] = _read(_with_segmentation(params.datasets[name], folder), folder, Counts({}, {}, {}, [], [], {}))
     assigned = assign_rows({name: params.datasets[name] for name in rows}, rows, params.seed)
     examples = assigned[dataset]
     if settings.drop_leaked:
@@ -64,9 +72,44 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     examples.sort(key=lambda example: SPLITS.index(example.split or "train"))  # stable: reading order within a split
     _check_splits(dataset, settings, examples)
     counts.warnings.extend(class_names.warnings(settings, examples))
-    schema.write(_table(settings, examples), out / f"{dataset}.parquet")
-    write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts), sort_keys=False)
+    segmentation = _matched(settings, examples)
+    counts.warnings.extend(_segmentation_warnings(settings, segmentation))
+    schema.write(_table(settings, examples, segmentation.name), out / f"{dataset}.parquet")
+    write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts, segmentation), sort_keys=False)
     return counts.warnings
+
+
+def _with_segmentation(settings: Dataset, raw: Path) -> Dataset:
+    """The settings with the segmentation of raw texts, which their first rows decide where none is named."""
+    if settings.given_tokens or settings.segmentation:
+        return settings
+    (source, spec), *_ = settings.sources.items()
+    columns = list(settings.fields.values())
+    rows = read(raw / source, settings.reader, settings.encodings, columns, lambda text: None, several=is_pattern(spec.url))
+    values = [row.values.get(column) for row in islice(rows, PEEKED) if isinstance(row, Row) for column in columns]
+    words = not _counts_tokens(settings) and spaceless(text for text in values if isinstance(text, str))
+    return settings.model_copy(update={"segmentation": "words" if words else "spaces"})
+
+
+def _counts_tokens(settings: Dataset) -> bool:
+    """Whether labels count the source's own tokens."""
+    return not settings.marks and any(label.positional for label in settings.labels.values())
+
+
+def _matched(settings: Dataset, examples: Sequence[Example]) -> Match:
+    """The segmentation of new texts: that of the raw texts, or the one that reproduces the given tokens best."""
+    if settings.segmentation and not settings.given_tokens:
+        return Match(settings.segmentation, {}, 0)
+    rows = [(example.fields[field], example.spaces[field]) for example in examples for field in settings.fields]
+    return match(rows, settings.segmentation)
+
+
+def _segmentation_warnings(settings: Dataset, found: Match) -> Iterator[str]:
+    if found.shares and found.shares[found.name] < REPRODUCED and _counts_tokens(settings):
+        yield (
+            f"the segmentation of new texts, {found.name}, reproduces {found.shares[found.name]:.1%} of the tokens: "
+            "compare the scores on raw text in the report"
+        )
 
 
 def _read(settings: Dataset, raw: Path, counts: Counts) -> list[Example]:
@@ -172,17 +215,16 @@ def _tokens(value: Any, column: str, settings: Dataset) -> tuple[list[str], list
         ValueError: the text is empty, contains an empty token, or is not a text; the message names the column.
     """
     if isinstance(value, str):
-        tokenised = settings.tokens or isinstance(settings.reader, ParallelReader)
-        text = value if tokenised or not settings.unescape_html else html.unescape(value)
+        text = value if settings.given_tokens or not settings.unescape_html else html.unescape(value)
         # Labels count the source's own tokens: a no-break space inside a token must not split it.
-        only_blanks = tokenised or any(label.positional for label in settings.labels.values())
+        only_blanks = settings.given_tokens or any(label.positional for label in settings.labels.values())
         tokens = [token for token in _BLANKS.split(text) if token] if only_blanks else text.split()
-        if not tokenised and settings.segmentation == "words" and tokens:
-            tokens, space_after, _ = into_words(" ".join(tokens))
+        if not settings.given_tokens and settings.segmentation != "spaces" and tokens:
+            tokens, space_after, _ = SEGMENTERS[settings.segmentation or "spaces"](" ".join(tokens))
             return tokens, space_after
     elif isinstance(value, list) and all(isinstance(token, str) for token in value):
         tokens = value
-        if not (settings.tokens or isinstance(settings.reader, ConllReader)):
+        if not settings.given_tokens:
             raise ValueError(f"{column}: the text is a list; if it is a list of tokens, set the dataset's key tokens to true")
     elif value is None:
         tokens = []
@@ -192,7 +234,7 @@ def _tokens(value: Any, column: str, settings: Dataset) -> tuple[list[str], list
         raise ValueError(f"{column}: the text is empty")
     if any(not token.strip() for token in tokens):
         raise ValueError(f"{column}: a token is empty")
-    return tokens, [True] * (len(tokens) - 1) + [False]
+    return tokens, spaces_after(tokens) if settings.given_tokens else [True] * (len(tokens) - 1) + [False]
 
 
 def _check_unicode(name: str, value: Any) -> None:
@@ -270,7 +312,7 @@ def _advice(dataset: str, settings: Dataset, examples: Sequence[Example]) -> str
     )
 
 
-def _table(settings: Dataset, examples: list[Example]) -> pa.Table:
+def _table(settings: Dataset, examples: list[Example], segmentation: str) -> pa.Table:
     texts: dict[str, list[Any]] = {}
     for field in settings.fields:
         rows = [example.fields[field] for example in examples], [example.spaces[field] for example in examples]
@@ -285,4 +327,4 @@ def _table(settings: Dataset, examples: list[Example]) -> pa.Table:
     }
     types = {name: label.type for name, label in settings.labels.items()}
     label_fields = {name: settings.field_of(name) for name in settings.labels}
-    return pa.table(columns, schema=schema.schema(types, list(settings.fields), label_fields))
+    return pa.table(columns, schema=schema.schema(types, list(settings.fields), label_fields, segmentation))

@@ -34,20 +34,26 @@ ROW_GROUP = 16_384  # rows that are read, processed and written at once
 DICTIONARY = 2**23  # largest dictionary of a column and row group, in bytes; further strings are written without one
 
 
-def schema(labels: Mapping[str, str], fields: Sequence[str] = (TEXT,), label_fields: Mapping[str, str] | None = None) -> pa.Schema:
+def schema(
+    labels: Mapping[str, str],
+    fields: Sequence[str] = (TEXT,),
+    label_fields: Mapping[str, str] | None = None,
+    segmentation: str = "words",
+) -> pa.Schema:
     """The schema of a dataset.
 
     Args:
         labels: ``{name: type}``.
         fields: names of the text fields.
         label_fields: label to the text field that it is about; the first field for labels that are not named.
+        segmentation: how new texts become tokens like these; see ``mtl.data.segmentation``.
     """
     texts = [
         pa.field(column, list_of(item), nullable=False)
         for field in fields
         for column, item in zip(columns_of(field), (pa.string(), pa.bool_()), strict=True)
     ]
-    metadata = {f"label:{name}": type_ for name, type_ in labels.items()}
+    metadata = {"segmentation": segmentation} | {f"label:{name}": type_ for name, type_ in labels.items()}
     metadata |= {f"field:{name}": field for name, field in (label_fields or {}).items() if field != fields[0]}
     return pa.schema(
         [
@@ -87,6 +93,11 @@ def labels_of(table_schema: pa.Schema) -> dict[str, str]:
 def field_of(table_schema: pa.Schema, label: str) -> str:
     """The text field that a label is about."""
     return _metadata(table_schema).get(f"field:{label}") or fields_of(table_schema)[0]
+
+
+def segmentation_of(table_schema: pa.Schema) -> str:
+    """How new texts become tokens like those of a canonical table."""
+    return _metadata(table_schema)["segmentation"]
 
 
 def positional_labels(table_schema: pa.Schema, field: str | None = None) -> list[str]:

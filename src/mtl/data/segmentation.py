@@ -1,11 +1,10 @@
-"""How raw texts become tokens. It is a property of the dataset; a model keeps that of its datasets and applies it to new texts."""
+"""How raw texts become tokens: a property of a dataset, which the tasks of a model keep and apply to new texts."""
 
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mtl.config import Dataset
-from mtl.data.tokens import tokenize
+from mtl.data.tokens import characters, tokenize
 
 
 class Segmented(NamedTuple):
@@ -27,8 +26,18 @@ def at_spaces(text: str) -> Segmented:
 
 
 def into_words(text: str) -> Segmented:
-    """Words, numbers, punctuation and clitics, as in the CoNLL corpora."""
+    """Words, numbers, punctuation and clitics, as in the CoNLL corpora; characters in scripts without spaces between words."""
     return Segmented(*tokenize(text))
+
+
+def into_tweet_tokens(text: str) -> Segmented:
+    """The same with whole contractions and prices, as in collections of tweets."""
+    return Segmented(*tokenize(text, treebank=False))
+
+
+def into_characters(text: str) -> Segmented:
+    """Every character that is not white space."""
+    return Segmented(*characters(text))
 
 
 class Marked(NamedTuple):
@@ -68,10 +77,12 @@ def segment(text: str, segmentation: str, markers: Sequence[str] = ()) -> Marked
     return result
 
 
-SEGMENTERS: dict[str, Callable[[str], Segmented]] = {"spaces": at_spaces, "words": into_words}
-"""``segmentation`` of a dataset to the function that does it."""
-
-
-def segmentation_of(dataset: Dataset) -> str:
-    """The segmentation of new texts for a dataset. Tokens that a source gives are words, in all formats that are read."""
-    return "words" if dataset.tokens or dataset.reader.format in ("conll", "parallel") else dataset.segmentation
+SEGMENTERS: dict[str, Callable[[str], Segmented]] = {
+    "words": into_words,
+    "tweets": into_tweet_tokens,
+    "characters": into_characters,
+    "spaces": at_spaces,
+}
+"""``segmentation`` of a dataset to the function that does it. Of equally good ones, the first is taken."""
+BETWEEN_SPACES = ("words", "tweets", "spaces")
+"""Segmentations that a task on whole texts may exchange: in most scripts, they differ in punctuation and clitics only."""

@@ -240,6 +240,11 @@ class SubwordTokenizer:
         self._tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
         return self.markers(names)
 
+    def normalized(self, text: str) -> str:
+        """A text as the vocabulary sees it: perhaps in lower case and without accents."""
+        normalizer = self._tokenizer.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
     def markers(self, names: Iterable[str]) -> dict[str, int]:
         """The vocabulary index of each of some markers.
 
@@ -395,7 +400,8 @@ class SubwordTokenizer:
             size: subwords in the vocabulary; the 256 bytes and 4 special subwords are always there.
         """
         tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+        # Spaces around Chinese characters would cost a subword each.
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False, handle_chinese_chars=False)
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(

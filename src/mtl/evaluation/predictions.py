@@ -1,6 +1,6 @@
 """A run's predictions on the test split, as Parquet."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +13,15 @@ from mtl.config import Params, Run
 from mtl.data.schema import columns_of, labels_of, read
 from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
+from mtl.evaluation.raw_text import OnRawText, on_raw_text
 from mtl.files import replacing
 from mtl.model.batch import Pair, TokenRow, marked
 from mtl.model.prediction import Predictor
-from mtl.tasks.base import TaskType, TextRow, to_text
+from mtl.tasks.base import Prediction, TaskType, TextRow, to_text
 
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("task", "dataset", "id", "text", "gold", "prediction")] + [("confidence", pa.float64())]
-)
+TEXTS = ("task", "dataset", "id", "text", "gold", "prediction", "raw_gold", "raw_prediction")
+SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [("confidence", pa.float64())])
+"""``raw_gold`` and ``raw_prediction`` are labels of the characters of the raw text, null where a task is not about tokens."""
 
 
 class Row(NamedTuple):
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     tokens: TokenRow
     fields: list[TextRow]
     text: str
+    """As a reader sees it; of two text fields each with its name."""
     gold: dict[str, Any]
 
 
@@ -109,6 +111,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     types = predictor.model.tasks
     predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks=tasks) if rows else {}
+    raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             prediction = types[task].quoted(predictions[task][i], row.fields[types[task].field])
@@ -120,7 +123,16 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
                 "gold": to_text(gold),
                 "prediction": prediction.text,
                 "confidence": prediction.confidence,
+                **(raw[task][row.id]._asdict() if task in raw else {}),
             }
+
+
+def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, OnRawText]:
+    """By id, the label and the prediction on the raw text of the rows of one dataset that are labelled for a task."""
+    own = [(row, prediction) for row, prediction in zip(rows, predictions, strict=True) if task in row.gold]
+    tokens, texts, gold = zip(*((row.tokens, [field.text for field in row.fields], row.gold[task]) for row, _ in own), strict=True)
+    found = on_raw_text(predictor, task, tokens, texts, gold, [prediction for _, prediction in own])
+    return {row.id: labels for (row, _), labels in zip(own, found, strict=True)}
 
 
 def _with_markers(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:

@@ -16,6 +16,7 @@ from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
 from mtl.evaluation.intervals import over_seeds
+from mtl.evaluation.parity import Labels, Parity, parity
 from mtl.evaluation.tables import by_task, main_scores, write_csv
 from mtl.files import write_json
 from mtl.pipeline import versions
@@ -23,7 +24,8 @@ from mtl.tasks.base import Metric
 
 ENOUGH_SEEDS = 5
 """With fewer, the quantile of Student's t makes intervals many times wider than the spread of the seeds."""
-COLUMNS = ["task", "dataset", "id", "gold", "prediction"]
+Column = tuple[str, ...]
+COLUMNS = ["task", "dataset", "id", "gold", "prediction", "raw_gold", "raw_prediction"]
 
 
 class Predictions(NamedTuple):
@@ -32,6 +34,8 @@ class Predictions(NamedTuple):
     keys: tuple[str, ...]
     gold: tuple[str, ...]
     prediction: tuple[str, ...]
+    raw_text: Labels | None = None
+    """Of the characters of the raw texts, for a task that is about tokens."""
 
 
 def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None:
@@ -72,15 +76,19 @@ def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise PipelineError(f"{path}: cannot be read as the predictions of run {run.name}: {error}") from None
     columns = [table.column(name).to_pylist() for name in COLUMNS]
-    rows: dict[str, list[tuple[str, str, str]]] = {task: [] for task in run.tasks}
-    for task, dataset, id_, gold, prediction in zip(*columns, strict=True):
+    rows: dict[str, list[list[str]]] = {task: [] for task in run.tasks}
+    for task, dataset, id_, *labels in zip(*columns, strict=True):
         if task not in rows:
             raise PipelineError(f"{path}: holds task {task!r}, but run {run.name} has: {', '.join(run.tasks)}")
-        rows[task].append((f"{dataset}\x1e{id_}", gold, prediction))
+        rows[task].append([f"{dataset}\x1e{id_}", *labels])
     for task, found in rows.items():
         if not found:
             raise DataError(f"{path}: no test row for task {task}; give the split test of its datasets a share or a source")
-    return {task: Predictions(*zip(*found, strict=True)) for task, found in rows.items()}
+    return {task: _of_task(*zip(*found, strict=True)) for task, found in rows.items()}
+
+
+def _of_task(keys: Column, gold: Column, prediction: Column, raw_gold: Column, raw_prediction: Column) -> Predictions:
+    return Predictions(keys, gold, prediction, None if None in raw_gold else Labels(raw_gold, raw_prediction))
 
 
 def check_paired(predictions: Mapping[str, Mapping[str, Predictions]]) -> None:
@@ -143,7 +151,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         "groups": [_group(key, group, confidence, params.tasks[key.task].main_metric) for key, group in scores.items()],
         "comparisons": compared,
         "overall": overall(scores, list(params.tasks), confidence),
-        "warnings": list(warnings(params, len(compared))),
+        "warnings": [*warnings(params, len(compared)), *raw_text_warnings(details[joint_run(params).name]["tasks"], confidence)],
     }
 
 
@@ -176,11 +184,14 @@ def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions
     spec, confidence = params.tasks[task], params.evaluate.confidence
     type_ = plugins.task_type(spec.type)
     sampled = {}
-    for name, (keys, gold, prediction) in predictions.items():
+    for name, (keys, gold, prediction, raw_text) in predictions.items():
         values, drawn = draws(spec.type, gold, prediction, resample(keys, params.evaluate.resamples), spec.metric)
         metrics = {metric: _measured(value, drawn[metric], confidence, type_.metric(metric)) for metric, value in values.items()}
         per_class, confusion = type_.per_class(gold, prediction), type_.confusion(gold, prediction)
         details[name]["tasks"][task] = {"metrics": metrics, "per_class": per_class, **({"confusion": confusion} if confusion else {})}
+        if raw_text:
+            compared = parity(spec.type, spec.main_metric, keys, Labels(gold, prediction), raw_text, params.evaluate.resamples, confidence)
+            details[name]["tasks"][task]["raw_text"] = compared._asdict()
         sampled[name] = drawn[spec.main_metric.name]
     return sampled
 
@@ -235,6 +246,17 @@ def warnings(params: Params, comparisons: int) -> Iterator[str]:
         yield f"Too few resamples for {comparisons} comparisons: set evaluate.resamples to at least {needed}."
 
 
+def raw_text_warnings(tasks: Mapping[str, Any], confidence: float) -> Iterator[str]:
+    """For each task of a run whose scores on raw text and on tokens differ: users have no tokens."""
+    for task, about in tasks.items():
+        if "raw_text" in about and (found := Parity(**about["raw_text"])).differs:
+            yield (
+                f"{task}: scores {found.raw_text:.3f} on the raw text of the test rows and {found.tokens:.3f} on their tokens "
+                f"({confidence:.0%} interval of the difference: {found.low:+.3f} to {found.high:+.3f}). New texts score like raw text: "
+                "name a segmentation that fits the tokens of the dataset."
+            )
+
+
 # --- metrics.json ---------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +277,10 @@ def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
             figures["delta_m"] = _rounded(item["delta_m"])
     for task, mean in means.items():
         figures[task] = _rounded(mean)
+    runs = [run["tasks"] for run in comparisons["runs"].values() if (run["model"], run["data"], run["size"]) == ("joint", data, "all")]
+    on_raw_text = {task: [run[task]["raw_text"]["raw_text"] for run in runs] for task in means if "raw_text" in runs[0][task]}
+    if on_raw_text:
+        figures["raw_text"] = {task: _rounded(sum(values) / len(values)) for task, values in on_raw_text.items()}
     return figures
 
 

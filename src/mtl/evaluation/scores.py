@@ -7,8 +7,9 @@ from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError
 from mtl.evaluation.bootstrap import draws, interval, resample
+from mtl.evaluation.parity import Labels, parity
 from mtl.evaluation.predictions import predict
-from mtl.model.card import CONFIDENCE, RESAMPLES, Score
+from mtl.model.card import CONFIDENCE, RESAMPLES, RawText, Score
 
 
 def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Score]:
@@ -31,8 +32,22 @@ def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Sco
 def _scores(params: Params, task: str, rows: Sequence[Mapping[str, str]]) -> Iterator[Score]:
     spec = params.tasks[task]
     gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
-    blocks = resample([f"{row['dataset']}\x1e{row['id']}" for row in rows], RESAMPLES)
-    values, drawn = draws(spec.type, gold, prediction, blocks, spec.metric)
+    keys = [f"{row['dataset']}\x1e{row['id']}" for row in rows]
+    values, drawn = draws(spec.type, gold, prediction, resample(keys, RESAMPLES), spec.metric)
     for name in sorted(values, key=lambda name: name != spec.main_metric.name):
         metric = plugins.task_type(spec.type).metric(name)
-        yield Score(task, name, values[name], *interval(drawn[name], CONFIDENCE, metric.low, metric.high), len(rows))
+        raw_text = _raw_text(params, task, rows, keys) if name == spec.main_metric.name else None
+        yield Score(task, name, values[name], *interval(drawn[name], CONFIDENCE, metric.low, metric.high), len(rows), raw_text)
+
+
+def _raw_text(params: Params, task: str, rows: Sequence[Mapping[str, str]], keys: Sequence[str]) -> RawText | None:
+    """The main metric of a token-level task on the raw texts of the rows."""
+    spec = params.tasks[task]
+    if "raw_gold" not in rows[0]:
+        return None
+    on_tokens, on_raw_text = (
+        Labels([row[gold] for row in rows], [row[prediction] for row in rows])
+        for gold, prediction in (("gold", "prediction"), ("raw_gold", "raw_prediction"))
+    )
+    found = parity(spec.type, spec.main_metric, keys, on_tokens, on_raw_text, RESAMPLES, CONFIDENCE)
+    return RawText(found.raw_text, found.low, found.high)

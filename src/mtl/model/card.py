@@ -21,6 +21,15 @@ LICENSE = "unknown"
 """It depends on the encoder and the data; only the user knows their terms."""
 
 
+class RawText(NamedTuple):
+    """A metric on the raw text of the test rows."""
+
+    value: float
+    low: float
+    """Interval of the difference from the score on tokens."""
+    high: float
+
+
 class Score(NamedTuple):
     """A metric of a task on the test split, with the interval of the bootstrap over rows."""
 
@@ -30,6 +39,8 @@ class Score(NamedTuple):
     low: float
     high: float
     rows: int
+    raw_text: RawText | None = None
+    """Of the main metric of a task about tokens."""
 
 
 class Leak(NamedTuple):
@@ -83,6 +94,7 @@ def card(
         _table(["task", "type", "predictions"], [_task(name, task) for name, task in config["tasks"].items()]),
         "## Scores",
         _score_table(run, scores),
+        _raw_text_table(config, scores),
         "## Data",
         _table(["dataset", "source", "sha256"], _sources(params, used)),
         _leaked(leaked),
@@ -183,6 +195,26 @@ def _score_table(run: Run, scores: Sequence[Score]) -> str:
         "`comparisons.json` and the report."
     )
     return _table(["task", "metric", "score", "interval", "rows"], rows) + "\n\n" + note
+
+
+def _raw_text_table(config: Mapping[str, Any], scores: Sequence[Score]) -> str:
+    rows = [
+        [
+            score.task,
+            score.metric,
+            config["tasks"][score.task]["state"]["segmentation"],
+            f"{score.value:.4f}",
+            f"{score.raw_text.value:.4f}",
+            f"{score.raw_text.low:+.4f} to {score.raw_text.high:+.4f}",
+        ]
+        for score in scores
+        if score.raw_text
+    ]
+    if not rows:
+        return ""
+    note = "A new text has no tokens until the model splits it. The same test rows, by their tokens and by their raw text:"
+    head = ["task", "metric", "new texts are split into", "on tokens", "on raw text", "interval of the difference"]
+    return f"{note}\n\n{_table(head, rows)}"
 
 
 def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:

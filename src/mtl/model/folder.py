@@ -41,7 +41,6 @@ def save(model: Model, folder: Path, extra: Mapping[str, Any]) -> None:
         "mtl": version("mtl"),
         **extra,
         "encoder": model.encoder.config(),
-        "segmentation": model.segmentation,
         "max_length": model.max_length,
         "dropout": model.dropout,
         "tasks": tasks,
@@ -91,7 +90,10 @@ def _built(config: Mapping[str, Any], folder: Path) -> Model:
     if not isinstance(max_length, int) or not 1 <= max_length <= limit:
         raise ModelError(f"{folder / CONFIG}: max_length is {str(max_length)[:80]!r}; it must be a number of subwords up to {limit}")
     tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
-    segmentation = {name: name for name in SEGMENTERS}[config["segmentation"]]
-    model = Model(encoder, tokenizer, tasks, max_length=max_length, dropout=config["dropout"], segmentation=segmentation)
+    for name, task in tasks.items():
+        if task.segmentation not in SEGMENTERS:
+            choices = ", ".join(SEGMENTERS)
+            raise ModelError(f"{folder / CONFIG}: task {name}: segmentation is {task.segmentation!r:.80}; choose from: {choices}")
+    model = Model(encoder, tokenizer, tasks, max_length=max_length, dropout=config["dropout"])
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval()

@@ -29,7 +29,6 @@ class Model(nn.Module):
         max_length: int,
         dropout: float,
         seed: int = 0,
-        segmentation: str = "words",
     ) -> None:
         """Heads are drawn from the seed and the task's name: alone or joint, a task starts from the same head."""
         super().__init__()
@@ -39,8 +38,6 @@ class Model(nn.Module):
         self.max_length = max_length
         self.markers = tokenizer.markers(name for task in self.tasks.values() for name in task.markers)
         """Vocabulary index of each marker."""
-        self.segmentation = segmentation
-        """How new texts become tokens; see ``mtl.data.segmentation``."""
         self.dropout = dropout
         heads = {}
         with torch.random.fork_rng(devices=[]):

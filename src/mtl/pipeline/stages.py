@@ -269,6 +269,7 @@ def _report(params: Params) -> Iterator[Job]:
 
 _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/archives.py")
 _TABLE = ("data/coded.py", "data/labels", "data/schema.py", "data/spans.py")
+_TASKS = ("tasks", "data/spacing.py", "data/tokens.py")
 MODEL = (
     *(f"model/{name}.py" for name in ("batch", "device", "folder", "micro_batches", "model", "prediction")),
     "seeds.py",
@@ -283,25 +284,27 @@ RULES: dict[str, Rule] = {
     "prepare_dataset": Rule(("data",), _prepare),
     "check_examples": Rule(("data",), _check),
     "augment_shard": Rule(("augment", *_TABLE, "data/model_files.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
-    "train_run": Rule(("encoders", "tasks", "training", *MODEL, *_TABLE, "names.py"), _train),
+    "train_run": Rule(("encoders", *_TASKS, "training", *MODEL, *_TABLE, "names.py"), _train),
     "card_run": Rule(
         (
             "model/card.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
+            "evaluation/parity.py",
             "evaluation/predictions.py",
+            "evaluation/raw_text.py",
             "training/columns.py",
             "training/texts.py",
             "encoders",
-            "tasks",
+            *_TASKS,
             *MODEL,
             *_TABLE,
             "names.py",
         ),
         _card,
     ),
-    "predict_run": Rule(("evaluation/predictions.py", "encoders", "tasks", *MODEL, *_TABLE), _predict),
-    "evaluate_runs": Rule(("evaluation", "tasks", *_TABLE), _evaluate),
+    "predict_run": Rule(("evaluation/predictions.py", "evaluation/raw_text.py", "encoders", *_TASKS, *MODEL, *_TABLE), _predict),
+    "evaluate_runs": Rule(("evaluation", *_TASKS, *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
 }
 """Rule name to what its jobs need."""

@@ -31,6 +31,11 @@ class Stretch(NamedTuple):
     type: str | None
     """Entity type."""
 
+    @property
+    def text(self) -> str:
+        """Its tokens with the spaces between them."""
+        return "".join(word for word, _ in self.tokens)
+
 
 def audit(params: Params, inputs: Inputs) -> list[Json]:
     """For each dataset its methods with counts, samples and dropped rows."""

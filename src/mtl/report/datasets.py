@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from mtl.config import SPLITS, Params
+from mtl.data.card import describe_segmentation
 from mtl.data.check import describe_leak
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Table
@@ -45,7 +46,7 @@ def _card(name: str, card: Json, elsewhere: Sequence[Json]) -> Json:
             *({**sample, "where": "train"} for sample in card.get("leakage", {}).get("samples", [])),
             *({**sample, "where": f"train of {entry['train']}"} for entry in elsewhere for sample in entry["samples"]),
         ],
-        "finding": " ".join([_finding(card, splits), *map(describe_leak, elsewhere)]),
+        "finding": " ".join([_finding(card, splits), *_segmentation(card), *map(describe_leak, elsewhere)]),
     }
 
 
@@ -72,6 +73,12 @@ def _finding(card: Json, splits: Sequence[str]) -> str:
     left_out = f", {counted(dropped, 'train row')} with a held-out text left out" if dropped else ""
     held_out = "held-out text is" if leaked == 1 else "held-out texts are"
     return f"{rows}; {malformed}{left_out}. {whole(leaked)} {held_out} also in train, exactly or nearly."
+
+
+def _segmentation(card: Json) -> Iterator[str]:
+    """How new texts become tokens."""
+    if found := card.get("segmentation"):
+        yield describe_segmentation(found)
 
 
 def _label(name: str, content: Mapping[str, Any], splits: Sequence[str]) -> Block:

@@ -330,6 +330,25 @@ def _metric_table(task: str, about: Json, comparisons: Json) -> Table:
     return Table(task, note, frame.rename_axis("run").reset_index(), dict.fromkeys(frame.columns, str), style="")
 
 
+def raw_text(comparisons: Json) -> Table | None:
+    """For each run and task about tokens, its score on raw text beside that on tokens; None where no task is about tokens."""
+    rows = [
+        {
+            "task": task,
+            "run": name,
+            "metric": main_metric(comparisons["tasks"][task]),
+            "on tokens": about["raw_text"]["tokens"],
+            "on raw text": about["raw_text"]["raw_text"],
+            "difference": about["raw_text"]["difference"],
+            f"{percent(comparisons['confidence'])} interval": " to ".join(ends(about["raw_text"]["low"], about["raw_text"]["high"])),
+        }
+        for name, run in comparisons["runs"].items()
+        for task, about in run["tasks"].items()
+        if "raw_text" in about
+    ]
+    return Table("Scores on raw text", "", pd.DataFrame(rows), {"difference": signed}) if rows else None
+
+
 def all_claims(comparisons: Json) -> list[dict[str, Any]]:
     """Every comparison in words."""
     return [claim(item) for item in comparisons["comparisons"]]

@@ -60,6 +60,7 @@ def environment() -> Environment:
         "duration": text.duration,
         "size": text.size,
         "counted": text.counted,
+        "script": text.script,
         "spec": spec_text,
     }
     vega = f"/*\n{read('LICENSE-vega')}*/\n{charts.bundle()}"
@@ -107,6 +108,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "difference_table": findings.difference_table(everything.comparisons),
         "scores": findings.scores(comparisons),
         "score_table": findings.score_table(comparisons),
+        "raw_text": findings.raw_text(comparisons),
         "metric_tables": findings.metric_tables(comparisons),
         "balance": findings.balance(comparisons),
         "balance_figures": _balance_figures(params, inputs, joint),

@@ -24,6 +24,24 @@ def _picture(code: int) -> str:
     return "\u2421" if code == 0x7F else f"\u27e8U+{code:04X}\u27e9"
 
 
+SCRIPTS = {
+    "ja": "[\u3040-\u30ff]",
+    "ko": "[\u1100-\u11ff\uac00-\ud7af]",
+    "zh": "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]",
+    "und-Arab": "[\u0620-\u06ff\u0750-\u077f\u08a0-\u08ff]",
+    "und-Hebr": "[\u05d0-\u05ff]",
+    "und-Thai": "[\u0e00-\u0e7f]",
+    "und-Deva": "[\u0900-\u097f]",
+}
+"""Language tags (BCP 47) to characters that tell them, the first that occurs: browsers choose fonts by the tag, and people hear it read."""
+
+
+def script(text: str | None) -> Markup:
+    """Attributes of an element with foreign text: its direction by its first letter, and what is known of its language."""
+    language = next((name for name, characters in SCRIPTS.items() if re.search(characters, text or "")), None)
+    return Markup(' dir="auto"' + (f' lang="{language}"' if language else ""))
+
+
 ZERO = 1e-9
 """A difference or share below this is rounding, and shown as 0."""
 

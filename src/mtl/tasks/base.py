@@ -188,6 +188,9 @@ class TaskType(ABC):
     quotes: ClassVar[bool] = False
     """Whether predictions are passages of the text, which ``quoted`` needs to see."""
 
+    token_level: ClassVar[bool] = False
+    """Whether its labels are about tokens, so that its scores on raw texts depend on their segmentation; see ``of_characters``."""
+
     markers: ClassVar[tuple[str, ...]] = ()
     """Marker tokens between the tokens of its text field, in order, such as ``<e1>`` and ``</e1>`` around a range. They become entries of
     the vocabulary, and ``EncoderOutput.at`` gives the hidden state of each. A raw text to be predicted contains them as they are."""
@@ -198,6 +201,8 @@ class TaskType(ABC):
         """Names of the text fields that it reads."""
         self.field = int(state.get("field", 0))
         """Which of them its labels are about."""
+        self.segmentation = str(state.get("segmentation", "words"))
+        """How raw texts become tokens for it; see ``mtl.data.segmentation``."""
         self.main_metric = self.metric(state.get("metric"))
         """What weights are kept by."""
 
@@ -230,6 +235,11 @@ class TaskType(ABC):
     def places(label: Label) -> Sequence[int]:
         """How many tokens of the text field stand before each of ``markers``."""
         return ()
+
+    @staticmethod
+    def of_characters(label: Label, tokens: Sequence[str]) -> Label:
+        """A label of tokens as one of their characters end to end, so that labels of differently segmented texts can be compared."""
+        return label
 
     @abstractmethod
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from mtl.data.spacing import joined
 from mtl.lazy import lazy
 from mtl.tasks.base import Label, Metric, Positions, State, precision_recall_f1
 from mtl.tasks.classification import ClassesSettings, Classification, counts, names
@@ -151,6 +152,6 @@ def _judged(row: Mapping[str, Any]) -> Judged:
     tokens, relation, prediction, confidence = json.loads(row["text"]), json.loads(row["gold"]), row["prediction"], row["confidence"]
     gold = relation["class"]
     ranges = sorted((relation[f"{side}_start"], relation[f"{side}_end"], name) for side, name in (("head", "e1"), ("tail", "e2")))
-    marks = [((start, end), Mark(" ".join(tokens[start:end]), "range", name)) for start, end, name in ranges]
+    marks = [((start, end), Mark(joined(tokens[start:end]), "range", name)) for start, end, name in ranges]
     pairs = [(gold, prediction)] if gold != prediction else []
     return Judged(stretches(tokens, marks), gold, prediction, pairs, float(len(pairs)), f"{confidence:.3f}", confidence)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mtl.config import TaskSettings
+from mtl.data.spacing import joined
 from mtl.data.spans import Entity, entities
 from mtl.lazy import lazy
 from mtl.tasks.base import (
@@ -133,6 +134,7 @@ class TokenClassification(TaskType):
     noun = "entity type"
     all_windows = True
     shows_tokens = True
+    token_level = True
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
@@ -154,6 +156,16 @@ class TokenClassification(TaskType):
         tags = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
         scale = loss_scale({tag: frequencies[tag] for tag in tags}, smoothing)
         return {"tags": tags, "loss_scale": scale, "label_smoothing": smoothing}
+
+    @staticmethod
+    def of_characters(label: Label, tokens: Sequence[str]) -> list[str]:
+        """A tag per character; the entities stay."""
+        ends = np.cumsum([0, *map(len, tokens)])
+        tags = ["O"] * int(ends[-1])
+        for entity in entities([str(tag) for tag in _sequence(label)]):
+            start, end = int(ends[entity.start]), int(ends[entity.end])
+            tags[start:end] = [f"B-{entity.type}", *[f"I-{entity.type}"] * (end - start - 1)]
+        return tags
 
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on every position."""
@@ -265,7 +277,7 @@ def _judged(row: Mapping[str, Any]) -> Judged:
     tokens = json.loads(row["text"])
     gold, predicted = entities(json.loads(row["gold"])), entities(json.loads(row["prediction"]))
     clusters = overlapping([*set(gold) - set(predicted)], [*set(predicted) - set(gold)])
-    marks = [((hit.start, hit.end), Mark(" ".join(tokens[hit.start : hit.end]), "right", hit.type)) for hit in {*gold} & {*predicted}]
+    marks = [((hit.start, hit.end), Mark(joined(tokens[hit.start : hit.end]), "right", hit.type)) for hit in {*gold} & {*predicted}]
     marks += [_cluster(tokens, *cluster) for cluster in clusters]
     pairs = [pair for a, b in clusters for pair in _pairs(a, b)]
     errors = Counter(mark.note for _, mark in sorted(marks) if mark.status != "right")
@@ -290,7 +302,7 @@ def overlapping(gold: Sequence[Entity], predicted: Sequence[Entity]) -> list[tup
 def _cluster(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[tuple[int, int], Mark]:
     both = gold + predicted
     start, end = min(entity.start for entity in both), max(entity.end for entity in both)
-    return (start, end), Mark(" ".join(tokens[start:end]), *_error(tokens, gold, predicted))
+    return (start, end), Mark(joined(tokens[start:end]), *_error(tokens, gold, predicted))
 
 
 def _error(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -> tuple[str, str]:
@@ -302,7 +314,7 @@ def _error(tokens: Sequence[str], gold: list[Entity], predicted: list[Entity]) -
     if len(gold) == len(predicted) == 1 and gold[0][1:] == predicted[0][1:]:
         return "type", f"{gold[0].type} predicted as {predicted[0].type}"
     expected, actual = (
-        listed([f"{entity.type} “{' '.join(tokens[entity.start : entity.end])}”" for entity in side]) for side in (gold, predicted)
+        listed([f"{entity.type} “{joined(tokens[entity.start : entity.end])}”" for entity in side]) for side in (gold, predicted)
     )
     return "bounds", f"{expected} predicted as {actual}"
 

@@ -1,7 +1,10 @@
 """How the report shows the predictions of a task: marked text, and how wrong each row is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
+
+from mtl.data.spacing import joined, spaces_after
 
 LONGEST = 700
 """Characters of a text that are shown."""
@@ -16,6 +19,8 @@ class Mark(NamedTuple):
     text: str
     status: str = ""
     note: str = ""
+    space: bool = True
+    """Whether a space follows."""
 
 
 class Judged(NamedTuple):
@@ -57,17 +62,16 @@ def stretches(tokens: Sequence[str], marks: Sequence[tuple[tuple[int, int], Mark
     """
     wrong = [place for place, mark in marks if mark.status != "right"] or [(0, 0)]
     near = [len(tokens) <= WHOLE or any(a - AROUND <= i < b + AROUND for a, b in wrong) for i in range(len(tokens))]
-    result, at = [], 0
+    result, at, spaces = [], 0, [False, *spaces_after(tokens)]
     for (start, end), mark in [*marks, ((len(tokens), len(tokens)), Mark(""))]:
-        result.append(Mark(_near(tokens, near, at, start)))
+        result.append(Mark(_near(tokens, near, at, start), space=spaces[start]))
         if any(near[start:end]):
-            result.append(mark)
+            result.append(mark._replace(space=spaces[end]))
         at = end
     return [mark for mark in result if mark.text]
 
 
 def _near(tokens: Sequence[str], near: Sequence[bool], start: int, end: int) -> str:
     """The tokens that are near, with one ellipsis for each stretch that is not."""
-    kept = [token if is_near else "" for token, is_near in zip(tokens[start:end], near[start:end], strict=True)]
-    words = [word or "…" for i, word in enumerate(kept) if word or i == 0 or kept[i - 1]]
-    return " ".join(words)
+    runs = groupby(range(start, end), key=near.__getitem__)
+    return " ".join(joined([tokens[i] for i in run]) if is_near else "…" for is_near, run in runs)

@@ -11,7 +11,6 @@ import torch
 
 from mtl import encoders, plugins
 from mtl.config import TEXT, Params, Run
-from mtl.data.segmentation import segmentation_of
 from mtl.encoders import SubwordTokenizer
 from mtl.encoders.store import encode_stored
 from mtl.errors import TrainingError
@@ -25,8 +24,10 @@ from mtl.training.columns import Column
 from mtl.training.corpus import Corpus
 from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
+from mtl.training.letters import lost_letters
 from mtl.training.loop import Loop
 from mtl.training.markers import coded_parts, marked_rows
+from mtl.training.segmentations import segmentations, unlike
 from mtl.training.splits import Splits
 from mtl.training.texts import variants_of
 
@@ -44,7 +45,8 @@ def prepare(
     torch.manual_seed(seed_of("encoder", run.seed))
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
     encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
-    tasks = {name: _fitted(params, name, splits) for name in run.tasks}
+    split_into = segmentations(params, run, splits)
+    tasks = {name: _fitted(params, name, splits, split_into[name]) for name in run.tasks}
     if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
     markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
@@ -53,21 +55,15 @@ def prepare(
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
-    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed, segmentation=_segmentation(params, run)).to(
-        precision.device
-    )
+    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
-    return loop, [*cautions(params, run, splits, precision), *cut_off(tasks, splits.train, data.train.encoded, length)]
+    texts = splits.train.tokens.texts()
+    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts))
+    return loop, [*chain(*warnings), *cut_off(tasks, splits.train, data.train.encoded, length)]
 
 
-def _segmentation(params: Params, run: Run) -> str:
-    """How the model splits new texts: into words if one of its datasets needs it, so that one pass serves all tasks."""
-    segmentations = {segmentation_of(params.datasets[name]) for name in params.used_datasets(run.tasks)}
-    return "words" if "words" in segmentations else "spaces"
-
-
-def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
+def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> TaskType:
     """A task that knows the classes, tags or range of its train labels."""
     settings = params.tasks[name]
     task_type: type[TaskType] = plugins.implementation_of(settings)
@@ -75,7 +71,7 @@ def _fitted(params: Params, name: str, splits: Splits) -> TaskType:
     fields = list(dataset.fields)
     about = {"fields": fields, "field": fields.index(dataset.field_of(settings.label))} if fields != [TEXT] else {}
     chosen = {} if settings.metric is None else {"metric": settings.metric}
-    return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen)
+    return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen | {"segmentation": segmentation})
 
 
 def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:

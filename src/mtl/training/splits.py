@@ -1,9 +1,11 @@
 """The rows that a run touches, by split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.config import Params, Run
+from mtl.data.schema import read_schema, segmentation_of
 from mtl.errors import TrainingError
 from mtl.training.columns import Mask
 from mtl.training.subsets import subset, variants_within
@@ -21,6 +23,8 @@ class Splits:
     """Augmented rows with a label of a task of the run."""
     validation: Texts
     test: Texts
+    segmentations: Mapping[str, str]
+    """By dataset, how new texts become tokens like its own."""
 
 
 def read_splits(params: Params, run: Run, examples: Path, shards: Path) -> Splits:
@@ -46,4 +50,5 @@ def read_splits(params: Params, run: Run, examples: Path, shards: Path) -> Split
         else Texts(run.tasks),
         validation=read_split(params, "validation", examples, run.tasks),
         test=read_split(params, "test", examples, run.tasks),
+        segmentations={name: segmentation_of(read_schema(examples / f"{name}.parquet")) for name in params.used_datasets(run.tasks)},
     )

@@ -55,5 +55,7 @@ def _row(sentence: Sequence[tuple[int, str]], settings: ConllReader) -> Row | Ma
         if is_header(settings.columns, parts):
             return Malformed(number, "is a header line: it holds the names of the columns", line)
         cells.append(parts)
-    columns = zip(*cells, strict=True)
-    return Row(sentence[0][0], {name: list(column) for name, column in zip(settings.columns, columns, strict=True) if name != "_"})
+    values = {name: list(column) for name, column in zip(settings.columns, zip(*cells, strict=True), strict=True) if name != "_"}
+    if stripped := settings.stripped:
+        values["token"] = [stripped.sub("", token) for token in values["token"]]
+    return Row(sentence[0][0], values)
