@@ -171,13 +171,17 @@ def _group(values: Mapping[str, Any], split: Fractions | None) -> str | None:
     return None if is_empty(value) else class_name(value, split.column)
 
 
-def _strings(values: Any) -> Iterator[str]:
-    """All strings in nested lists and mappings."""
+def _joined(values: Any) -> str:
+    """All strings in nested lists and mappings, one after the other."""
     if isinstance(values, str):
-        yield values
-    elif isinstance(values, list | dict):
-        for value in values.values() if isinstance(values, dict) else values:
-            yield from _strings(value)
+        return values
+    items = list(values.values()) if isinstance(values, dict) else values
+    if not isinstance(items, list):
+        return ""
+    try:
+        return "".join(items)  # most often a list of tokens or tags
+    except TypeError:
+        return "".join(map(_joined, items))
 
 
 def _tokens(value: Any, column: str, settings: Dataset) -> tuple[list[str], list[bool]]:
@@ -217,7 +221,7 @@ def _check_unicode(name: str, value: Any) -> None:
         ValueError: a string contains one; names its text column or label.
     """
     try:
-        "".join(_strings(value)).encode()
+        _joined(value).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{name}: contains half of a surrogate pair, which is not a character") from None
 
