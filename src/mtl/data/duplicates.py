@@ -26,7 +26,7 @@ INDEXED = 2**23
 """Shingles of the texts that are searched at a time, about."""
 SEARCHED = 2**20
 """Shingles of the texts that are looked up at a time, about."""
-PAIRS = 2**20
+PAIRS = 2**18
 """Pairs of texts that are looked at together, at most, unless one shingle is in more."""
 COMPARED = 2**14
 """Pairs of texts whose shingles are compared together."""

@@ -85,8 +85,8 @@ def _scan(params: Params, dataset: str, raw: Path, counts: Counts, scratch: Path
 
 def _first(kept: card.Kept) -> list[Example]:
     """The kept rows that are the first of their source, in the order of the table."""
-    places = {number: place for place, number in enumerate(kept.order.tolist())}
-    return [example for number, example in sorted(kept.scan.first, key=lambda item: places[item[0]]) if number in places]
+    order, first = kept.order, kept.scan.first
+    return [first[number] for number in order[np.isin(order, list(first))].tolist()]
 
 
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts) -> Iterator[Example]:

@@ -36,8 +36,8 @@ class Scan:
     characters: npt.NDArray[np.int32]
     labelled: dict[str, npt.NDArray[np.bool_]]
     """By label, whether a row has it."""
-    first: list[tuple[int, Example]]
-    """Rows that are the first of their source, with their numbers."""
+    first: dict[int, Example]
+    """Rows that are the first of their source, by their numbers."""
     rows: Spill
     """The canonical rows, if they were kept; their column ``split`` is not filled in yet."""
 
@@ -50,7 +50,7 @@ class _Columns:
         self.groups, self.splits, self.by_share = array("Q"), array("b"), array("b")
         self.tokens, self.characters = array("i"), array("i")
         self.labelled = {name: array("b") for name in settings.labels}
-        self.first: list[tuple[int, Example]] = []
+        self.first: dict[int, Example] = {}
 
     def add(self, examples: Sequence[Example], texts: Sequence[str], keys: Sequence[str]) -> None:
         groups = [example.group or key for example, key in zip(examples, keys, strict=True)]
@@ -61,8 +61,8 @@ class _Columns:
         self.characters.extend(map(len, texts))
         for name, labelled in self.labelled.items():
             labelled.extend(example.labels[name] is not None for example in examples)
-        numbers = range(len(self.splits) - len(examples), len(self.splits))
-        self.first.extend((number, example) for number, example in zip(numbers, examples, strict=True) if example.id.endswith("-1"))
+        start = len(self.splits) - len(examples)
+        self.first.update((start + i, example) for i, example in enumerate(examples) if example.id.endswith("-1"))
 
     def _by_share(self, example: Example) -> bool:
         return not example.split and self._settings.split is not None

@@ -16,7 +16,7 @@ SHINGLE_BITS = 48
 """Bits of a shingle: the class of its frequency above its hash, so that the rarest are the smallest."""
 HASH_BITS = 42
 COUNTERS = 2**22
-"""Counters of frequencies. Shingles that share one seem more frequent, which costs time but changes no result."""
+"""Counters of frequencies, at most. Shingles that share one seem more frequent, which costs time but changes no result."""
 SKETCH = 4
 """Words of 64 bits of a sketch."""
 
@@ -63,10 +63,11 @@ class Frequencies:
     """About how frequent each shingle is. Any fixed order of shingles finds the same near duplicates; the rarest first is fastest."""
 
     def __init__(self, keys: Keys, rows: Numbers) -> None:
-        self._counts = np.zeros(COUNTERS, np.int64)
+        self._counters = min(COUNTERS, 64 * 2 ** len(rows).bit_length())
+        counts = np.zeros(self._counters, np.int64)
         for _, part in keys.read(rows):
-            self._counts += np.bincount(_hashes(part)[0] % COUNTERS, minlength=COUNTERS)
-        self._classes = np.minimum(np.log2(self._counts + 1) * 2.5, 63).astype(np.uint64)
+            counts += np.bincount(_hashes(part)[0] % self._counters, minlength=self._counters)
+        self._classes = np.minimum(np.log2(counts + 1) * 2.5, 63).astype(np.uint64)
 
     def sets(self, keys: Keys, rows: Numbers, most: int) -> Iterator[ShingleSets]:
         """The shingles of some texts, in blocks of about ``most`` shingles."""
@@ -81,7 +82,7 @@ class Frequencies:
 
     def _sets(self, numbers: Numbers, keys: pa.Array) -> ShingleSets:
         hashes, owners = _hashes(keys)
-        shingles = self._classes[hashes % COUNTERS] << HASH_BITS | hashes >> (64 - HASH_BITS)
+        shingles = self._classes[hashes % self._counters] << HASH_BITS | hashes >> (64 - HASH_BITS)
         sorted_ = np.sort(owners.astype(np.uint64) << SHINGLE_BITS | shingles)
         distinct = sorted_[np.diff(sorted_, prepend=~sorted_[:1]) != 0]
         owners, shingles = (distinct >> SHINGLE_BITS).astype(np.int64), distinct & (2**SHINGLE_BITS - 1)
