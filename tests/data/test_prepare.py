@@ -198,8 +198,8 @@ def test_neither_parts_nor_row_groups_change_a_byte(tmp_path: Path, monkeypatch:
     assert card["leakage"]["near"]["test"] == 0 < card["duplicates"]["total"]
     schema.write(table.combine_chunks(), tmp_path / "at-once.parquet")
     assert (tmp_path / "at-once.parquet").read_bytes() == written
-    monkeypatch.setattr("mtl.data.scan.ROWS", 7)
-    monkeypatch.setattr("mtl.data.scan.TOKENS", 25)
+    monkeypatch.setattr("mtl.data.spill.ROWS", 7)
+    monkeypatch.setattr("mtl.data.spill.TOKENS", 25)
     assert run(tmp_path, dataset)[1] == card
     assert (tmp_path / "out" / "d.parquet").read_bytes() == written
 

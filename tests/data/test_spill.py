@@ -4,36 +4,45 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtl.data import spill
 from mtl.data.spill import Spill, divided
 
 SCHEMA = pa.schema([pa.field("words", pa.list_(pa.string())), pa.field("number", pa.int64())])
 
 
 def spilled(path: Path, parts: list[int]) -> Spill:
-    with Spill(path, SCHEMA) as spill:
+    with Spill(path, SCHEMA) as file:
         for size in parts:
-            numbers = range(len(spill), len(spill) + size)
-            spill.write(pa.table({"words": [[str(number)] * (number % 3) for number in numbers], "number": list(numbers)}, schema=SCHEMA))
-    return spill
+            numbers = range(len(file), len(file) + size)
+            file.write(pa.table({"words": [[str(number)] * (number % 3) for number in numbers], "number": list(numbers)}, schema=SCHEMA))
+    return file
 
 
 def test_rows_are_read_by_their_numbers(tmp_path: Path) -> None:
-    spill = spilled(tmp_path / "rows", [3, 1, 4, 2])
-    assert len(spill) == 10
-    parts = list(spill.read(np.array([0, 2, 8, 9])))
+    file = spilled(tmp_path / "rows", [3, 1, 4, 2])
+    assert len(file) == 10
+    parts = list(file.read(np.array([0, 2, 8, 9])))
     assert [numbers.tolist() for numbers, _ in parts] == [[0, 2], [8, 9]]  # the others are not read
     assert [table["number"].to_pylist() for _, table in parts] == [[0, 2], [8, 9]]
-    assert pa.concat_tables([table for _, table in spill.read(np.arange(10))])["words"].to_pylist()[4] == ["4"]
-    assert list(spill.read(np.array([], np.int64))) == []
+    assert pa.concat_tables([table for _, table in file.read(np.arange(10))])["words"].to_pylist()[4] == ["4"]
+    assert list(file.read(np.array([], np.int64))) == []
+
+
+def test_parts_end_by_rows_or_by_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "ROWS", 3)
+    monkeypatch.setattr(spill, "TOKENS", 10)
+    assert list(spill.parts([1, 2, 3, 4, 9, 20, 1], int)) == [[1, 2, 3], [4, 9], [20], [1]]
+    assert list(spill.parts([], int)) == []
 
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
-    spill = spilled(tmp_path / "rows", [])
-    assert len(spill) == 0
-    assert list(spill.read(np.array([], np.int64))) == []
+    file = spilled(tmp_path / "rows", [])
+    assert len(file) == 0
+    assert list(file.read(np.array([], np.int64))) == []
 
 
 @given(st.lists(st.integers(0, 5), max_size=6), st.data())

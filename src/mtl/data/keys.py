@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
-from mtl.data.spill import Spill, divided
+from mtl.data.spill import Spill, divided, parts
 from mtl.data.splits import normalised
 
 NEAR_WORDS = 3
@@ -45,10 +45,10 @@ class Keys(NamedTuple):
                 yield part + start, table.column(0).combine_chunks()
 
 
-def joined(parts: Sequence[Keys]) -> Keys:
+def joined(datasets: Sequence[Keys]) -> Keys:
     """The texts of several datasets, numbered one after the other."""
-    texts, keys, long = (np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True))
-    return Keys(texts, keys, long, tuple(file for part in parts for file in part.files))
+    texts, keys, long = (np.concatenate(arrays) for arrays in zip(*(own[:3] for own in datasets), strict=True))
+    return Keys(texts, keys, long, tuple(file for own in datasets for file in own.files))
 
 
 class KeysWriter:
@@ -59,12 +59,13 @@ class KeysWriter:
         self._texts, self._keys, self._long = array("Q"), array("Q"), array("b")
 
     def add(self, texts: Sequence[str]) -> list[str]:
-        """Add a part of at most ``mtl.data.spill.ROWS`` texts; returns their keys."""
+        """Add texts; returns their keys."""
         keys = [normalised(text) for text in texts]
         self._texts.extend(map(hash_of, texts))
         self._keys.extend(map(hash_of, keys))
-        self._long.extend(key.count(" ") + 1 >= NEAR_WORDS for key in keys)
-        self._file.write(pa.table([pa.array(keys, pa.string())], schema=KEY))
+        self._long.extend(_words(key) >= NEAR_WORDS for key in keys)
+        for part in parts(keys, _words):
+            self._file.write(pa.table([pa.array(part, pa.string())], schema=KEY))
         return keys
 
     @property
@@ -78,6 +79,10 @@ class KeysWriter:
 
     def __exit__(self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.__exit__(type_, error, trace)
+
+
+def _words(key: str) -> int:
+    return key.count(" ") + 1
 
 
 def hash_of(text: str) -> int:

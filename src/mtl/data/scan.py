@@ -14,7 +14,7 @@ from mtl.config import SPLITS, Dataset
 from mtl.data import schema
 from mtl.data.examples import Example
 from mtl.data.keys import Keys, KeysWriter, Numbers, hash_of
-from mtl.data.spill import ROWS, TOKENS, Spill
+from mtl.data.spill import Spill, parts
 from mtl.data.splits import assign
 
 Codes = npt.NDArray[np.int8]
@@ -57,7 +57,7 @@ class _Columns:
         self.groups.extend(map(hash_of, groups))
         self.splits.extend(self._split(example, group) for example, group in zip(examples, groups, strict=True))
         self.by_share.extend(self._by_share(example) for example in examples)
-        self.tokens.extend(sum(map(len, example.fields.values())) for example in examples)
+        self.tokens.extend(map(_tokens, examples))
         self.characters.extend(map(len, texts))
         for name, labelled in self.labelled.items():
             labelled.extend(example.labels[name] is not None for example in examples)
@@ -85,7 +85,7 @@ def scan(settings: Dataset, examples: Iterable[Example], seed: int, scratch: Pat
     """
     columns = _Columns(settings, seed)
     with KeysWriter(scratch.with_suffix(".keys")) as keys, Spill(scratch.with_suffix(".rows"), table_schema(settings)) as rows:
-        for part in _parts(examples):
+        for part in parts(examples, _tokens):
             texts = [example.text for example in part]
             columns.add(part, texts, keys.add(texts))
             if keep:
@@ -103,18 +103,8 @@ def scan(settings: Dataset, examples: Iterable[Example], seed: int, scratch: Pat
     )
 
 
-def _parts(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    """The rows in parts of at most ``ROWS`` rows and about ``TOKENS`` tokens."""
-    part: list[Example] = []
-    tokens = 0
-    for example in examples:
-        part.append(example)
-        tokens += sum(map(len, example.fields.values()))
-        if len(part) == ROWS or tokens >= TOKENS:
-            yield part
-            part, tokens = [], 0
-    if part:
-        yield part
+def _tokens(example: Example) -> int:
+    return sum(map(len, example.fields.values()))
 
 
 def table_schema(settings: Dataset) -> pa.Schema:

@@ -1,9 +1,9 @@
 """Tables that are written to a scratch file part by part and read again, so that memory does not grow with their rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,23 @@ ROWS = 16_384
 """Rows of a part, at most."""
 TOKENS = 2**19
 """Tokens after which a part ends before it has so many rows."""
+
+
+Item = TypeVar("Item")
+
+
+def parts(items: Iterable[Item], tokens: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Items in parts of at most ``ROWS`` items and about ``TOKENS`` tokens; ``tokens`` says how many an item has."""
+    part: list[Item] = []
+    count = 0
+    for item in items:
+        part.append(item)
+        count += tokens(item)
+        if len(part) == ROWS or count >= TOKENS:
+            yield part
+            part, count = [], 0
+    if part:
+        yield part
 
 
 class Spill:
