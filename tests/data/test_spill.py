@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mtl.data import spill
 from mtl.data.spill import Spill, divided
+from mtl.errors import StorageError
 
 SCHEMA = pa.schema([pa.field("words", pa.list_(pa.string())), pa.field("number", pa.int64())])
 
@@ -43,6 +44,12 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     file = spilled(tmp_path / "rows", [])
     assert len(file) == 0
     assert list(file.read(np.array([], np.int64))) == []
+
+
+def test_a_full_disk_is_named(disk: Path) -> None:
+    words = [np.random.default_rng(i).bytes(512).hex() for i in range(200)]
+    with pytest.raises(StorageError, match=r"rows: the disk is full"), Spill(disk / "rows", SCHEMA) as file:
+        file.write(pa.table({"words": [[word] for word in words], "number": list(range(200))}, schema=SCHEMA))
 
 
 @given(st.lists(st.integers(0, 5), max_size=6), st.data())

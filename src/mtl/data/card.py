@@ -111,8 +111,7 @@ class Values(Sequence[Any]):
         return list(self)[index]
 
     def __iter__(self) -> Iterator[Any]:
-        first, last = self._start // schema.ROW_GROUP, -(-self._stop // schema.ROW_GROUP)
-        groups = range(first, last)
+        groups = range(self._start // schema.ROW_GROUP, -(-self._stop // schema.ROW_GROUP))
         for group, part in zip(groups, schema.read_parts(self._path, schema.ROW_GROUP, [self._label], groups=groups), strict=True):
             at = group * schema.ROW_GROUP
             column = plain(part[max(self._start - at, 0) : self._stop - at]).column(0)
@@ -129,8 +128,8 @@ def _leakage(kept: Kept) -> dict[str, Any]:
     held_out = {split: own for split, own in kept.numbers.items() if split in kept.used and split != "train"}
     rows = np.concatenate([*held_out.values(), np.array([], np.int64)])
     found = matches(kept.scan.keys, rows, kept.numbers["train"])
-    splits = np.repeat(list(held_out), [len(own) for own in held_out.values()])
-    counts = leaks_by_type(found, {split: splits == split for split in held_out})
+    parts = np.repeat(np.arange(len(held_out)), [len(own) for own in held_out.values()])
+    counts = leaks_by_type(found, {split: parts == number for number, split in enumerate(held_out)})
     pairs = sampled(found)
     texts = rows_at(kept.table, [*places[rows[pairs]].tolist(), *places[found.others[pairs]].tolist()])
     samples = [sample(texts[places[rows[i]]], texts[places[found.others[i]]], found.similarities[i]) for i in pairs.tolist()]

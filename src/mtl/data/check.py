@@ -96,9 +96,9 @@ def _leakage_into(train: str, texts: Mapping[str, Texts], keys: Keys, learners: 
     held_out = {name: starts[name] + np.flatnonzero(own.splits) for name, own in texts.items() if name != train}
     rows = starts[train] + np.flatnonzero(texts[train].splits == 0)
     leaked = matches(keys, np.concatenate(list(held_out.values())), rows)
-    datasets = np.repeat(list(held_out), [len(own) for own in held_out.values()])
-    for name in learners:
-        found = Matches(*(values[datasets == name] for values in leaked))
+    ends = np.cumsum([len(own) for own in held_out.values()])[:-1]
+    parts = zip(*(np.split(values, ends) for values in leaked), strict=True)
+    for name, found in zip(held_out, itertools.starmap(Matches, parts), strict=True):
         if (found.others >= 0).any():
             both = [task for task in learners[name] if task in learners[train]]
             places = np.flatnonzero(texts[name].splits)

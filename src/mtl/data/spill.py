@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mtl.files import writing
+
 ROWS = 16_384
 """Rows of a part, at most."""
 TOKENS = 2**19
@@ -38,11 +40,17 @@ class Spill:
     def __init__(self, path: Path, table_schema: pa.Schema) -> None:
         self.path, self.schema = path, table_schema
         self._starts = [0]
-        self._writer = pa.ipc.new_file(str(path), table_schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+        self._file = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._file, table_schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
     def write(self, table: pa.Table) -> None:
-        """Add a part of at most ``ROWS`` rows."""
-        self._writer.write_table(table.combine_chunks(), max_chunksize=ROWS)
+        """Add a part of at most ``ROWS`` rows.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        with writing(self.path):
+            self._writer.write_table(table.combine_chunks(), max_chunksize=ROWS)
         self._starts.append(self._starts[-1] + len(table))
 
     def __len__(self) -> int:
@@ -52,7 +60,9 @@ class Spill:
         return self
 
     def __exit__(self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._writer.close()
+        with writing(self.path), self._file:
+            if error is None:
+                self._writer.close()
 
     def read(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], pa.Table]]:
         """Some rows, part by part, with their numbers. Parts without any of them are not read.
