@@ -119,6 +119,7 @@ def near_pairs(keys: Keys, rows: Numbers, others: Numbers, wanted: Wanted | None
                 similarities = _jaccard(searched, pairs[0], indexed, pairs[1])
                 near = similarities >= NEAR
                 yield searched.numbers[pairs[0][near]], indexed.numbers[pairs[1][near]], similarities[near]
+        del index, indexed  # before the next ones are made
 
 
 class _Index:

@@ -75,8 +75,10 @@ class Frequencies:
         for numbers, part in keys.read(rows):
             parts.append(self._sets(numbers, part))
             if sum(len(made.shingles) for made in parts) >= most:
-                yield _joined(parts)
-                parts = []
+                block = _joined(parts)
+                parts.clear()
+                yield block
+                del block  # before the next one is made
         if parts:
             yield _joined(parts)
 
