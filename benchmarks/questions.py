@@ -156,14 +156,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = params.experiment.seeds[0]
     run = Run(tasks=(options.task,), model="joint", data="plain", seed=seed)
     own, steps = ours(params, run, options.data, options.encoder)
+    print(_line("ours", own), flush=True)
     rows, test = (questions(params, options.task, options.data / "examples", split) for split in ("train", "test"))
     other = plain(params, [row for row in rows if row["answers"]], test, options.encoder, steps, seed)
-    result = {"steps": steps, "train": len(rows), "test": len(test), "ours": own, "plain": other}
-    for side in ("ours", "plain"):
-        print(f"{side}: " + ", ".join(f"{name} {value:.4f}" for name, value in result[side].items()))
+    print(_line("plain", other))
     if options.json:
-        print(json.dumps(result))
+        print(json.dumps({"steps": steps, "train": len(rows), "test": len(test), "ours": own, "plain": other}))
     return 0
+
+
+def _line(side: str, scores: dict[str, float]) -> str:
+    return f"{side}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 if __name__ == "__main__":

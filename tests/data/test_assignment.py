@@ -3,15 +3,19 @@
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.config import SPLITS, Dataset
-from mtl.data.assignment import assign_rows, without_leaks
+from mtl.data import assignment
 from mtl.data.examples import Example
-from mtl.data.splits import near_groups, normalised
+from mtl.data.scan import scan
+from mtl.data.splits import normalised
 
 WORDS = st.sampled_from(["one", "two", "three"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=6).map(" ".join), max_size=20)
@@ -27,7 +31,16 @@ def dataset(shares: tuple[float, float, float] | None, group_by: str = "text", *
 
 
 def row(text: str, split: Any = "", group: str | None = None) -> Example:
-    return Example("", split, {"text": text.split()}, {}, {}, group)
+    tokens = text.split()
+    return Example("", split, {"text": tokens}, {"text": [True] * len(tokens)}, {"c": "x"}, group)
+
+
+def assign_rows(rows: Mapping[str, Sequence[Example]], seed: int) -> dict[str, list[Example]]:
+    """The rows with their splits."""
+    with TemporaryDirectory() as folder:
+        scans = {name: scan(DATASETS[name], part, seed, Path(folder) / name, keep=False) for name, part in rows.items()}
+        splits = assignment.assign_rows(DATASETS, scans, seed)
+    return {name: [example._replace(split=SPLITS[i]) for example, i in zip(rows[name], own, strict=True)] for name, own in splits.items()}
 
 
 DATASETS = {
@@ -54,12 +67,12 @@ def projects(draw: Any) -> dict[str, list[Example]]:
 
 
 def splits_of(rows: Mapping[str, Sequence[Example]], seed: int = 1) -> dict[str, list[str]]:
-    return {name: [example.split for example in part] for name, part in assign_rows(DATASETS, rows, seed).items()}
+    return {name: [example.split for example in part] for name, part in assign_rows(rows, seed).items()}
 
 
 @given(projects(), st.integers(0, 5))
 def test_what_one_dataset_holds_out_no_movable_row_trains_on(project: dict[str, list[Example]], seed: int) -> None:
-    result = assign_rows(DATASETS, project, seed)
+    result = assign_rows(project, seed)
     held_out = {normalised(example.text) for part in result.values() for example in part if example.split != "train"}
     for name, examples in result.items():
         if DATASETS[name].movable:
@@ -72,10 +85,10 @@ def test_what_one_dataset_holds_out_no_movable_row_trains_on(project: dict[str, 
 
 @given(projects(), st.integers(0, 5), st.randoms())
 def test_the_order_of_datasets_and_rows_does_not_matter(project: dict[str, list[Example]], seed: int, rng: random.Random) -> None:
-    expected = {name: sorted(part, key=str) for name, part in assign_rows(DATASETS, project, seed).items()}
+    expected = {name: sorted(part, key=str) for name, part in assign_rows(project, seed).items()}
     names = rng.sample(list(project), len(project))
     other = {name: rng.sample(project[name], len(project[name])) for name in names}
-    assert {name: sorted(part, key=str) for name, part in assign_rows(DATASETS, other, seed).items()} == expected
+    assert {name: sorted(part, key=str) for name, part in assign_rows(other, seed).items()} == expected
 
 
 @given(projects(), st.integers(0, 5))
@@ -118,8 +131,7 @@ def test_a_dataset_that_holds_out_nothing_joins_no_groups() -> None:
     chains = [[" ".join(f"{name}{letter}" for letter in "abcdefghijkl"[i : i + 10]) for i in range(3)] for name in "abcdefghijkl"]
     ends = [row(text) for chain in chains for text in (chain[0], chain[2])]
     bridges = [row(text) for chain in chains for text in chain]
-    apart, joined = (near_groups(example.text for example in rows) for rows in (ends, bridges))
-    assert [len({near.name(example.text) for example in ends}) for near in (apart, joined)] == [24, 12]
+    assert splits_of({"near0": bridges, "near3": ends})["near0"][2::3] != splits_of({"near0": ends})["near0"][1::2]
     assert splits_of({"near0": ends, "near3": bridges})["near0"] == splits_of({"near0": ends})["near0"]
 
 
@@ -135,8 +147,20 @@ def test_values_of_a_column_that_differ_in_digits_are_divided() -> None:
     assert 30 < splits_of({"films": rows})["films"].count("test") < 70
 
 
-def test_leaked_train_rows_are_dropped_and_counted() -> None:
-    rows = [row("a b c", "train"), row("A b, c 1", "train"), row("d e f", "train"), row("a b c", "test")]
-    kept, dropped = without_leaks(rows, ["a b c", "x"])
-    assert [example.text for example in kept] == ["d e f", "a b c"]
-    assert dropped == {"exact": 1, "near": 1}
+def test_groups_of_near_duplicates_are_named_a_few_at_a_time(monkeypatch: Any) -> None:
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "slept", "till", "noon"]
+    texts = [" ".join([f"{topic}{word}" for word in words] + [end]) for topic in "abcdefghij" for end in "xyz"]
+    expected = splits_of({"near0": [row(text) for text in texts], "near_too": [row(text) for text in reversed(texts)]})
+    assert len(set(expected["near0"])) > 1
+    assert expected["near0"] == [split for split in expected["near0"][::3] for _ in range(3)] == expected["near_too"][::-1]
+    monkeypatch.setattr(assignment, "NAMED", 3)
+    assert splits_of({"near0": [row(text) for text in texts], "near_too": [row(text) for text in reversed(texts)]}) == expected
+
+
+def test_leaked_train_rows_are_found_among_all_datasets(tmp_path: Path) -> None:
+    texts = {"official": ["a b c", "A b, c 1", "d e f", "a b c", "e f g"], "films": ["x e f g", "E f g"]}
+    scans = {name: scan(DATASETS[name], map(row, part), 1, tmp_path / name, keep=False) for name, part in texts.items()}
+    codes = {"official": np.array([0, 0, 0, 2, 0], np.int8), "films": np.array([0, 1], np.int8)}
+    train, found = assignment.leaked("official", scans, codes)
+    assert train.tolist() == [0, 1, 2, 4]
+    assert (found.exact.tolist(), found.near.tolist()) == ([True, False, False, False], [False, True, False, True])

@@ -217,6 +217,28 @@ def test_fractions_split_only_the_train_source_and_are_reproducible(tmp_path: Pa
     assert (tmp_path / "out" / "d.parquet").read_bytes() != first["d.parquet"]
 
 
+def test_neither_parts_nor_row_groups_change_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is the one that is written at once, and the card is the same, however few rows are in memory at a time."""
+    dataset = {
+        "reader": {**TSV, "columns": ["n", "label", "text"]},
+        "labels": {"c": CLASS, "n": {"type": "number", "column": "n", "missing": ["7"]}},
+        "split": {"train": 0.6, "validation": 0.2, "test": 0.2, "group_by": "near"},
+    }
+    texts = [f"{'abcde'[i % 5] * 3} goes {['to', 'from', 'by'][i % 3]} {'wxyz'[i % 4]} now" for i in range(300)]
+    rows = "".join(f"{i % 9}\t{i % 2}\t{text}\n" for i, text in enumerate(texts))
+    monkeypatch.setattr(schema, "ROW_GROUP", 64)
+    table, card = run(tmp_path, dataset, all=rows.encode())
+    written = (tmp_path / "out" / "d.parquet").read_bytes()
+    assert min(card["rows"].values()) > 10
+    assert card["leakage"]["near"]["test"] == 0 < card["duplicates"]["total"]
+    schema.write(table.combine_chunks(), tmp_path / "at-once.parquet")
+    assert (tmp_path / "at-once.parquet").read_bytes() == written
+    monkeypatch.setattr("mtl.data.spill.ROWS", 7)
+    monkeypatch.setattr("mtl.data.spill.TOKENS", 25)
+    assert run(tmp_path, dataset)[1] == card
+    assert (tmp_path / "out" / "d.parquet").read_bytes() == written
+
+
 def test_duplicates_and_leakage_are_reported(tmp_path: Path) -> None:
     dataset = {
         "source": {"train": {"url": "x"}, "validation": {"url": "y"}, "test": {"url": "z"}},

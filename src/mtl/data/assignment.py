@@ -1,25 +1,21 @@
 """Assigning rows to train, validation and test, with all datasets in view: what one of them holds out, the others should not train on."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
-from mtl.config import Dataset, Fractions, Split
-from mtl.data.examples import Example
-from mtl.data.splits import DisjointSets, assign, matches, near_groups, normalised
+import numpy as np
 
+from mtl.config import SPLITS, Dataset
+from mtl.data.duplicates import Matches, matches, near_groups
+from mtl.data.keys import Keys, Numbers, joined
+from mtl.data.scan import Codes, Scan
+from mtl.data.splits import assign
 
-class Assigned(NamedTuple):
-    """The first split of a row, from its source or the shares of its own dataset."""
-
-    key: str
-    """Normalised text."""
-    split: Split
-    movable: bool
-    """Whether the row can be moved to a held-out split."""
+NAMED = 2**18
+"""Groups of near duplicates whose names are in memory at a time, at most."""
 
 
-def assign_rows(datasets: Mapping[str, Dataset], rows: Mapping[str, Sequence[Example]], seed: int) -> dict[str, list[Example]]:
-    """Give every row its split. The order of rows and datasets does not matter.
+def assign_rows(datasets: Mapping[str, Dataset], scans: Mapping[str, Scan], seed: int) -> dict[str, Codes]:
+    """The split of every row. The order of rows and datasets does not matter.
 
     A row whose source is a split stays there. The other rows are assigned in groups by a hash. Then a group moves from train to a held-out
     split if a text of it is held out anywhere. Groups that share a text are one, so afterwards no text that shares assign is in train in
@@ -28,68 +24,73 @@ def assign_rows(datasets: Mapping[str, Dataset], rows: Mapping[str, Sequence[Exa
 
     Args:
         datasets: settings by name.
-        rows: of the same datasets, with the split of their source, or with none where shares assign them.
+        scans: rows of the same datasets.
         seed: of the hash.
     """
-    keys = {name: [normalised(example.text) for example in examples] for name, examples in rows.items()}
-    near = near_groups(key for name in rows if datasets[name].movable and _group_by(datasets[name]) == "near" for key in keys[name])
-    assigned = {
-        name: [_first(datasets[name], example, key, near, seed) for example, key in zip(examples, keys[name], strict=True)]
-        for name, examples in rows.items()
-    }
-    held_out = _held_out((row for part in assigned.values() for row in part), near)
-    return {
-        name: [
-            example._replace(split=_final(datasets[name].split, row, held_out.get(near.name(row.key))))
-            for example, row in zip(examples, assigned[name], strict=True)
-        ]
-        for name, examples in rows.items()
-    }
+    keys, rows = joined([part.keys for part in scans.values()]), numbers(scans)
+    near = {name: rows[name] for name in scans if datasets[name].movable and group_by(datasets[name]) == "near"}
+    searched = np.concatenate([np.array([], np.int64), *near.values()])
+    groups = near_groups(keys, searched)
+    splits = {name: part.splits.copy() for name, part in scans.items()}
+    for part, names in _named_groups(keys, groups, searched):
+        for name, own in near.items():
+            chosen = np.flatnonzero(scans[name].by_share & np.isin(groups[own], part))
+            splits[name][chosen] = _assigned(names, datasets[name], seed)[np.searchsorted(part, groups[own[chosen]])]
+    held_out = np.zeros(len(groups), np.int8)
+    for name, own_splits in splits.items():
+        np.maximum.at(held_out, groups[rows[name]], own_splits)  # test, if several splits hold a group out
+    return {name: _moved(datasets[name], scans[name], splits[name], held_out[groups[rows[name]]]) for name in scans}
 
 
-def _group_by(settings: Dataset) -> str:
+def numbers(scans: Mapping[str, Scan]) -> dict[str, Numbers]:
+    """The numbers that the rows of each dataset have among those of all, one dataset after the other."""
+    ends = np.cumsum([len(part.splits) for part in scans.values()])
+    return {name: np.arange(end - len(part.splits), end) for (name, part), end in zip(scans.items(), ends, strict=True)}
+
+
+def group_by(settings: Dataset) -> str:
     """What the rows of a dataset are grouped by; empty where each split has a source."""
     return settings.split.group_by if settings.split else ""
 
 
-def _group(settings: Dataset, example: Example, key: str, near: DisjointSets) -> str:
-    """The group of a row. Rows without a value of the column are grouped by their text."""
-    return example.group or (near.name(key) if _group_by(settings) == "near" else key)
+def _named_groups(keys: Keys, groups: Numbers, rows: Numbers) -> Iterator[tuple[Numbers, list[str]]]:
+    """The groups of some rows with several keys, and the smallest key of each, which is its name; ``NAMED`` groups at a time."""
+    distinct = np.sort(rows[np.unique(keys.keys[rows], return_index=True)[1]])
+    found, counts = np.unique(groups[distinct], return_counts=True)
+    several = found[counts > 1]
+    for part in np.split(several, range(NAMED, len(several), NAMED)):
+        smallest: dict[int, str] = {}
+        for own, texts in keys.read(distinct[np.isin(groups[distinct], part)]):
+            for group, key in zip(groups[own].tolist(), texts.to_pylist(), strict=True):
+                smallest[group] = min(key, smallest.get(group, key))
+        yield part, [smallest[group] for group in part.tolist()]
 
 
-def _first(settings: Dataset, example: Example, key: str, near: DisjointSets, seed: int) -> Assigned:
-    if example.split or settings.split is None:
-        return Assigned(key, example.split or "train", movable=False)
-    return Assigned(key, assign(_group(settings, example, key, near), settings.split, seed), settings.movable)
+def _assigned(names: Sequence[str], settings: Dataset, seed: int) -> Codes:
+    """The splits of groups by their names."""
+    return np.array([SPLITS.index(assign(name, settings.split, seed)) if settings.split else 0 for name in names], np.int8)
 
 
-def _held_out(rows: Iterable[Assigned], near: DisjointSets) -> dict[str, Split]:
-    """The split that holds out each group of texts: test, if several do."""
-    held_out: dict[str, Split] = {}
-    for row in rows:
-        if row.split == "test" or (row.split == "validation" and near.name(row.key) not in held_out):
-            held_out[near.name(row.key)] = row.split
-    return held_out
+def _moved(settings: Dataset, rows: Scan, splits: Codes, held_out: Codes) -> Codes:
+    """Rows of train that are held out elsewhere are in the same held-out split, if the dataset has a share of it; else in its other one."""
+    if not settings.movable or settings.split is None:
+        return splits
+    shares = np.array([getattr(settings.split, name) for name in SPLITS])
+    other = SPLITS.index("test" if settings.split.test else "validation")
+    target = np.where(shares[held_out] > 0, held_out, other)
+    return np.where(rows.by_share & (splits == 0) & (held_out > 0), target, splits).astype(np.int8)
 
 
-def _final(fractions: Fractions | None, row: Assigned, held_out: Split | None) -> Split:
-    """The same held-out split as elsewhere, if the dataset has a share of it; else its other one."""
-    if not row.movable or row.split != "train" or held_out is None or fractions is None:
-        return row.split
-    return held_out if getattr(fractions, held_out) else "test" if fractions.test else "validation"
+def groups_of(settings: Dataset, rows: Scan) -> Numbers:
+    """A number for each row, the same for those of one group."""
+    if group_by(settings) == "near":
+        return near_groups(rows.keys, np.arange(len(rows.splits)))
+    return np.unique(rows.groups, return_inverse=True)[1]
 
 
-def groups(settings: Dataset, examples: Sequence[Example]) -> list[str]:
-    """The group of each row."""
-    keys = [normalised(example.text) for example in examples]
-    near = near_groups(keys if _group_by(settings) == "near" else ())
-    return [_group(settings, example, key, near) for example, key in zip(examples, keys, strict=True)]
-
-
-def without_leaks(examples: Sequence[Example], held_out: Sequence[str]) -> tuple[list[Example], dict[str, int]]:
-    """Rows without those of train whose text is, exactly or nearly, among held-out texts; and how many were dropped of each type."""
-    train = [row for row, example in enumerate(examples) if example.split == "train"]
-    leaked = {train[match.row]: match.similarity for match in matches([examples[row].text for row in train], held_out)}
-    exact = sum(similarity == 1.0 for similarity in leaked.values())
-    kept = [example for row, example in enumerate(examples) if row not in leaked]
-    return kept, {"exact": exact, "near": len(leaked) - exact}
+def leaked(name: str, scans: Mapping[str, Scan], splits: Mapping[str, Codes]) -> tuple[Numbers, Matches]:
+    """The train rows of a dataset, and which of them are, exactly or nearly, held out by this or another dataset."""
+    rows = numbers(scans)
+    train = np.flatnonzero(splits[name] == 0)
+    held_out = np.concatenate([rows[other][splits[other] > 0] for other in scans])
+    return train, matches(joined([part.keys for part in scans.values()]), rows[name][train], held_out)

@@ -1,16 +1,24 @@
 """What is checked over all datasets before anything is trained: leakage between them, and whether each task can be learned and scored."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mtl.config import SPLITS, Params
 from mtl.data import schema
-from mtl.data.card import counts_by_type, samples_by_type
-from mtl.data.examples import FIELD_SEPARATOR
-from mtl.data.splits import matches
+from mtl.data.card import leaks_by_type, rows_at, sample, sampled, texts_of
+from mtl.data.duplicates import Matches, matches
+from mtl.data.keys import Keys, KeysWriter, Numbers, joined
+from mtl.data.scan import Codes
+from mtl.data.spill import ROWS
 from mtl.errors import DataError
 from mtl.files import write_json
 from mtl.names import ACROSS_DATASETS
@@ -19,13 +27,13 @@ NAMED = 10
 """Classes that a warning names, at most."""
 
 
-class Text(NamedTuple):
-    """A row of a canonical table."""
+class Texts(NamedTuple):
+    """The texts of a canonical table."""
 
-    dataset: str
-    id: str
-    split: str
-    text: str
+    table: Path
+    keys: Keys
+    splits: Codes
+    """Of each text, by its place in ``SPLITS``."""
 
 
 def check_examples(params: Params, examples: Path, out: Path) -> list[str]:
@@ -47,9 +55,8 @@ def check_examples(params: Params, examples: Path, out: Path) -> list[str]:
     if errors := [error for task in params.tasks for error in label_errors(params, task, labels[task])]:
         raise DataError("\n".join(errors))
     warnings = [warning for task in params.tasks for warning in label_warnings(task, labels[task])]
-    texts = [text for name in params.datasets for text in _texts(name, examples / f"{name}.parquet")] if len(params.datasets) > 1 else []
-    learners = {name: [task for task in params.tasks if name in params.datasets_of(task)] for name in params.datasets}
-    content = {"leakage": leakage(texts, learners), "warnings": warnings}
+    leaks = leakage(params, examples, out) if len(params.datasets) > 1 else []
+    content = {"leakage": leaks, "warnings": warnings}
     write_json(out / ACROSS_DATASETS, content, sort_keys=False)
     return all_warnings(content)
 
@@ -68,34 +75,55 @@ def describe_leak(entry: Mapping[str, Any]) -> str:
     return f"{exact + near:,} {texts} in train of {entry['train']}, from which {names}: {exact:,} exactly, {near:,} nearly."
 
 
-def leakage(texts: Sequence[Text], learners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def leakage(params: Params, examples: Path, out: Path) -> list[dict[str, Any]]:
     """Pairs of datasets of which one trains on texts that the other holds out, with counts and samples as in a data card.
 
     Args:
-        texts: all rows.
-        learners: for each dataset the tasks that learn from it.
+        params: all settings.
+        examples: folder of the canonical tables.
+        out: where scratch files may be written.
     """
-    return [entry for train in learners for entry in _leakage_into(train, texts, learners)]
+    learners = {name: [task for task in params.tasks if name in params.datasets_of(task)] for name in params.datasets}
+    with TemporaryDirectory(dir=out) as scratch:
+        texts = {name: _texts(examples / f"{name}.parquet", Path(scratch) / name) for name in learners}
+        keys = joined([own.keys for own in texts.values()])
+        return [entry for train in learners for entry in _leakage_into(train, texts, keys, learners)]
 
 
-def _leakage_into(train: str, texts: Sequence[Text], learners: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
+def _leakage_into(train: str, texts: Mapping[str, Texts], keys: Keys, learners: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
     """The held-out texts of other datasets in the train rows of one."""
-    held_out = [text for text in texts if text.dataset != train and text.split != "train"]
-    rows = [text for text in texts if text.dataset == train and text.split == "train"]
-    leaked = matches([text.text for text in held_out], [text.text for text in rows])
-    for name in learners:
-        pairs = [(held_out[row], rows[other], similarity) for row, other, similarity in leaked if held_out[row].dataset == name]
-        if pairs:
+    starts = dict(zip(texts, itertools.accumulate((len(own.splits) for own in texts.values()), initial=0), strict=False))
+    held_out = {name: starts[name] + np.flatnonzero(own.splits) for name, own in texts.items() if name != train}
+    rows = starts[train] + np.flatnonzero(texts[train].splits == 0)
+    leaked = matches(keys, np.concatenate(list(held_out.values())), rows)
+    ends = np.cumsum([len(own) for own in held_out.values()])[:-1]
+    parts = zip(*(np.split(values, ends) for values in leaked), strict=True)
+    for name, found in zip(held_out, itertools.starmap(Matches, parts), strict=True):
+        if (found.others >= 0).any():
             both = [task for task in learners[name] if task in learners[train]]
-            counts = counts_by_type([(row.split, similarity) for row, _, similarity in pairs], SPLITS[1:])
-            yield {"held_out": name, "train": train, "tasks": both, **counts, "samples": samples_by_type(pairs)}
+            places = np.flatnonzero(texts[name].splits)
+            splits = {split: texts[name].splits[places] == number for number, split in enumerate(SPLITS) if number}
+            samples = _samples(found, texts[name].table, places, texts[train].table, starts[train])
+            yield {"held_out": name, "train": train, "tasks": both, **leaks_by_type(found, splits), "samples": samples}
 
 
-def _texts(dataset: str, path: Path) -> Iterator[Text]:
-    """The rows of a canonical table, with the text by which rows are compared."""
+def _samples(found: Matches, held_out: Path, places: Numbers, train: Path, start: int) -> list[dict[str, Any]]:
+    """Leaked rows with their train rows; ``places`` are those of the matched texts in their table, and ``start`` is where train begins."""
+    chosen = sampled(found)
+    own, other = places[chosen].tolist(), (found.others[chosen] - start).tolist()
+    rows, train_rows = rows_at(held_out, own), rows_at(train, other)
+    return [sample(rows[i], train_rows[j], x) for i, j, x in zip(own, other, found.similarities[chosen].tolist(), strict=True)]
+
+
+def _texts(path: Path, scratch: Path) -> Texts:
+    """The texts of a canonical table by which rows are compared."""
     columns = [schema.columns_of(field)[0] for field in schema.fields_of(schema.read_schema(path))]
-    for row in schema.read(path, ["id", "split", *columns]).to_pylist():
-        yield Text(dataset, row["id"], row["split"], FIELD_SEPARATOR.join(" ".join(row[column]) for column in columns))
+    splits = [np.array([], np.int8)]
+    with KeysWriter(scratch) as writer:
+        for part in schema.read_parts(path, ROWS, ["split", *columns]):
+            writer.add(texts_of(part))
+            splits.append(pc.index_in(part.column("split").cast(pa.string()), pa.array(SPLITS)).to_numpy().astype(np.int8))
+    return Texts(path, writer.keys, np.concatenate(splits))
 
 
 class Labels(NamedTuple):

@@ -3,11 +3,11 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from mtl.config import Dataset, DelimitedReader, LabelSettings
+from mtl.config import SPLITS, Dataset, DelimitedReader, LabelSettings
 from mtl.data.examples import Example
-from mtl.data.labels import label_type
 from mtl.data.labels.base import MISSING_MARKS, normalized
 from mtl.words import plural
 
@@ -18,20 +18,28 @@ LONGEST_NAME = 3
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
-def warnings(settings: Dataset, examples: Sequence[Example]) -> Iterator[str]:
-    """What a reader should know of the names of each label's classes or entity types."""
+def warnings(settings: Dataset, labels: Mapping[str, Mapping[str, Any]], first: Sequence[Example]) -> Iterator[str]:
+    """What a reader should know of the names of each label's classes or entity types.
+
+    Args:
+        settings: the dataset.
+        labels: the statistics of the data card: by label, then by split.
+        first: the first row of each source.
+    """
     for name, label in settings.labels.items():
-        counts = _counts([example.labels[name] for example in examples if example.labels[name] is not None], label)
+        counts = _counts([labels[name][split] for split in SPLITS if split in labels[name]])
         yield from _look_alikes(name, label, counts)
         yield from _missing_marks(name, counts)
         if isinstance(settings.reader, DelimitedReader) and settings.reader.columns:
-            yield from _headers(name, counts, examples)
+            yield from _headers(name, counts, first)
 
 
-def _counts(values: Sequence[object], label: LabelSettings) -> Counter[str]:
-    """Rows of each class, or entities of each type; empty for labels without either."""
-    summary = label_type(label.type).summary(values)
-    return Counter(summary.get("classes") or summary.get("entities") or {})
+def _counts(summaries: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """Rows of each class, or entities of each type, in the order of their names; empty for labels without either."""
+    counts: Counter[str] = Counter()
+    for summary in summaries:
+        counts.update(summary.get("classes") or summary.get("entities") or {})
+    return Counter(dict(sorted(counts.items())))
 
 
 def _look_alikes(label: str, settings: LabelSettings, counts: Counter[str]) -> Iterator[str]:
@@ -73,10 +81,10 @@ def _missing_marks(label: str, counts: Counter[str]) -> Iterator[str]:
             yield f'label {label}: {name!r} ({counts[name]}) is a class; if it means that there is no label, write missing: ["{name}"]'
 
 
-def _headers(label: str, counts: Counter[str], examples: Sequence[Example]) -> Iterator[str]:
+def _headers(label: str, counts: Counter[str], first: Sequence[Example]) -> Iterator[str]:
     """A class that only the first row of a source has, with a short text, may be the name of a column."""
-    for example in examples:
-        source, _, number = example.id.rpartition("-")
+    for example in first:
+        source, _, _ = example.id.rpartition("-")
         name = example.labels[label]
-        if number == "1" and isinstance(name, str) and counts[name] == 1 and len(example.tokens) <= LONGEST_NAME:
+        if isinstance(name, str) and counts[name] == 1 and len(example.tokens) <= LONGEST_NAME:
             yield f"label {label}: only the first row of source {source} is {name!r}, with the text {example.text!r}: is it a header line?"

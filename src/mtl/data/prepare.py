@@ -2,34 +2,39 @@
 
 White space is normalised in texts that are not tokenised: every run of it (line ends and tabs included) becomes one space, and none is
 left at the ends. Their tokens are the parts between spaces, so ``mtl.data.schema.text_of`` returns the normalised text exactly.
+
+Rows are read once, to a scratch file beside the table; only arrays of numbers grow with the rows (``mtl.data.scan``).
 """
 
 import html
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import pyarrow as pa
+import numpy as np
 
 from mtl.config import SPLITS, Dataset, Fractions, Params, Split, is_pattern
 from mtl.data import card, class_names, schema
-from mtl.data.assignment import assign_rows, groups, without_leaks
+from mtl.data.assignment import assign_rows, groups_of, leaked
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.labels.base import class_name, is_empty
 from mtl.data.marks import Ranges, marked_tokens
-from mtl.data.matching import Match, match, spaceless
+from mtl.data.matching import SAMPLE, Match, match, spaceless
 from mtl.data.readers import Malformed, Row, read
+from mtl.data.scan import Scan, scan, table_schema, write
 from mtl.data.segmentation import SEGMENTERS
 from mtl.data.spacing import spaces_after
 from mtl.errors import DataError
 from mtl.files import write_json
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
+LEFT_OUT = -1
+"""In place of a split, for rows that are left out."""
 SAMPLES = 10
 """Malformed rows that are kept for the data card and for the error message."""
 PEEKED = 200
@@ -55,27 +60,28 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     Raises:
         DataError: a file cannot be read as declared, too many rows are malformed, or a split has no rows.
     """
-    settings = _with_segmentation(params.datasets[dataset], raw)
+    settings, table = _with_segmentation(params.datasets[dataset], raw), out / f"{dataset}.parquet"
     counts = Counts({}, {}, {}, [], [], {})
-    rows = {dataset: _read(settings, raw, counts)}
-    _check_malformed(dataset, settings, counts)
-    _check_labels(dataset, settings, rows[dataset], counts)
-    for name in params.compared_with(dataset):
-        folder = raw.parent / name
-        rows[name] = _read(_with_segmentation(params.datasets[name], folder), folder, Counts({}, {}, {}, [], [], {}))
-    assigned = assign_rows({name: params.datasets[name] for name in rows}, rows, params.seed)
-    examples = assigned[dataset]
-    if settings.drop_leaked:
-        held_out = [example.text for part in assigned.values() for example in part if example.split != "train"]
-        examples, dropped = without_leaks(examples, held_out)
-        counts.dropped.update(dropped)
-    examples.sort(key=lambda example: SPLITS.index(example.split or "train"))  # stable: reading order within a split
-    _check_splits(dataset, settings, examples)
-    counts.warnings.extend(class_names.warnings(settings, examples))
-    segmentation = _matched(settings, examples)
-    counts.warnings.extend(_segmentation_warnings(settings, segmentation))
-    schema.write(_table(settings, examples, segmentation.name), out / f"{dataset}.parquet")
-    write_json(out / f"{dataset}.json", card.make(dataset, settings, examples, counts, segmentation), sort_keys=False)
+    with TemporaryDirectory(dir=out) as scratch:
+        scans = {dataset: _scan(params, dataset, raw, counts, Path(scratch), keep=True)}
+        _check_malformed(dataset, settings, counts)
+        _check_labels(dataset, settings, scans[dataset], counts)
+        for name in params.compared_with(dataset):
+            scans[name] = _scan(params, name, raw.parent / name, Counts({}, {}, {}, [], [], {}), Path(scratch), keep=False)
+        splits = assign_rows({name: params.datasets[name] for name in scans}, scans, params.seed)
+        if settings.drop_leaked:
+            train, found = leaked(dataset, scans, splits)
+            splits[dataset][train[found.others >= 0]] = LEFT_OUT
+            counts.dropped.update(exact=int(found.exact.sum()), near=int(found.near.sum()))
+        rows = {split: np.flatnonzero(splits[dataset] == code) for code, split in enumerate(SPLITS)}
+        kept = card.Kept(scans[dataset], rows, table)
+        _check_splits(dataset, settings, kept)
+        segmentation = _matched(settings, kept)
+        write(kept.scan.rows, list(rows.values()), table, table_schema(settings, segmentation.name))
+        labels = card.labels_of(settings, kept)
+        counts.warnings.extend(class_names.warnings(settings, labels, _first(kept)))
+        counts.warnings.extend(_segmentation_warnings(settings, segmentation))
+        write_json(out / f"{dataset}.json", card.make(dataset, settings, kept, labels, segmentation, counts), sort_keys=False)
     return counts.warnings
 
 
@@ -96,11 +102,14 @@ def _counts_tokens(settings: Dataset) -> bool:
     return not settings.marks and any(label.positional for label in settings.labels.values())
 
 
-def _matched(settings: Dataset, examples: Sequence[Example]) -> Match:
+def _matched(settings: Dataset, kept: card.Kept) -> Match:
     """The segmentation of new texts: that of the raw texts, or the one that reproduces the given tokens best."""
     if settings.segmentation and not settings.given_tokens:
         return Match(settings.segmentation, {}, 0)
-    rows = [(example.fields[field], example.spaces[field]) for example in examples for field in settings.fields]
+    sample = np.sort(kept.order[:: -(-len(kept.order) // SAMPLE)])
+    tables = [table for _, table in kept.scan.rows.read(sample)]
+    columns = [schema.columns_of(field) for field in settings.fields]
+    rows = [row for names in columns for table in tables for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
     return match(rows, settings.segmentation)
 
 
@@ -112,9 +121,17 @@ def _segmentation_warnings(settings: Dataset, found: Match) -> Iterator[str]:
         )
 
 
-def _read(settings: Dataset, raw: Path, counts: Counts) -> list[Example]:
+def _scan(params: Params, dataset: str, raw: Path, counts: Counts, scratch: Path, *, keep: bool) -> Scan:
     """All labelled rows of a dataset in the order of its sources."""
-    return [example for name in settings.sources for example in _examples(settings, name, raw / name, counts)]
+    settings = _with_segmentation(params.datasets[dataset], raw)
+    examples = (example for name in settings.sources for example in _examples(settings, name, raw / name, counts))
+    return scan(settings, examples, params.seed, scratch / dataset, keep=keep)
+
+
+def _first(kept: card.Kept) -> list[Example]:
+    """The kept rows that are the first of their source, in the order of the table."""
+    order, first = kept.order, kept.scan.first
+    return [first[number] for number in order[np.isin(order, list(first))].tolist()]
 
 
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts) -> Iterator[Example]:
@@ -199,13 +216,17 @@ def _group(values: Mapping[str, Any], split: Fractions | None) -> str | None:
     return None if is_empty(value) else class_name(value, split.column)
 
 
-def _strings(values: Any) -> Iterator[str]:
-    """All strings in nested lists and mappings."""
+def _joined(values: Any) -> str:
+    """All strings in nested lists and mappings, one after the other."""
     if isinstance(values, str):
-        yield values
-    elif isinstance(values, list | dict):
-        for value in values.values() if isinstance(values, dict) else values:
-            yield from _strings(value)
+        return values
+    items = list(values.values()) if isinstance(values, dict) else values
+    if not isinstance(items, list):
+        return ""
+    try:
+        return "".join(items)  # most often a list of tokens or tags
+    except TypeError:
+        return "".join(map(_joined, items))
 
 
 def _tokens(value: Any, column: str, settings: Dataset) -> tuple[list[str], list[bool]]:
@@ -244,7 +265,7 @@ def _check_unicode(name: str, value: Any) -> None:
         ValueError: a string contains one; names its text column or label.
     """
     try:
-        "".join(_strings(value)).encode()
+        _joined(value).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{name}: contains half of a surrogate pair, which is not a character") from None
 
@@ -276,55 +297,40 @@ def _check_malformed(dataset: str, settings: Dataset, counts: Counts) -> None:
         )
 
 
-def _check_labels(dataset: str, settings: Dataset, examples: Sequence[Example], counts: Counts) -> None:
+def _check_labels(dataset: str, settings: Dataset, rows: Scan, counts: Counts) -> None:
     """Each label needs a row. One without any is a matter of its column, not of the splits."""
     for name, label in settings.labels.items():
-        if all(example.labels[name] is None for example in examples):
-            rows = sum(counts.read.values()) - sum(counts.malformed.values())
+        if not rows.labelled[name].any():
+            read = sum(counts.read.values()) - sum(counts.malformed.values())
             raise DataError(
-                f"dataset {dataset}: none of the {rows} rows has the label {name!r}: "
+                f"dataset {dataset}: none of the {read} rows has the label {name!r}: "
                 f"all cells of the column {label.column!r} are empty, marked as missing, or in no bin"
             )
 
 
-def _check_splits(dataset: str, settings: Dataset, examples: Sequence[Example]) -> None:
+def _check_splits(dataset: str, settings: Dataset, kept: card.Kept) -> None:
     """Each split with a source or a share needs a row, and each label a row in train."""
     for name in settings.splits:
-        if not any(example.split == name for example in examples):
-            advice = _advice(dataset, settings, examples)
+        if not len(kept.numbers[name]):
+            advice = _advice(dataset, settings, kept)
             raise DataError(f"dataset {dataset}: split {name} has no labelled rows; {advice}, or give it a source of its own")
     for label in settings.labels:
-        if not any(example.split == "train" and example.labels[label] is not None for example in examples):
+        if not kept.scan.labelled[label][kept.numbers["train"]].any():
             raise DataError(f"dataset {dataset}: no row of split train has the label {label!r}")
 
 
-def _advice(dataset: str, settings: Dataset, examples: Sequence[Example]) -> str:
+def _advice(dataset: str, settings: Dataset, kept: card.Kept) -> str:
     """What would fill an empty split: a greater share, unless most rows are in one group."""
-    key, names = f"datasets.{dataset}.split", groups(settings, examples)
-    [(largest, size)] = Counter(names).most_common(1) or [("", 0)]
-    if settings.split is None or size < 2 or 2 * size < len(names):
+    key, groups = f"datasets.{dataset}.split", groups_of(settings, kept.scan)[kept.order]
+    _, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    size = int(sizes.max(initial=0))
+    if settings.split is None or size < 2 or 2 * size < len(groups):
         return f"raise its share in {key}"
     alike = {"text": "texts that differ only in case, digits or punctuation", "near": "near duplicates"}
     same = alike.get(settings.split.group_by, f"equal values of {settings.split.group_by}")
+    [(_, row)] = kept.scan.rows.read(kept.order[first[sizes == size].min(keepdims=True)])
+    text = card.texts_of(row)[0]
     return (
-        f"{size} of {len(names)} rows are one group, because {key}.group_by: {settings.split.group_by} keeps {same} together, "
-        f"such as {examples[names.index(largest)].text[:60]!r}; group by a column of distinct values"
+        f"{size} of {len(groups)} rows are one group, because {key}.group_by: {settings.split.group_by} keeps {same} together, "
+        f"such as {text[:60]!r}; group by a column of distinct values"
     )
-
-
-def _table(settings: Dataset, examples: list[Example], segmentation: str) -> pa.Table:
-    texts: dict[str, list[Any]] = {}
-    for field in settings.fields:
-        rows = [example.fields[field] for example in examples], [example.spaces[field] for example in examples]
-        texts |= dict(zip(schema.columns_of(field), rows, strict=True))
-    columns: dict[str, list[Any]] = {
-        "id": [example.id for example in examples],
-        "split": [example.split for example in examples],
-        **texts,
-        **{name: [example.labels[name] for example in examples] for name in settings.labels},
-        "parent_id": [None] * len(examples),
-        "augmenter": [None] * len(examples),
-    }
-    types = {name: label.type for name, label in settings.labels.items()}
-    label_fields = {name: settings.field_of(name) for name in settings.labels}
-    return pa.table(columns, schema=schema.schema(types, list(settings.fields), label_fields, segmentation))

@@ -196,7 +196,13 @@ def write(table: pa.Table, path: Path) -> None:
         file.write(table)
 
 
-def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata: pq.FileMetaData | None = None) -> Iterator[pa.Table]:
+def read_parts(
+    path: Path,
+    rows: int,
+    columns: list[str] | None = None,
+    metadata: pq.FileMetaData | None = None,
+    groups: Iterable[int] | None = None,
+) -> Iterator[pa.Table]:
     """Read a canonical table with coded strings (``mtl.data.coded``), in parts of one row group each.
 
     Args:
@@ -204,6 +210,7 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata
         rows: largest number of rows of a part.
         columns: names of the columns; None for all.
         metadata: the file's metadata, if it was read before.
+        groups: numbers of the row groups to read; None for all.
 
     Raises:
         DataError: the file is missing, is not Parquet or lacks a column.
@@ -214,7 +221,9 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None, metadata
         with pq.ParquetFile(path, metadata=metadata, memory_map=True, pre_buffer=False, read_dictionary=texts) as file:
             if missing := set(columns or ()) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: has no column {sorted(missing)[0]!r}")
-            for group in range(file.num_row_groups):  # each has its own dictionaries, across which Arrow cannot read lists of codes
+            for group in (
+                range(file.num_row_groups) if groups is None else groups
+            ):  # each has its own dictionaries, across which Arrow cannot read lists of codes
                 yield from slices(_row_group(file, group, columns or file.schema_arrow.names), rows)
 
 

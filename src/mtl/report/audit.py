@@ -2,8 +2,10 @@
 
 import difflib
 import hashlib
+from bisect import insort
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,7 +17,7 @@ from mtl.data.labels import label_type
 from mtl.data.schema import columns_of, fields_of, labels_of, positional_labels, read_schema
 from mtl.report import charts
 from mtl.report.blocks import Figure
-from mtl.report.inputs import Inputs, Json, read_rows
+from mtl.report.inputs import Inputs, Json, Rows
 from mtl.report.text import counted, percent, signed, whole
 
 MISSING = "engine missing"
@@ -116,23 +118,28 @@ def finding(audits: Sequence[Json]) -> str:
 
 def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Json]]:
     """By method the variants with the lowest hashes of their ids: a fixed choice from everywhere in the file."""
-    limit = params.report.samples
-    ids = [row for path in inputs.shards[dataset] for row in read_rows(path, ["id", "augmenter"])]
-    chosen: dict[str, list[str]] = {}
-    for row in sorted(ids, key=lambda row: hashlib.blake2b(row["id"].encode(), digest_size=8).digest()):
-        picked = chosen.setdefault(row["augmenter"], [])
-        if len(picked) < limit:
-            picked.append(row["id"])
+    chosen = _lowest(inputs.shards[dataset], params.report.samples)
     flat = {id_ for picked in chosen.values() for id_ in picked}
     if not flat:
         return {}
-    variants = {row["id"]: row for path in inputs.shards[dataset] for row in read_rows(path, filters=[("id", "in", flat)])}
+    variants = {row["id"]: row for path in inputs.shards[dataset] for row in Rows(path, filters=[("id", "in", flat)])}
     parents = {row["parent_id"] for row in variants.values()}
-    originals = {row["id"]: row for row in read_rows(inputs.examples[dataset], filters=[("id", "in", parents)])}
+    originals = {row["id"]: row for row in Rows(inputs.examples[dataset], filters=[("id", "in", parents)])}
     table = read_schema(inputs.examples[dataset])
     return {
         method: [pair(originals[variants[id_]["parent_id"]], variants[id_], table) for id_ in picked] for method, picked in chosen.items()
     }
+
+
+def _lowest(shards: Sequence[Path], limit: int) -> dict[str, list[str]]:
+    """By method the ids of so many variants with the lowest hashes."""
+    lowest: dict[str, list[tuple[bytes, str]]] = {}
+    for path in shards:
+        for row in Rows(path, ["id", "augmenter"]):
+            held = lowest.setdefault(row["augmenter"], [])
+            insort(held, (hashlib.blake2b(row["id"].encode(), digest_size=8).digest(), row["id"]))
+            del held[limit:]
+    return {method: [id_ for _, id_ in held] for method, held in lowest.items()}
 
 
 def pair(original: Json, variant: Json, table: pa.Schema) -> Json:

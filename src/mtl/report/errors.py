@@ -1,20 +1,26 @@
 """The error browser: wrong predictions of the joint model and of each single-task model, the most confident ones first."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
+from typing import NamedTuple
 
 from mtl import plugins
 from mtl.config import Params
 from mtl.evaluation.results import joint_run
 from mtl.names import RunName
-from mtl.report.inputs import Inputs, Json, read_rows
+from mtl.report.inputs import Inputs, Json, Rows
 from mtl.report.text import visible
-from mtl.tasks.views import Judged
+from mtl.tasks.views import Judge, Judged
 
 SHOWN = 200
 """Wrong predictions of a task and a model, at most."""
 ROWS = 2400
 """Wrong predictions on the page, at most, so that it stays below 5 MB whatever the number of tasks."""
+
+Key = tuple[str, str]
+"""A row's dataset and id."""
 
 
 def browser(params: Params, inputs: Inputs) -> Json:
@@ -37,16 +43,45 @@ def _groups(params: Params, inputs: Inputs) -> Iterable[Json]:
     known = {task: {model: run for model, run in by_model.items() if run in inputs.predictions} for task, by_model in runs.items()}
     limit = max(1, min(SHOWN, ROWS // sum(map(len, known.values()))))
     for task, by_model in known.items():
-        predictions = {model: read_rows(inputs.predictions[run], filters=[("task", "=", task)]) for model, run in by_model.items()}
+        rows = {model: Rows(inputs.predictions[run], filters=[("task", "=", task)]) for model, run in by_model.items()}
         type_ = plugins.task_type(inputs.comparisons["tasks"][task]["type"])
-        judge = type_.judge(predictions["joint"])
-        judged = {model: {(row["dataset"], row["id"]): judge(row) for row in rows} for model, rows in predictions.items()}
-        for model, found in judged.items():
-            other = next((judged[name] for name in judged if name != model), {})
-            wrong = sorted((-item.order, key) for key, item in found.items() if item.severity > 0)
-            rows = [_row(found[key], other.get(key)) for _, key in wrong[:limit]]
-            told = type_.wrong_rows(len(found), len(wrong), len(rows))
-            yield {"task": task, "model": model, "run": by_model[model], "rows": rows, "told": told}
+        judge = type_.judge(rows["joint"])
+        for model, own in rows.items():
+            worst = _worst(own, judge, limit)
+            other = next((rows[name] for name in rows if name != model), ())
+            beside = {_key(row): judge(row) for row in other if _key(row) in worst.listed}
+            listed = [_row(item, beside.get(key)) for key, item in worst.listed.items()]
+            told = type_.wrong_rows(worst.rows, worst.wrong, len(listed))
+            yield {"task": task, "model": model, "run": by_model[model], "rows": listed, "told": told}
+
+
+class _Worst(NamedTuple):
+    """The wrong predictions of a model for a task."""
+
+    rows: int
+    """Of all predictions."""
+    wrong: int
+    listed: dict[Key, Judged]
+    """The first ones by their order."""
+
+
+def _worst(rows: Iterable[Json], judge: Judge, limit: int) -> _Worst:
+    """Judge all rows, and keep only those that are listed."""
+    counts: Counter[bool] = Counter()
+
+    def wrong() -> Iterator[tuple[float, Key, Judged]]:
+        for row in rows:
+            item = judge(row)
+            counts[item.severity > 0] += 1
+            if item.severity > 0:
+                yield -item.order, _key(row), item
+
+    listed = {key: item for _, key, item in nsmallest(limit, wrong())}
+    return _Worst(counts.total(), counts[True], listed)
+
+
+def _key(row: Json) -> Key:
+    return row["dataset"], row["id"]
 
 
 def _row(item: Judged, other: Judged | None) -> Json:

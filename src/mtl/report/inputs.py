@@ -1,6 +1,7 @@
 """Reads what the report shows from the data folder. A missing or damaged file is an error that names it."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from mtl.evaluation.results import read_history
 from mtl.names import ACROSS_DATASETS, ShardName
 
 Json = dict[str, Any]
+BATCH_ROWS = 4096
+"""Rows of a Parquet file that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,38 @@ def read_json(path: Path) -> Json:
     return content
 
 
-def read_rows(path: Path, columns: list[str] | None = None, filters: Any = None) -> list[Json]:
-    """Rows of a Parquet file.
+class Rows(Sequence[Json]):
+    """Rows of a Parquet file, read part by part each time that they are iterated."""
 
-    Raises:
-        PipelineError: it cannot be read.
-    """
-    try:
-        rows: list[Json] = pq.read_table(path, columns=columns, filters=filters).to_pylist()
-    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
-        raise PipelineError(f"{path}: cannot be read as Parquet: {error}") from None
-    return rows
+    def __init__(self, path: Path, columns: Sequence[str] | None = None, filters: Sequence[tuple[str, str, Any]] = ()) -> None:
+        """Rows that pass all filters.
+
+        Args:
+            path: the file.
+            columns: names of the columns; None for all.
+            filters: column, operator and value, such as ``("task", "=", "mood")``.
+        """
+        self._path, self._columns = path, columns
+        self._needed = None if columns is None else list(dict.fromkeys([*columns, *(name for name, *_ in filters)]))
+        self._filter = pq.filters_to_expression(list(filters)) if filters else None
+
+    def __iter__(self) -> Iterator[Json]:
+        """Read the rows.
+
+        Raises:
+            PipelineError: the file cannot be read.
+        """
+        try:
+            with pq.ParquetFile(self._path) as file:
+                for batch in file.iter_batches(BATCH_ROWS, columns=self._needed):
+                    table = pa.Table.from_batches([batch])
+                    rows = table if self._filter is None else table.filter(self._filter)
+                    yield from rows.select(self._columns or rows.column_names).to_pylist()
+        except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
+            raise PipelineError(f"{self._path}: cannot be read as Parquet: {error}") from None
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]

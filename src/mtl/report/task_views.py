@@ -11,7 +11,7 @@ from mtl.evaluation.results import joint_run
 from mtl.names import RunName
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Matrix, Table, error_link
-from mtl.report.inputs import Inputs, Json, read_rows
+from mtl.report.inputs import Inputs, Json, Rows
 from mtl.report.text import counted, percent, score
 from mtl.tasks.base import TaskType
 
@@ -48,7 +48,7 @@ def _results(params: Params, inputs: Inputs, task: str) -> TaskResults:
     recorded = inputs.comparisons["runs"]
 
     def predictions() -> pd.DataFrame:
-        rows = read_rows(inputs.predictions[joint.name], ["gold", "prediction"], [("task", "=", task)])
+        rows = Rows(inputs.predictions[joint.name], ["gold", "prediction"], [("task", "=", task)])
         return pd.DataFrame(rows, columns=["gold", "prediction"])
 
     type_ = plugins.task_type(inputs.comparisons["tasks"][task]["type"])

@@ -153,8 +153,10 @@ def is_header(columns: Sequence[str], cells: Sequence[str]) -> bool:
 
     In joined files a byte order mark may stand before them, after which quotes are taken for a part of the cell.
     """
-    same = all(name == "_" or name.casefold() == cell.strip('\ufeff \t"').casefold() for name, cell in zip(columns, cells, strict=False))
-    return same and sum(name != "_" for name in columns) > 1
+    for name, cell in zip(columns, cells, strict=False):
+        if name != "_" and name.casefold() != cell.strip('\ufeff \t"').casefold():
+            return False
+    return sum(name != "_" for name in columns) > 1
 
 
 def _visible(name: str) -> str:
