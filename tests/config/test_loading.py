@@ -271,7 +271,7 @@ def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]
     assert mtl.config.dump(short) == mtl.config.dump(long)
     accepted = mtl.config.json_schema()["$defs"]["NlpaugInShort"]
     assert re.search(accepted["properties"]["type"]["pattern"], "nlpaug:KeyboardAug")
-    assert accepted["properties"].keys() == {"type", "copies", "datasets", "fields", "options"}
+    assert accepted["properties"].keys() == {"type", "copies", "datasets", "fields", "pairs", "options"}
     assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.config.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
         "^[a-z][a-z0-9_]*$"
     ]["anyOf"]
@@ -340,7 +340,7 @@ def test_methods_that_may_break_what_two_texts_say_about_each_other_are_off(cont
     methods["nlpaug"] = {"type": "nlpaug:AntonymAug"}
     content["augment"]["methods"] = methods
     content["datasets"]["tweets_sentiment"] |= {"text": {"premise": "row", "hypothesis": "text"}}
-    assert list(mtl.config.parse(content).methods_of("tweets_sentiment")) == ["back_translate", "insert_punctuation", "synonym", "typo"]
+    assert set(mtl.config.parse(content).methods_of("tweets_sentiment")) == {"back_translate", "insert_punctuation", "synonym", "typo"}
     content["augment"]["methods"] = {"delete": {"type": "delete", "datasets": ["tweets_sentiment"]}}
     message = issues(content)["augment.methods.delete.datasets"]
     assert "label 'sentiment' of 'tweets_sentiment' is about both of its texts" in message
