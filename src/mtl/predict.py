@@ -66,7 +66,9 @@ def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fie
         if row is not None:
             fields[name] = row
     if not any(fields.keys() >= set(names) for names in read):
-        raise ValueError(f"needs {', or '.join(map(_needed, read))}")
+        raise ValueError(
+            f"needs {', or '.join(f'{_needed(names)} for {_readers(names, tasks)}' for names in read)}{_missing(content, read)}"
+        )
     return fields
 
 
@@ -82,6 +84,19 @@ def _token_row(words: Any) -> TextRow | None:
         return None
     starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
     return TextRow(" ".join(words), words, starts)
+
+
+def _readers(fields: tuple[str, ...], tasks: Iterable[TaskType]) -> str:
+    """The types of the tasks that read these fields."""
+    return " and ".join(dict.fromkeys(task.name for task in tasks if task.fields == fields))
+
+
+def _missing(content: Any, read: Iterable[Sequence[str]]) -> str:
+    """The fields that a mapping has some of, but not all."""
+    if not isinstance(content, Mapping):
+        return ""
+    lacking = [name for fields in read if set(fields) & content.keys() for name in fields if not isinstance(content.get(name), str)]
+    return f"; {', '.join(map(repr, lacking))} is missing or not a string" if lacking else ""
 
 
 def _needed(fields: Sequence[str]) -> str:

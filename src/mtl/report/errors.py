@@ -37,7 +37,7 @@ def _groups(params: Params, inputs: Inputs) -> Iterable[Json]:
     known = {task: {model: run for model, run in by_model.items() if run in inputs.predictions} for task, by_model in runs.items()}
     limit = max(1, min(SHOWN, ROWS // sum(map(len, known.values()))))
     for task, by_model in known.items():
-        predictions = {model: read_rows(inputs.predictions[run], filters=[("task", "=", task)]) for model, run in by_model.items()}
+        predictions = {model: _rows(params, inputs, run, task) for model, run in by_model.items()}
         type_ = plugins.task_type(inputs.comparisons["tasks"][task]["type"])
         judge = type_.judge(predictions["joint"])
         judged = {model: {(row["dataset"], row["id"]): judge(row) for row in rows} for model, rows in predictions.items()}
@@ -47,6 +47,12 @@ def _groups(params: Params, inputs: Inputs) -> Iterable[Json]:
             rows = [_row(found[key], other.get(key)) for _, key in wrong[:limit]]
             told = type_.wrong_rows(len(found), len(wrong), len(rows))
             yield {"task": task, "model": model, "run": by_model[model], "rows": rows, "told": told}
+
+
+def _rows(params: Params, inputs: Inputs, run: str, task: str) -> list[Json]:
+    """The predictions of a run for a task; ``pair`` says whether the text is that of two fields."""
+    rows = read_rows(inputs.predictions[run], filters=[("task", "=", task)])
+    return [{**row, "pair": len(params.datasets[row["dataset"]].fields) > 1} for row in rows]
 
 
 def _row(item: Judged, other: Judged | None) -> Json:
