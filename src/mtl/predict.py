@@ -40,22 +40,21 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
-def fields_of(content: Any, tasks: Iterable[TaskType], segmentation: str) -> Fields:
+def fields_of(content: Any, tasks: Mapping[str, TaskType], segmentation: str) -> Fields:
     """The text fields of an input that some task reads, with at least those of one task.
 
     Args:
         content: a string, for tasks that read a single field; or a mapping from the names of fields to strings. ``tokens`` (a list of
             strings) may stand for ``text``.
-        tasks: those to predict.
+        tasks: those to predict, by name.
         segmentation: that of the model; see ``mtl.data.segmentation``.
 
     Raises:
         ValueError: it has another form, or lacks the fields of each task.
     """
-    tasks = list(tasks)
-    read = list(dict.fromkeys(task.fields for task in tasks))
+    read = list(dict.fromkeys(task.fields for task in tasks.values()))
     markers: dict[str, tuple[str, ...]] = {name: () for names in read for name in names}
-    markers |= {task.fields[task.field]: task.markers for task in tasks if task.markers}
+    markers |= {task.fields[task.field]: task.markers for task in tasks.values() if task.markers}
     fields: Fields = {}
     for name in markers:
         single = (name,) in read and isinstance(content, str)
@@ -86,9 +85,9 @@ def _token_row(words: Any) -> TextRow | None:
     return TextRow(" ".join(words), words, starts)
 
 
-def _readers(fields: tuple[str, ...], tasks: Iterable[TaskType]) -> str:
-    """The types of the tasks that read these fields."""
-    return " and ".join(dict.fromkeys(task.name for task in tasks if task.fields == fields))
+def _readers(fields: tuple[str, ...], tasks: Mapping[str, TaskType]) -> str:
+    """The names of the tasks that read these fields."""
+    return " and ".join(name for name, task in tasks.items() if task.fields == fields)
 
 
 def _missing(content: Any, read: Iterable[Sequence[str]]) -> str:
@@ -161,7 +160,7 @@ def predict_lines(
     """
     predictor = Predictor.load(model)
     names = predictor.chosen(tasks)
-    requested = [predictor.model.tasks[name] for name in names]
+    requested = {name: predictor.model.tasks[name] for name in names}
     numbered, guess = enumerate(lines, start=1), form == "auto"
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
@@ -209,7 +208,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType], segmentation: str) -> _Line:
+def _line(line: str, number: int, form: Format, tasks: Mapping[str, TaskType], segmentation: str) -> _Line:
     content = _json(line, number) if form == "jsonl" else line
     try:
         fields = fields_of(content, tasks, segmentation)

@@ -206,7 +206,7 @@ def test_the_hub_accepts_the_card_of_every_task_type(type_: str) -> None:
     importlib.import_module(f"huggingface_hub.inference._generated.types.{loaded.data.pipeline_tag.replace('-', '_')}")  # a task of the hub
     name, results = model_index_to_eval_results(loaded.data.to_dict()["model-index"])
     assert name == run.name
-    assert len(results) == len(scores) == len({result.unique_identifier + (result.metric_name,) for result in results})
+    assert len(results) == len(scores) == len({(*result.unique_identifier, result.metric_name) for result in results})
     assert {result.task_type for result in results} == {loaded.data.pipeline_tag}
     assert all(result.metric_type and 0 <= result.metric_value <= 1 for result in results)
     assert loaded.data.metrics == list(dict.fromkeys(result.metric_type for result in results))
