@@ -164,8 +164,9 @@ def test_tasks_on_a_pair_of_texts_take_mappings_with_both(paired: mtl.TrainedMod
 
 @pytest.mark.parametrize("text", ["a text", {"premise": "a text"}, {"premise": "a", "hypotesis": "b"}, {"premise": "a", "hypothesis": 1}])
 def test_a_missing_text_is_named(paired: mtl.TrainedModel, text: Any) -> None:
-    with pytest.raises(InputError, match=r'texts\[0\]: needs "premise" and "hypothesis" \(strings\)'):
+    with pytest.raises(InputError, match=r'texts\[0\]: needs "premise" and "hypothesis" \(strings\) for follows') as error:
         paired.predict([text], tasks=["follows"])
+    assert ("'hypothesis' is missing or not a string" in str(error.value)) == isinstance(text, dict)
     with pytest.raises(InputError, match=r'needs "premise" and "hypothesis" \(strings\)'):
         paired.embed([text])
 

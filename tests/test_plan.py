@@ -31,6 +31,18 @@ def test_the_plan_says_to_which_datasets_each_method_is_applied() -> None:
     assert "Augmentation\n  none\nRuns: " in plan(mtl.config.parse(content))
 
 
+def test_the_plan_says_why_a_method_is_not_applied_to_pairs() -> None:
+    content = mtl.config.read_yaml(ROOT / "params.yaml")
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+    content["datasets"]["tweets_sentiment"] |= {"text": {"premise": "row", "hypothesis": "text"}}
+    content["augment"]["methods"] = {"swap": {"type": "swap"}, "bold": {"type": "swap", "pairs": True}}
+    lines = plan(mtl.config.parse(content)).splitlines()
+    place = lines.index("  swap: swap, 1 variant per row of tweets_entities")
+    assert lines[place + 1].startswith("    not tweets_sentiment: label sentiment is about both texts, and this method may make it false")
+    assert "  bold: swap, 1 variant per row of tweets_sentiment, tweets_entities" in lines
+    assert sum("is about both texts" in line for line in lines) == 1
+
+
 def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> None:
     content = mtl.config.read_yaml(ROOT / "params.yaml")
     (tmp_path / "examples").mkdir()

@@ -98,7 +98,7 @@ class TrainedModel:
     def _rows(self, texts: Sequence[Text], tasks: Iterable[str]) -> list[Fields]:
         if isinstance(texts, str | bytes | Mapping):
             raise InputError(f"texts is a single {type(texts).__name__}; pass a list, such as [{texts!r:.40}]")
-        requested = [self._predictor.model.tasks[name] for name in tasks]
+        requested = {name: self._predictor.model.tasks[name] for name in tasks}
         return [_row(number, text, requested) for number, text in enumerate(texts)]
 
 
@@ -119,7 +119,7 @@ def load(source: str | Path, device: str = "auto") -> TrainedModel:
     return TrainedModel(_downloaded(str(source)) if remote else Path(source), device)
 
 
-def _row(number: int, text: Text, tasks: Sequence[TaskType]) -> Fields:
+def _row(number: int, text: Text, tasks: Mapping[str, TaskType]) -> Fields:
     try:
         return fields_of(text, tasks)
     except ValueError as error:

@@ -39,6 +39,11 @@ def plan(params: Params, data: Path = Path("data")) -> str:
     for name, method in params.augment.methods.items():
         applied = _listed(dataset for dataset in params.datasets if name in params.methods_of(dataset))
         lines.append(f"  {name}: {method.type}, {plural(method.copies, 'variant')} per row of {applied or 'no dataset'}")
+        lines += [
+            f"    not {dataset}: label {about_both[0]} is about both texts, and this method may make it false (pairs: true applies it)"
+            for dataset in params.datasets
+            if (about_both := params.labels_against(method, dataset)) and (method.datasets is None or dataset in method.datasets)
+        ]
     shards = sum(map(params.shards_of, params.datasets))
     lines.append(f"  {plural(params.augment.shards, 'shard')} per dataset, {plural(shards, 'job')}" if shards else "  none")
     runs = params.runs()

@@ -40,33 +40,34 @@ def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
             raise DataError(f"{source}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
 
 
-def fields_of(content: Any, tasks: Iterable[TaskType]) -> Fields:
+def fields_of(content: Any, tasks: Mapping[str, TaskType]) -> Fields:
     """The text fields of an input that some task reads, with at least those of one task.
 
     Args:
         content: a string, for tasks that read a single field; or a mapping from the names of fields to strings. ``tokens`` (a list of
             strings) may stand for ``text``.
-        tasks: those to predict.
+        tasks: those to predict, by name.
 
     Raises:
         ValueError: it has another form, or lacks the fields of each task.
     """
-    tasks = list(tasks)
-    read = list(dict.fromkeys(task.fields for task in tasks))
+    read = list(dict.fromkeys(task.fields for task in tasks.values()))
     markers: dict[str, tuple[str, ...]] = {name: () for names in read for name in names}
-    markers |= {task.fields[task.field]: task.markers for task in tasks if task.markers}
+    markers |= {task.fields[task.field]: task.markers for task in tasks.values() if task.markers}
     fields: Fields = {}
     for name in markers:
         single = (name,) in read and isinstance(content, str)
         text = content if single else content.get(name) if isinstance(content, Mapping) else None
         given = _token_row(content.get("tokens")) if name == TEXT and isinstance(content, Mapping) else None
-        own = dict.fromkeys(task.segmentation for task in tasks if name in task.fields)
+        own = dict.fromkeys(task.segmentation for task in tasks.values() if name in task.fields)
         if isinstance(text, str):
             fields[name] = {segmentation: _text_row(text, segmentation, markers[name]) for segmentation in own}
         elif given is not None:
             fields[name] = dict.fromkeys(own, given)
     if not any(fields.keys() >= set(names) for names in read):
-        raise ValueError(f"needs {', or '.join(map(_needed, read))}")
+        raise ValueError(
+            f"needs {', or '.join(f'{_needed(names)} for {_readers(names, tasks)}' for names in read)}{_missing(content, read)}"
+        )
     return fields
 
 
@@ -80,6 +81,19 @@ def _token_row(words: Any) -> TextRow | None:
         return None
     starts = [0, *accumulate(len(word) + 1 for word in words)][: len(words)]
     return TextRow(" ".join(words), words, starts)
+
+
+def _readers(fields: tuple[str, ...], tasks: Mapping[str, TaskType]) -> str:
+    """The names of the tasks that read these fields."""
+    return " and ".join(name for name, task in tasks.items() if task.fields == fields)
+
+
+def _missing(content: Any, read: Iterable[Sequence[str]]) -> str:
+    """The fields that a mapping has some of, but not all."""
+    if not isinstance(content, Mapping):
+        return ""
+    lacking = [name for fields in read if set(fields) & content.keys() for name in fields if not isinstance(content.get(name), str)]
+    return f"; {', '.join(map(repr, lacking))} is missing or not a string" if lacking else ""
 
 
 def _needed(fields: Sequence[str]) -> str:
@@ -145,7 +159,7 @@ def predict_lines(
     """
     predictor = Predictor.load(model)
     names = predictor.chosen(tasks)
-    requested = [predictor.model.tasks[name] for name in names]
+    requested = {name: predictor.model.tasks[name] for name in names}
     numbered, guess = enumerate(lines, start=1), form == "auto"
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
@@ -193,7 +207,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _line(line: str, number: int, form: Format, tasks: Sequence[TaskType]) -> _Line:
+def _line(line: str, number: int, form: Format, tasks: Mapping[str, TaskType]) -> _Line:
     content = _json(line, number) if form == "jsonl" else line
     try:
         fields = fields_of(content, tasks)

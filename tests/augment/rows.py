@@ -46,6 +46,12 @@ HOSTILE += [
     ":)",
     "Really",
     "REALLY",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467",  # one emoji of three, joined
+    "e\u0301",
+    "\u0301",
+    "\u05e9\u05dc\u05d5\u05dd",  # written from right to left
+    "\u202etxet",
+    "\U0001f1f3\U0001f1f4",
 ]
 
 

@@ -15,7 +15,7 @@ from mtl.augment import apertium, shards
 from mtl.augment.fields import combine, label_of, view
 from mtl.augment.shards import augment_shard, read_counts, read_rejected
 from mtl.augment.variants import Variant, table_of
-from mtl.config import Params
+from mtl.config import Params, RelationChanging
 from mtl.data.coded import list_of, plain
 from mtl.data.labels import label_type
 from mtl.data.schema import Writer, check, fields_of, labels_of, read, schema, write
@@ -38,6 +38,9 @@ METHODS: dict[str, dict[str, Any]] = {
     if name != "back_translate"
 }
 METHODS["nlpaug"]["augmenter"] = "KeyboardAug"
+for name, method in METHODS.items():
+    if issubclass(plugins.settings_of(plugins.AUGMENTERS, name), RelationChanging):
+        method["pairs"] = True
 KEPT = {"mention_replace": "types", "label_token_replace": "tags", "shuffle_within_segments": "tags"}
 
 
@@ -193,7 +196,7 @@ def test_a_variant_is_dropped_only_if_no_field_changed(tmp_path: Path):
 
 
 def test_a_row_repeats_another_only_if_all_its_fields_do(tmp_path: Path):
-    swap = {"swap": {"type": "swap", "rate": 0.1}}
+    swap = {"swap": {"type": "swap", "rate": 0.1, "pairs": True}}
     content = [row(0, ["good", "film"], ["x", "1"]), row(1, ["film", "good"], ["x", "1"]), row(2, ["film", "good"], ["x", "2"])]
     table = shard(content, swap, tmp_path)
     assert [(values["parent_id"], values["tokens"]) for values in table.to_pylist()] == [("r2", ["good", "film"])]
@@ -206,7 +209,7 @@ def test_another_number_of_shards_and_row_groups_gives_the_same_rows(tmp_path: P
     words = [[*WORDS[number % 5 :], f"n{number}"] for number in range(60)]
     labels = [{"parts": [{"start": 1, "end": 3, "type": f"t{number % 3}"}], "link": relation((0, 1), (2, 4))} for number in range(60)]
     content = [row(number, words[number], words[-number], **labels[number]) for number in range(60)]
-    methods = {"synonym": {"type": "synonym"}, "mention": {"type": "mention_replace", "copies": 2}}
+    methods = {"synonym": {"type": "synonym"}, "mention": {"type": "mention_replace", "copies": 2, "pairs": True}}
     table = shard(content, methods, tmp_path)
     assert len(table) > 90
     with Writer(tmp_path / "d.parquet", SCHEMA) as file:

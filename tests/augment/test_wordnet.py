@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtl.augment import wordnet
+from mtl.augment.lexicon import denies
 from mtl.errors import AugmentError
 
 LICENCE = "  1 licence\n"
@@ -85,6 +86,7 @@ def test_the_shipped_table():
         assert synonyms
         assert word not in synonyms
         assert all(re.fullmatch("[a-z]{3,}", text) for text in (word, *synonyms))
+        assert not any(map(denies, (word, *synonyms)))  # a swap never adds or removes a negation
     assert not {"not", "never", "no", "have", "used", "life", "night"} & set(table)
     assert not {"inhabit", "nighttime", "reddish"} & {synonym for synonyms in table.values() for synonym in synonyms}
     assert "told" not in table["said"]

@@ -12,6 +12,7 @@ import pytest
 from pydantic import Field
 
 import mtl.config
+from mtl import plugins
 from mtl.errors import ParamsError
 
 ROOT = Path(__file__).parents[2]
@@ -270,7 +271,7 @@ def test_an_augmenter_of_nlpaug_can_be_named_in_the_type(content: dict[str, Any]
     assert mtl.config.dump(short) == mtl.config.dump(long)
     accepted = mtl.config.json_schema()["$defs"]["NlpaugInShort"]
     assert re.search(accepted["properties"]["type"]["pattern"], "nlpaug:KeyboardAug")
-    assert accepted["properties"].keys() == {"type", "copies", "datasets", "fields", "options"}
+    assert accepted["properties"].keys() == {"type", "copies", "datasets", "fields", "pairs", "options"}
     assert {"$ref": "#/$defs/NlpaugInShort"} in mtl.config.json_schema()["$defs"]["Augment"]["properties"]["methods"]["patternProperties"][
         "^[a-z][a-z0-9_]*$"
     ]["anyOf"]
@@ -331,6 +332,26 @@ def test_no_method_puts_other_words_into_the_ranges_of_a_relation(content: dict[
     labels = content["datasets"]["tweets_entities"]["labels"]
     labels["works_for"] = {"type": "relation", "column": "relation", "head": "person", "tail": "company"}
     assert list(mtl.config.parse(content).methods_of("tweets_entities")) == ["typo"]
+
+
+def test_methods_that_may_break_what_two_texts_say_about_each_other_are_off(content: dict[str, Any]) -> None:
+    content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
+    methods = {name: {"type": name} for name in plugins.names(plugins.AUGMENTERS)}
+    methods["nlpaug"] = {"type": "nlpaug:AntonymAug"}
+    content["augment"]["methods"] = methods
+    content["datasets"]["tweets_sentiment"] |= {"text": {"premise": "row", "hypothesis": "text"}}
+    assert set(mtl.config.parse(content).methods_of("tweets_sentiment")) == {"back_translate", "insert_punctuation", "synonym", "typo"}
+    content["augment"]["methods"] = {"delete": {"type": "delete", "datasets": ["tweets_sentiment"]}}
+    message = issues(content)["augment.methods.delete.datasets"]
+    assert "label 'sentiment' of 'tweets_sentiment' is about both of its texts" in message
+    assert "delete may change what one says of the other; choose another method, or set pairs: true" in message
+    content["augment"]["methods"]["delete"]["pairs"] = True
+    params = mtl.config.parse(content)
+    assert params.fields_of(params.augment.methods["delete"], "tweets_sentiment") == ("premise", "hypothesis")
+    del content["augment"]["methods"]["delete"]["pairs"]
+    for label in content["datasets"]["tweets_sentiment"]["labels"].values():
+        label["field"] = "hypothesis"
+    assert list(mtl.config.parse(content).methods_of("tweets_sentiment")) == ["delete"]  # its labels are about one text each
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])

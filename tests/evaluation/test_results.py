@@ -14,7 +14,7 @@ import pytest
 from mtl.config import Params, parse
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.predictions import SCHEMA
-from mtl.evaluation.results import evaluate, read_history
+from mtl.evaluation.results import Predictions, confusion_rows, evaluate, read_history
 
 ROWS = 60
 
@@ -156,6 +156,32 @@ def test_plots_hold_the_curves_and_every_prediction(finished: Finished) -> None:
     confusion = rows_of(out / "plots" / "confusion.csv")
     assert len(confusion) == ROWS
     assert {row["actual"] for row in confusion} == {"glad", "sad"}
+
+
+def test_the_plot_of_confusion_has_classes_for_every_task_type() -> None:
+    content = settings().model_dump(mode="json")
+    labels = {
+        "link": {"type": "relation", "column": "link", "head": "a", "tail": "b"},
+        "many": {"type": "classes", "column": "many"},
+        "rating": {"type": "number", "column": "rating"},
+    }
+    content["datasets"]["notes"] |= {"labels": labels}
+    types = {"link": "relation_classification", "many": "multilabel_classification", "rating": "regression"}
+    params = parse(content | {"tasks": {name: {"type": type_, "label": name} for name, type_ in types.items()}})
+    place = {"head_start": 0, "head_end": 1, "tail_start": 1, "tail_end": 2}
+    sets = json.dumps({"classes": ["joy"], "probabilities": {"joy": 0.9}})
+    of_task = {
+        "link": ([json.dumps({"class": "owns"} | place)] * 2, ["owns", "knows"]),
+        "many": (['["joy", "love"]'], [sets]),
+        "rating": (["1.0"], ["2.0"]),
+    }
+    rows = confusion_rows(params, {task: Predictions([], gold, predicted) for task, (gold, predicted) in of_task.items()})
+    assert rows.values.tolist() == [
+        ["link", "link: owns", "link: knows"],
+        ["link", "link: owns", "link: owns"],
+        ["many", "many: joy", "many: joy"],
+        ["many", "many: love", "many: no class"],
+    ]
 
 
 def test_same_input_same_bytes(finished: Finished, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A model's card: the hub's own parser reads it, and its figures and checksums are those of the model."""
 
 import hashlib
+import importlib
 import json
 import re
 import shutil
@@ -10,13 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from ruamel.yaml import YAML
 
+from mtl import plugins
 from mtl.config import Params, parse
 from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.results import evaluate
 from mtl.jobs import card_run, train_run
-from mtl.model.card import NAME, card, leaks
+from mtl.model.card import NAME, Score, card, front_matter, leaks
 from mtl.names import ACROSS_DATASETS
 from report.conftest import settings, write_examples, write_shards
 
@@ -174,3 +177,36 @@ def test_a_model_without_test_rows_gets_a_card_too(trained: Trained, tmp_path: P
     text = trained.card(trained.params, data=data)
     assert "None: the test split has no label of some task." in text
     assert "model-index" not in front(text)
+
+
+LABELS = {
+    "class": {},
+    "number": {},
+    "tags": {},
+    "spans": {},
+    "classes": {},
+    "relation": {"head": "head", "tail": "tail"},
+    "answers": {"field": "context"},
+    "text": {},
+}
+
+
+@pytest.mark.parametrize("type_", plugins.names(plugins.TASKS))
+def test_the_hub_accepts_the_card_of_every_task_type(type_: str) -> None:
+    task_type, task = plugins.task_type(type_), plugins.settings_of(plugins.TASKS, type_)
+    label = {"type": task.label_types[0], "column": "label", **LABELS[task.label_types[0]]}
+    texts = {"text": ["question", "context"]} if task.second_field else {}
+    split = {"train": 0.8, "validation": 0.1, "test": 0.1}
+    dataset = {"source": {"url": "a"}, "reader": {"format": "jsonl"}, **texts, "labels": {"label": label}, "split": split}
+    params = settings(datasets={"d": dataset}, tasks={"t": {"type": type_, "label": "label"}}, augment={}, experiment={"joint": ["plain"]})
+    [run] = params.runs().values()
+    scores = [Score("t", metric.name, 0.5, 0.4, 0.6, 10) for metric in task_type.all_metrics]
+    loaded = ModelCard(f"---\n{front_matter(params, run, ['d'], scores)}\n---\n# t")
+    assert loaded.data.pipeline_tag in loaded.data.tags
+    importlib.import_module(f"huggingface_hub.inference._generated.types.{loaded.data.pipeline_tag.replace('-', '_')}")  # a task of the hub
+    name, results = model_index_to_eval_results(loaded.data.to_dict()["model-index"])
+    assert name == run.name
+    assert len(results) == len(scores) == len({(*result.unique_identifier, result.metric_name) for result in results})
+    assert {result.task_type for result in results} == {loaded.data.pipeline_tag}
+    assert all(result.metric_type and 0 <= result.metric_value <= 1 for result in results)
+    assert loaded.data.metrics == list(dict.fromkeys(result.metric_type for result in results))

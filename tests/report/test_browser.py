@@ -182,6 +182,48 @@ def test_charts_follow_the_scheme(browser: Chromium, url: str) -> None:
     assert all(colour.startswith("rgb") for colour in colours.values())
 
 
+@pytest.fixture(scope="module")
+def many(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a task with 150 classes."""
+    folder = tmp_path_factory.mktemp("many")
+    shutil.copytree(finished.data, folder / "data")
+    path = folder / "data" / "results" / "comparisons.json"
+    content = json.loads(path.read_text())
+    names = [f"{topic} {number:02d}" for topic in ("card", "account", "transfer") for number in range(50)]
+    counts = [[20 if i == j else 9 if (i, j) == (149, 0) else int((i + j) % 40 == 0) for j in range(150)] for i in range(150)]
+    scores = {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5 if i else 0.25, "support": 20} for i, name in enumerate(names)}
+    task = content["runs"]["joint-augmented-1"]["tasks"]["sentiment"]
+    task |= {"confusion": {"classes": names, "counts": counts}, "per_class": scores}
+    path.write_text(json.dumps(content))
+    render(finished.params, folder / "data", folder)
+    return (folder / "report.html").as_uri()
+
+
+VISIBLE = (
+    "[...document.querySelectorAll('.searchable')].map(table => [...table.tBodies[0].rows].filter(row => row.checkVisibility()).length)"
+)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_tables_of_150_classes_are_sorted_and_searched(browser: Chromium, many: str, width: int) -> None:
+    browser.open(many, width)
+    drawn(browser)
+    assert browser.value(WIDE) == []
+    first = "document.querySelectorAll('.searchable')[%d].tBodies[0].rows[0].innerText"
+    assert "transfer 49" in browser.value(first % 0)  # the most frequent mistake
+    assert browser.value(VISIBLE)[1] == 150
+    browser.value("document.querySelectorAll('.searchable')[1].tHead.querySelectorAll('button')[4].focus()")
+    assert browser.value("document.activeElement.getBoundingClientRect().left > 0")  # to be seen at any width
+    browser.press("Enter")
+    assert "card 00" in browser.value(first % 1)  # the lowest F1
+    browser.value("document.querySelectorAll('input.search')[1].focus()")
+    for letter in "fer 07":
+        browser.press(letter)
+    assert browser.value(VISIBLE)[1] == 1
+    boxes = "[...document.querySelectorAll('#predictions .scroll:has(.chart)')].map(box => box.scrollHeight <= box.clientHeight)"
+    assert browser.value(boxes) == [True]  # names below the matrix are not cut off
+
+
 def test_a_matrix_of_six_classes_is_seen_whole(browser: Chromium, finished: Any, tmp_path: Path) -> None:
     shutil.copytree(finished.data, tmp_path / "data")
     path = tmp_path / "data" / "results" / "comparisons.json"

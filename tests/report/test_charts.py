@@ -111,7 +111,7 @@ def test_a_browser_draws_all_and_runs_nothing_of_the_data(tmp_path: Path) -> Non
     blocks = [Figure(f"{HOSTILE} {title}", HOSTILE, chart()) for title, chart in CHARTS.items()]
     tables = [
         Table(HOSTILE, HOSTILE, pd.DataFrame({HOSTILE: NAMES, "n": range(len(NAMES))}), links=["#a"] * len(NAMES)),
-        Matrix(HOSTILE, HOSTILE, HOSTILE, ONCE, [[1] * len(ONCE)] * len(ONCE)),
+        Matrix(HOSTILE, HOSTILE, HOSTILE, ONCE, [[1] * len(ONCE)] * len(ONCE), [len(ONCE)] * len(ONCE)),
     ]
     page = '{% from "blocks.html" import blocks %}{% include "head.html" %}<body><main>{{ blocks(items) }}</main>{% include "foot.html" %}'
     context = {"title": HOSTILE, "style": Markup(read("style.css")), "scripts": [], "items": [*blocks, *tables]}

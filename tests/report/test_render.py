@@ -155,6 +155,20 @@ def test_the_lead_says_the_verdicts(project: Any, verdicts: tuple[str, ...], sen
     assert lead.text == sentence
 
 
+def test_of_five_unlike_tasks_each_dominated_one_is_named() -> None:
+    higher = {"entities": True, "intent": True, "emotions": True, "relation": True, "stars": False}
+    scores = {"entities": (0.1, 0.8), "intent": (0.9, 0.91), "emotions": (0.3, 0.5), "relation": (0.02, 0.6), "stars": (250.0, 80.0)}
+    rows = [
+        {"kind": "joint", "task": task, "first": joint, "second": single, "verdict": "no difference shown"}
+        for task, (joint, single) in scores.items()
+    ]
+    about = {task: {"higher_is_better": better} for task, better in higher.items()}
+    found = findings.balance({"comparisons": [row | {"within": "plain"} for row in rows], "tasks": about, "headline": "plain"})
+    names = "entities (12 %), relation (3 %) and stars (32 %)"  # of an error, the single-task one as a share of the joint one
+    assert found["finding"] == f"Dominated in joint training: {names} of the single-task score."
+    assert found["style"] == "lost"
+
+
 def test_a_dominated_task_is_called_so(project: Any) -> None:
     path = project.data / "results" / "comparisons.json"
     content = json.loads(path.read_text())

@@ -62,6 +62,18 @@ def test_of_many_classes_the_most_confused_pairs_come_first(size: int) -> None:
     assert len(table.frame) == size
 
 
+def test_of_sets_of_classes_shares_are_those_of_the_gold_rows() -> None:
+    found = results([[8, 6, 6], [0, 1, 0], [0, 0, 2]])
+    found.scores["joint"]["confusion"]["gold"] = [14, 1, 2]
+    matrix = blocks_of(found)[0]
+    assert isinstance(matrix, Matrix)
+    assert matrix.note == (
+        "most frequent mistake: 43 % of class 000 predicted as class 001; a row counts for each missed class with each added one"
+    )
+    [(_, total, cells), *_] = matrix.rows()
+    assert (total, [cell.share for cell in cells]) == (14, [8 / 14, 6 / 14, 6 / 14])
+
+
 def test_without_mistakes_that_is_said() -> None:
     [matrix] = blocks_of(results([[3, 0], [0, 4]]))
     assert matrix.note == "no mistakes"

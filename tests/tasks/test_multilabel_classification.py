@@ -155,6 +155,21 @@ def test_the_error_browser_pairs_what_was_missed_with_what_was_predicted_instead
     assert (right.gold, right.severity, right.pairs) == ("no class", 0.0, [])
 
 
+def test_missed_classes_are_confused_with_those_predicted_instead() -> None:
+    rows = [({"a", "b"}, {"b", "c"}), ({"a"}, set()), (set(), {"c"}), ({"a"}, {"a"}), (set(), set()), ({"a", "b"}, {"c"})]
+    found = MultilabelClassification.confusion(*texts([(gold, predicted, [0.5] * 4) for gold, predicted in rows]))
+    order = ["a", "b", "c", "no class"]
+    cells = {
+        (gold, predicted): count
+        for gold, counts in zip(order, found["counts"], strict=True)
+        for predicted, count in zip(order, counts, strict=True)
+        if count
+    }
+    right = {("a", "a"): 1, ("b", "b"): 1, ("no class", "no class"): 2}
+    assert cells == right | {("a", "c"): 2, ("b", "c"): 1, ("a", "no class"): 1, ("no class", "c"): 1}
+    assert (found["classes"], found["gold"]) == (order, [4, 2, 0, 3])  # rows of each class; rows that miss none
+
+
 def test_a_head_that_predicts_one_set_for_all_rows_is_constant() -> None:
     value = {"classes": [], "probabilities": {"a": 0.1}}
     assert task([["a"]]).constant([Prediction(value, 0.9), Prediction({**value, "probabilities": {"a": 0.2}}, 0.8)]) == "no class"

@@ -11,7 +11,7 @@ from mtl.data.spans import Entity, entities
 from mtl.tasks.classification import Classification
 from mtl.tasks.regression import Regression, bands
 from mtl.tasks.token_classification import TokenClassification, overlapping
-from mtl.tasks.views import Judged, cut
+from mtl.tasks.views import LONGEST, Judged, Mark, cut, written
 
 
 def _judged_tags(row: dict[str, Any]) -> Judged:
@@ -85,3 +85,12 @@ def test_numbers_are_as_wrong_as_they_are_far_off() -> None:
     assert (result.severity, result.certainty, result.pairs) == (1.5, "off by −1.50", [("0 to 2", "too low")])
     assert [bands([-4.0, 4.0])(value) for value in (-5, 4)] == ["below −4", "from 4"]
     assert Classification.judge([])(row("glad", "glad", "text")).severity == 0
+
+
+def test_both_texts_of_a_pair_are_shown_with_their_names() -> None:
+    texts = {"premise": "a " * LONGEST, "hypothesis": '{"premise": "b"} | hypothesis: c'}
+    marks = written({"text": json.dumps(texts), "pair": True})
+    assert [(mark.status, mark.note) for mark in marks] == [("field", "premise"), ("field", "hypothesis")]
+    assert marks[0].text == cut(texts["premise"])
+    assert marks[1].text == texts["hypothesis"]
+    assert written({"text": '{"a": "b"}'}) == [Mark('{"a": "b"}')]  # a text that looks like a pair

@@ -28,6 +28,14 @@ class Method(Section):
     """Text fields it is applied to; all of the dataset's by default."""
 
 
+class RelationChanging(Method):
+    """A method that changes one text without regard to what the other text of its row says."""
+
+    pairs: bool = False
+    """Applies it also to datasets with a label about two texts together, such as entailment. A variant may then say something else about
+    the other text than its label does, such as a hypothesis without the word that contradicts the premise."""
+
+
 class Synonym(Method):
     """Replaces words by synonyms of the shipped table, one token for one token."""
 
@@ -67,7 +75,7 @@ class BackTranslate(Method):
         return self
 
 
-class Nlpaug(Method):
+class Nlpaug(RelationChanging):
     """Any word or character augmenter of nlpaug, by its class name."""
 
     implementation = "mtl.augment.nlpaug:NlpaugAugmenter"
@@ -79,7 +87,7 @@ class Nlpaug(Method):
     """Arguments of its constructor."""
 
 
-class MentionReplace(Method):
+class MentionReplace(RelationChanging):
     """Replaces entities by others of the same type from the train split (Dai & Adel 2020)."""
 
     implementation = "mtl.augment.mention_replace:MentionReplaceAugmenter"
@@ -90,7 +98,7 @@ class MentionReplace(Method):
     """Probability that an entity is replaced."""
 
 
-class LabelTokenReplace(Method):
+class LabelTokenReplace(RelationChanging):
     """Replaces tokens by others that carry the same tag in the train split (Dai & Adel 2020)."""
 
     implementation = "mtl.augment.label_token_replace:LabelTokenReplaceAugmenter"
@@ -101,7 +109,7 @@ class LabelTokenReplace(Method):
     """Probability that a token is replaced."""
 
 
-class ShuffleWithinSegments(Method):
+class ShuffleWithinSegments(RelationChanging):
     """Shuffles tokens within segments: an entity, or what stands between two (Dai & Adel 2020)."""
 
     implementation = "mtl.augment.shuffle_within_segments:ShuffleWithinSegmentsAugmenter"
@@ -111,7 +119,7 @@ class ShuffleWithinSegments(Method):
     """Probability that a segment is shuffled."""
 
 
-class Delete(Method):
+class Delete(RelationChanging):
     """Deletes words, never entities (random deletion of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.delete:DeleteAugmenter"
@@ -120,7 +128,7 @@ class Delete(Method):
     """Probability that a word is deleted."""
 
 
-class Swap(Method):
+class Swap(RelationChanging):
     """Swaps pairs of words, never entities (random swap of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.swap:SwapAugmenter"
@@ -147,7 +155,7 @@ class Typo(Method):
     """Probability that a word is misspelt, at least one per row."""
 
 
-class NlpaugInShort(Method):
+class NlpaugInShort(RelationChanging):
     """Any word or character augmenter of nlpaug, named in the type."""
 
     type: Annotated[str, Field(pattern=r"^nlpaug:.+$")]

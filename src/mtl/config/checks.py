@@ -85,6 +85,11 @@ def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Iss
     for dataset in method.datasets or ():
         if dataset not in params.datasets:
             issues.append(Issue(f"{key}.datasets", f"{dataset!r} is not a dataset; choose from: {', '.join(params.datasets)}"))
+        elif labels := params.labels_against(method, dataset):
+            about = (
+                f"label {labels[0]!r} of {dataset!r} is about both of its texts, and {method.type} may change what one says of the other"
+            )
+            issues.append(Issue(f"{key}.datasets", f"{about}; choose another method, or set pairs: true to apply it all the same"))
         elif not params.fields_of(method, dataset):
             where = f"{dataset!r}" if method.fields is None else f"{dataset!r} in {', '.join(method.fields) or 'no text field'}"
             message = f"{method.type} changes ranges such as entities, and {where} has none that may be changed"

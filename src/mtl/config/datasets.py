@@ -147,6 +147,11 @@ class LabelSettings(Section):
         """All columns that a label is read from."""
         return (self.column,)
 
+    @property
+    def relates_fields(self) -> bool:
+        """Whether in a dataset of two text fields the label is about both together."""
+        return self.field is None and not self.positional
+
 
 Label = Annotated[LabelSettings, OneOf(plugins.LABELS)]
 
@@ -293,6 +298,11 @@ class Dataset(Section):
     def field_of(self, label: str) -> str:
         """The text field that a label is about; the first one for a label of the whole row."""
         return self.labels[label].field or next(iter(self.fields))
+
+    @property
+    def pair_labels(self) -> tuple[str, ...]:
+        """The labels that are about two text fields together."""
+        return tuple(name for name, label in self.labels.items() if len(self.fields) > 1 and label.relates_fields)
 
     @property
     def sources(self) -> dict[str, Source]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from mtl.config.augment import Augment, AugmentMethod
+from mtl.config.augment import Augment, AugmentMethod, RelationChanging
 from mtl.config.base import Name, Section
 from mtl.config.datasets import Dataset, LabelSettings
 from mtl.config.encoder import Encoder
@@ -88,6 +88,8 @@ class Params(Section):
     def fields_of(self, method: AugmentMethod, dataset: str) -> tuple[str, ...]:
         """The text fields of a dataset that a method is applied to; if it works on tags, those whose tags leave it free to."""
         spec = self.datasets[dataset]
+        if self.labels_against(method, dataset):
+            return ()
         positional = {name: label for name, label in spec.labels.items() if label.positional}
         tagged = {spec.field_of(name) for name in positional}
         tagged -= {spec.field_of(name) for name, label in positional.items() if not label.interchangeable}
@@ -96,6 +98,11 @@ class Params(Section):
             for field in spec.fields
             if (method.fields is None or field in method.fields) and (field in tagged or not method.needs_tags)
         )
+
+    def labels_against(self, method: AugmentMethod, dataset: str) -> tuple[str, ...]:
+        """The labels of a dataset about two texts together, if a method may make them false and does not set ``pairs``."""
+        unsafe = isinstance(method, RelationChanging) and not method.pairs
+        return self.datasets[dataset].pair_labels if unsafe else ()
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first."""

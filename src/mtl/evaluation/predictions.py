@@ -101,9 +101,9 @@ def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
 
 
 def _text(fields: Mapping[str, TextRow]) -> str:
-    """A row as a reader sees it; of two text fields each with its name."""
+    """The text of a row; of two text fields both by name, as JSON."""
     texts = {field: row.text for field, row in fields.items()}
-    return " | ".join(f"{field}: {text}" for field, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
+    return to_text(texts) if len(texts) > 1 else next(iter(texts.values()))
 
 
 def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:

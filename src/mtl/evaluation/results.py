@@ -293,13 +293,16 @@ def _rounded(value: float) -> float:
 
 
 def confusion_rows(params: Params, predictions: Mapping[str, Predictions]) -> pd.DataFrame:
-    """Columns ``task``, ``actual`` and ``predicted``, a row for each test row; classes carry their task's name where several tasks have
-    classes."""
-    tasks = [task for task, spec in params.tasks.items() if plugins.task_type(spec.type).confusion([], [])]
-    frames = [_confusion_rows(task, predictions[task], f"{task}: " if len(tasks) > 1 else "") for task in tasks]
-    return pd.concat(frames) if frames else pd.DataFrame(columns=["task", "actual", "predicted"])
+    """Columns ``task``, ``actual`` and ``predicted``, a row for each count of a confusion matrix; classes carry their task's name where
+    several tasks have classes."""
+    types = {task: plugins.task_type(spec.type) for task, spec in params.tasks.items()}
+    matrices = {task: type_.confusion(predictions[task].gold, predictions[task].prediction) for task, type_ in types.items()}
+    known = {task: matrix for task, matrix in matrices.items() if matrix}
+    rows = [row for task, matrix in known.items() for row in _confusion_rows(task, matrix, f"{task}: " if len(known) > 1 else "")]
+    return pd.DataFrame(rows, columns=["task", "actual", "predicted"])
 
 
-def _confusion_rows(task: str, run: Predictions, prefix: str) -> pd.DataFrame:
-    frame = pd.DataFrame({"task": task, "actual": run.gold, "predicted": run.prediction}).sort_values(["actual", "predicted"])
-    return frame.assign(actual=prefix + frame["actual"], predicted=prefix + frame["predicted"])
+def _confusion_rows(task: str, matrix: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for gold, counts in zip(matrix["classes"], matrix["counts"], strict=True):
+        for predicted, count in zip(matrix["classes"], counts, strict=True):
+            yield from [(task, prefix + gold, prefix + predicted)] * count

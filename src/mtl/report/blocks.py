@@ -101,11 +101,12 @@ class Matrix:
     task: str
     classes: Sequence[str]
     counts: Sequence[Sequence[int]]
+    gold: Sequence[int]
+    """Rows of each class."""
 
     def rows(self) -> Iterator[tuple[str, int, list[MatrixCell]]]:
         """(gold class, its number of rows, its cells)."""
-        for gold, counts in zip(self.classes, self.counts, strict=True):
-            total = sum(counts)
+        for gold, counts, total in zip(self.classes, self.counts, self.gold, strict=True):
             yield gold, total, [self._cell(gold, name, count, total) for name, count in zip(self.classes, counts, strict=True)]
 
     def _cell(self, gold: str, predicted: str, count: int, total: int) -> MatrixCell:

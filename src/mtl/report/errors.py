@@ -45,7 +45,7 @@ def _groups(params: Params, inputs: Inputs) -> Iterable[Json]:
     for task, by_model in known.items():
         rows = {model: Rows(inputs.predictions[run], filters=[("task", "=", task)]) for model, run in by_model.items()}
         type_ = plugins.task_type(inputs.comparisons["tasks"][task]["type"])
-        judge = type_.judge(rows["joint"])
+        judge = _judge(params, type_.judge(rows["joint"]))
         for model, own in rows.items():
             worst = _worst(own, judge, limit)
             other = next((rows[name] for name in rows if name != model), ())
@@ -82,6 +82,11 @@ def _worst(rows: Iterable[Json], judge: Judge, limit: int) -> _Worst:
 
 def _key(row: Json) -> Key:
     return row["dataset"], row["id"]
+
+
+def _judge(params: Params, judge: Judge) -> Judge:
+    """Judges a row that also says, as ``pair``, whether its text is that of two fields."""
+    return lambda row: judge({**row, "pair": len(params.datasets[row["dataset"]].fields) > 1})
 
 
 def _row(item: Judged, other: Judged | None) -> Json:

@@ -71,7 +71,8 @@ MODEL_COLOURS = {"joint": "var(--joint-augmented)", "single-task": "var(--single
 def per_class(results: TaskResults) -> list[Block]:
     """F1 of each class or entity type in both models, as a chart and as a table; nothing for two classes with a confusion matrix."""
     frame, noun = _score_frame(results), results.type.noun
-    few = "confusion" in results.scores["joint"] and frame["name"].nunique() < 3  # of two classes the confusion matrix says it all
+    matrix = results.scores["joint"].get("confusion")
+    few = matrix is not None and len(matrix["classes"]) < 3  # of two classes the confusion matrix says it all
     if frame.empty or few:
         return []
     drawn = frame["name"].drop_duplicates().head(DRAWN).tolist()
@@ -126,25 +127,26 @@ def confusion(results: TaskResults) -> list[Block]:
     if matrix is None:
         return []
     classes, counts = matrix["classes"], matrix["counts"]
-    frame = _pairs(classes, counts)
+    gold_rows = matrix.get("gold") or [sum(row) for row in counts]
+    frame = _pairs(classes, counts, gold_rows)
     wrong = frame[~frame["right"]].sort_values("count", ascending=False, kind="stable")
-    title = "Confusion matrix"
+    title, several = "Confusion matrix", "; a row counts for each missed class with each added one" if "gold" in matrix else ""
     if len(classes) <= SMALL:
-        return [Matrix(title, _confused(wrong), results.task, classes, counts)]
+        return [Matrix(title, _confused(wrong) + several, results.task, classes, counts, gold_rows)]
     top = wrong.head(PAIRS)
     table = pd.DataFrame({"gold": top["gold"], "predicted": top["predicted"], "rows": top["count"], "share of gold": top["share"]})
     links = [error_link(results.task, gold, predicted) for gold, predicted in zip(top["gold"], top["predicted"], strict=True)]
     note = counted(len(wrong), "confused pair")
     note = f"the {len(top)} most frequent of {note}" if len(top) < len(wrong) else f"{note}, the most frequent one first"
     pairs = Table("Most confused pairs", note, table, {"share of gold": percent}, SEARCHED, links, wide=True)
-    return [pairs, Figure(title, _confused(wrong), charts.heatmap(frame, classes), wide=True)]
+    return [pairs, Figure(title, _confused(wrong) + several, charts.heatmap(frame, classes), wide=True)]
 
 
-def _pairs(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> pd.DataFrame:
+def _pairs(classes: Sequence[str], counts: Sequence[Sequence[int]], gold_rows: Sequence[int]) -> pd.DataFrame:
     """Columns ``gold``, ``predicted``, ``count``, ``share`` of the gold class, and ``right``; only pairs that occur."""
     rows = [
-        (gold, predicted, count, count / sum(row), gold == predicted)
-        for gold, row in zip(classes, counts, strict=True)
+        (gold, predicted, count, count / total, gold == predicted)
+        for gold, row, total in zip(classes, counts, gold_rows, strict=True)
         for predicted, count in zip(classes, row, strict=True)
         if count
     ]

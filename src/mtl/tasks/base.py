@@ -409,7 +409,8 @@ class TaskType(ABC):
 
     @staticmethod
     def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any] | None:
-        """``{"classes": names, "counts": [gold][predicted]}``; None where classes do not exclude each other."""
+        """``{"classes": names, "counts": [gold][predicted]}``, and where a row may count more than once the ``gold`` rows of each class;
+        None where no class is taken for another one."""
         return None
 
     # --- what people see --------------------------------------------------------------------------------------------
@@ -423,7 +424,8 @@ class TaskType(ABC):
         return ""
 
     def shown(self, fields: Sequence[Sequence[str]], text: str) -> str:
-        """A row as the predictions file holds it, from the tokens of each text field and the whole text; ``judge`` reads it."""
+        """A row as the predictions file holds it, from the tokens of each text field and the whole text (of two fields JSON of both by
+        name); ``judge`` reads it."""
         return to_text(fields[self.field]) if self.shows_tokens else text
 
     @staticmethod

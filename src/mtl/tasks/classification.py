@@ -11,7 +11,7 @@ from pydantic import Field
 from mtl.config import Positive, TaskSettings
 from mtl.lazy import lazy
 from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
-from mtl.tasks.views import Judge, Judged, Mark, cut
+from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,4 +198,4 @@ class Classification(TaskType):
 def _judged(row: Mapping[str, Any]) -> Judged:
     gold, prediction, confidence = row["gold"], row["prediction"], row["confidence"]
     pairs = [(gold, prediction)] if gold != prediction else []
-    return Judged([Mark(cut(row["text"]))], gold, prediction, pairs, float(len(pairs)), f"{confidence:.3f}", confidence)
+    return Judged(written(row), gold, prediction, pairs, float(len(pairs)), f"{confidence:.3f}", confidence)

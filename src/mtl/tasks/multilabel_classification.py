@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from mtl.config import TaskSettings
 from mtl.lazy import lazy
 from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, code, precision_recall_f1
 from mtl.tasks.classification import macro_f1
-from mtl.tasks.views import Judge, Judged, Mark, cut
+from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,7 @@ class MultilabelClassification(TaskType):
         Metric("subset_accuracy", hub="accuracy", title="subset accuracy"),
     )
     hub_task = "text-classification"
+    views = ("confusion", "per_class")
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
@@ -159,6 +161,23 @@ class MultilabelClassification(TaskType):
     def class_counts(gold: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], Array]:
         """Counts of rows per class; a row counts for each of its classes."""
         return names(*_sets(gold, prediction)), counts(gold, prediction)
+
+    @staticmethod
+    def confusion(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Any]:
+        """How often a class was missed (row) where another one was predicted instead (column), and on the diagonal its hits.
+
+        A row counts for each class that it misses with each that it adds. ``NO_CLASS`` stands for nothing missed, or nothing added.
+        """
+        rows = list(zip(*_sets(gold, prediction), strict=True))
+        order = [*names(*_sets(gold, prediction)), NO_CLASS]
+        index = {name: i for i, name in enumerate(order)}
+        matrix, total = np.zeros((len(order), len(order)), dtype=np.int64), np.zeros(len(order), dtype=np.int64)
+        for wanted, chosen in rows:
+            missed, added = (sorted(side) or [NO_CLASS] for side in (wanted - chosen, chosen - wanted))
+            cells = [*product(missed, added), *((name, name) for name in wanted & chosen)]
+            np.add.at(matrix, tuple(np.array([[index[name] for name in cell] for cell in cells]).T), 1)
+            total[[index[name] for name in {*wanted, *missed}]] += 1
+        return {"classes": order, "counts": matrix.tolist(), "gold": total.tolist()}
 
     def to_json(self, prediction: Prediction, row: TextRow) -> dict[str, Any]:
         """``{"labels": [{"label", "probability"}]}``, the most probable class first."""
@@ -265,4 +284,4 @@ def _judged(row: Mapping[str, Any]) -> Judged:
     pairs = [(a, b) for a in missed or [NO_CLASS] for b in spurious or [NO_CLASS]] if missed or spurious else []
     before, after = (", ".join(sorted(side)) or NO_CLASS for side in (gold, predicted))
     confidence = row["confidence"]
-    return Judged([Mark(cut(row["text"]))], before, after, pairs, float(len(missed) + len(spurious)), f"{confidence:.3f}", confidence)
+    return Judged(written(row), before, after, pairs, float(len(missed) + len(spurious)), f"{confidence:.3f}", confidence)

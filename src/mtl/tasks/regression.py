@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
 from mtl.tasks.base import Label, Metric, Prediction, State, TaskType, TextRow
-from mtl.tasks.views import Judge, Judged, Mark, cut
+from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +188,7 @@ def _judged(row: Mapping[str, Any], band: Callable[[float], str]) -> Judged:
     error = prediction - gold
     pairs = [(band(gold), SIDES[error < 0])] if error else []
     certainty = f"off by {_plain(error, signed=True)}"
-    return Judged([Mark(cut(row["text"]))], _plain(gold), _plain(prediction), pairs, abs(error), certainty, abs(error))
+    return Judged(written(row), _plain(gold), _plain(prediction), pairs, abs(error), certainty, abs(error))
 
 
 def bands(values: Sequence[float]) -> Callable[[float], str]:

@@ -1,5 +1,6 @@
 """How the report shows the predictions of a task: marked text, and how wrong each row is."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ WHOLE = 80
 
 
 class Mark(NamedTuple):
-    """A stretch of text. ``status`` is empty for plain text, else what became of an entity; ``note`` says so in words."""
+    """A stretch of text. ``status`` is empty for plain text, ``field`` for all of a text field that ``note`` names, else what became of an
+    entity; ``note`` says so in words."""
 
     text: str
     status: str = ""
@@ -46,6 +48,13 @@ Judge = Callable[[Mapping[str, Any]], Judged]
 def cut(text: str) -> str:
     """A text of at most ``LONGEST`` characters."""
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def written(row: Mapping[str, Any]) -> list[Mark]:
+    """The text of a row of the predictions file; of a pair (``pair`` is true) both texts, each with the name of its field."""
+    if not row.get("pair"):
+        return [Mark(cut(row["text"]))]
+    return [Mark(cut(text), "field", name) for name, text in json.loads(row["text"]).items()]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -46,6 +46,11 @@ class AnswersLabel(LabelSettings):
         """The column of answers, and that of offsets."""
         return (self.column, *([self.start] if self.start else []))
 
+    @property
+    def relates_fields(self) -> bool:
+        """Always: the question is about its context."""
+        return True
+
 
 class Answers(LabelType):
     """Reads the answers to a question, in the order of the source."""
