@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from mtl.serving import corrections
+from mtl.serving import corrections, label_studio
 from mtl.serving.batching import Batcher
 from mtl.serving.messages import (
     CorrectionReply,
@@ -58,6 +58,7 @@ def create_app(settings: Settings, model: ServedModel) -> FastAPI:
     )
     app.state.service = service
     app.include_router(router)
+    app.include_router(label_studio.router)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(400, _refuse_body)

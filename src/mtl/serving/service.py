@@ -2,20 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import HTTPException
 
 from mtl.errors import MtlError
 from mtl.serving.batching import Batcher, Predictions, QueueFullError
-from mtl.serving.messages import Text
 from mtl.serving.metrics import Metrics
 from mtl.serving.served import ServedModel, TextError
 from mtl.serving.settings import Settings
 
 LOG = logging.getLogger("uvicorn.error")
 RETRY_SECONDS = 1
+Text = str | Mapping[str, Any]
 
 
 class Service:
