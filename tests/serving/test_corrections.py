@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from tests.serving.process import Serving
 
+from mtl.config import parse
+from mtl.data import schema
+from mtl.data.prepare import prepare
 from mtl.serving import corrections as saving
 
 TEXT = "Angela Merkel visited Paris"
@@ -32,6 +36,32 @@ def test_a_correction_is_appended_as_a_labelled_row(serving: Serving, correction
     row = json.loads(corrections.read_text().splitlines()[-1])
     assert row == reply.json["row"]
     assert row.items() >= ({"text": TEXT, "tokens": TEXT.split(), "model": reply.json["model"]} | label).items()
+
+
+def test_the_rows_are_read_as_a_dataset(serving: Serving, corrections: Path, tmp_path: Path) -> None:
+    """With the settings of the guide."""
+    guide = (Path(__file__).parents[2] / "docs/how-to/serve.md").read_text()
+    dataset = YAML(typ="safe").load(guide.partition("```yaml\n")[2].partition("```")[0])["datasets"]["corrections"]
+    dataset["labels"] = {"tags": dataset["labels"]["entities"] | {"column": "tags"}}
+    corrections.write_bytes(b"")
+    for task, correction in (("mood", {"label": "bad"}), ("names", {"entities": [{"type": "place", "start": 22, "end": 27}]})):
+        assert serving.post("/corrections", {"text": TEXT, "task": task, "correction": correction}).status == 200
+    params = parse(
+        {
+            "seed": 1,
+            "datasets": {"corrections": dataset | {"split": {"train": 1.0}}},
+            "tasks": {"names": {"type": "token_classification", "label": "tags"}},
+            "encoder": {"type": "cnn"},
+            **{section: {} for section in ("augment", "train", "evaluate", "report")},
+            "experiment": {"joint": ["plain"], "single_task": []},
+        }
+    )
+    raw = tmp_path / "raw/all/file"
+    raw.parent.mkdir(parents=True)
+    raw.write_bytes(corrections.read_bytes())
+    prepare(params, "corrections", tmp_path / "raw", tmp_path)
+    rows = schema.read(tmp_path / "corrections.parquet").to_pylist()
+    assert [(row["tokens"], row["tags"]) for row in rows] == [(TEXT.split(), ["O", "O", "O", "B-place"])]
 
 
 def test_a_pair_keeps_both_texts(serving: Serving) -> None:

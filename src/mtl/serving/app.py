@@ -150,7 +150,7 @@ async def model(request: Request) -> ModelReply:
     tasks = {
         name: TaskReply(
             type=info.type,
-            label=info.label or name,
+            label=served.labels[name],
             fields=list(info.fields),
             field=info.fields[served.tasks[name].field],
             classes=list(served.tasks[name].class_names),
@@ -190,7 +190,7 @@ async def correct(request: Request, body: CorrectionRequest) -> CorrectionReply:
         raise refusal(("correction",), f"{body.task} predicts {json.dumps(prediction, ensure_ascii=False)}; correct that")
     (fields,) = served.rows([body.text], [body.task])
     try:
-        row = corrections.labelled_row(fields, served.tasks[body.task], served.info[body.task].label or body.task, body.correction)
+        row = corrections.labelled_row(fields, served.tasks, served.labels, body.task, body.correction)
     except ValueError as error:
         raise refusal(("correction",), str(error)) from None
     row |= {"prediction": prediction, "model": served.version}

@@ -45,21 +45,29 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
             raise
 
 
-def labelled_row(fields: Fields, task: TaskType, label: str, correction: Correction) -> dict[str, Any]:
+def labelled_row(
+    fields: Fields, tasks: Mapping[str, TaskType], labels: Mapping[str, str], name: str, correction: Correction
+) -> dict[str, Any]:
     """The text fields, the tokens of a single one, and the label, as a reader of JSON lines takes them.
+
+    Labels of other tasks with these fields are null, so that each row has the same columns.
 
     Args:
         fields: the text.
-        task: the corrected one.
-        label: name of its label.
+        tasks: of the model, by name.
+        labels: name of the label of each task.
+        name: the corrected task.
         correction: of the form that the task predicts.
 
     Raises:
         ValueError: a class or range is not one of the task and text.
     """
-    texts = {name: fields[name].text for name in task.fields}
+    task = tasks[name]
+    texts = {field: fields[field].text for field in task.fields}
     tokens = {"tokens": list(fields[task.fields[0]].tokens)} if len(texts) == 1 else {}
-    return {**texts, **tokens, label: _label(correction, task.class_names, fields[task.fields[task.field]])}
+    others = {labels[other]: None for other in tasks if tasks[other].fields == task.fields}
+    label = _label(correction, task.class_names, fields[task.fields[task.field]])
+    return {**texts, **tokens, **others, labels[name]: label}
 
 
 def _label(correction: Correction, classes: Sequence[str], row: TextRow) -> Any:

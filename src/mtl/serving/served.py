@@ -35,6 +35,8 @@ class ServedModel:
         self.version = f"{quote(folder.name)}@{digest[:DIGITS]}"
         """Name of the folder, and a fingerprint of the content of its files."""
         self.info = self._model.tasks
+        self.labels = {name: info.label or name for name, info in self.info.items()}
+        """Name of the label that each task learned."""
 
     @property
     def tasks(self) -> Mapping[str, TaskType]:
