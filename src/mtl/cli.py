@@ -26,6 +26,8 @@ from mtl.pipeline.state import State
 from mtl.plan import plan
 from mtl.words import plural
 
+SERVED_PRODUCTS = "32"
+"""How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -260,6 +262,8 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     """Serve a model until SIGTERM or SIGINT."""
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read when torch is imported
+        os.environ.setdefault(name, SERVED_PRODUCTS)
     from mtl.serving.server import Server
     from mtl.serving.settings import Limits, Settings, read_token
 

@@ -99,11 +99,15 @@ def test_another_model_takes_over_without_a_lost_request(make_model: Callable[[P
                 seen.append((reply.status, reply.json["model"]))
 
         running = [clients.submit(client) for _ in range(4)]
-        for target, reload in ((other, lambda: serving.post("/reload", {})), (folder, lambda: serving.process.send_signal(signal.SIGHUP))):
-            replace_link(link, target)
-            reload()
-            wait_for(lambda name=target.name: serving.get("/ready").json["model"].startswith(name + "@"))
-        stop.set()
+        try:
+            replace_link(link, other)
+            serving.post("/reload", {})
+            wait_for(lambda: serving.get("/ready").json["model"].startswith("other@"))
+            replace_link(link, folder)
+            serving.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: serving.get("/ready").json["model"].startswith("joint@"))
+        finally:
+            stop.set()
         for each in running:
             each.result()
     assert {status for status, _ in seen} == {200}
