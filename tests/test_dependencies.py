@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = {"huggingface-hub": "huggingface_hub", "ruamel.yaml": "ruamel", "vl-convert-python": "vl_convert"}
 """Modules that are not called like their distribution."""
-BROUGHT = {"pydantic_core": "pydantic"}
+BROUGHT = {"pydantic_core": "pydantic", "starlette": "fastapi"}
 """Modules that come with another distribution, which pins them."""
 NOT_IMPORTED = {
     "dvc": "called as a program",
@@ -29,6 +29,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 
 CORE, WORKFLOW = declared(PROJECT["dependencies"]), declared(PROJECT["optional-dependencies"]["workflow"])
+SERVE = declared(PROJECT["optional-dependencies"]["serve"])
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -50,9 +51,10 @@ def foreign(folder: Path) -> set[str]:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     used = foreign(ROOT / "src/mtl")
-    assert sorted(used - CORE - WORKFLOW) == []
-    assert sorted((CORE | WORKFLOW) - used - set(NOT_IMPORTED)) == []
-    assert not CORE & WORKFLOW
+    assert sorted(used - CORE - WORKFLOW - SERVE) == []
+    assert sorted((CORE | WORKFLOW | SERVE) - used - set(NOT_IMPORTED)) == []
+    assert not CORE & (WORKFLOW | SERVE)
+    assert SERVE & foreign(ROOT / "src/mtl") == SERVE & foreign(ROOT / "src/mtl/serving")
 
 
 def test_each_declared_package_says_what_it_is_for() -> None:
@@ -62,7 +64,9 @@ def test_each_declared_package_says_what_it_is_for() -> None:
     assert [line for line in lines if not re.search(r"#\s+\S.*$", line)] == []
 
 
-@pytest.mark.parametrize("module", ["mtl.api", "mtl.predict", "mtl.cli", "mtl.tasks.token_classification", "mtl.tasks.regression"])
+@pytest.mark.parametrize(
+    "module", ["mtl.api", "mtl.predict", "mtl.cli", "mtl.tasks.token_classification", "mtl.tasks.regression", "mtl.serving.server"]
+)
 def test_prediction_imports_nothing_of_the_workflow(module: str) -> None:
     """Nor does the command line before it knows the command."""
     code = f"""

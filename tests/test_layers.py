@@ -24,6 +24,7 @@ LAYERS = [
     {"tuning"},
     {"jobs", "plan", "predict"},
     {"api"},
+    {"serving"},
     {"cli"},
     {"__main__"},
 ]

@@ -53,6 +53,11 @@ class TrainedModel:
     def __repr__(self) -> str:
         return f"<TrainedModel on {self._predictor.model.device}, tasks: {', '.join(self.tasks)}>"
 
+    @property
+    def predictor(self) -> Predictor:
+        """What computes on tokens, below ``predict`` and ``embed``."""
+        return self._predictor
+
     def predict(
         self, texts: Sequence[Text], *, tasks: Iterable[str] | None = None, batch_tokens: int | None = None
     ) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ from mtl.pipeline.state import State
 from mtl.plan import plan
 from mtl.words import plural
 
+SERVED_PRODUCTS = "32"
+"""How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -42,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "mtl":
             raise
-        print(f'{error.name} is not installed; the extra has it: pip install "mtl[workflow]", or ".[workflow]" here', file=sys.stderr)
+        extra = getattr(options, "extra", "workflow")
+        print(f'{error.name} is not installed; the extra has it: pip install "mtl[{extra}]", or ".[{extra}]" here', file=sys.stderr)
         return 2
     except OSError as error:
         print(printable(describe(error)), file=sys.stderr)
@@ -77,6 +80,7 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
+    _add_serve(commands)
     prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
     prune.add_argument("--other-versions", action="store_true", help="delete runs trained under other versions than those installed")
     prune.set_defaults(run=_prune)
@@ -88,6 +92,31 @@ def _add_user_commands(commands: Commands) -> None:
     synonyms.add_argument("--encoder", type=Path, default=Path("data/raw") / ENCODER, help="folder of the encoder that scores similarity")
     synonyms.add_argument("--out", type=Path, help="file to write; default: the table inside the package")
     synonyms.set_defaults(run=_synonyms)
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = commands.add_parser("serve", help="predict over HTTP")
+    serve.add_argument("--model", type=Path, required=True, help="folder of a trained model, or a link to one")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; beyond this machine, a token is required")
+    serve.add_argument("--port", type=int, default=8000, help="0: a free one")
+    serve.add_argument("--token-file", type=Path, help="file with the bearer token; default: the environment variable MTL_TOKEN")
+    serve.add_argument("--insecure", action="store_true", help="listen beyond this machine without a token")
+    serve.add_argument("--corrections", type=Path, metavar="FILE", help="JSON lines file that corrected predictions are appended to")
+    serve.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    serve.add_argument("--max-body", type=_positive, default=2**20, metavar="BYTES", help="size of a request")
+    serve.add_argument("--max-texts", type=_positive, default=256, metavar="N", help="texts of a request")
+    serve.add_argument("--max-characters", type=_positive, default=20_000, metavar="N", help="characters of a text")
+    serve.add_argument("--queue", type=_positive, default=1024, metavar="N", help="texts that may wait, at least --max-texts")
+    serve.add_argument("--batch-tokens", type=_positive, default=4096, metavar="N", help="size of a batch that takes no further request")
+    serve.set_defaults(run=_serve, extra="serve")
+
+
+def _positive(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def _add_workflow_commands(commands: Commands) -> None:
@@ -229,6 +258,35 @@ def _predict(options: argparse.Namespace) -> None:
                 print(json.dumps(prediction, ensure_ascii=False))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Serve a model until SIGTERM or SIGINT."""
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read when torch is imported
+        os.environ.setdefault(name, SERVED_PRODUCTS)
+    from mtl.serving.server import Server
+    from mtl.serving.settings import Limits, Settings, read_token
+
+    limits = Limits(
+        body_bytes=options.max_body,
+        texts=options.max_texts,
+        characters=options.max_characters,
+        queue=options.queue,
+        batch_tokens=options.batch_tokens,
+    )
+    settings = Settings(
+        model=options.model,
+        host=options.host,
+        port=options.port,
+        token=read_token(options.token_file),
+        insecure=options.insecure,
+        corrections=options.corrections,
+        device=options.device,
+        limits=limits,
+    )
+    server = Server.start(settings)
+    print(f"{server.model.version} on {server.address}", flush=True)
+    server.run()
 
 
 def _synonyms(options: argparse.Namespace) -> None:

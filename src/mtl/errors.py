@@ -12,6 +12,7 @@ MtlError                 caught once, at the edge of the command line: message o
 │   └── UnfitError       ... with these settings: no other try would end better (a NaN loss, ...)
 ├── ModelError           a saved model is missing, damaged or of another version
 ├── InputError           texts to predict are not a list of texts; a TypeError too
+├── ServingError         the service cannot start
 └── PipelineError        a step's inputs are missing, or its record is damaged
 """
 
@@ -82,6 +83,10 @@ class ModelError(MtlError):
 
 class InputError(MtlError, TypeError):
     """The input of a prediction is not a list of texts, or of rows of tokens."""
+
+
+class ServingError(MtlError):
+    """The HTTP service cannot start: its address, token or file for corrections is not usable."""
 
 
 class PipelineError(MtlError):

@@ -1,0 +1,1 @@
+"""The HTTP service around a trained model: ``mtl serve``. It needs the extra ``serve``."""
