@@ -27,7 +27,7 @@ class _Request:
 
     @property
     def tokens(self) -> int:
-        return sum(len(text.tokens) for row in self.rows for text in row.values())
+        return sum(len(text.tokens) for row in self.rows for texts in row.values() for text in texts.values())
 
 
 class Batcher:

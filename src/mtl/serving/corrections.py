@@ -63,10 +63,11 @@ def labelled_row(
         ValueError: a class or range is not one of the task and text.
     """
     task = tasks[name]
-    texts = {field: fields[field].text for field in task.fields}
-    tokens = {"tokens": list(fields[task.fields[0]].tokens)} if len(texts) == 1 else {}
+    rows = {field: fields[field][task.segmentation] for field in task.fields}
+    texts = {field: row.text for field, row in rows.items()}
+    tokens = {"tokens": list(rows[task.fields[0]].tokens)} if len(texts) == 1 else {}
     others = {labels[other]: None for other in tasks if tasks[other].fields == task.fields}
-    label = _label(correction, task.class_names, fields[task.fields[task.field]])
+    label = _label(correction, task.class_names, rows[task.fields[task.field]])
     return {**texts, **tokens, **others, labels[name]: label}
 
 

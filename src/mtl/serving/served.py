@@ -49,11 +49,11 @@ class ServedModel:
         Raises:
             TextError: a text lacks the fields of each task.
         """
-        requested, segmentation = [self.tasks[name] for name in tasks], self._model.predictor.model.segmentation
+        requested = {name: self.tasks[name] for name in tasks}
         rows = []
         for number, text in enumerate(texts):
             try:
-                rows.append(fields_of(text, requested, segmentation))
+                rows.append(fields_of(text, requested))
             except ValueError as error:
                 raise TextError(number, str(error)) from None
         return rows
