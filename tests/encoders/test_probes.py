@@ -191,7 +191,7 @@ def private_names() -> Iterator[tuple[str, str]]:
 
 
 def defined(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name
     elif isinstance(node, ast.Name):
         yield node.id

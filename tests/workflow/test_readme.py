@@ -19,6 +19,7 @@ COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.s
 OTHERWISE = {
     "make test": "it runs this test",
     "source .venv/bin/activate": "the tests' environment is active",
+    "python -m mtl serve --model data/models/joint-augmented-1 --corrections corrections.jsonl": "it ends with a signal: tests/serving",
     "snakemake --cores 8 --configfile examples/reviews/params.yaml": "tests/workflow/test_examples.py runs the examples on samples",
 }
 """Commands that are not run here, and why."""

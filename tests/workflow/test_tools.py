@@ -104,7 +104,9 @@ def test_overrides_reach_the_job(project: Project) -> None:
     assert json.loads((project.folder / "data/records/train.json").read_text()) != model
     table = json.loads(project.run("dvc", "exp", "show", "--json"))
     assert "slow" in json.dumps(table)
-    shown = project.run("env", "COLUMNS=100", "dvc", "exp", "show", "--no-pager", "--only-changed", "--drop", "(data|src)/|Created")
+    shown = project.run(
+        "env", "COLUMNS=100", "dvc", "exp", "show", "--no-pager", "--only-changed", "--drop", "(data|src)/|Created|raw_text"
+    )
     heading = next(line for line in shown.splitlines() if "Experiment" in line)
     assert heading.split() == ["Experiment", "score", "names", "mood", "train.learning_rate"]
     plots = json.loads(project.run("dvc", "plots", "diff", "--json", "main", "slow"))["data"]
