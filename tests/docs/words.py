@@ -26,11 +26,7 @@ WORDS = (
         r"parts? of|(?:two|three|four) parts|in part|part-of-speech|protected part",
     ),
     Word(r"alone", "single-task; only; by itself"),
-    Word(
-        r"answer(?:s|ed)?",
-        "prediction, unless it is the answer to a question",
-        r"(?:the|an?|gold|right|first|no|has|that|manual|any) answers?|answers? (?:to|(?:a|the|another) question|may overlap)|known[_ ]answer",
-    ),
+    Word(r"(?:its|models?'?|runs?'?|tasks?'?) answers?|answered", "prediction", r"model answers with"),
     Word(r"kinds?", "type"),
     Word(r"faults?|faulty", "issue, error"),
     Word(r"promises?|promised", "invariant"),
