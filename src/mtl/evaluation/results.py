@@ -162,7 +162,7 @@ def joint_run(params: Params) -> Run:
 
 
 def _about(run: Run) -> dict[str, Any]:
-    model = "joint" if run.model == "joint" else "single"
+    model = "single" if run.model in run.tasks else run.model
     return {"model": model, "data": run.data, "seed": run.seed, "size": run.size, "tasks": {}}
 
 

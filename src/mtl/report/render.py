@@ -87,6 +87,7 @@ def read(name: str) -> str:
 
 def context(params: Params, everything: Inputs) -> Json:
     """Everything that the template shows, section by section."""
+    everything = replace(everything, comparisons=evidence.without_groups(everything.comparisons))
     comparisons = evidence.of_whole(everything.comparisons)
     inputs = replace(everything, comparisons=comparisons)
     joint = joint_run(params).name
