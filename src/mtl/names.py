@@ -45,6 +45,11 @@ def group_of(tasks: Iterable[str]) -> str:
     return _TOGETHER.join(tasks)
 
 
+def members_of(model: str) -> list[str]:
+    """The tasks of a group by its model: the reverse of ``group_of``."""
+    return model.split(_TOGETHER)
+
+
 class ShardName(NamedTuple):
     """The parts of a shard's name, such as ``tweets-00000-of-00002``."""
 
