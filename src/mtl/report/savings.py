@@ -104,7 +104,12 @@ def table(runs: Mapping[str, Json], params: Params, groupings: Sequence[Sequence
 
 
 def _title(models: Sequence[str]) -> str:
-    return f"{counted(len(models), 'model')}: {'; '.join(' + '.join(members_of(model)) for model in models)}"
+    return f"{counted(len(models), 'model')}: {'; '.join(map(model_name, models))}"
+
+
+def model_name(model: str) -> str:
+    """A model of ``RunName`` as people read it, such as ``entities + topic``."""
+    return "all tasks" if model == "joint" else " + ".join(members_of(model))
 
 
 def _cell(name: str, cost: Costs, whole: Costs) -> str:
