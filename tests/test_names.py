@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.names import RunName, ShardName, VariantId
+from mtl.names import RunName, ShardName, VariantId, group_of
 
 TASK = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 NUMBER = st.integers(min_value=0, max_value=99_999)
@@ -16,6 +16,7 @@ NUMBER = st.integers(min_value=0, max_value=99_999)
         (RunName("joint", "augmented", 1), "joint-augmented-1"),
         (RunName("entities", "plain", 1), "single_entities-plain-1"),
         (RunName("joint", "augmented", 2, 150), "joint-augmented-2-150"),
+        (RunName(group_of(["entities", "topic"]), "plain", 1), "group_entities+topic-plain-1"),
         (ShardName("tweets", 0, 2), "tweets-00000-of-00002"),
         (VariantId("r~1", "synonym", 3), "r~1~synonym~3"),
     ],
@@ -25,9 +26,10 @@ def test_names_read_as_documented(name: RunName | ShardName | VariantId, text: s
     assert type(name).parse(text) == name
 
 
-@given(TASK, st.sampled_from(["augmented", "plain"]), NUMBER, st.one_of(st.just("all"), NUMBER))
-def test_run_names_come_back(task: str, data: str, seed: int, size: int | str) -> None:
-    assert RunName.parse(str(RunName(task, data, seed, size))) == RunName(task, data, seed, size)
+@given(st.lists(TASK, min_size=1, max_size=4), st.sampled_from(["augmented", "plain"]), NUMBER, st.one_of(st.just("all"), NUMBER))
+def test_run_names_come_back(tasks: list[str], data: str, seed: int, size: int | str) -> None:
+    name = RunName(group_of(tasks), data, seed, size)
+    assert RunName.parse(str(name)) == name
 
 
 @given(TASK, NUMBER, NUMBER)
@@ -46,7 +48,9 @@ def test_an_original_row_is_not_a_variant() -> None:
         VariantId.parse("all-17")
 
 
-@pytest.mark.parametrize("name", ["joint", "other-plain-1", "joint-some-1", "joint-plain-1-2-3", "joint-plain-x"])
+@pytest.mark.parametrize(
+    "name", ["joint", "other-plain-1", "joint-some-1", "joint-plain-1-2-3", "joint-plain-x", "single_a+b-plain-1", "group_a-plain-1"]
+)
 def test_what_is_not_a_run_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is not the name of a"):
         RunName.parse(name)

@@ -1,9 +1,12 @@
 """Names of runs, shards and augmented rows: built and parsed here, and nowhere else."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-_RUN = re.compile(r"(?:(joint)|single_(\w+))-(augmented|plain)-(\d+)(?:-(\d+))?")
+_RUN = re.compile(r"(?:(joint)|single_(\w+)|group_(\w+(?:\+\w+)+))-(augmented|plain)-(\d+)(?:-(\d+))?")
+_TOGETHER = "+"
+"""Between the tasks of a group."""
 _SHARD = re.compile(r"(.+)-(\d{5,})-of-(\d{5,})(?:\.parquet)?")
 _VARIANT = re.compile(r"(.*)~(\w+)~(\d+)", flags=re.DOTALL)
 
@@ -12,18 +15,19 @@ ACROSS_DATASETS = "across-datasets.json"
 
 
 class RunName(NamedTuple):
-    """The parts of a run's name, such as ``joint-augmented-1``, ``single_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
+    """The parts of a run's name, such as ``joint-augmented-1``, ``single_entities-plain-1``, ``group_entities+topic-plain-1``, or of 150
+    rows ``joint-augmented-1-150``."""
 
     model: str
-    """``joint``, or the task of a single-task run."""
+    """``joint``, the task of a single-task run, or the tasks of a group (see ``group_of``)."""
     data: str
     """``augmented`` or ``plain``."""
     seed: int
     size: int | str = "all"
 
     def __str__(self) -> str:
-        model = self.model if self.model == "joint" else f"single_{self.model}"
-        return f"{model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
+        prefix = "" if self.model == "joint" else "group_" if _TOGETHER in self.model else "single_"
+        return f"{prefix}{self.model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
 
     @classmethod
     def parse(cls, name: str) -> "RunName":
@@ -32,8 +36,18 @@ class RunName(NamedTuple):
         Raises:
             ValueError: this is not the name of a run.
         """
-        joint, task, data, seed, size = _match(_RUN, name, "run")
-        return cls(joint or task, data, int(seed), int(size) if size else "all")
+        joint, task, group, data, seed, size = _match(_RUN, name, "run")
+        return cls(joint or task or group, data, int(seed), int(size) if size else "all")
+
+
+def group_of(tasks: Iterable[str]) -> str:
+    """The model of a group of tasks, such as ``entities+topic``."""
+    return _TOGETHER.join(tasks)
+
+
+def members_of(model: str) -> list[str]:
+    """The tasks of a group by its model: the reverse of ``group_of``."""
+    return model.split(_TOGETHER)
 
 
 class ShardName(NamedTuple):

@@ -399,6 +399,47 @@ def test_runs_of_fewer_rows_stand_beside_those_of_all(content: dict[str, Any]) -
     assert {name: runs[name] for name in before} == before
 
 
+@pytest.mark.parametrize(
+    ("groups", "sets"),
+    [
+        ("pairs", ["entities+sentiment", "entities+intensity", "sentiment+intensity"]),
+        ("all", ["entities+sentiment", "entities+intensity", "sentiment+intensity"]),
+        (
+            [["sentiment", "entities"], ["intensity"], ["intensity", "sentiment", "entities"], ["entities", "sentiment"]],
+            ["entities+sentiment"],
+        ),
+        ([], []),
+    ],
+)
+def test_groups_are_trained_once_each(content: dict[str, Any], groups: Any, sets: list[str]) -> None:
+    content["experiment"] = {"seeds": [1, 2], "sizes": [50, "all"], "joint": ["augmented", "plain"], "single_task": ["plain"]}
+    before = mtl.config.parse(content).runs()
+    content["experiment"]["groups"] = groups
+    runs = mtl.config.parse(content).runs()
+    assert list(runs) == [*before, *(f"group_{tasks}-plain-{seed}" for seed in (1, 2) for tasks in sets)]
+    assert all(runs[f"group_{tasks}-plain-1"].tasks == tuple(tasks.split("+")) for tasks in sets)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "key", "message"),
+    [
+        ({"groups": [["entities", "topic"]]}, "experiment.groups", "'topic' is not a task; choose from: entities, sentiment, intensity"),
+        ({"groups": "pair"}, "experiment.groups", "must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not 'pair'"),
+        ({"groups": ["entities"]}, "experiment.groups", "must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not ['entities']"),
+        ({"groups": "pairs", "single_task": []}, "experiment.single_task", "groups are compared with single-task runs"),
+    ],
+)
+def test_groups_must_name_tasks_and_have_something_to_compare_with(
+    content: dict[str, Any], experiment: dict[str, Any], key: str, message: str
+) -> None:
+    content["experiment"] = experiment
+    with pytest.raises(ParamsError) as caught:
+        mtl.config.parse(content)
+    (issue,) = caught.value.issues
+    assert issue.key == key
+    assert message in issue.message
+
+
 def test_old_keys_are_told_their_new_names_all_at_once(content: dict[str, Any]) -> None:
     for dataset in content["datasets"].values():
         for label in dataset["labels"].values():

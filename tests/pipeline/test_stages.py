@@ -10,6 +10,7 @@ import pytest
 import mtl.config
 import mtl.jobs
 import mtl.plugins
+from mtl.config.reading import read_yaml
 from mtl.pipeline.stages import RULES, STAGES, stage_of
 
 ROOT = Path(__file__).parents[2]
@@ -87,9 +88,36 @@ def test_the_code_of_an_outside_package_decides_the_jobs_that_use_it(monkeypatch
     before = [job for stage in STAGES.values() for job in stage.jobs(settings)]
 
     def of_a_task(value: Any) -> dict[str, str]:
-        return {"toy": "0" * 64} if value is settings.tasks or (isinstance(value, list) and settings.tasks in value) else {}
+        models = mtl.plugins._models(value)
+        return {"toy": "0" * 64} if any(model is task for model in models for task in settings.tasks.values()) else {}
 
     monkeypatch.setattr(mtl.plugins, "outside_code", of_a_task)
     after = [job for stage in STAGES.values() for job in stage.jobs(settings)]
     changed = [job.rule for job, other in zip(after, before, strict=True) if job != other]
     assert list(dict.fromkeys(changed)) == ["train_run", "card_run", "predict_run", "evaluate_runs", "render_report"]
+
+
+def runs_of(content: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What decides the jobs of each run, by their ids."""
+    settings = mtl.config.parse(content)
+    return {
+        job.id: (job.after, job.reads, job.settings)
+        for rule in ("train_run", "card_run", "predict_run")
+        for job in RULES[rule].jobs(settings)
+    }
+
+
+def test_a_group_builds_its_own_runs_and_a_setting_of_a_task_those_that_have_the_task() -> None:
+    content = read_yaml(ROOT / "params.yaml")
+    before = runs_of(content)
+    content["experiment"]["groups"] = "pairs"
+    after = runs_of(content)
+    groups = ("group_entities+sentiment", "group_entities+intensity", "group_sentiment+intensity")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {
+        f"{rule}/{group}-augmented-1" for rule in ("train_run", "card_run", "predict_run") for group in groups
+    }
+    content["tasks"]["sentiment"]["weight"] = 3
+    last = runs_of(content)
+    changed = {name for name in last if last[name] != after[name]}
+    assert changed == {name for name in last if "joint" in name or "sentiment" in name}

@@ -36,6 +36,11 @@ def confusion() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["gold", "predicted", "count", "share", "right"])
 
 
+def gains() -> pd.DataFrame:
+    cell = {"strength": 0.5, "amount": "+0.100", "interval": "−0.100 to +0.300", "verdict": "● no difference shown"}
+    return pd.DataFrame([{"task": a, "with": b, "style": a, **cell} for a in ONCE for b in ONCE if a != b])
+
+
 def trials() -> pd.DataFrame:
     rows = [{"trial": i, "axis": name, "place": i / 3, "value": name, "quality": i / 2} for i in range(3) for name in ONCE]
     return pd.DataFrame(rows)
@@ -52,6 +57,7 @@ CHARTS: dict[str, Callable[[], Spec | None]] = {
     "stacked": lambda: charts.stacked(stacked(), ONCE, COLOURS),
     "bars": lambda: charts.bars(pd.DataFrame({"name": ONCE, "share": 0.5}), ".1%", mark=1.0),
     "heatmap": lambda: charts.heatmap(confusion(), ONCE),
+    "gains": lambda: charts.gains(gains(), ONCE, COLOURS),
     "best so far": lambda: charts.best_so_far(
         pd.DataFrame({"trial": [0, 1], "score": [1.0, 2.0], "best": [1.0, 2.0], "settings": ONCE[:2]})
     ),

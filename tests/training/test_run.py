@@ -33,6 +33,7 @@ from mtl.training.loop import Loop
 from mtl.training.prepare import prepare
 from mtl.training.resume import identity
 from mtl.training.run import Preempted, train
+from mtl.training.serving import TEXTS
 from mtl.training.splits import read_splits
 from mtl.training.validation import constant_prediction
 
@@ -105,6 +106,11 @@ def test_time_and_memory_stand_apart(finished: Path, project: Path, make_setting
     assert cost["spent"].keys() == {"plain"}  # the first step, which was the only other one, is left out
     assert cost["balance_cost"] == 1.0
     assert {"seconds", "tokens_per_second", "peak_memory_bytes"} <= cost.keys()
+    serving = cost["serving"]
+    assert serving["disk_bytes"] == sum((finished / name).stat().st_size for name in ("model.safetensors", "config.json", "tokenizer.json"))
+    assert serving["weight_bytes"] == 4 * json.loads((finished / "run.json").read_text())["parameters"]
+    assert serving["texts"] == TEXTS
+    assert 0 < serving["cpu_ms_per_text"] < 100
     assert [step for step, _ in cost["throughput"]] == [record["step"] for record in history(finished, "train")]
     run(make_settings(), "joint-augmented-1", project, again := empty("again"))
     equal = [path.name for path in finished.iterdir() if path.read_bytes() == (again / path.name).read_bytes()]

@@ -11,6 +11,7 @@ from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
 from mtl.config.train import UNWEIGHTED, FixedSampling
 from mtl.errors import Issue
+from mtl.names import group_of
 
 
 def relations(params: Params) -> list[Issue]:
@@ -55,10 +56,29 @@ def relations(params: Params) -> list[Issue]:
         issues += [
             Issue(f"experiment.{key}", f"names {value} more than once") for value, times in Counter[Any](values).items() if times > 1
         ]
+    issues += _group_issues(params)
     if "all" not in params.experiment.sizes:
         issues.append(Issue("experiment.sizes", "must hold all: the headline and `predict` use the runs on all rows"))
     if "augmented" in (*params.experiment.joint, *params.experiment.single_task) and not params.augment.methods:
         issues.append(Issue("augment.methods", "is empty, but experiment has augmented runs; name a method or leave only plain"))
+    return issues
+
+
+LONGEST_GROUP = 160
+"""Characters of the tasks of a group together: files are named after them."""
+
+
+def _group_issues(params: Params) -> list[Issue]:
+    """Groups of unknown tasks, with names that no file can have, or with no single-task runs to compare with."""
+    wanted = params.experiment.groups
+    named = [task for group in wanted for task in group] if isinstance(wanted, tuple) else []
+    unknown = [task for task in dict.fromkeys(named) if task not in params.tasks]
+    issues = [Issue("experiment.groups", f"{task!r} is not a task; choose from: {', '.join(params.tasks)}") for task in unknown]
+    long = next((group for group in params.groups() if len(group_of(group)) > LONGEST_GROUP), None)
+    if long:
+        issues.append(Issue("experiment.groups", f"the names of {', '.join(long)} have more than {LONGEST_GROUP} characters; shorten them"))
+    if wanted and not params.experiment.single_task:
+        issues.append(Issue("experiment.single_task", "is empty, but groups are compared with single-task runs; name augmented or plain"))
     return issues
 
 

@@ -15,12 +15,25 @@ def _size(value: Any) -> Any:
     raise ValueError(f"must be a number of rows, 1 or more, or all, not {value!r}")
 
 
+def _groups(value: Any) -> Any:
+    """A word or a list of lists, checked here so that there is one issue, which names the forms."""
+    if value in ("pairs", "all") or (isinstance(value, list | tuple) and all(isinstance(group, list | tuple) for group in value)):
+        return value
+    raise ValueError(f"must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not {value!r}")
+
+
 Size = Annotated[Count | Literal["all"], BeforeValidator(_size)]
 """How many labelled train rows of each dataset a run learns from."""
 
 
+Group = Annotated[tuple[str, ...], Field(min_length=1)]
+Groups = Annotated[Literal["pairs", "all"] | tuple[Group, ...], BeforeValidator(_groups)]
+"""Sets of tasks."""
+
+
 class Experiment(Section):
-    """The matrix of runs: seeds × sizes × {joint, single-task} × {augmented, plain}. All runs have the same budget of updates."""
+    """The matrix of runs: seeds × sizes × {joint, single-task} × {augmented, plain}, and seeds × groups. All have the same budget of
+    updates."""
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
     """With several seeds, intervals and verdicts cover the variance over seeds too; five show much more than two."""
@@ -31,6 +44,9 @@ class Experiment(Section):
     """Data of the joint runs; by default only plain where ``augment`` has no methods."""
     single_task: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
     """Data of the single-task runs, one per task; by default plain where ``augment`` has no methods."""
+    groups: Groups = ()
+    """Tasks that are also trained together without the others, to see which should share a model: ``pairs``, ``all`` (every set of tasks)
+    or lists of tasks, such as ``[[entities, sentiment]]``. Runs learn from all rows of the data that is compared with single-task runs."""
 
 
 class Run(Section):
@@ -38,12 +54,12 @@ class Run(Section):
 
     tasks: tuple[str, ...]
     model: str
-    """``joint``, or the name of the only task."""
+    """``joint``, the name of the only task, or those of a group (see ``mtl.names.group_of``)."""
     data: Literal["augmented", "plain"]
     seed: int
     size: Size = "all"
 
     @property
     def name(self) -> str:
-        """Such as ``joint-augmented-1``, ``single_entities-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
+        """Such as ``joint-augmented-1`` or ``single_entities-plain-1`` (see ``RunName``)."""
         return str(RunName(self.model, self.data, self.seed, self.size))

@@ -1,7 +1,8 @@
 """All sections together."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from itertools import chain, combinations
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,7 @@ from mtl.config.report import Report
 from mtl.config.tasks import Task
 from mtl.config.train import Train
 from mtl.config.tune import Tune
+from mtl.names import group_of
 
 
 class Params(Section):
@@ -104,8 +106,27 @@ class Params(Section):
         unsafe = isinstance(method, RelationChanging) and not method.pairs
         return self.datasets[dataset].pair_labels if unsafe else ()
 
+    @property
+    def compared_data(self) -> Literal["augmented", "plain"]:
+        """Data on which the runs of several tasks are compared with single-task runs: the headline's, if both learn from it."""
+        joint, single = self.experiment.joint, self.experiment.single_task
+        both = [data for data in single if data in joint] or [*single, *joint]
+        return "augmented" if "augmented" in both else "plain"
+
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Sets of tasks that have runs of their own beside the joint and single-task ones; tasks in the order of ``tasks``."""
+        wanted, every = self.experiment.groups, tuple(self.tasks)
+        if wanted == "pairs":
+            sets: Iterable[Iterable[str]] = combinations(every, 2)
+        elif wanted == "all":
+            sets = chain.from_iterable(combinations(every, size) for size in range(2, len(every)))
+        else:
+            sets = wanted
+        ordered = (tuple(task for task in every if task in group) for group in map(set, sets))
+        return tuple(dict.fromkeys(group for group in ordered if 1 < len(group) < len(every)))
+
     def runs(self) -> dict[str, "Run"]:
-        """Every run of the experiment by its name, joint ones first."""
+        """Every run of the experiment by its name, joint ones first and those of groups last."""
         runs = [
             Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
             for seed in self.experiment.seeds
@@ -120,4 +141,9 @@ class Params(Section):
                 for data in self.experiment.single_task
                 for task in self.tasks
             ]
+        runs += [
+            Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
+            for seed in self.experiment.seeds
+            for group in self.groups()
+        ]
         return {run.name: run for run in runs}

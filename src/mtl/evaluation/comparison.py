@@ -19,7 +19,7 @@ class Key(NamedTuple):
 
     task: str
     model: str
-    """``joint`` or ``single``."""
+    """``joint``, ``single`` or a group (see ``mtl.names.group_of``)."""
     data: str
     """``augmented`` or ``plain``."""
     size: Size = "all"
@@ -42,8 +42,8 @@ class Pair(NamedTuple):
     """A question: is the first better than the second?"""
 
     kind: str
-    """``joint`` (joint against single-task, on the data in ``within``) or ``augmentation`` (augmented against plain, for the model in
-    ``within``)."""
+    """``joint`` (joint against single-task, on the data in ``within``), ``augmentation`` (augmented against plain, for the model in
+    ``within``) or ``group`` (the model in ``within`` against single-task)."""
     within: str
     first: Key
     second: Key
@@ -74,9 +74,13 @@ def compare(scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, A
         seeds; None for a single one), ``seeds`` (of both sides), ``low`` and ``high`` (interval at ``confidence``),
         ``corrected_low`` and ``corrected_high``, and ``verdict`` (see ``verdict``).
     """
-    compared = pairs(scores)
-    corrected = corrected_confidence(confidence, len(compared))
-    return [_compared(pair, scores[pair.first], scores[pair.second], confidence, corrected) for pair in compared]
+    return compared(pairs(scores), scores, confidence)
+
+
+def compared(asked: Sequence[Pair], scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, Any]]:
+    """A family of comparisons that are corrected together; see ``compare``."""
+    corrected = corrected_confidence(confidence, len(asked))
+    return [_compared(pair, scores[pair.first], scores[pair.second], confidence, corrected) for pair in asked]
 
 
 def corrected_confidence(confidence: float, comparisons: int) -> float:
@@ -147,20 +151,26 @@ def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: floa
         sides = [(Key(task, "joint", data, size), Key(task, "single", data, size)) for task in tasks]
         if len(tasks) > 1 and all(key in scores for side in sides for key in side):
             paired = {joint.task: shared(scores[joint], scores[single]) for joint, single in sides}
-            result.append({"data": data, "size": size, **_delta_m(paired, confidence)})
+            result.append({"data": data, "size": size, **delta_m(paired, confidence)})
     return result
 
 
-def _delta_m(sides: Mapping[str, tuple[Scores, Scores]], confidence: float) -> dict[str, Any]:
+def delta_m(sides: Mapping[str, tuple[Scores, Scores]], confidence: float) -> dict[str, Any]:
+    """Δm of the models that serve the tasks, by task with the single-task models: see ``overall``."""
     undefined = [task for task, (_, single) in sides.items() if single.values.mean() <= 0]
     if undefined:
         reason = f"{' and '.join(undefined)} {'scores' if len(undefined) == 1 else 'score'} at most 0 as a single task"
         return {"delta_m": None, "low": None, "high": None, "tasks": {}, "undefined": reason}
     gains = {task: float(100 * joint.sign * (joint.values.mean() / single.values.mean() - 1)) for task, (joint, single) in sides.items()}
+    low, high = over_seeds(*relative_gain(sides), confidence)
+    return {"delta_m": float(np.mean(list(gains.values()))), "low": low, "high": high, "tasks": gains, "undefined": None}
+
+
+def relative_gain(sides: Mapping[str, tuple[Scores, Scores]]) -> tuple[Array, Array]:
+    """The mean over tasks of the relative gain in percent, by seed and by resample (see ``_linear_gain``)."""
     parts = [_linear_gain(joint, single) for joint, single in sides.values()]
     values, draws = (np.mean([part[i] for part in parts], axis=0) for i in (0, 1))
-    low, high = over_seeds(values, draws, confidence)
-    return {"delta_m": float(np.mean(list(gains.values()))), "low": low, "high": high, "tasks": gains, "undefined": None}
+    return values, draws
 
 
 def _linear_gain(joint: Scores, single: Scores) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.parity import Labels, Parity, parity
 from mtl.evaluation.tables import by_task, main_scores, write_csv
+from mtl.evaluation.transfer import Validation, transfer, validation_scores
 from mtl.files import write_json
 from mtl.pipeline import versions
 from mtl.tasks.base import Metric
@@ -52,12 +53,13 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     runs = params.runs()
     by_run = {name: read_predictions(predictions / f"{name}.parquet", run) for name, run in runs.items()}
     check_paired(by_run)
-    comparisons = results(params, by_run)
+    histories = {name: read_history(models / name / "history.jsonl") for name in runs}
+    validation = validation_scores(params, models, histories) if params.experiment.groups else {}
+    comparisons = results(params, by_run, validation)
     comparisons["versions"] = versions.groups(models, list(runs))
     comparisons["warnings"] = [*filter(None, [versions.unlike(comparisons["versions"])]), *comparisons["warnings"]]
     write_json(out / "comparisons.json", comparisons, sort_keys=False)
     write_json(out / "metrics.json", headline(params, comparisons), sort_keys=False)
-    histories = {name: read_history(models / name / "history.jsonl") for name in runs}
     main = {task: spec.main_metric.name for task, spec in params.tasks.items()}
     write_csv(by_task(histories, "loss"), out / "plots" / "loss.csv")
     write_csv(main_scores(histories, main), out / "plots" / "validation.csv")
@@ -128,7 +130,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 # --- comparisons.json -----------------------------------------------------------------------------------------------
 
 
-def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]) -> dict[str, Any]:
+def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]], validation: Validation) -> dict[str, Any]:
     """Everything that the report says about scores."""
     confidence = params.evaluate.confidence
     runs = params.runs()
@@ -138,6 +140,8 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
     compared = compare(scores, confidence)
+    groups = transfer(params, scores, validation) if params.experiment.groups else {"comparisons": []}
+    largest = max(len(compared), len(groups["comparisons"]))
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
@@ -151,7 +155,8 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         "groups": [_group(key, group, confidence, params.tasks[key.task].main_metric) for key, group in scores.items()],
         "comparisons": compared,
         "overall": overall(scores, list(params.tasks), confidence),
-        "warnings": [*warnings(params, len(compared)), *raw_text_warnings(details[joint_run(params).name]["tasks"], confidence)],
+        **({"transfer": groups} if params.experiment.groups else {}),
+        "warnings": [*warnings(params, largest), *raw_text_warnings(details[joint_run(params).name]["tasks"], confidence)],
     }
 
 
@@ -162,7 +167,7 @@ def joint_run(params: Params) -> Run:
 
 
 def _about(run: Run) -> dict[str, Any]:
-    model = "joint" if run.model == "joint" else "single"
+    model = "single" if run.model in run.tasks else run.model
     return {"model": model, "data": run.data, "seed": run.seed, "size": run.size, "tasks": {}}
 
 
@@ -279,6 +284,11 @@ def headline(params: Params, comparisons: Mapping[str, Any]) -> dict[str, Any]:
         figures[task] = _rounded(mean)
     runs = [run["tasks"] for run in comparisons["runs"].values() if (run["model"], run["data"], run["size"]) == ("joint", data, "all")]
     on_raw_text = {task: [run[task]["raw_text"]["raw_text"] for run in runs] for task in means if "raw_text" in runs[0][task]}
+    advised = [
+        item for item in comparisons.get("transfer", {}).get("groupings", []) if item["models"] == comparisons["transfer"]["advised"]
+    ]
+    for item in advised:
+        figures["grouping"] = {"models": item["models"], "delta_m": _rounded(item["delta_m"])}
     if on_raw_text:
         figures["raw_text"] = {task: _rounded(sum(values) / len(values)) for task, values in on_raw_text.items()}
     return figures

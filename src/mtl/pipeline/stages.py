@@ -161,6 +161,14 @@ def _settings(params: Params, *sections: str) -> dict[str, Any]:
     return params.model_dump(mode="json", include=set(sections)) | _outside([getattr(params, section) for section in sections])
 
 
+def _of_run(params: Params, run: Run, *sections: str) -> dict[str, Any]:
+    """Sections of the params, and those of its tasks that a run has: what the others are set to must not build it again."""
+    own = {task: params.tasks[task] for task in run.tasks}
+    dumped = {task: spec.model_dump(mode="json") for task, spec in own.items()}
+    content = params.model_dump(mode="json", include=set(sections))
+    return content | {"tasks": dumped} | _outside([own, *(getattr(params, section) for section in sections)])
+
+
 def _outside(models: Any) -> dict[str, Any]:
     code = plugins.outside_code(models)
     return {"plugins": code} if code else {}
@@ -212,18 +220,18 @@ MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 def _train(params: Params) -> Iterator[Job]:
-    order = {"order": list(params.datasets), "datasets": {task: params.datasets_of(task) for task in params.tasks}}
-    settings = _settings(params, "tasks", "encoder", "train")
+    # The number of steps goes by the labelled rows of all tasks, also in a run of some of them.
+    planned = {task: [spec.label, params.datasets_of(task)] for task, spec in params.tasks.items()}
     for name, run in params.runs().items():
-        # The number of steps goes by the rows of all tasks, also in a run of one of them.
+        settings = {**_of_run(params, run, "encoder", "train"), "order": list(params.datasets), "planned": planned}
         reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
-        own = {**settings, **order, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
+        own = {**settings, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         yield Job("train_run", name, f"models/{name}", *reads, own, files=(*MODEL_FILES, "history.jsonl", "run.json", "cost.json"))
 
 
 def _card(params: Params) -> Iterator[Job]:
-    content = _settings(params, "tasks", "encoder", "augment")
     for name, run in params.runs().items():
+        content = _of_run(params, run, "encoder", "augment")
         used = params.used_datasets(run.tasks)
         reads = _models([name], *MODEL_FILES, "run.json") | _examples(used, ".parquet", ".json") | COMPARED | _learnt(params, run)
         settings = {
@@ -232,17 +240,16 @@ def _card(params: Params) -> Iterator[Job]:
             "sources": {name: _dumped(params.datasets[name].sources) for name in used},
             "encoder": content["encoder"],
             "augment": content["augment"] if run.data == "augmented" else None,
-            **_outside(params.tasks),
+            **_outside([params.tasks[task] for task in run.tasks]),
         }
         yield Job("card_run", name, f"models/{name}", *reads, settings, files=("README.md",))
 
 
 def _predict(params: Params) -> Iterator[Job]:
-    learnt = {task: params.datasets_of(task) for task in params.tasks}
-    tasks = _settings(params, "tasks")
     for name, run in params.runs().items():
         reads = _examples(params.used_datasets(run.tasks)) | _models([name], *MODEL_FILES)
-        settings = {**tasks, "datasets": learnt, "run": run.model_dump(mode="json")}
+        learnt = {task: params.datasets_of(task) for task in run.tasks}
+        settings = {**_of_run(params, run), "datasets": learnt, "run": run.model_dump(mode="json")}
         yield Job("predict_run", name, "predictions", *reads, settings, files=(f"{name}.parquet",))
 
 

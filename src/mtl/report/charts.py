@@ -23,6 +23,8 @@ ROW = 28
 LEGEND = 26
 """Pixels of the horizontal axis with its title, and of a line of the legend."""
 SOLID, DASHED = (1, 0), (5, 4)
+GAIN_CELL = 128
+"""Least width of a cell of ``gains``, in which an interval fits."""
 
 
 def palette(names: Sequence[str], rest: int | None = None) -> dict[str, str]:
@@ -246,6 +248,30 @@ def heatmap(frame: pd.DataFrame, order: Sequence[str]) -> Spec | None:
         )
     )
     return _spec(cells, frame, 700) | {"usermeta": {"minimum": 640}}
+
+
+def gains(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str]) -> Spec | None:
+    """What the task of a row gains when it is trained with that of a column: columns ``task``, ``with``, ``style`` (a key of ``colours``),
+    ``strength`` (0 to 1), ``amount``, ``interval`` and ``verdict``."""
+    if frame.empty:
+        return None
+    names = alt.Scale(domain=list(order))
+    base = alt.Chart(_DATA).encode(
+        x=alt.X("with", type="nominal", scale=names, axis=_names(GAIN_CELL, orient="top", labelAngle=0, title="trained with →")),
+        y=alt.Y("task", type="nominal", scale=names, title=None, axis=_names(120)),
+        tooltip=[_text("task"), _text("with"), _text("amount"), _text("interval"), _text("verdict")],
+    )
+    cells = base.mark_rect(stroke="var(--card)", strokeWidth=2).encode(
+        color=alt.Color("style", type="nominal", scale=_colours(colours), legend=None),
+        opacity=alt.Opacity("strength", type="quantitative", scale=alt.Scale(domain=[0, 1], range=[0.1, 0.55]), legend=None),
+    )
+
+    def words(column: str, dy: int, size: int, **style: Any) -> Any:
+        return base.mark_text(dy=dy, fontSize=size, fill="var(--ink)", **style).encode(text=alt.Text(column, type="nominal"))
+
+    layers = [cells, words("amount", -16, 15, fontWeight="bold"), words("interval", 3, 11), words("verdict", 19, 11)]
+    minimum = GAIN_CELL * len(order) + 140
+    return _spec(alt.layer(*layers), frame, 66 * len(order) + 60) | {"usermeta": {"minimum": minimum}}
 
 
 def best_so_far(frame: pd.DataFrame) -> Spec | None:

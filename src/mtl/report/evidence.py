@@ -5,7 +5,7 @@ import pandas as pd
 from mtl.config import Params
 from mtl.report import charts
 from mtl.report.blocks import Figure, Table
-from mtl.report.findings import PLAIN, SETTING_COLOURS, best_of, group_name, main_metric
+from mtl.report.findings import MODELS, PLAIN, SETTING_COLOURS, best_of, group_name, main_metric
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import listed, percent, score, whole
 
@@ -16,6 +16,13 @@ def of_whole(comparisons: Json) -> Json:
     kept = {name: [item for item in comparisons[name] if item["size"] == "all"] for name in lists}
     runs = {name: run for name, run in comparisons["runs"].items() if run["size"] == "all"}
     return {**comparisons, **kept, "runs": runs}
+
+
+def without_groups(comparisons: Json) -> Json:
+    """The results of joint and single-task runs: what the page shows outside of the section on groups of tasks."""
+    groups = [item for item in comparisons["groups"] if item["model"] in MODELS]
+    runs = {name: run for name, run in comparisons["runs"].items() if run["model"] in MODELS}
+    return {**comparisons, "groups": groups, "runs": runs}
 
 
 def budget(params: Params, inputs: Inputs) -> str:

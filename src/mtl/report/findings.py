@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from mtl.names import members_of
 from mtl.report import charts
 from mtl.report.blocks import Figure, Table
 from mtl.report.inputs import Json
@@ -13,6 +14,7 @@ from mtl.report.text import at_most, counted, ends, listed, percent, score, sign
 SIGNS = {"gained": "▲", "lost": "▼", "ahead": "△", "behind": "▽", "no difference shown": "●"}
 STYLES = {"gained": "gained", "lost": "lost", "ahead": "gained", "behind": "lost", "no difference shown": "same"}
 ASPECTS = {"joint": "Joint training", "augmentation": "Augmentation"}
+"""By kind of the comparisons in the summary."""
 VERDICT_COLOURS = {"gained": "var(--gained)", "lost": "var(--lost)", "same": "var(--same)"}
 """By style of a verdict."""
 DOMINATED, WEAKENED = 0.5, 0.9
@@ -45,10 +47,10 @@ def claim(item: Json) -> Json:
     """One comparison as words and a small figure's data."""
     excludes = item["verdict"] != "no difference shown"
     interval = " to ".join(ends(item["corrected_low"], item["corrected_high"]))
-    against = "the single-task model" if item["kind"] == "joint" else "the same model on plain data"
+    against = "the same model on plain data" if item["kind"] == "augmentation" else "the single-task model"
     return {
         **item,
-        "aspect": ASPECTS[item["kind"]],
+        "aspect": ASPECTS.get(item["kind"], "Group"),
         "sign": SIGNS[item["verdict"]],
         "style": STYLES[item["verdict"]],
         "amount": signed(item["difference"]),
@@ -62,6 +64,8 @@ def claim(item: Json) -> Json:
 def pair_name(item: Json) -> str:
     """Which runs are compared."""
     rows = "" if item["size"] == "all" else f", {item['size']} rows"
+    if item["kind"] == "group":
+        return f"{' + '.join(members_of(item['within']))} vs single-task"
     if item["kind"] == "joint":
         return f"joint vs single-task, {item['within']} data{rows}"
     return f"augmented vs plain data, {MODELS[item['within']]} model{rows}"

@@ -18,7 +18,7 @@ from mtl.config import Params
 from mtl.evaluation.results import joint_run
 from mtl.files import write_text
 from mtl.pipeline.versions import unlike
-from mtl.report import audit, charts, datasets, errors, evidence, figures, findings, provenance, text, trials
+from mtl.report import audit, charts, datasets, errors, evidence, figures, findings, provenance, savings, text, transfer, trials
 from mtl.report.blocks import Figure, Spec, Table
 from mtl.report.inputs import Inputs, Json, load
 from mtl.report.task_views import task_blocks
@@ -87,6 +87,8 @@ def read(name: str) -> str:
 
 def context(params: Params, everything: Inputs) -> Json:
     """Everything that the template shows, section by section."""
+    groups = transfer.section(params, everything)
+    everything = replace(everything, comparisons=evidence.without_groups(everything.comparisons))
     comparisons = evidence.of_whole(everything.comparisons)
     inputs = replace(everything, comparisons=comparisons)
     joint = joint_run(params).name
@@ -99,6 +101,9 @@ def context(params: Params, everything: Inputs) -> Json:
         "comparisons": comparisons,
         "lead": findings.lead(comparisons),
         "overall": findings.overall(comparisons),
+        "saving": savings.saving(inputs.runs, params),
+        "saving_table": savings.table(inputs.runs, params, groups["models"] if groups else ()),
+        "transfer": groups,
         "cards": findings.cards(comparisons),
         "claims": findings.all_claims(everything.comparisons),
         "budget": evidence.budget(params, everything),

@@ -22,13 +22,14 @@ from mtl.training.columns import Mask
 from mtl.training.costs import balance_cost
 from mtl.training.loop import Loop
 from mtl.training.resume import VERSIONS
+from mtl.training.serving import serving_cost
 from mtl.training.splits import Splits
 
 SPEED = "tokens_per_second"
 
 
 def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings: Sequence[str], out: Path) -> None:
-    """Write the model folder; run.json comes last, so where it is, the folder is complete.
+    """Write the model folder; run.json comes last, so where it is, the folder is complete. The model is no longer trained after that.
 
     What depends on the speed of the machine stands in cost.json alone: the other files are the same after an equal training.
 
@@ -44,7 +45,8 @@ def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings
         save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
         history = [{key: value for key, value in record.items() if key != SPEED} for record in loop.progress.history]
         write_text(out / "history.jsonl", "".join(json.dumps(record) + "\n" for record in history))
-        write_text(out / "cost.json", json.dumps(_cost(loop), indent=2) + "\n")
+        cost = _cost(loop) | {"serving": serving_cost(loop.model, splits, out)}
+        write_text(out / "cost.json", json.dumps(cost, indent=2) + "\n")
         write_text(out / "run.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{out}: the model cannot be written: {error}; run again, training then goes on") from None

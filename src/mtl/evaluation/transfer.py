@@ -1,0 +1,123 @@
+"""Which tasks gain from which: groups of tasks against single-task models, and the best models for every number of them.
+
+Groups are compared on test rows. Their comparisons are a family of their own, corrected together, so that another group does not change the
+verdicts on the joint model. Models are chosen by their validation scores, and what the choice gains is measured on test rows: the best of
+many on the rows that it was chosen by owes much to chance.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mtl.config import Params
+from mtl.evaluation.bootstrap import Array
+from mtl.evaluation.comparison import Key, Pair, Scores, compared, corrected_confidence, delta_m, relative_gain, shared
+from mtl.evaluation.grouping import best_models, serving
+from mtl.evaluation.intervals import over_seeds
+from mtl.names import RunName
+
+Validation = Mapping[str, Mapping[str, float]]
+"""The main metric of each task by run, on the validation rows."""
+Sides = dict[str, tuple[Scores, Scores]]
+"""By task the model that serves it and the single-task model."""
+
+
+def validation_scores(params: Params, models: Path, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Validation:
+    """The scores by which runs kept their weights: means over the last ``train.score_window`` validations before them."""
+    found = {}
+    for name, run in params.runs().items():
+        best = json.loads((models / name / "run.json").read_text(encoding="utf-8"))["best_step"]
+        records = [record for record in histories[name] if record["kind"] == "validation" and record["step"] <= best]
+        window = [record["metrics"] for record in records[-params.train.score_window :]]
+        metrics = {task: params.tasks[task].main_metric.name for task in run.tasks}
+        kept = {task: [record[task][metric] for record in window if task in record] for task, metric in metrics.items()}
+        found[name] = {task: fmean(values) for task, values in kept.items() if values}
+    return found
+
+
+def transfer(params: Params, scores: Mapping[Key, Scores], validation: Validation) -> dict[str, Any]:
+    """What the report says about groups.
+
+    Args:
+        params: the settings, which have groups.
+        scores: of all settings.
+        validation: see ``validation_scores``.
+
+    Returns:
+        ``comparisons``: see ``comparison.compare``; ``kind`` is ``group`` and ``within`` names the tasks trained together.
+        ``groupings``: for each number of models those chosen, see ``_grouping``. ``advised``: the number of models of one of them.
+    """
+    data, confidence = params.compared_data, params.evaluate.confidence
+    keys = [key for key in scores if (key.data, key.size) == (data, "all")]
+    pairs = [Pair("group", key.model, key, key._replace(model="single")) for key in keys if key.model not in ("joint", "single")]
+    gains = _gains(params, validation)
+    groupings = [_grouping(params, scores, gains, budget) for budget in range(1, len(params.tasks) + 1)]
+    known = {tuple(item["chosen"]): item for item in reversed(groupings) if item["chosen"]}
+    return {
+        "data": data,
+        "corrected_confidence": corrected_confidence(confidence, len(pairs)),
+        "comparisons": compared(pairs, scores, confidence),
+        "groupings": sorted(known.values(), key=lambda item: item["models"]),
+        "advised": _advised(params, scores, [item for item in known.values() if item["delta_m"] is not None]),
+    }
+
+
+def _gains(params: Params, validation: Validation) -> dict[str, dict[str, float]]:
+    """By model and task the relative gain over the single-task model on the validation rows, of the mean over seeds; 0 for itself."""
+    data, seeds = params.compared_data, params.experiment.seeds
+    models = {run.model: run.tasks for run in params.runs().values() if (run.data, run.size) == (data, "all")}
+
+    def mean(model: str, task: str) -> float | None:
+        values = [validation[str(RunName(model, data, seed))].get(task) for seed in seeds]
+        return None if None in values else fmean(value for value in values if value is not None)
+
+    gains: dict[str, dict[str, float]] = {}
+    for model, tasks in models.items():
+        sides = {task: (mean(model, task), mean(task, task)) for task in tasks}
+        gains[model] = {
+            task: params.tasks[task].main_metric.relative_gain(own, single)
+            for task, (own, single) in sides.items()
+            if own is not None and single is not None
+        }
+    return gains
+
+
+def _grouping(params: Params, scores: Mapping[Key, Scores], gains: Mapping[str, Mapping[str, float]], budget: int) -> dict[str, Any]:
+    """The best choice of at most so many models.
+
+    Returns:
+        ``models`` (how many), ``chosen`` (as in ``RunName``), ``serving`` (model by task), ``validation_gain`` (mean relative gain in
+        percent, by which they were chosen), and as in ``comparison.overall`` their gain on the test rows: ``delta_m``, ``low``, ``high``,
+        ``tasks`` and ``undefined``.
+    """
+    tasks = list(params.tasks)
+    chosen = best_models(gains, tasks, budget)
+    served = serving(gains, chosen, tasks) if chosen else {}
+    measured = delta_m(_sides(params, scores, served), params.evaluate.confidence) if chosen else {}
+    return {
+        "models": len(chosen),
+        "chosen": list(chosen),
+        "serving": served,
+        "validation_gain": 100 * fmean(gains[model][task] for task, model in served.items()) if chosen else None,
+        **measured,
+    }
+
+
+def _sides(params: Params, scores: Mapping[Key, Scores], served: Mapping[str, str]) -> Sides:
+    def key(task: str, model: str) -> Key:
+        return Key(task, "single" if model == task else model, params.compared_data)
+
+    return {task: shared(scores[key(task, model)], scores[key(task, task)]) for task, model in served.items()}
+
+
+def _advised(params: Params, scores: Mapping[Key, Scores], groupings: Sequence[Mapping[str, Any]]) -> int | None:
+    """The fewest models such that no larger number of them is shown to be better; None where nothing can be said."""
+    parts: dict[int, tuple[Array, Array]] = {item["models"]: relative_gain(_sides(params, scores, item["serving"])) for item in groupings}
+    corrected = corrected_confidence(params.evaluate.confidence, len(parts) * (len(parts) - 1) // 2)
+    for models, (values, draws) in sorted(parts.items()):
+        others = [(v - values, d - draws) for number, (v, d) in parts.items() if number > models]
+        if all(over_seeds(v, d, corrected)[0] <= 0 for v, d in others):
+            return models
+    return None

@@ -1,0 +1,79 @@
+"""Groups of tasks: verdicts on test rows, and models chosen by validation scores."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtl.evaluation.comparison import Key, Scores
+from mtl.evaluation.transfer import transfer
+
+from .test_results import settings
+
+SEEDS = (1, 2, 3, 4, 5)
+GAINS = {
+    "mood+rating": {"mood": 0.1, "rating": -0.1},
+    "mood+spans": {"mood": 0.0, "spans": 0.0},
+    "joint": {"mood": 0.05, "rating": 0.01, "spans": 0},
+}
+"""Above the score 0.6 of the single-task models; also on the validation rows."""
+
+
+def experiment(**changes: Any) -> Any:
+    groups = [["rating", "mood"], ["mood", "spans"]]
+    return settings(experiment={"seeds": list(SEEDS), "joint": ["plain"], "single_task": ["plain"], "groups": groups} | changes)
+
+
+def scores_of(task: str, model: str, gain: float) -> tuple[Key, Scores]:
+    draw = np.random.default_rng([len(model), len(task)])
+    noise, rows = draw.normal(0, 0.002, len(SEEDS)), np.random.default_rng(len(task)).normal(0, 0.01, 1000)
+    values = 0.6 + gain + noise - noise.mean()
+    return Key(task, model, "plain"), Scores(SEEDS, values, values[:, None] + rows - rows.mean())
+
+
+def results(params: Any, model: str = "", validation: float = 0.0) -> dict[str, Any]:
+    """With ``validation`` added to each validation score of a model."""
+    scores = dict(scores_of(task, "single", 0.0) for task in params.tasks)
+    scores |= dict(scores_of(task, model, gain) for model, gains in GAINS.items() for task, gain in gains.items())
+    validated = {}
+    for name, run in params.runs().items():
+        gains = GAINS.get(run.model, {})
+        validated[name] = {task: 0.6 + gains.get(task, 0.0) + validation * (run.model == model) for task in run.tasks}
+    return transfer(params, scores, validated)
+
+
+def test_each_task_of_a_group_has_a_verdict_against_its_single_task_model() -> None:
+    found = {(item["within"], item["task"]): item for item in results(experiment())["comparisons"]}
+    assert {key: item["verdict"] for key, item in found.items()} == {
+        ("mood+rating", "mood"): "gained",
+        ("mood+rating", "rating"): "lost",
+        ("mood+spans", "mood"): "no difference shown",
+        ("mood+spans", "spans"): "no difference shown",
+    }
+    assert found["mood+rating", "mood"]["difference"] == pytest.approx(0.1)
+    assert all(item["corrected_low"] < item["low"] and item["corrected_high"] > item["high"] for item in found.values())
+
+
+def test_for_each_number_of_models_the_best_are_chosen_and_measured() -> None:
+    found = results(experiment())
+    assert found["corrected_confidence"] == 1 - 0.05 / 4
+    chosen = [(item["models"], item["chosen"], item["serving"]["mood"], item["serving"]["rating"]) for item in found["groupings"]]
+    assert chosen == [(1, ["joint"], "joint", "joint"), (2, ["joint", "mood+rating"], "mood+rating", "joint")]
+    assert [round(item["delta_m"], 6) for item in found["groupings"]] == [round(100 * gain / 0.6 / 3, 6) for gain in (0.06, 0.11)]
+    assert all(item["low"] < item["delta_m"] < item["high"] for item in found["groupings"])
+    assert found["advised"] == 2
+
+
+def test_more_models_are_advised_only_where_test_rows_show_that_they_are_better() -> None:
+    found = results(experiment(), "mood+spans", 0.2)  # chosen by validation scores that the test rows do not confirm
+    assert [item["chosen"] for item in found["groupings"]] == [["joint"], ["joint", "mood+spans"]]
+    assert [round(item["delta_m"], 1) for item in found["groupings"]] == [3.3, 0.6]
+    assert found["advised"] == 1
+
+
+def test_without_validation_scores_nothing_is_chosen() -> None:
+    params = experiment()
+    scores = dict(scores_of(task, model, 0.0) for task in params.tasks for model in ("single", "joint"))
+    scores |= dict(scores_of(task, model, gain) for model, gains in GAINS.items() for task, gain in gains.items())
+    found = transfer(params, scores, {name: {} for name in params.runs()})
+    assert (found["groupings"], found["advised"]) == ([], None)
