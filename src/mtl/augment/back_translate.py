@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from mtl.augment import apertium, lexicon
+from mtl.augment import apertium
 from mtl.augment.ctranslate import CTranslate2Model
+from mtl.augment.languages import en as lexicon
 from mtl.augment.neural import RoundTrip, TransformersModel, Translate
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl.augment import wordnet
+from mtl.augment.languages.en import starts_with_vowel_sound
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.config import Synonym
@@ -64,7 +65,7 @@ class Synonyms:
     """
 
     def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
-        sound = wordnet.starts_with_vowel_sound
+        sound = starts_with_vowel_sound
         pool: list[str] = []
         same = []
         for word, synonyms in table.items():

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from mtl import plugins
 from mtl.config.base import Name, OneOf, Rate, Section, Share, Source
 
+Feature = Literal["words", "slips", "synonyms", "translation"]
+"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, a translator."""
+
 
 class Method(Section):
     """What all augmentation methods have in common."""
@@ -18,6 +21,9 @@ class Method(Section):
     """Whether the method works on labelled positions: it is applied only to datasets that have such labels."""
     borrows: ClassVar[bool] = False
     """Whether its variants contain words of other train rows."""
+
+    needs: ClassVar[Feature | None] = None
+    """What it needs of a language: it knows those that have it (``mtl.augment.languages``). None: it knows all languages."""
 
     type: str
     copies: Annotated[int, Field(ge=1, le=100)] = 1
@@ -40,6 +46,7 @@ class Synonym(Method):
     """Replaces words by synonyms of the shipped table, one token for one token."""
 
     implementation = "mtl.augment.synonym:SynonymAugmenter"
+    needs = "synonyms"
     type: Literal["synonym"]
     rate: Rate = 0.3
     """Share of the words with synonyms that are replaced."""
@@ -49,6 +56,7 @@ class BackTranslate(Method):
     """Translates there and back; entities and other protected tokens go through as placeholders."""
 
     implementation = "mtl.augment.back_translate:BackTranslateAugmenter"
+    needs = "translation"
     type: Literal["back_translate"]
     engine: Literal["apertium", "transformers", "ctranslate2"] = "apertium"
     """Apertium translates by rules; the others run a pair of models, ctranslate2 with 8-bit weights and faster on a CPU."""
@@ -123,6 +131,7 @@ class Delete(RelationChanging):
     """Deletes words, never entities (random deletion of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.delete:DeleteAugmenter"
+    needs = "words"
     type: Literal["delete"]
     rate: Rate = 0.1
     """Probability that a word is deleted."""
@@ -132,6 +141,7 @@ class Swap(RelationChanging):
     """Swaps pairs of words, never entities (random swap of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.swap:SwapAugmenter"
+    needs = "words"
     type: Literal["swap"]
     rate: Rate = 0.1
     """Swaps per word, at least one per row."""
@@ -141,6 +151,7 @@ class InsertPunctuation(Method):
     """Inserts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
 
     implementation = "mtl.augment.insert_punctuation:InsertPunctuationAugmenter"
+    needs = "words"
     type: Literal["insert_punctuation"]
     rate: Rate = 0.3
     """Maximum number of marks per word; the number is drawn from 1 up to the maximum."""
@@ -150,6 +161,7 @@ class Typo(Method):
     """Makes one typing error in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
 
     implementation = "mtl.augment.typo:TypoAugmenter"
+    needs = "slips"
     type: Literal["typo"]
     rate: Rate = 0.1
     """Probability that a word is misspelt, at least one per row."""

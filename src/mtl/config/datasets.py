@@ -178,6 +178,9 @@ Segmentation = Literal["words", "tweets", "characters", "spaces"]
 TEXT = "text"
 """Name of the text field of a dataset that has one."""
 
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+"""A language tag of BCP 47."""
+
 Fields = Annotated[dict[Name, str], Field(min_length=1, max_length=2)]
 
 
@@ -242,6 +245,9 @@ class Dataset(Section):
     ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
+    language: Language | None = None
+    """Language of the texts, as a tag of BCP 47 such as ``en``, ``zh-Hant`` or ``de-CH``. Without it, ``prepare`` guesses it from the train
+    texts. Augmentation methods that do not know the language are refused."""
     segmentation: Segmentation | None = None
     """How raw texts become tokens, here and when the model predicts: ``words`` and punctuation by the conventions of the Penn Treebank,
     and each character in scripts without spaces between words; ``tweets``, the same with whole contractions and prices; ``characters``;

@@ -202,7 +202,12 @@ def _augment(params: Params) -> Iterator[Job]:
         if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
             models.append(ENCODER)
             settings["min_similarity"] = params.augment.min_similarity
-        reads = _examples([dataset]) | CHECKED | _downloads(params, models)
+        if (language := params.datasets[dataset].language) is None:
+            reads = _examples([dataset], ".parquet", ".json")  # the card has the language as it was guessed
+        else:
+            settings["language"], reads = language, _examples([dataset])
+        settings |= {"languages": code} if (code := plugins.languages_outside()) else {}
+        reads |= CHECKED | _downloads(params, models)
         for shard in ShardName.all(dataset, params.shards_of(dataset)):
             yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, files=(shard.file,))
 
