@@ -61,6 +61,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     LANGUAGES: {
         "en": "mtl.augment.languages.en:English",
+        "zh": "mtl.augment.languages.zh:Chinese",
     },
 }
 """By group: type to its settings model. A built-in name cannot be replaced from outside."""

@@ -28,8 +28,6 @@ def test_a_few_foreign_rows_do_not_decide():
     assert guess([TEXTS["en"]] * 80 + [TEXTS["zh"]] * 20) == "en"
 
 
-@pytest.mark.parametrize(
-    "texts", [[], [""], ["12 :) 5"], [TEXTS["de"] * 5, TEXTS["zh"] * 30, TEXTS["th"] * 15, TEXTS["en"] * 5]]
-)
+@pytest.mark.parametrize("texts", [[], [""], ["12 :) 5"], [TEXTS["de"] * 5, TEXTS["zh"] * 30, TEXTS["th"] * 15, TEXTS["en"] * 5]])
 def test_none_is_clear(texts: list[str]):
     assert guess(texts) is None

@@ -104,7 +104,7 @@ class BackTranslateAugmenter(Augmenter):
     def _translate(self, texts: Sequence[str], copy: int, source: str) -> list[str | None]:
         if self.spec.engine == "apertium":
             return apertium.round_trip(texts, source)
-        self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.models, self.stream, self.models)
+        self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.downloads, self.stream, self.models)
         return self._round_trip(texts, copy)
 
 

@@ -58,7 +58,7 @@ class Augmenter(ABC):
     coded: ClassVar[bool] = False
     """Whether ``augment`` gets rows with codes for strings (``mtl.data.coded``)."""
     models: Path | None = None
-    """Folder of the models that the workflow downloaded for the method; without it, they are fetched."""
+    """Folder of what the workflow downloaded for the method, one folder each; without it, models are fetched."""
 
     language: languages.Language = English()
     """That of the texts."""

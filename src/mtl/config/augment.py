@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from mtl import plugins
-from mtl.config.base import Name, OneOf, Rate, Section, Share, Source
+from mtl.config.base import Language, Name, OneOf, Rate, Section, Share, Source
 
 Feature = Literal["words", "slips", "synonyms", "translation"]
 """What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, a translator."""
@@ -24,6 +24,11 @@ class Method(Section):
 
     needs: ClassVar[Feature | None] = None
     """What it needs of a language: it knows those that have it (``mtl.augment.languages``). None: it knows all languages."""
+
+    @property
+    def downloads(self) -> dict[str, Source]:
+        """Files that it works with, by the key that names each."""
+        return {}
 
     type: str
     copies: Annotated[int, Field(ge=1, le=100)] = 1
@@ -50,6 +55,19 @@ class Synonym(Method):
     type: Literal["synonym"]
     rate: Rate = 0.3
     """Share of the words with synonyms that are replaced."""
+    tables: dict[Language, Source] = {}
+    """Language to its table of synonyms: a gzip of lines ``word<TAB>synonym,synonym``, or a form that its module reads. English has one in
+    the package."""
+
+    @property
+    def downloads(self) -> dict[str, Source]:
+        """The tables, by key."""
+        return {f"tables.{language}": source for language, source in self.tables.items()}
+
+    def table_of(self, language: str) -> str | None:
+        """The key of the download of a language's table; None if the package has it, or none is named."""
+        names = (name for name in self.tables if plugins.language(name) is plugins.language(language))
+        return next((f"tables.{name}" for name in names), None)
 
 
 class BackTranslate(Method):
@@ -68,14 +86,14 @@ class BackTranslate(Method):
     """transformers, ctranslate2: the model back."""
 
     @property
-    def models(self) -> dict[str, Source]:
+    def downloads(self) -> dict[str, Source]:
         """The models that the engine runs, by key."""
         named = {"forward": self.forward, "backward": self.backward}
         return {} if self.engine == "apertium" else {key: source for key, source in named.items() if source}
 
     @model_validator(mode="after")
     def _check(self) -> "BackTranslate":
-        if self.engine != "apertium" and len(self.models) < 2:
+        if self.engine != "apertium" and len(self.downloads) < 2:
             raise ValueError(f"engine {self.engine} needs forward and backward models")
         unknown = set(self.pivots) - {"eo", "es"}
         if self.engine == "apertium" and unknown:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mtl import plugins
-from mtl.config.augment import AugmentMethod, BackTranslate
+from mtl.config.augment import AugmentMethod, Synonym
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
@@ -101,7 +101,7 @@ def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Iss
     for field in method.fields or ():
         if field not in choices:
             issues.append(Issue(f"{key}.fields", f"{field!r} is not a text field; choose from: {', '.join(choices)}"))
-    if isinstance(method, BackTranslate) and method.models and name == "encoder":
+    if method.downloads and name == "encoder":
         issues.append(Issue(key, "the name is reserved for the download of the encoder; choose another"))
     return issues
 
@@ -124,6 +124,9 @@ def language_issues(params: Params, guessed: Mapping[str, str] = MappingProxyTyp
             if not knows(method, tag):
                 message = f"{method.type} does not know {tag}, the language of {dataset!r}{origin}; choose from: {fitting}"
                 issues.append(Issue(f"augment.methods.{name}", f"{message}; or name only other datasets in {name}.datasets"))
+            elif isinstance(method, Synonym) and (table := plugins.language(tag).table) and method.table_of(tag) is None:
+                message = f"is required: the package has no synonyms of {tag}, the language of {dataset!r}; name a source, such as {table}"
+                issues.append(Issue(f"augment.methods.{name}.tables.{tag}", message))
     return issues
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from mtl import plugins
-from mtl.config.base import SPLITS, Name, OneOf, Rate, Section, Share, Source, Split
+from mtl.config.base import SPLITS, Language, Name, OneOf, Rate, Section, Share, Source, Split
 
 
 def _source_form(value: Any) -> str:
@@ -177,9 +177,6 @@ Segmentation = Literal["words", "tweets", "characters", "spaces"]
 
 TEXT = "text"
 """Name of the text field of a dataset that has one."""
-
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-"""A language tag of BCP 47."""
 
 Fields = Annotated[dict[Name, str], Field(min_length=1, max_length=2)]
 

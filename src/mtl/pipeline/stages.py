@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mtl import plugins
-from mtl.config import BackTranslate, Params, Run, Source, TransformerEncoder
+from mtl.config import Params, Run, Source, TransformerEncoder
 from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
@@ -93,8 +93,8 @@ def sources(params: Params) -> dict[str, dict[str, Source]]:
     if isinstance(params.encoder, TransformerEncoder):
         downloads[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
-        if isinstance(method, BackTranslate) and method.models:
-            downloads[f"model.{name}"] = method.models
+        if method.downloads:
+            downloads[f"model.{name}"] = method.downloads
     return downloads
 
 

@@ -54,8 +54,13 @@ class Language:
     """Letters of a word that is misspelt, at least."""
     marks: ClassVar[str] = ".;?:!,"
     """Punctuation that may be inserted."""
+    table: ClassVar[str] = "a source"
+    """Where a table of synonyms may come from, in the words of a message; empty if the package has one."""
     modes: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Pivot language to the modes of Apertium that lead there and back."""
+
+    def __init__(self, tag: str = "und") -> None:
+        self.tag = tag
 
     def denies(self, word: str) -> bool:
         """Whether a word denies something."""
@@ -132,7 +137,7 @@ class Language:
 def of(tag: str | None) -> Language | None:
     """The language of a tag; English where none is known, and None where no module has it."""
     found = plugins.language(tag or "en")
-    return None if found is None else found()
+    return None if found is None else found(tag or "en")
 
 
 @cache

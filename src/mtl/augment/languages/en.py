@@ -100,6 +100,7 @@ class English(Language):
     """Its synonym table is in the package, and ``mtl.augment.synonym`` works on it by whole columns."""
 
     features = frozenset({"words", "slips", "synonyms", "translation"})
+    table = ""
     modes = {"eo": ("en-eo", "eo-en"), "es": ("eng-spa", "spa-eng")}
 
     def denies(self, word: str) -> bool:
