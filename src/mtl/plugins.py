@@ -61,6 +61,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     LANGUAGES: {
         "en": "mtl.augment.languages.en:English",
+        "es": "mtl.augment.languages.es:Spanish",
         "zh": "mtl.augment.languages.zh:Chinese",
     },
 }

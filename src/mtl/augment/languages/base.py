@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mtl import plugins
 from mtl.config import Feature
+from mtl.errors import AugmentError
 
 if TYPE_CHECKING:
     from mtl.augment.rows import Row
@@ -118,15 +119,43 @@ class Language:
         )
         return [slip for slip in slips if slip != word and not self.denies(slip)]
 
+    def fits(self, word: str, synonym: str) -> bool:
+        """Whether a synonym of a thesaurus can stand where the word does, as far as its form tells."""
+        return True
+
     def synonyms(self, table: Path | None) -> Synonyms:
         """The synonyms of its words.
 
         Args:
-            table: a file that the settings name, in any of the forms that the language reads; None for the one in the package.
+            table: a file that the settings name: a gzip of lines ``word<TAB>synonym,synonym``, or a thesaurus of MyThes (``.dat``).
+
+        Raises:
+            AugmentError: the file cannot be read.
         """
         from mtl.augment.wordnet import load
 
-        return {} if table is None else load(table)
+        if table is None:
+            return {}
+        return self._thesaurus(table) if table.suffix == ".dat" else load(table)
+
+    def _thesaurus(self, path: Path) -> Synonyms:
+        """The words of a MyThes file with one meaning, and those of their synonyms that are single words and fit."""
+        content = path.read_bytes()
+        encoding = content.partition(b"\n")[0].decode("ascii", "replace").strip()
+        synonyms: dict[str, list[str]] = {}
+        try:
+            lines = iter(content.decode(encoding).splitlines()[1:])
+            for word, count in (line.rsplit("|", 1) for line in lines):
+                meanings = [next(lines).split("|")[1:] for _ in range(int(count))]
+                if len(meanings) == 1 and self._may_change(word):
+                    others = (other for other in dict.fromkeys(meanings[0]) if other != word)
+                    synonyms[word] = [other for other in others if self._may_change(other) and self.fits(word, other)]
+        except (LookupError, ValueError, StopIteration) as error:
+            raise AugmentError(f"{path}: cannot be read as a thesaurus of MyThes: {error!r}") from None
+        return {word: others for word, others in synonyms.items() if others}
+
+    def _may_change(self, word: str) -> bool:
+        return self.is_plain(word) and not self.is_grammar(word)
 
     def after_article(self, article: str, old: str, new: str) -> str:
         """The article before a word for which another one is put."""
