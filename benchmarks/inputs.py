@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl import config
-from mtl.augment.lexicon import is_grammar
+from mtl.augment.languages.en import is_grammar
 from mtl.data.schema import ROW_GROUP, Writer, schema
 
 WORDNET = Path("/usr/share/wordnet")

@@ -23,7 +23,7 @@ from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
 from mtl.pipeline.state import State
-from mtl.plan import plan
+from mtl.plan import language_issues, plan
 from mtl.words import plural
 
 SERVED_PRODUCTS = "32"
@@ -211,7 +211,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.versions:
         print(versions.describe(versions.groups(Path("data/models"), list(params.runs()))))
         return
-    issues = mtl.config.issues(params)
+    issues = mtl.config.issues(params) + language_issues(params)
     issues += [
         Issue(key_of(name, item), reason)
         for name, items in sources(params).items()

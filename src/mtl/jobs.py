@@ -45,11 +45,14 @@ def check_examples(params: Params, job: str, data: Path, out: Path) -> None:
 
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
     """Augment one shard of one dataset, and write a file beside it for each program that was missing."""
-    from mtl.augment.shards import augment_shard, read_counts
+    from mtl.augment.shards import augment_shard, few_kept, read_counts
 
     shard = ShardName.parse(job)
     augment_shard(params, shard.dataset, shard.number, data / "examples", out, data / "raw")
     methods = read_counts(out / shard.file)["methods"]
+    for name, counts in methods.items():
+        if text := few_kept(counts["made"], counts["kept"], counts["dropped"]):
+            warn(f"{job}: {name} {text}")
     without = [params.augment.methods[name] for name, counts in methods.items() if "engine missing" in counts["dropped"]]
     for program in {program for method in without for program in _programs(method)}:
         if not programs.installed(program):

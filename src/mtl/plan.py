@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.config import Params, SmallEncoder, space
-from mtl.errors import MtlError
+from mtl.config import Params, SmallEncoder, checks, space
+from mtl.errors import Issue, MtlError
 from mtl.names import ACROSS_DATASETS
 from mtl.pipeline.stages import ENCODER
 from mtl.words import plural
@@ -23,13 +23,16 @@ SAMPLE = 10_000
 
 def plan(params: Params, data: Path = Path("data")) -> str:
     """The plan as text."""
-    from mtl.data.card import describe_segmentation
+    from mtl.data.card import describe_language, describe_segmentation
 
     lines = ["Datasets"]
     for name, dataset in params.datasets.items():
         labels = ", ".join(f"{label} ({spec.type})" for label, spec in dataset.labels.items())
         lines.append(f"  {name}: {labels}; {_rows(data, name)}")
-        if found := _card(data, name).get("segmentation"):
+        card = _card(data, name)
+        if language := card.get("language"):
+            lines.append(f"    {describe_language(language, name)}")
+        if found := card.get("segmentation"):
             lines.append(f"    {describe_segmentation(found)}")
     lines.append("Tasks, all served by one encoder")
     for name, task in params.tasks.items():
@@ -55,6 +58,12 @@ def plan(params: Params, data: Path = Path("data")) -> str:
     lines.append(f"Steps\n  {_steps(params, data)}")
     lines += _warnings(data)
     return "\n".join(lines)
+
+
+def language_issues(params: Params, data: Path = Path("data")) -> list[Issue]:
+    """Methods that do not know the language of a dataset, as it was guessed when that was prepared."""
+    cards = {name: _card(data, name).get("language", {}) for name in params.datasets}
+    return checks.language_issues(params, {name: str(found["tag"]) for name, found in cards.items() if found.get("tag")})
 
 
 def _warnings(data: Path) -> list[str]:

@@ -1,7 +1,8 @@
-"""What ``params.yaml`` can name by its ``type``: task types, label types, augmenters and encoders; built in, or of outside packages.
+"""What ``params.yaml`` can name: task types, label types, augmenters, encoders and languages; built in, or of outside packages.
 
-Each is a settings model with a literal ``type``. Its ``implementation`` names the class that does the work as ``module:Class``, so that
-reading settings imports no more than it must. An outside package adds its own by an entry point of the group::
+A language is a class of ``mtl.augment.languages``. Each of the others is a settings model with a literal ``type``. Its
+``implementation`` names the class that does the work as ``module:Class``, so that reading settings imports no more than it must. An
+outside package adds its own by an entry point of the group::
 
     [project.entry-points."mtl.tasks"]
     text_length = "my_package.text_length:TextLengthSettings"
@@ -19,7 +20,7 @@ from typing import Any
 
 from mtl.errors import PluginError
 
-TASKS, LABELS, AUGMENTERS, ENCODERS = "mtl.tasks", "mtl.labels", "mtl.augmenters", "mtl.encoders"
+TASKS, LABELS, AUGMENTERS, ENCODERS, LANGUAGES = "mtl.tasks", "mtl.labels", "mtl.augmenters", "mtl.encoders", "mtl.languages"
 
 BUILT_IN: dict[str, dict[str, str]] = {
     TASKS: {
@@ -58,6 +59,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cnn": "mtl.config.encoder:ConvolutionalEncoder",
         "rnn": "mtl.config.encoder:RecurrentEncoder",
     },
+    LANGUAGES: {
+        "en": "mtl.augment.languages.en:English",
+        "es": "mtl.augment.languages.es:Spanish",
+        "zh": "mtl.augment.languages.zh:Chinese",
+    },
 }
 """By group: type to its settings model. A built-in name cannot be replaced from outside."""
 
@@ -87,6 +93,24 @@ def implementation_of(settings: Any) -> Any:
     return _resolved(
         f"the implementation of {settings.type if not isinstance(settings, type) else settings.__name__}", settings.implementation
     )
+
+
+def language(tag: str) -> Any:
+    """The class of a language, such as ``mtl.augment.languages.en.English`` for ``en-GB``; None if there is none.
+
+    Raises:
+        PluginError: an outside package cannot be imported.
+    """
+    known = {name.lower(): name for name in names(LANGUAGES)}
+    parts = tag.lower().split("-")
+    prefixes = ("-".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((settings_of(LANGUAGES, known[prefix]) for prefix in prefixes if prefix in known), None)
+
+
+def languages_outside() -> dict[str, str]:
+    """The outside packages that add languages, as in ``outside_code``."""
+    packages = {target.partition(":")[0].partition(".")[0] for target in _outside(LANGUAGES).values()}
+    return {name: _fingerprint(name) for name in sorted(packages)}
 
 
 def task_type(name: str) -> Any:

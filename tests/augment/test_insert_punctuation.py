@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mtl.augment.insert_punctuation import MARKS, InsertPunctuationAugmenter
+from mtl.augment.insert_punctuation import InsertPunctuationAugmenter
+from mtl.augment.languages.en import English
 from mtl.augment.randomness import Stream
 from mtl.config import InsertPunctuation
 
@@ -38,7 +39,7 @@ def test_where_marks_stand(text: str, places: str):
         assert row["reason"] == (None if "_" in places else "unchanged")
         if row["reason"] is None:
             marked = [word if word == old else word[:-1] + "_" for word, old in zip(row["tokens"], text.split(" "), strict=True)]
-            assert {word[-1] for word, old in zip(row["tokens"], text.split(" "), strict=True) if word != old} <= set(MARKS)
+            assert {word[-1] for word, old in zip(row["tokens"], text.split(" "), strict=True) if word != old} <= set(English.marks)
             seen |= set(enumerate(marked))
     assert {word for word in seen if word[1].endswith("_")} == {word for word in enumerate(places.split(" ")) if word[1].endswith("_")}
 
@@ -48,7 +49,7 @@ def test_marks_of_tagged_rows_are_tokens_outside_entities():
     before = set()
     for row in inserted(tagged((words, tags))):
         assert row["space_after"] == [True] * (len(row["tokens"]) - 1) + [False]
-        marks = {place for place, token in enumerate(row["tokens"]) if token in MARKS}
+        marks = {place for place, token in enumerate(row["tokens"]) if token in English.marks}
         assert {row["entities"][place] for place in marks} == {"O"}
         before |= {row["tokens"][place + 1] for place in marks}
         rest = [pair for place, pair in enumerate(zip(row["tokens"], row["entities"], strict=True)) if place not in marks]
@@ -63,4 +64,4 @@ def test_how_many_is_drawn_from_one_to_the_rate():
 
 
 def test_all_marks_are_used():
-    assert {row["tokens"][0][-1] for row in inserted(texts("one two"))} == set(MARKS)
+    assert {row["tokens"][0][-1] for row in inserted(texts("one two"))} == set(English.marks)

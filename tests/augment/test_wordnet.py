@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtl.augment import wordnet
-from mtl.augment.lexicon import denies
+from mtl.augment.languages.en import denies
 from mtl.errors import AugmentError
 
 LICENCE = "  1 licence\n"
@@ -91,13 +91,3 @@ def test_the_shipped_table():
     assert not {"inhabit", "nighttime", "reddish"} & {synonym for synonyms in table.values() for synonym in synonyms}
     assert "told" not in table["said"]
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in wordnet.TABLE.with_name("LICENSE-wordnet.txt").read_text()
-
-
-@pytest.mark.parametrize("word", ["apple", "hour", "honest", "unimportant", "umbrella", "understand", "heir", "uncle", "onion"])
-def test_words_that_take_an(word: str):
-    assert wordnet.starts_with_vowel_sound(word)
-
-
-@pytest.mark.parametrize("word", ["use", "unicorn", "one", "european", "movie", "usual", "once", "unique", "utility", "house"])
-def test_words_that_take_a(word: str):
-    assert not wordnet.starts_with_vowel_sound(word)

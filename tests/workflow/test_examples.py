@@ -82,15 +82,34 @@ def understanding(folder: Path) -> dict[str, object]:
     return conll_sst2(folder) | {name: {"source": sources} for name, sources in more.items()}
 
 
+def chinese(folder: Path) -> dict[str, object]:
+    """Messages of characters with their places in a word, and reviews, of a few words each."""
+    names, words, moods = ["王小明", "李丽", "张伟"], ["昨天", "在餐馆", "吃饭", "觉得", "服务", "很快"], ["味道很好", "味道不好"]
+    weibo = {}
+    for split, size in (("train", 120), ("test", 40)):
+        lines = []
+        for number in range(size):
+            order = [words[(number * step) % len(words)] for step in (1, 2, 3, 5)]
+            for piece in [names[number % 3], *order, str(number)]:
+                tags = [f"{'I' if place else 'B'}-PER.NAM" if piece in names else "O" for place in range(len(piece))]
+                lines += [f"{character}{place}\t{tag}" for place, (character, tag) in enumerate(zip(piece, tags, strict=True))]
+            lines.append("")
+        (folder / f"{split}.conll").write_text("\n".join(lines) + "\n")
+        weibo[split] = source(folder / f"{split}.conll")
+    rows = [f"{number % 2},{words[number % 6]}{moods[1 - number % 2]}，第{number}次{words[number % 5]}" for number in range(150)]
+    (folder / "waimai.csv").write_text("label,review\n" + "\n".join(rows) + "\n")
+    return {"weibo": {"source": weibo}, "waimai": {"source": source(folder / "waimai.csv")}}
+
+
 def sentences(seed: int) -> list[list[str]]:
     """Tokens of sentences."""
     return [[line.split(" ")[0] for line in sentence.split("\n")] for sentence in entities(150, seed).strip().split("\n\n")]
 
 
-TASKS = {"conll_sst2": 2, "intent_slots": 2, "reviews": 2, "squad": 1, "understanding": 5}
+TASKS = {"chinese": 2, "conll_sst2": 2, "intent_slots": 2, "reviews": 2, "squad": 1, "understanding": 5}
 
 
-@pytest.mark.parametrize("sample", [conll_sst2, intent_slots, reviews, squad, understanding], ids=lambda sample: sample.__name__)
+@pytest.mark.parametrize("sample", [chinese, conll_sst2, intent_slots, reviews, squad, understanding], ids=lambda sample: sample.__name__)
 def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     project = Project.make(tmp_path / "project")
     (tmp_path / "sample").mkdir()
@@ -98,13 +117,17 @@ def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) ->
     small: dict[str, object] = {"train": {"epochs": 1, "eval_every": 10}, "evaluate": {"resamples": 100}, "augment": {"shards": 1}}
     if sample in (squad, understanding):
         del small["augment"]
+    if sample is chinese:
+        leaves = {"01=": ["餐馆", "饭馆"], "02=": ["昨天", "昨日"]}
+        (tmp_path / "sample/tree.json").write_text(json.dumps({"A": {"sub": leaves}}))
+        small["augment"] = {"shards": 1, "methods": {"synonym": {"tables": {"zh": source(tmp_path / "sample/tree.json")}}}}
     if sample is not reviews:
         small["encoder"] = {"source": source(tiny_bert), "max_length": 48}
     overrides = [f"{section}={json.dumps(value)}" for section, value in {"datasets": datasets, **small}.items()]
     project.run("snakemake", "--cores", "2", "--configfile", str(ROOT / f"examples/{sample.__name__}/params.yaml"), "--config", *overrides)
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
     assert len(metrics.keys() - {"score", "delta_m", "raw_text"}) == TASKS[sample.__name__]
-    assert ("raw_text" in metrics) == (sample in (conll_sst2, intent_slots, understanding))  # whose tasks have tags
+    assert ("raw_text" in metrics) == (sample in (chinese, conll_sst2, intent_slots, understanding))  # whose tasks have tags
     if sample is not understanding:  # whose single-task run of relations may have the score 0, to which no gain is relative
         assert ("delta_m" in metrics) == (sample not in (intent_slots, squad))  # which have no single-task runs on the headline's data
     assert (project.folder / "data/report/report.html").stat().st_size > 10_000

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from mtl.augment import apertium, lexicon
+from mtl.augment import apertium
 from mtl.augment.ctranslate import CTranslate2Model
+from mtl.augment.languages import en as lexicon
 from mtl.augment.neural import RoundTrip, TransformersModel, Translate
 from mtl.augment.randomness import Stream
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
@@ -103,7 +104,7 @@ class BackTranslateAugmenter(Augmenter):
     def _translate(self, texts: Sequence[str], copy: int, source: str) -> list[str | None]:
         if self.spec.engine == "apertium":
             return apertium.round_trip(texts, source)
-        self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.models, self.stream, self.models)
+        self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.downloads, self.stream, self.models)
         return self._round_trip(texts, copy)
 
 

@@ -15,13 +15,13 @@ class DeleteAugmenter(RowAugmenter):
     numbers = 1
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
-        """The row without some words that a space follows."""
+        """The row without some words that have a space, or nothing, behind them; where no spaces stand between words, without any."""
         (chance,) = numbers
-        words = row.words()
-        gone = {place for place in words if chance[place] < self.spec.rate and (row.space_after[place] or place == len(row.tokens) - 1)}
+        words = self.language.words(row)
+        gone = [word for word in words if chance[word[0]] < self.spec.rate and self.language.may_go(row, *word)]
         if len(gone) == len(words):
-            gone -= {max(gone, key=chance.__getitem__, default=-1)}
-        return _without(row, gone) if gone else None
+            gone = sorted(gone, key=lambda word: chance[word[0]])[:-1]
+        return _without(row, {place for word in gone for place in range(*word)}) if gone else None
 
 
 def _without(row: Row, gone: set[int]) -> Row:

@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from mtl.augment.rows import Row, RowAugmenter
 
-MARKS = ".;?:!,"
 _WORD = re.compile(r"[@#]?\w+(?:['’-]\w+)*")
 _BEGIN = re.compile(r"[@#]?\w")
 
@@ -22,11 +21,19 @@ class InsertPunctuationAugmenter(RowAugmenter):
         """The row with punctuation between some words."""
         chance, pick = numbers
         most = max(1, int(self.spec.rate * len(row.tokens)))
-        chosen = sorted(_gaps(row), key=chance.__getitem__)[: 1 + int(chance[-1] * most)]
-        marks = {place: MARKS[int(pick[place] * len(MARKS))] for place in chosen}
-        if not row.known():
+        chosen = sorted(self._gaps(row), key=chance.__getitem__)[: 1 + int(chance[-1] * most)]
+        marks = {place: self.language.marks[int(pick[place] * len(self.language.marks))] for place in chosen}
+        if not row.known() and self.language.spaced:
             return row._replace(tokens=[token + marks.get(place, "") for place, token in enumerate(row.tokens, 1)])
-        return _with(row, marks)
+        return _with(row, marks, space=self.language.spaced)
+
+    def _gaps(self, row: Row) -> list[int]:
+        """The positions of words before which a mark may stand; where no spaces stand between words, behind another word."""
+        if self.language.spaced:
+            return _gaps(row)
+        words = self.language.words(row)
+        ends = {end for _, end in words}
+        return [start for start, _ in words if start in ends and not row.space_after[start - 1]]
 
 
 def _gaps(row: Row) -> list[int]:
@@ -47,12 +54,12 @@ def _begins(token: str) -> bool:
     return _BEGIN.match(token) is not None
 
 
-def _with(row: Row, marks: dict[int, str]) -> Row:
+def _with(row: Row, marks: dict[int, str], *, space: bool) -> Row:
     """A row with marks before some of its tokens, each a token of its own that is tagged O."""
     changed = row.copy()
     for place in sorted(marks, reverse=True):
         changed.tokens.insert(place, marks[place])
-        changed.space_after.insert(place, True)
+        changed.space_after.insert(place, space)
         for tags in changed.known():
             tags.insert(place, "O")
     return changed

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from mtl.augment.lexicon import is_grammar
 from mtl.augment.rows import Pool, Row, RowAugmenter, rows_of
 
 Tags = tuple[str | None, ...]
@@ -31,23 +30,22 @@ class LabelTokenReplaceAugmenter(RowAugmenter):
             for row in rows_of(part):
                 for token, tags in zip(row.tokens, _stacked(row), strict=True):
                     counts[tags][token] += 1
-        self._pools = {tags: Pool(content) for tags, tokens in counts.items() if (content := _content(tokens))}
+        self._pools = {tags: Pool(content) for tags, tokens in counts.items() if (content := self._content(tokens))}
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row:
         """The row with other tokens."""
         chance, pick = numbers
         tokens = list(row.tokens)
         for place, tags in enumerate(_stacked(row)):
-            if chance[place] < self.spec.rate and tags in self._pools and not is_grammar(tokens[place]):
+            if chance[place] < self.spec.rate and tags in self._pools and not self.language.is_grammar(tokens[place]):
                 tokens[place] = self._pools[tags].other(tokens[place], pick[place])
         return row._replace(tokens=tokens)
+
+    def _content(self, tokens: Mapping[str, int]) -> dict[str, int]:
+        """The tokens that may be drawn."""
+        return {token: count for token, count in tokens.items() if token.strip() and not self.language.is_grammar(token)}
 
 
 def _stacked(row: Row) -> Iterator[Tags]:
     """The tags of each token."""
     return zip(*(tags if tags is not None else [None] * len(row.tokens) for tags in row.tags.values()), strict=True)
-
-
-def _content(tokens: Mapping[str, int]) -> dict[str, int]:
-    """The tokens that may be drawn."""
-    return {token: count for token, count in tokens.items() if token.strip() and not is_grammar(token)}

@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from mtl.augment.languages.base import Language
 from mtl.augment.rows import Pool, Row, RowAugmenter, rows_of
-from mtl.augment.wordnet import starts_with_vowel_sound
-
-_OTHER_ARTICLE = {"a": "an", "an": "a", "A": "An", "An": "A", "AN": "A"}
 
 
 class Phrase(NamedTuple):
@@ -59,7 +57,8 @@ class MentionReplaceAugmenter(RowAugmenter):
         for mention in reversed(list(mentions(row))):  # from the end, so that places before stay valid
             if chance[mention.start] < self.spec.rate and mention.tags in self._pools:
                 old = mention.phrase(row)
-                _replace(changed, mention, old, self._pools[mention.tags].other(old, pick[mention.start]))
+                new = self._pools[mention.tags].other(old, pick[mention.start])
+                _replace(changed, mention, old, new, self.language)
         return changed
 
 
@@ -83,18 +82,12 @@ def _spans(tags: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-def _replace(row: Row, mention: Mention, old: Phrase, new: Phrase) -> None:
+def _replace(row: Row, mention: Mention, old: Phrase, new: Phrase, language: Language) -> None:
     """Put a phrase in the place of a mention, with tags of its length."""
     start, end, _ = mention
-    if start and all(tags[start - 1] == "O" for tags in row.known()) and _sound(old) != _sound(new):
-        row.tokens[start - 1] = _OTHER_ARTICLE.get(row.tokens[start - 1], row.tokens[start - 1])
+    if start and all(tags[start - 1] == "O" for tags in row.known()):
+        row.tokens[start - 1] = language.after_article(row.tokens[start - 1], old.tokens[0], new.tokens[0])
     row.tokens[start:end] = new.tokens
     row.space_after[start:end] = [*new.space_after, row.space_after[end - 1]]
     for tags in row.known():
         tags[start:end] = [tags[start]] + [tags[start].replace("B-", "I-", 1)] * (len(new.tokens) - 1)
-
-
-def _sound(phrase: Phrase) -> bool:
-    """Whether ``an`` stands before a phrase."""
-    first = phrase.tokens[0].lower()
-    return bool(first) and starts_with_vowel_sound(first)

@@ -2,14 +2,13 @@
 
 from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from mtl.augment import lexicon
 from mtl.augment.randomness import Words, draws, uniform
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 
@@ -37,10 +36,20 @@ class Row(NamedTuple):
             return list(range(len(self.tokens)))
         return [place for place, tags in enumerate(zip(*known, strict=True)) if tags.count("O") == len(tags)]
 
-    def words(self) -> list[int]:
-        """The positions of words that may be moved or left out: outside entities, denying nothing, without a clitic behind them."""
-        tokens, following = self.tokens, [*self.tokens[1:], ""]
-        return [place for place in self.outside() if lexicon.is_plain(tokens[place]) and not lexicon.is_clitic(following[place])]
+    def replaced(self, changes: Iterable[tuple[int, int, list[str]]]) -> "Row":
+        """The row with other tokens in the place of some outside entities; the space behind the last one stays.
+
+        Args:
+            changes: start, end and tokens of each, in their order, apart from one another.
+        """
+        row = self.copy()
+        for start, end, tokens in sorted(changes, reverse=True):  # from the end, so that places before stay valid
+            row.tokens[start:end] = tokens
+            if len(tokens) != end - start:
+                row.space_after[start:end] = [*[False] * (len(tokens) - 1), row.space_after[end - 1]]
+                for tags in row.known():
+                    tags[start:end] = ["O"] * len(tokens)
+        return row
 
 
 class RowAugmenter(Augmenter):

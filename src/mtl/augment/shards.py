@@ -13,7 +13,7 @@ under ``COUNTS``, add up: for each method made = kept + all dropped, made = rows
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,11 +28,14 @@ import pyarrow.parquet as pq
 from mtl.augment.alignment import prove, prove_untouched
 from mtl.augment.examples import Examples
 from mtl.augment.fields import TAGS, combine, label_of, text_of_fields, view
+from mtl.augment.languages import base as languages
+from mtl.augment.languages.base import Language
 from mtl.augment.originals import Originals, TextHashes, hash_rows
 from mtl.augment.randomness import Stream, Words, draws
 from mtl.augment.similarity import mark_dissimilar
-from mtl.augment.variants import Augmenter, schema_of, tag_columns
+from mtl.augment.variants import REASONS, Augmenter, schema_of, tag_columns
 from mtl.config import AugmentMethod, Params
+from mtl.config.checks import language_issues
 from mtl.data.coded import Lists, plain, pruned, slices, take
 from mtl.data.schema import ROW_GROUP, Writer, check, columns_of, fields_of, labels_of
 from mtl.errors import AugmentError, DataError
@@ -42,6 +45,7 @@ from mtl.plugins import implementation_of
 
 BLOCK = 512  # rows
 COUNTS, REJECTED = b"mtl:counts", b"mtl:rejected"
+FEW = 0.1  # of the variants: a method that keeps less is no augmentation
 SAMPLES = 10  # dropped variants kept for each method and reason
 Mask = npt.NDArray[np.bool_]
 Nearness = Callable[[pa.Table, pa.Table], pa.Table]
@@ -105,6 +109,14 @@ def read_rejected(path: Path) -> dict[str, dict[str, list[dict[str, str]]]]:
     return _metadata(path, REJECTED)
 
 
+def few_kept(made: int, kept: int, dropped: Mapping[str, int]) -> str | None:
+    """That a method keeps less than ``FEW`` of its variants, and why, in words; None if it keeps more, or its engine is missing."""
+    if kept >= FEW * made or "engine missing" in dropped:
+        return None
+    reason = max(dropped, key=lambda name: dropped[name])
+    return f"keeps {kept} of {made} variants: most were dropped as {reason} ({REASONS.get(reason, reason)})"
+
+
 def _metadata(path: Path, key: bytes) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads((pq.read_metadata(path).metadata or {})[key])
@@ -153,6 +165,7 @@ class _Shard:
         self.hashes = TextHashes((self.examples.kept + 1) * len(self.fields))
         self.originals = Originals(map(self._hash, self.examples.texts()), self.examples.rows)
         self.methods = methods = params.methods_of(dataset)
+        self.language = _language(params, dataset, path.with_suffix(".json"))
         self.rows = 0
         self.tallies = {name: _Tally(implementation_of(method).available(method), self.fields) for name, method in methods.items()}
         self.augmenters = {
@@ -164,7 +177,8 @@ class _Shard:
 
     def _augmenter(self, method: AugmentMethod, stream: Stream, raw: Path | None) -> Augmenter:
         """A method for one text field."""
-        augmenter: Augmenter = implementation_of(method)(method, stream)
+        augmenter: Augmenter = implementation_of(method).for_language(self.language)(method, stream)
+        augmenter.language = self.language
         augmenter.models = None if raw is None else raw / f"model.{stream.method}"
         augmenter.fit(map(partial(_plain_view, field=stream.field), self.examples.train_rows()))
         return augmenter
@@ -256,6 +270,21 @@ class _Shard:
             if not tally["made"] == tally["kept"] + sum(tally["dropped"].values()) == expected:
                 raise AugmentError(f"{name}: the counts do not add up: {expected} variants expected, {tally}")
         return {COUNTS: _json(counts), REJECTED: _json({name: tally.samples for name, tally in self.tallies.items()})}
+
+
+def _language(params: Params, dataset: str, card: Path) -> Language:
+    """The language of a dataset: the given one, or the one in its data card. English where there is none, or where no module has it.
+
+    Raises:
+        AugmentError: a method does not know it.
+    """
+    tag = params.datasets[dataset].language
+    if tag is None and card.exists():
+        tag = json.loads(card.read_text(encoding="utf-8")).get("language", {}).get("tag")
+    own = params.model_copy(update={"datasets": {dataset: params.datasets[dataset]}})
+    if issues := language_issues(own, {dataset: tag} if tag else {}):
+        raise AugmentError("\n".join(f"{issue.key}: {issue.message}" for issue in issues))
+    return languages.of(tag) or Language()
 
 
 def _json(content: Any) -> bytes:

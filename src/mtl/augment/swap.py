@@ -14,13 +14,12 @@ class SwapAugmenter(RowAugmenter):
 
     def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
         """The row with some words in the place of others."""
-        words = row.words()
+        words = [word for word in self.language.words(row) if self.language.may_move(row, *word)]
         if len(words) < 2:
             return None
-        tokens = list(row.tokens)
+        order = list(words)
         for _, first, second in zip(range(max(1, round(self.spec.rate * len(words)))), *numbers, strict=False):
             one = int(first * len(words))
             other = (one + 1 + int(second * (len(words) - 1))) % len(words)
-            here, there = words[one], words[other]
-            tokens[here], tokens[there] = tokens[there], tokens[here]
-        return row._replace(tokens=tokens)
+            order[one], order[other] = order[other], order[one]
+        return row.replaced((*place, row.tokens[slice(*word)]) for place, word in zip(words, order, strict=True))

@@ -5,7 +5,7 @@ that is not a plain word with punctuation around it. Rows are worked on as whole
 for each distinct token of a part of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,10 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl.augment import wordnet
+from mtl.augment.languages.base import Language, Word
+from mtl.augment.languages.base import Synonyms as WordSynonyms
+from mtl.augment.languages.en import starts_with_vowel_sound
 from mtl.augment.randomness import Stream, draws, uniform
+from mtl.augment.rows import Row, RowAugmenter
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.config import Synonym
 from mtl.data.coded import Lists, look_up, same
+from mtl.errors import AugmentError
 
 _PLAIN = r"""\A(?P<before>[("'“‘*\[]*)(?P<word>[A-Za-z]{3,})(?P<after>[.,;:!?…"'”’)*\]]*)\z"""
 _AROUND = """("'“‘*[.,;:!?…”’)]"""
@@ -64,7 +69,7 @@ class Synonyms:
     """
 
     def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
-        sound = wordnet.starts_with_vowel_sound
+        sound = starts_with_vowel_sound
         pool: list[str] = []
         same = []
         for word, synonyms in table.items():
@@ -98,6 +103,11 @@ class SynonymAugmenter(Augmenter):
     """Swaps a share of the words that have synonyms, at least one a row."""
 
     coded = True
+
+    @classmethod
+    def for_language(cls, language: Language) -> type[Augmenter]:
+        """Columns of codes for the table in the package, rows for those of the settings."""
+        return WordSynonymAugmenter if language.table else cls
 
     def __init__(self, spec: Synonym, stream: Stream, synonyms: Mapping[str, tuple[str, ...]] | None = None) -> None:
         super().__init__(spec, stream)
@@ -220,3 +230,41 @@ def _first(owner: Integers, order: npt.NDArray[np.uint64], of_owner: Integers, c
     last = np.cumsum(of_owner) - of_owner + count - 1
     chosen: Mask = keys <= np.sort(keys)[np.minimum(last, len(keys) - 1)][owner]
     return chosen
+
+
+class WordSynonymAugmenter(RowAugmenter):
+    """Swaps words for synonyms of a table that the settings name; a word of several tokens may become one of fewer or more."""
+
+    _table: WordSynonyms | None = None
+
+    def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
+        """The row with a share of the words that have synonyms replaced, at least one."""
+        chance, pick = numbers
+        if self._table is None:
+            self._table = self._read()
+        choices = {word: synonyms for word in self.language.bare(row) if (synonyms := self._choices(row, word, self._table))}
+        chosen = [word for word in choices if chance[word.start] < self.spec.rate]
+        chosen = chosen or sorted(choices, key=lambda word: chance[word.start])[:1]
+        picked = {word: choices[word][int(pick[word.start] * len(choices[word]))] for word in chosen}
+        return row.replaced((word.start, word.end, word.tokens(text)) for word, text in picked.items())
+
+    def _read(self) -> WordSynonyms:
+        """The language's table.
+
+        Raises:
+            AugmentError: it was not downloaded, or cannot be read.
+        """
+        key = self.spec.table_of(self.language.tag)
+        folder = None if self.models is None or key is None else self.models / key
+        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
+        if not files:
+            raise AugmentError(f"{self.stream.method}: the table of {self.language.tag} is not in {folder}; run: snakemake download")
+        return self.language.synonyms(files[0])
+
+    @staticmethod
+    def _choices(row: Row, word: Word, table: WordSynonyms) -> Sequence[str]:
+        """What may stand in the place of a word; at the start of a sentence it is looked up in lower case too."""
+        found = table.get(word.text, ())
+        if found or not word.text.istitle() or (word.start and not row.tokens[word.start - 1].endswith((".", "!", "?", "…"))):
+            return found
+        return [synonym[:1].upper() + synonym[1:] for synonym in table.get(word.text.lower(), ())]

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import pyarrow as pa
 
+from mtl.augment.languages import base as languages
+from mtl.augment.languages.en import English
 from mtl.augment.randomness import Stream
 from mtl.data.coded import CODE, list_of
 from mtl.data.schema import labels_of
@@ -56,10 +58,18 @@ class Augmenter(ABC):
     coded: ClassVar[bool] = False
     """Whether ``augment`` gets rows with codes for strings (``mtl.data.coded``)."""
     models: Path | None = None
-    """Folder of the models that the workflow downloaded for the method; without it, they are fetched."""
+    """Folder of what the workflow downloaded for the method, one folder each; without it, models are fetched."""
+
+    language: languages.Language = English()
+    """That of the texts."""
 
     def __init__(self, spec: Any, stream: Stream) -> None:
         self.spec, self.stream = spec, stream
+
+    @classmethod
+    def for_language(cls, language: languages.Language) -> type["Augmenter"]:
+        """The augmenter for texts in a language, where languages need different ones."""
+        return cls
 
     @classmethod
     def available(cls, spec: Any) -> str | None:

@@ -30,8 +30,6 @@ COSINE = 0.5  # least similarity of the two words' embeddings
 FITTING = 0.3  # least product of that similarity and the share of the word's count that has the sense
 _WORD = re.compile(r"[a-z]{3,}")
 _TAGS = {"NOUN": ("NN", "NNS"), "VERB": ("VB", "VBP", "VBZ", "VBG", "VBD", "VBN"), "ADJ": ("JJ", "JJR", "JJS"), "ADV": ("RB", "RBR", "RBS")}
-_CONSONANT_SOUND = re.compile(r"(eu|ewe|one(?!i)|once|u(?=[bcfknrst][aeiou]|ni)(?!nim|nin))")
-_SILENT_H = re.compile(r"(hour|honest|honou?r|heir)")
 # Function words: WordNet knows them only in rare other senses, or swapping them distorts the sentence.
 _GRAMMAR_WORDS = """
 be am is are was were been being have has had having do does did done doing will would shall should can could may might must not no nor
@@ -127,13 +125,6 @@ def _synsets(path: Path, part: str) -> dict[str, tuple[str, ...]]:
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
         synsets[f"{part}:{fields[0]}"] = tuple(word.partition("(")[0] for word in words)
     return synsets
-
-
-def starts_with_vowel_sound(word: str) -> bool:
-    """Whether ``an`` rather than ``a`` stands before a lower-case word."""
-    if word[0] == "h":
-        return _SILENT_H.match(word) is not None
-    return word[0] in "aeiou" and not _CONSONANT_SOUND.match(word)
 
 
 def pairs(dictionary: Dictionary) -> dict[str, dict[str, float]]:

@@ -6,7 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from mtl import plugins
-from mtl.config.base import Name, OneOf, Rate, Section, Share, Source
+from mtl.config.base import Language, Name, OneOf, Rate, Section, Share, Source
+
+Feature = Literal["words", "slips", "synonyms", "translation"]
+"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, a translator."""
 
 
 class Method(Section):
@@ -18,6 +21,14 @@ class Method(Section):
     """Whether the method works on labelled positions: it is applied only to datasets that have such labels."""
     borrows: ClassVar[bool] = False
     """Whether its variants contain words of other train rows."""
+
+    needs: ClassVar[Feature | None] = None
+    """What it needs of a language: it knows those that have it (``mtl.augment.languages``). None: it knows all languages."""
+
+    @property
+    def downloads(self) -> dict[str, Source]:
+        """Files that it works with, by the key that names each."""
+        return {}
 
     type: str
     copies: Annotated[int, Field(ge=1, le=100)] = 1
@@ -40,15 +51,30 @@ class Synonym(Method):
     """Replaces words by synonyms of the shipped table, one token for one token."""
 
     implementation = "mtl.augment.synonym:SynonymAugmenter"
+    needs = "synonyms"
     type: Literal["synonym"]
     rate: Rate = 0.3
     """Share of the words with synonyms that are replaced."""
+    tables: dict[Language, Source] = {}
+    """Language to its table of synonyms: a gzip of lines ``word<TAB>synonym,synonym``, or a form that its module reads. English has one in
+    the package."""
+
+    @property
+    def downloads(self) -> dict[str, Source]:
+        """The tables, by key."""
+        return {f"tables.{language}": source for language, source in self.tables.items()}
+
+    def table_of(self, language: str) -> str | None:
+        """The key of the download of a language's table; None if the package has it, or none is named."""
+        names = (name for name in self.tables if plugins.language(name) is plugins.language(language))
+        return next((f"tables.{name}" for name in names), None)
 
 
 class BackTranslate(Method):
     """Translates there and back; entities and other protected tokens go through as placeholders."""
 
     implementation = "mtl.augment.back_translate:BackTranslateAugmenter"
+    needs = "translation"
     type: Literal["back_translate"]
     engine: Literal["apertium", "transformers", "ctranslate2"] = "apertium"
     """Apertium translates by rules; the others run a pair of models, ctranslate2 with 8-bit weights and faster on a CPU."""
@@ -60,14 +86,14 @@ class BackTranslate(Method):
     """transformers, ctranslate2: the model back."""
 
     @property
-    def models(self) -> dict[str, Source]:
+    def downloads(self) -> dict[str, Source]:
         """The models that the engine runs, by key."""
         named = {"forward": self.forward, "backward": self.backward}
         return {} if self.engine == "apertium" else {key: source for key, source in named.items() if source}
 
     @model_validator(mode="after")
     def _check(self) -> "BackTranslate":
-        if self.engine != "apertium" and len(self.models) < 2:
+        if self.engine != "apertium" and len(self.downloads) < 2:
             raise ValueError(f"engine {self.engine} needs forward and backward models")
         unknown = set(self.pivots) - {"eo", "es"}
         if self.engine == "apertium" and unknown:
@@ -123,6 +149,7 @@ class Delete(RelationChanging):
     """Deletes words, never entities (random deletion of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.delete:DeleteAugmenter"
+    needs = "words"
     type: Literal["delete"]
     rate: Rate = 0.1
     """Probability that a word is deleted."""
@@ -132,6 +159,7 @@ class Swap(RelationChanging):
     """Swaps pairs of words, never entities (random swap of Wei & Zou 2019)."""
 
     implementation = "mtl.augment.swap:SwapAugmenter"
+    needs = "words"
     type: Literal["swap"]
     rate: Rate = 0.1
     """Swaps per word, at least one per row."""
@@ -141,6 +169,7 @@ class InsertPunctuation(Method):
     """Inserts punctuation between words, never into entities (AEDA, Karimi, Rossi & Prati 2021)."""
 
     implementation = "mtl.augment.insert_punctuation:InsertPunctuationAugmenter"
+    needs = "words"
     type: Literal["insert_punctuation"]
     rate: Rate = 0.3
     """Maximum number of marks per word; the number is drawn from 1 up to the maximum."""
@@ -150,6 +179,7 @@ class Typo(Method):
     """Makes one typing error in some words, never in entities: a neighbouring, missing, doubled or exchanged letter."""
 
     implementation = "mtl.augment.typo:TypoAugmenter"
+    needs = "slips"
     type: Literal["typo"]
     rate: Rate = 0.1
     """Probability that a word is misspelt, at least one per row."""

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mtl import plugins
-from mtl.config.augment import AugmentMethod, BackTranslate
+from mtl.config.augment import AugmentMethod, Synonym
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
@@ -39,6 +40,7 @@ def relations(params: Params) -> list[Issue]:
         issues += _dataset_issues(name, dataset)
     for name, method in params.augment.methods.items():
         issues += _method_issues(params, name, method)
+    issues += language_issues(params)
     if params.augment.min_similarity is not None and not isinstance(params.encoder, TransformerEncoder):
         found = f"encoder.type is {params.encoder.type!r}; choose transformer, or null for no such filter"
         issues.append(Issue("augment.min_similarity", f"needs a pretrained encoder, and {found}"))
@@ -119,9 +121,39 @@ def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Iss
     for field in method.fields or ():
         if field not in choices:
             issues.append(Issue(f"{key}.fields", f"{field!r} is not a text field; choose from: {', '.join(choices)}"))
-    if isinstance(method, BackTranslate) and method.models and name == "encoder":
+    if method.downloads and name == "encoder":
         issues.append(Issue(key, "the name is reserved for the download of the encoder; choose another"))
     return issues
+
+
+def language_issues(params: Params, guessed: Mapping[str, str] = MappingProxyType({})) -> list[Issue]:
+    """Methods that are applied to datasets whose language they do not know.
+
+    Args:
+        guessed: language tags of datasets that do not give one.
+    """
+    issues = []
+    for dataset, spec in params.datasets.items():
+        tag = spec.language or guessed.get(dataset)
+        if tag is None:
+            continue
+        types = plugins.names(plugins.AUGMENTERS)
+        fitting = ", ".join(type_ for type_ in types if knows(plugins.settings_of(plugins.AUGMENTERS, type_), tag))
+        origin = "" if spec.language else f" (as its texts look; if they are not, set datasets.{dataset}.language)"
+        for name, method in params.methods_of(dataset).items():
+            if not knows(method, tag):
+                message = f"{method.type} does not know {tag}, the language of {dataset!r}{origin}; choose from: {fitting}"
+                issues.append(Issue(f"augment.methods.{name}", f"{message}; or name only other datasets in {name}.datasets"))
+            elif isinstance(method, Synonym) and (table := plugins.language(tag).table) and method.table_of(tag) is None:
+                message = f"is required: the package has no synonyms of {tag}, the language of {dataset!r}; name a source, such as {table}"
+                issues.append(Issue(f"augment.methods.{name}.tables.{tag}", message))
+    return issues
+
+
+def knows(method: Any, tag: str) -> bool:
+    """Whether a method, or its settings class, knows a language."""
+    language = plugins.language(tag)
+    return method.needs is None or (language is not None and method.needs in language.features)
 
 
 def _tasks_for(label_type: str) -> list[str]:

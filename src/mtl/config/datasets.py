@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from mtl import plugins
-from mtl.config.base import SPLITS, Name, OneOf, Rate, Section, Share, Source, Split
+from mtl.config.base import SPLITS, Language, Name, OneOf, Rate, Section, Share, Source, Split
 
 
 def _source_form(value: Any) -> str:
@@ -242,6 +242,9 @@ class Dataset(Section):
     ``{premise: sentence1, hypothesis: sentence2}``, or a list of columns that name their fields, such as ``[question, context]``."""
     tokens: bool = False
     """For csv, jsonl and parquet: the text column holds tokens (a list, or split by spaces)."""
+    language: Language | None = None
+    """Language of the texts, as a tag of BCP 47 such as ``en``, ``zh-Hant`` or ``de-CH``. Without it, ``prepare`` guesses it from the train
+    texts. Augmentation methods that do not know the language are refused."""
     segmentation: Segmentation | None = None
     """How raw texts become tokens, here and when the model predicts: ``words`` and punctuation by the conventions of the Penn Treebank,
     and each character in scripts without spaces between words; ``tweets``, the same with whole contractions and prices; ``characters``;

@@ -41,7 +41,9 @@ class Kept(NamedTuple):
         return [split for split, own in self.numbers.items() if len(own)]
 
 
-def make(dataset: str, settings: Dataset, kept: Kept, labels: Mapping[str, Any], segmentation: Match, counts: Counts) -> dict[str, Any]:
+def make(
+    dataset: str, settings: Dataset, kept: Kept, labels: Mapping[str, Any], segmentation: Match, language: str | None, counts: Counts
+) -> dict[str, Any]:
     """The card, the JSON content of ``<dataset>.json``.
 
     Args:
@@ -50,6 +52,7 @@ def make(dataset: str, settings: Dataset, kept: Kept, labels: Mapping[str, Any],
         kept: its rows.
         labels: what ``labels_of`` returned.
         segmentation: of new texts.
+        language: as guessed, where the settings do not give it; None where they do, or where it is not clear.
         counts: of the rows that were read.
     """
     scan, order = kept.scan, kept.order
@@ -67,6 +70,7 @@ def make(dataset: str, settings: Dataset, kept: Kept, labels: Mapping[str, Any],
         "rows": {"total": len(order), **{split: len(own) for split, own in kept.numbers.items()}},
         "tokens": {"total": sum(tokens.values()), **tokens},
         "segmentation": {"name": segmentation.name, "reproduced": segmentation.shares, "rows": segmentation.rows},
+        "language": {"tag": settings.language or language, "guessed": settings.language is None},
         "longest": {
             "id": rows_at(kept.table, [longest])[longest].id,
             "tokens": int(scan.tokens[order[longest]]),
@@ -87,6 +91,15 @@ def describe_segmentation(segmentation: Mapping[str, Any]) -> str:
     name, reproduced = segmentation["name"], segmentation["reproduced"].get(segmentation["name"])
     unit = "at spaces" if name == "spaces" else {"tweets": "into words as in tweets"}.get(name, f"into {name}")
     return f"New texts are split {unit}" + ("." if reproduced is None else f", which reproduces {reproduced:.1%} of the given tokens.")
+
+
+def describe_language(language: Mapping[str, Any], dataset: str) -> str:
+    """The entry of a card in words."""
+    tag = language["tag"]
+    if not language["guessed"]:
+        return f"Language: {tag}."
+    advice = f"set datasets.{dataset}.language"
+    return f"Language: {tag}, as the texts look; if they are not, {advice}." if tag else f"Language: not clear from the texts; {advice}."
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

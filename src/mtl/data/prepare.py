@@ -23,6 +23,7 @@ from mtl.data.assignment import assign_rows, groups_of, leaked
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.labels.base import class_name, is_empty
+from mtl.data.language import guess
 from mtl.data.marks import Ranges, marked_tokens
 from mtl.data.matching import SAMPLE, Match, match, spaceless
 from mtl.data.readers import Malformed, Row, read
@@ -39,6 +40,8 @@ SAMPLES = 10
 """Malformed rows that are kept for the data card and for the error message."""
 PEEKED = 200
 """Rows that tell whether the script of raw texts puts spaces between words."""
+JUDGED = 200
+"""Rows by which the language is guessed, at most."""
 REPRODUCED = 0.98
 """Share of given tokens that the segmentation of new texts should reproduce."""
 
@@ -81,7 +84,11 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
         labels = card.labels_of(settings, kept)
         counts.warnings.extend(class_names.warnings(settings, labels, _first(kept)))
         counts.warnings.extend(_segmentation_warnings(settings, segmentation))
-        write_json(out / f"{dataset}.json", card.make(dataset, settings, kept, labels, segmentation, counts), sort_keys=False)
+        write_json(
+            out / f"{dataset}.json",
+            card.make(dataset, settings, kept, labels, segmentation, _guessed(settings, kept), counts),
+            sort_keys=False,
+        )
     return counts.warnings
 
 
@@ -106,11 +113,22 @@ def _matched(settings: Dataset, kept: card.Kept) -> Match:
     """The segmentation of new texts: that of the raw texts, or the one that reproduces the given tokens best."""
     if settings.segmentation and not settings.given_tokens:
         return Match(settings.segmentation, {}, 0)
-    sample = np.sort(kept.order[:: -(-len(kept.order) // SAMPLE)])
+    return match(_sampled(settings, kept, SAMPLE), settings.segmentation)
+
+
+def _guessed(settings: Dataset, kept: card.Kept) -> str | None:
+    """The language of the texts, where the settings do not give it."""
+    if settings.language:
+        return None
+    return guess(schema.text_of(*row) for row in _sampled(settings, kept, JUDGED))
+
+
+def _sampled(settings: Dataset, kept: card.Kept, limit: int) -> list[tuple[list[str], list[bool]]]:
+    """Tokens and spaces of the texts of rows at equal distances."""
+    sample = np.sort(kept.order[:: -(-len(kept.order) // limit)])
     tables = [table for _, table in kept.scan.rows.read(sample)]
     columns = [schema.columns_of(field) for field in settings.fields]
-    rows = [row for names in columns for table in tables for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
-    return match(rows, settings.segmentation)
+    return [row for names in columns for table in tables for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
 
 
 def _segmentation_warnings(settings: Dataset, found: Match) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mtl import plugins
-from mtl.config import BackTranslate, Params, Run, Source, TransformerEncoder
+from mtl.config import Params, Run, Source, TransformerEncoder
 from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
@@ -93,8 +93,8 @@ def sources(params: Params) -> dict[str, dict[str, Source]]:
     if isinstance(params.encoder, TransformerEncoder):
         downloads[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
-        if isinstance(method, BackTranslate) and method.models:
-            downloads[f"model.{name}"] = method.models
+        if method.downloads:
+            downloads[f"model.{name}"] = method.downloads
     return downloads
 
 
@@ -210,7 +210,12 @@ def _augment(params: Params) -> Iterator[Job]:
         if params.augment.min_similarity is not None:  # of the encoder, its files decide and none of its settings
             models.append(ENCODER)
             settings["min_similarity"] = params.augment.min_similarity
-        reads = _examples([dataset]) | CHECKED | _downloads(params, models)
+        if (language := params.datasets[dataset].language) is None:
+            reads = _examples([dataset], ".parquet", ".json")  # the card has the language as it was guessed
+        else:
+            settings["language"], reads = language, _examples([dataset])
+        settings |= {"languages": code} if (code := plugins.languages_outside()) else {}
+        reads |= CHECKED | _downloads(params, models)
         for shard in ShardName.all(dataset, params.shards_of(dataset)):
             yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, files=(shard.file,))
 

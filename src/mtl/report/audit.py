@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from mtl.augment.shards import few_kept as described
 from mtl.augment.variants import REASONS
 from mtl.config import Params
 from mtl.data.labels import label_type
@@ -114,6 +115,16 @@ def finding(audits: Sequence[Json]) -> str:
     if not made:
         return "No row was augmented." if any(audit["methods"] for audit in audits) else "The settings name no augmentation method."
     return f"Kept {counted(kept, 'variant')} of {counted(rows, 'training row')}: {percent(kept / made)} of {whole(made)} produced."
+
+
+def few_kept(audits: Sequence[Json]) -> list[str]:
+    """The methods that keep hardly any of their variants, in words."""
+    return [
+        f"{audit['dataset']}: {method['name']} {text}."
+        for audit in audits
+        for method in audit["methods"]
+        if (text := described(method["made"], method["kept"], _dropped(method)))
+    ]
 
 
 def _samples(params: Params, inputs: Inputs, dataset: str) -> dict[str, list[Json]]:

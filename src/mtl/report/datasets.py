@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from mtl.config import SPLITS, Params
-from mtl.data.card import describe_segmentation
+from mtl.data.card import describe_language, describe_segmentation
 from mtl.data.check import describe_leak
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Table
@@ -46,7 +46,7 @@ def _card(name: str, card: Json, elsewhere: Sequence[Json]) -> Json:
             *({**sample, "where": "train"} for sample in card.get("leakage", {}).get("samples", [])),
             *({**sample, "where": f"train of {entry['train']}"} for entry in elsewhere for sample in entry["samples"]),
         ],
-        "finding": " ".join([_finding(card, splits), *_segmentation(card), *map(describe_leak, elsewhere)]),
+        "finding": " ".join([_finding(card, splits), *_described(name, card), *map(describe_leak, elsewhere)]),
     }
 
 
@@ -75,8 +75,10 @@ def _finding(card: Json, splits: Sequence[str]) -> str:
     return f"{rows}; {malformed}{left_out}. {whole(leaked)} {held_out} also in train, exactly or nearly."
 
 
-def _segmentation(card: Json) -> Iterator[str]:
-    """How new texts become tokens."""
+def _described(name: str, card: Json) -> Iterator[str]:
+    """The language, and how new texts become tokens."""
+    if language := card.get("language"):
+        yield describe_language(language, name)
     if found := card.get("segmentation"):
         yield describe_segmentation(found)
 

@@ -124,6 +124,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "errors": errors.browser(params, inputs),
         "audits": audits,
         "audit_finding": audit.finding(audits),
+        "few_kept": audit.few_kept(audits),
         "datasets": datasets.data_cards(params, inputs),
         "runs": list(inputs.runs),
         "costs": _costs(inputs.runs),

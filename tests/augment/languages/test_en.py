@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtl.augment import lexicon
+from mtl.augment.languages import en as lexicon
 
 
 @pytest.mark.parametrize("word", ["movies", "the", "because", "can't", "didn't", "it's", "went", "him", "would", "better"])
@@ -46,3 +46,13 @@ def test_what_is_no_plain_word(token: str):
 def test_clitics_and_words_of_grammar():
     assert [token for token in ("'s", "n't", "N’T", "'ll", "s", "don't", "") if lexicon.is_clitic(token)] == ["'s", "n't", "N’T", "'ll"]
     assert [token for token in ("The", "of", "film", "N't", "nope", "") if lexicon.is_grammar(token)] == ["The", "of", "N't", "nope"]
+
+
+@pytest.mark.parametrize("word", ["apple", "hour", "honest", "unimportant", "umbrella", "understand", "heir", "uncle", "onion"])
+def test_words_that_take_an(word: str):
+    assert lexicon.starts_with_vowel_sound(word)
+
+
+@pytest.mark.parametrize("word", ["use", "unicorn", "one", "european", "movie", "usual", "once", "unique", "utility", "house"])
+def test_words_that_take_a(word: str):
+    assert not lexicon.starts_with_vowel_sound(word)

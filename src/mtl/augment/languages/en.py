@@ -1,7 +1,13 @@
-"""Which words are English, and which of them deny: the lexicon of the filters of back-translation."""
+"""English: which words it has, which of them deny, and what stands before vowel sounds."""
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from mtl.augment.languages.base import Language, Word
+
+if TYPE_CHECKING:
+    from mtl.augment.rows import Row
 
 # Function words; the dictionary of inflections knows nouns, verbs, adjectives and adverbs only.
 _GRAMMAR_WORDS = """
@@ -26,6 +32,10 @@ dont doesnt didnt cant couldnt wont wouldnt isnt arent wasnt werent havent hasnt
 """
 _NEGATIONS = frozenset(_DENYING_WORDS.split())
 _PLAIN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_BARE = re.compile(r"""([("'“‘*\[]*)([A-Za-z]{4,})([.,;:!?…"'”’)*\]]*)""")
+_CONSONANT_SOUND = re.compile(r"(eu|ewe|one(?!i)|once|u(?=[bcfknrst][aeiou]|ni)(?!nim|nin))")
+_SILENT_H = re.compile(r"(hour|honest|honou?r|heir)")
+_OTHER_ARTICLE = {"a": "an", "an": "a", "A": "An", "An": "A", "AN": "A"}
 
 
 def words(text: str) -> list[str]:
@@ -70,3 +80,50 @@ def is_clitic(token: str) -> bool:
 def is_grammar(token: str) -> bool:
     """Whether a token is a function word, such as articles, pronouns, prepositions, clitics and words that deny."""
     return token.lower() in _GRAMMAR or is_clitic(token) or denies(token)
+
+
+@lru_cache(maxsize=100_000)
+def bare(token: str) -> tuple[str, str, str] | None:
+    """A word of at least four ASCII letters that denies nothing, between the punctuation before and behind it."""
+    match = _BARE.fullmatch(token)
+    return (match[1], match[2], match[3]) if match and not denies(match[2]) else None
+
+
+def starts_with_vowel_sound(word: str) -> bool:
+    """Whether ``an`` rather than ``a`` stands before a lower-case word."""
+    if word[0] == "h":
+        return _SILENT_H.match(word) is not None
+    return word[0] in "aeiou" and not _CONSONANT_SOUND.match(word)
+
+
+class English(Language):
+    """Its synonym table is in the package, and ``mtl.augment.synonym`` works on it by whole columns."""
+
+    features = frozenset({"words", "slips", "synonyms", "translation"})
+    table = ""
+    modes = {"eo": ("en-eo", "eo-en"), "es": ("eng-spa", "spa-eng")}
+
+    def denies(self, word: str) -> bool:
+        """Whether a word denies something."""
+        return denies(word)
+
+    def is_grammar(self, token: str) -> bool:
+        """Whether a token is a function word."""
+        return is_grammar(token)
+
+    def is_plain(self, token: str) -> bool:
+        """Whether a token is a word that may be moved."""
+        return is_plain(token)
+
+    def is_clitic(self, token: str) -> bool:
+        """Whether a token is the end of a contraction."""
+        return is_clitic(token)
+
+    def bare(self, row: "Row") -> list[Word]:
+        """Words of at least four ASCII letters."""
+        return [Word(place, place + 1, *parts) for place in row.outside() if (parts := bare(row.tokens[place]))]
+
+    def after_article(self, article: str, old: str, new: str) -> str:
+        """``a`` or ``an``, by the sound with which the new word starts."""
+        before, after = (bool(word) and starts_with_vowel_sound(word.lower()) for word in (old, new))
+        return article if before == after else _OTHER_ARTICLE.get(article, article)
