@@ -152,7 +152,7 @@ class TransformerEncoder(Encoder):
                 task: packed.unpack(states[task][0], own) if task in states else torch.zeros(*mask.shape, self.width)
                 for task, own in chosen.items()
             }
-        every = torch.arange(len(mask), device=mask.device)
+        every = torch.arange(mask.shape[0], device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in selected}
         with _set(PARTS, (parts, states)):
             self.padded(subwords, mask, word_shape_ids, segment_ids)

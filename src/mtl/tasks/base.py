@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
     WordIds = npt.NDArray[np.int32]
     Places = npt.NDArray[np.int64]
+    Outputs = npt.NDArray[np.floating]
     Weighted = Callable[[Array], Array]
 else:
     np, torch, nn = lazy("numpy"), lazy("torch"), lazy("torch.nn")
@@ -273,7 +274,25 @@ class TaskType(ABC):
         total, own = self.loss_sum(logits, targets)
         return total / torch.as_tensor(own if count is None else count, device=total.device).clamp(min=1)
 
-    @abstractmethod
+    def activate(self, logits: Tensor) -> Tensor:
+        """What ``predict`` reads, such as probabilities, from the float32 output of the head. Exported graphs compute it."""
+        return logits
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """One prediction per row from ``activate``'s result, without torch. A task type that has its own ``decode`` can do without it; only
+        export needs it.
+
+        Args:
+            outputs: ``[rows, …]``.
+            word_ids, lengths: see ``decode``.
+        """
+        raise NotImplementedError(f"{self.name} has no predict")
+
+    def predict_windows(self, outputs: Sequence[Outputs], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
+        """``join`` on ``activate``'s results, without torch."""
+        tokens = _of_tokens(outputs, words, best)
+        return self.predict(tokens[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
+
     def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """One prediction per row.
 
@@ -282,6 +301,7 @@ class TaskType(ABC):
             word_ids: see ``targets``.
             lengths: number of tokens of the task's text field in each row, those cut off included.
         """
+        return self.predict(self.activate(logits.detach().float()).cpu().numpy(), word_ids, lengths)
 
     def join(self, scores: Sequence[Tensor], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
         """The prediction for a row that is cut into windows. By default the scores of a token are those of its best window.
@@ -292,9 +312,8 @@ class TaskType(ABC):
             best: for each token of the text field the window with the most context around it, and its index among the tokens there.
             length: number of tokens of the text field.
         """
-        own = [part[torch.from_numpy(ids >= 0)] for part, ids in zip(scores, words, strict=True)]
-        tokens = torch.stack([own[window][place] for window, place in zip(*(part.tolist() for part in best), strict=True)])
-        return self.decode(tokens[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
+        tokens = _of_tokens([part.numpy() for part in scores], words, best)
+        return self.decode(torch.from_numpy(tokens)[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
 
     def quoted(self, prediction: Prediction, row: TextRow) -> Prediction:
         """A prediction with the text that it quotes, where the task does."""
@@ -438,6 +457,12 @@ class TaskType(ABC):
         """How many rows are wrong, and how many of them the error browser lists, in words."""
         text = f"{wrong:,} of {rows:,} rows wrong".replace(",", "\u202f")
         return f"{text}; listed: the {listed} most confident" if listed < wrong else f"{text}; all listed"
+
+
+def _of_tokens(outputs: Sequence[Outputs], words: Sequence[WordIds], best: tuple[Places, Places]) -> Outputs:
+    """Of each token the outputs in its best window, ``[tokens, …]``; see ``TaskType.join``."""
+    own = [part[ids >= 0] for part, ids in zip(outputs, words, strict=True)]
+    return np.stack([own[window][place] for window, place in zip(*(part.tolist() for part in best), strict=True)])
 
 
 def _items(value: Any) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 else:
     np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
 
@@ -149,9 +149,13 @@ class Classification(TaskType):
         """Summed cross-entropy over the entropy of the classes, and the number of labelled rows."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def activate(self, logits: Tensor) -> Tensor:
+        """The probability of each class, ``[rows, classes]``."""
+        return logits.softmax(-1)
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable class of each row, with its probability."""
-        confidence, best = logits.detach().float().softmax(-1).max(-1)
+        best, confidence = outputs.argmax(-1), outputs.max(-1)
         return [Prediction(self.classes[i], p) for i, p in zip(best.tolist(), confidence.tolist(), strict=True)]
 
     @staticmethod

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 
     Numbers = npt.NDArray[np.floating]
     Mask = npt.NDArray[np.bool_]
@@ -113,9 +113,13 @@ class MultilabelClassification(TaskType):
         each = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets.masked_fill(masked, 0.0), reduction="none")
         return each.masked_fill(masked, 0.0).sum() / float(self.state["loss_scale"]), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def activate(self, logits: Tensor) -> Tensor:
+        """The probability of each class, ``[rows, classes]``."""
+        return logits.sigmoid()
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The classes whose probability reaches their threshold, and the probability of every class."""
-        return [self._prediction(row) for row in logits.detach().float().sigmoid().cpu().numpy()]
+        return [self._prediction(row) for row in outputs]
 
     def _prediction(self, probabilities: Numbers) -> Prediction:
         """The confidence is the probability of the least certain decision."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 else:
     np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
 
@@ -128,10 +128,13 @@ class Regression(TaskType):
         error = (logits.float().squeeze(-1) - targets).masked_fill(~self.labelled(targets), 0.0)
         return error.square().sum(), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
-        """The number in the label's own units. A point estimate has no probability: its confidence is always 1."""
-        values = logits.detach().double().squeeze(-1) * self.std + self.mean
-        return [Prediction(value, 1.0) for value in values.tolist()]
+    def activate(self, logits: Tensor) -> Tensor:
+        """The number in the label's own units, float64 ``[rows]``."""
+        return logits.double().squeeze(-1) * self.std + self.mean
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """The number of each row. A point estimate has no probability: its confidence is always 1."""
+        return [Prediction(value, 1.0) for value in outputs.tolist()]
 
     @staticmethod
     def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:
