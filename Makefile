@@ -38,7 +38,7 @@ docs: .venv/docs
 	@touch $@
 
 .venv/dev: .venv/run
-	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[workflow,serve,dev,docs]"
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[workflow,serve,export,dev,docs]"
 	@touch $@
 
 .venv/docs: .venv/run

@@ -132,6 +132,9 @@ class Encoder(nn.Module, ABC):
         """Whether the encoder skips padding on that device."""
         return False
 
+    def pad(self) -> None:
+        """Compute padding on every device, as a graph for another runtime does."""
+
     def fuse(self) -> None:
         """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved."""
 

@@ -175,6 +175,12 @@ class TransformerEncoder(Encoder):
         """Models that allow it are packed on a CPU, where a call costs little."""
         return device.type == "cpu" and self._packs
 
+    def pad(self) -> None:
+        """See ``Encoder.pad``."""
+        if self._packs:
+            self._attend_by("sdpa")
+        self._packs = False
+
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""
         if not self._prunes_last_layer or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
