@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import importlib
 import io
 import json
 import os
@@ -28,6 +29,8 @@ from mtl.words import plural
 
 SERVED_PRODUCTS = "32"
 """How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
+FORMS = "onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads"
+"""What `mtl export` can write."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -115,7 +118,7 @@ def _add_serve(commands: Commands) -> None:
 def _add_export(commands: Commands) -> None:
     export = commands.add_parser("export", help="write a trained model for other programs")
     export.add_argument("--model", type=Path, required=True, help="folder of a trained model")
-    export.add_argument("--to", choices=("onnx",), required=True, help="onnx: one graph with all heads for ONNX Runtime")
+    export.add_argument("--to", choices=("onnx", "hf"), required=True, help=FORMS)
     export.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
     export.add_argument("--task", action="append", help="export this task only; repeat for more tasks")
     export.set_defaults(run=_export, extra="export")
@@ -304,9 +307,8 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     """Write a model for other programs."""
-    from mtl.export import onnx
-
-    names = onnx.export(options.model, options.out, options.task)
+    export = importlib.import_module(f"mtl.export.{options.to}").export
+    names = export(options.model, options.out, options.task)
     print(f"{options.out}: {plural(len(names), 'task')}: {', '.join(names)}")
 
 

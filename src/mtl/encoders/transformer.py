@@ -171,6 +171,20 @@ class TransformerEncoder(Encoder):
         """See ``Encoder.own``."""
         return [parameter for branches in self._branches for parameter in branches.copies[task].parameters()]
 
+    def weights(self, task: str) -> dict[str, Tensor]:
+        """The weights of a model of transformers that computes what this encoder does for a task, by their names there."""
+        found = self.model.state_dict()
+        for prefix, module in self.model.named_modules():
+            if isinstance(module, Branches):
+                stack, _, first = prefix.rpartition(".")
+                own = f"{prefix}.copies.{task}."
+                for name in [name for name in found if name.startswith(f"{prefix}.")]:
+                    weight = found.pop(name)
+                    if name.startswith(own):
+                        number, _, rest = name.removeprefix(own).partition(".")
+                        found[f"{stack}.{int(first) + int(number)}.{rest}"] = weight
+        return found
+
     def packs(self, device: torch.device) -> bool:
         """Models that allow it are packed on a CPU, where a call costs little."""
         return device.type == "cpu" and self._packs

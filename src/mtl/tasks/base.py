@@ -78,6 +78,21 @@ class Prediction:
         return to_text(self.value)
 
 
+class PlainHead(NamedTuple):
+    """A head as a model of transformers has it: one linear layer."""
+
+    auto: str
+    """The class of transformers that loads it, such as ``AutoModelForSequenceClassification``."""
+    weight: Tensor
+    """``[outputs, width]``."""
+    bias: Tensor
+    """``[outputs]``."""
+    labels: Sequence[str] = ()
+    """What each output is called, where they have names."""
+    problem_type: str | None = None
+    """Of a model for whole texts; see transformers' ``PretrainedConfig``. Its head reads the pooled text, others read all positions."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextRow:
     """A raw text with its tokens, by which predictions become characters."""
@@ -227,6 +242,14 @@ class TaskType(ABC):
     @abstractmethod
     def head(self, width: int, dropout: float) -> nn.Module:
         """A module from ``EncoderOutput`` to this task's outputs, drawn from the ambient generator."""
+
+    def plain_head(self, head: Any) -> PlainHead:
+        """The head for a model of transformers; its outputs are the same.
+
+        Raises:
+            ValueError: transformers has no model with such a head; says why.
+        """
+        raise ValueError(f"transformers has no model for a task of type {self.name}")
 
     def positions(self, batch: Positions) -> Tensor:
         """The positions whose states the head uses, bool ``[rows, positions]``; others need not be computed."""

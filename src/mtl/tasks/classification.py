@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mtl.config import Positive, TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
+from mtl.tasks.base import IGNORED, Label, Metric, PlainHead, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
 from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
@@ -135,6 +135,10 @@ class Classification(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on the pooled text."""
         return heads.PooledHead(width, len(self.classes), dropout)
+
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a classifier of texts."""
+        return PlainHead("AutoModelForSequenceClassification", *heads.weights(head.layers), self.classes, "single_label_classification")
 
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""

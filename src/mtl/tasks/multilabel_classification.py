@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, code, precision_recall_f1
+from mtl.tasks.base import MIN_ENTROPY, Label, Metric, PlainHead, Prediction, State, TaskType, TextRow, code, precision_recall_f1
 from mtl.tasks.classification import macro_f1
 from mtl.tasks.views import Judge, Judged, written
 
@@ -92,6 +92,10 @@ class MultilabelClassification(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on the pooled text."""
         return heads.PooledHead(width, len(self.classes), dropout)
+
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a classifier of texts; thresholds stay outside."""
+        return PlainHead("AutoModelForSequenceClassification", *heads.weights(head.layers), self.classes, "multi_label_classification")
 
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """0 or 1 for each class, float32 ``[rows, classes]``, NaN where masked. A class never seen in training is left out of its row."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from mtl.config.base import Count
 from mtl.config.tasks import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, Positions, Prediction, State, TaskType, TextRow
+from mtl.tasks.base import IGNORED, Label, Metric, PlainHead, Positions, Prediction, State, TaskType, TextRow
 from mtl.tasks.views import Judge, Judged, Mark, stretches
 
 if TYPE_CHECKING:
@@ -91,6 +91,12 @@ class QuestionAnswering(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on every token of the context, and one on the pooled text for questions without an answer."""
         return heads.PassageHead(width, dropout, self.field, no_answer=self.state["no_answer"])
+
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a model for answers."""
+        if self.state["no_answer"]:
+            raise ValueError("models of transformers do not read the pooled text to find that there is no answer")
+        return PlainHead("AutoModelForQuestionAnswering", *heads.weights(head.layers))
 
     def positions(self, batch: Positions) -> Tensor:
         """The first subword of each token of the context, and what pooling needs."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import Label, Metric, Prediction, State, TaskType, TextRow
+from mtl.tasks.base import Label, Metric, PlainHead, Prediction, State, TaskType, TextRow
 from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
@@ -112,6 +112,11 @@ class Regression(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer with one output on the pooled text."""
         return heads.PooledHead(width, 1, dropout)
+
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a regression of texts, in the label's own units."""
+        weight, bias = heads.weights(head.layers)
+        return PlainHead("AutoModelForSequenceClassification", weight * self.std, bias * self.std + self.mean, problem_type="regression")
 
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Standardised numbers float32 ``[rows]``, NaN where masked."""

@@ -17,6 +17,7 @@ from mtl.tasks.base import (
     IGNORED,
     Label,
     Metric,
+    PlainHead,
     Positions,
     Prediction,
     Span,
@@ -170,6 +171,10 @@ class TokenClassification(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on every position."""
         return heads.TokenHead(width, len(self.tags), dropout)
+
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a tagger."""
+        return PlainHead("AutoModelForTokenClassification", *heads.weights(head.layers), self.tags)
 
     def positions(self, batch: Positions) -> Tensor:
         """The first subword of each token."""
