@@ -38,7 +38,7 @@ docs: .venv/docs
 	@touch $@
 
 .venv/dev: .venv/run
-	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[workflow,serve,chinese,dev,docs]"
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable ".[workflow,serve,export,chinese,dev,docs]"
 	@touch $@
 
 .venv/docs: .venv/run

@@ -40,8 +40,9 @@ from mtl.encoders.windows import best_windows, encode_windows
 from mtl.model import folder as models
 from mtl.model.batch import Batch, collate
 from mtl.model.device import Precision
+from mtl.model.joining import counts_of, encode
 from mtl.model.model import Model
-from mtl.model.prediction import Predictor, counts_of, encode, predictions
+from mtl.model.prediction import Predictor, predictions
 from mtl.tasks.base import Prediction
 
 WIDTH, ROWS, PIPELINE_ROWS = 128, 16, 32

@@ -18,6 +18,8 @@ BROUGHT = {"pydantic_core": "pydantic", "starlette": "fastapi"}
 """Modules that come with another distribution, which pins them."""
 NOT_IMPORTED = {
     "dvc": "called as a program",
+    "onnx": "torch's exporter imports it",
+    "onnxscript": "torch's exporter imports it",
     "sentencepiece": "transformers needs it for the tokenizers of MarianMT",
 }
 
@@ -29,7 +31,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 
 CORE, WORKFLOW = declared(PROJECT["dependencies"]), declared(PROJECT["optional-dependencies"]["workflow"])
-SERVE = declared(PROJECT["optional-dependencies"]["serve"])
+SERVE, EXPORT = (declared(PROJECT["optional-dependencies"][extra]) for extra in ("serve", "export"))
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -51,9 +53,9 @@ def foreign(folder: Path) -> set[str]:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     used = foreign(ROOT / "src/mtl")
-    assert sorted(used - CORE - WORKFLOW - SERVE) == []
-    assert sorted((CORE | WORKFLOW | SERVE) - used - set(NOT_IMPORTED)) == []
-    assert not CORE & (WORKFLOW | SERVE)
+    assert sorted(used - CORE - WORKFLOW - SERVE - EXPORT) == []
+    assert sorted((CORE | WORKFLOW | SERVE | EXPORT) - used - set(NOT_IMPORTED)) == []
+    assert not CORE & (WORKFLOW | SERVE | EXPORT)
     assert SERVE & foreign(ROOT / "src/mtl") == SERVE & foreign(ROOT / "src/mtl/serving")
 
 
@@ -65,7 +67,16 @@ def test_each_declared_package_says_what_it_is_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["mtl.api", "mtl.predict", "mtl.cli", "mtl.tasks.token_classification", "mtl.tasks.regression", "mtl.serving.server"]
+    "module",
+    [
+        "mtl.api",
+        "mtl.predict",
+        "mtl.cli",
+        "mtl.tasks.token_classification",
+        "mtl.tasks.regression",
+        "mtl.serving.server",
+        "mtl.export.onnx",
+    ],
 )
 def test_prediction_imports_nothing_of_the_workflow(module: str) -> None:
     """Nor does the command line before it knows the command."""

@@ -24,7 +24,7 @@ LAYERS = [
     {"tuning"},
     {"jobs", "plan", "predict"},
     {"api"},
-    {"serving"},
+    {"export", "serving"},
     {"cli"},
     {"__main__"},
 ]

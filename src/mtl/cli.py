@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import importlib
 import io
 import json
 import os
@@ -28,6 +29,8 @@ from mtl.words import plural
 
 SERVED_PRODUCTS = "32"
 """How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
+FORMS = "onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads"
+"""What `mtl export` can write."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -81,6 +84,7 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     _add_serve(commands)
+    _add_export(commands)
     prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
     prune.add_argument("--other-versions", action="store_true", help="delete runs trained under other versions than those installed")
     prune.set_defaults(run=_prune)
@@ -109,6 +113,15 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--queue", type=_positive, default=1024, metavar="N", help="texts that may wait, at least --max-texts")
     serve.add_argument("--batch-tokens", type=_positive, default=4096, metavar="N", help="size of a batch that takes no further request")
     serve.set_defaults(run=_serve, extra="serve")
+
+
+def _add_export(commands: Commands) -> None:
+    export = commands.add_parser("export", help="write a trained model for other programs")
+    export.add_argument("--model", type=Path, required=True, help="folder of a trained model")
+    export.add_argument("--to", choices=("onnx", "hf"), required=True, help=FORMS)
+    export.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
+    export.add_argument("--task", action="append", help="export this task only; repeat for more tasks")
+    export.set_defaults(run=_export, extra="export")
 
 
 def _positive(text: str) -> int:
@@ -243,6 +256,7 @@ def _checksums(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     """Read texts and print one JSON object a line with every task's prediction."""
+    from mtl.export.runtime import OnnxPredictor, is_exported
     from mtl.predict import decoded, predict_lines
 
     # Python has None for a stream that was closed before it started.
@@ -252,9 +266,11 @@ def _predict(options: argparse.Namespace) -> None:
         raise DataError("standard output is closed")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
+    options.extra = "export" if is_exported(options.model) else "workflow"
+    model = OnnxPredictor(options.model) if is_exported(options.model) else options.model
     try:
         with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as lines:
-            for prediction in predict_lines(options.model, decoded(lines, options.file), tasks=options.task, form=options.format):
+            for prediction in predict_lines(model, decoded(lines, options.file), tasks=options.task, form=options.format):
                 print(json.dumps(prediction, ensure_ascii=False))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None
@@ -287,6 +303,13 @@ def _serve(options: argparse.Namespace) -> None:
     server = Server.start(settings)
     print(f"{server.model.version} on {server.address}", flush=True)
     server.run()
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a model for other programs."""
+    export = importlib.import_module(f"mtl.export.{options.to}").export
+    names = export(options.model, options.out, options.task)
+    print(f"{options.out}: {plural(len(names), 'task')}: {', '.join(names)}")
 
 
 def _synonyms(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ MtlError                 caught once, at the edge of the command line: message o
 ├── ModelError           a saved model is missing, damaged or of another version
 ├── InputError           texts to predict are not a list of texts; a TypeError too
 ├── ServingError         the service cannot start
+├── ExportError          a model cannot be written in that form
 └── PipelineError        a step's inputs are missing, or its record is damaged
 """
 
@@ -87,6 +88,10 @@ class InputError(MtlError, TypeError):
 
 class ServingError(MtlError):
     """The HTTP service cannot start: its address, token or file for corrections is not usable."""
+
+
+class ExportError(MtlError):
+    """A model cannot be exported: the form lacks something that it has, or the folder exists."""
 
 
 class PipelineError(MtlError):

@@ -11,7 +11,7 @@ from mtl.config import TEXT
 from mtl.data.segmentation import segment
 from mtl.errors import DataError
 from mtl.model.batch import Pair, TokenRow, with_markers
-from mtl.model.prediction import Predictor
+from mtl.model.joining import RowPredictor, chosen
 from mtl.tasks.base import TaskType, TextRow
 
 _JSON_START = re.compile(r"\s*(\{|\[\s*(\{|$))")
@@ -111,7 +111,7 @@ def token_row(row: Fields, task: TaskType) -> TokenRow:
 
 
 def predict_rows(
-    predictor: Predictor, rows: Sequence[Fields], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+    predictor: RowPredictor, rows: Sequence[Fields], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
 ) -> list[dict[str, Any]]:
     """The JSON of each row's predictions by task, in the order of the rows.
 
@@ -120,27 +120,27 @@ def predict_rows(
     Raises:
         ModelError: the model has no such task.
     """
-    chosen = {name: predictor.model.tasks[name] for name in predictor.chosen(tasks)}
-    results: list[dict[str, Any]] = [dict.fromkeys(chosen) for _ in rows]
-    for fields, split in dict.fromkeys((task.fields, task.segmentation) for task in chosen.values()):
-        names = [name for name, task in chosen.items() if (task.fields, task.segmentation) == (fields, split)]
+    requested = {name: predictor.tasks[name] for name in chosen(predictor.tasks, tasks)}
+    results: list[dict[str, Any]] = [dict.fromkeys(requested) for _ in rows]
+    for fields, split in dict.fromkeys((task.fields, task.segmentation) for task in requested.values()):
+        names = [name for name, task in requested.items() if (task.fields, task.segmentation) == (fields, split)]
         places = [i for i, row in enumerate(rows) if all(name in row and row[name][split].tokens for name in fields)]
-        predictions = predictor.predict([token_row(rows[i], chosen[names[0]]) for i in places], names, batch_tokens)
+        predictions = predictor.predict([token_row(rows[i], requested[names[0]]) for i in places], names, batch_tokens)
         for name in names:
             for place, prediction in zip(places, predictions[name], strict=True):
-                row = rows[place][fields[chosen[name].field]][split]
-                if row.markers.keys() >= set(chosen[name].markers):
-                    results[place][name] = chosen[name].to_json(prediction, row)
+                row = rows[place][fields[requested[name].field]][split]
+                if row.markers.keys() >= set(requested[name].markers):
+                    results[place][name] = requested[name].to_json(prediction, row)
     return results
 
 
 def predict_lines(
-    model: Path, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
+    model: Path | RowPredictor, lines: Iterable[str], *, tasks: Sequence[str] | None = None, form: Format = "auto"
 ) -> Iterator[dict[str, Any]]:
     """Predict each line, in order.
 
     Args:
-        model: folder of a trained model.
+        model: folder of a trained model, or what predicts in its place.
         lines: texts, or JSON objects with the text fields that the tasks read: ``text`` (a string) or ``tokens`` (a list of strings), or
             of a pair of texts the names of both. Further keys are carried along, except those named as a task. Blank lines among JSON
             lines are skipped.
@@ -157,9 +157,8 @@ def predict_lines(
         ModelError: the folder is not a complete model, or the model has no such task.
         DataError: a line is not JSON of that form; names the line.
     """
-    predictor = Predictor.load(model)
-    names = predictor.chosen(tasks)
-    requested = {name: predictor.model.tasks[name] for name in names}
+    predictor = _loaded(model) if isinstance(model, Path) else model
+    requested = {name: predictor.tasks[name] for name in chosen(predictor.tasks, tasks)}
     numbered, guess = enumerate(lines, start=1), form == "auto"
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
@@ -171,9 +170,15 @@ def predict_lines(
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
         parsed = [_line(line.rstrip("\r\n"), number, form, requested) for number, line in chunk]
-        predictions = predict_rows(predictor, [line.fields for line in parsed], names)
+        predictions = predict_rows(predictor, [line.fields for line in parsed], requested)
         for line, prediction in zip(parsed, predictions, strict=True):
             yield {**line.content, **prediction}
+
+
+def _loaded(model: Path) -> RowPredictor:
+    from mtl.model.prediction import Predictor  # imports torch, which an exported model does without
+
+    return Predictor.load(model)
 
 
 def _form(number: int, line: str) -> Format:

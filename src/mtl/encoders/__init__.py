@@ -1,16 +1,34 @@
-"""Encoders: subwords of text to hidden states, behind one interface; built from settings, restored from a saved ``config()``."""
+"""Encoders: subwords of text to hidden states, behind one interface; built from settings, restored from a saved ``config()``.
+
+The tokenizer does without torch, which is imported when an encoder is.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from mtl import plugins
 from mtl.config import BaseEncoder
-from mtl.encoders.base import Encoder
 from mtl.encoders.tokenizer import Encoded, SubwordTokenizer
 from mtl.errors import EncoderError, one_line
+from mtl.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+
+    from mtl.encoders.base import Encoder
+else:
+    torch = lazy("torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Encoder":
+        from mtl.encoders.base import Encoder
+
+        return Encoder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def encoder_class(name: str) -> type[Encoder]:

@@ -44,7 +44,7 @@ class EncoderOutput:
     def at(self, name: str) -> Tensor:
         """The hidden states at a named position, ``[rows, width]``; 0 in a row without it."""
         positions = self.positions[name]
-        states = self.states[torch.arange(len(positions), device=positions.device), positions.clamp(min=0)]
+        states = self.states[torch.arange(positions.shape[0], device=positions.device), positions.clamp(min=0)]
         return states.masked_fill((positions < 0).unsqueeze(-1), 0.0)
 
 
@@ -131,6 +131,9 @@ class Encoder(nn.Module, ABC):
     def packs(self, device: torch.device) -> bool:
         """Whether the encoder skips padding on that device."""
         return False
+
+    def pad(self) -> None:
+        """Compute padding on every device, as a graph for another runtime does."""
 
     def fuse(self) -> None:
         """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved."""

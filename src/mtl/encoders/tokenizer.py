@@ -368,6 +368,10 @@ class SubwordTokenizer:
         word_shape_ids = np.array([1 + 2 * word_shape(word) for word in words], dtype=np.int8)
         return flat, _starts(np.array([len(word) for word in ids], dtype=np.int64)), word_shape_ids
 
+    def copy(self) -> Tokenizer:
+        """Its tokenizer of the library, to be changed."""
+        return Tokenizer.from_str(self._tokenizer.to_str())
+
     def save(self, path: Path) -> None:
         """Write ``tokenizer.json``, to a temporary name first."""
         write_text(path, self._tokenizer.to_str(pretty=True))

@@ -152,7 +152,7 @@ class TransformerEncoder(Encoder):
                 task: packed.unpack(states[task][0], own) if task in states else torch.zeros(*mask.shape, self.width)
                 for task, own in chosen.items()
             }
-        every = torch.arange(len(mask), device=mask.device)
+        every = torch.arange(mask.shape[0], device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in selected}
         with _set(PARTS, (parts, states)):
             self.padded(subwords, mask, word_shape_ids, segment_ids)
@@ -171,9 +171,29 @@ class TransformerEncoder(Encoder):
         """See ``Encoder.own``."""
         return [parameter for branches in self._branches for parameter in branches.copies[task].parameters()]
 
+    def weights(self, task: str) -> dict[str, Tensor]:
+        """The weights of a model of transformers that computes what this encoder does for a task, by their names there."""
+        found = self.model.state_dict()
+        for prefix, module in self.model.named_modules():
+            if isinstance(module, Branches):
+                stack, _, first = prefix.rpartition(".")
+                own = f"{prefix}.copies.{task}."
+                for name in [name for name in found if name.startswith(f"{prefix}.")]:
+                    weight = found.pop(name)
+                    if name.startswith(own):
+                        number, _, rest = name.removeprefix(own).partition(".")
+                        found[f"{stack}.{int(first) + int(number)}.{rest}"] = weight
+        return found
+
     def packs(self, device: torch.device) -> bool:
         """Models that allow it are packed on a CPU, where a call costs little."""
         return device.type == "cpu" and self._packs
+
+    def pad(self) -> None:
+        """See ``Encoder.pad``."""
+        if self._packs:
+            self._attend_by("sdpa")
+        self._packs = False
 
     def fuse(self) -> None:
         """See ``Encoder.fuse``."""

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from mtl.encoders import Encoded, SubwordTokenizer
 from mtl.encoders.tokenizer import Marker, Row
 from mtl.encoders.windows import encode_windows
+from mtl.lazy import lazy
 from mtl.model.micro_batches import Rows
 from mtl.tasks.base import TaskType
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from mtl.encoders.store import Stored  # needs pyarrow, which prediction does without
+else:
+    torch = lazy("torch")  # an exported model does without
 
 
 class Pair(NamedTuple):
@@ -107,9 +111,7 @@ class Batch:
 
     def words(self, field: int) -> npt.NDArray[np.int32]:
         """``word_ids`` of one text field, -1 in the other, ``[rows, positions]``."""
-        if self.segment_ids is None:
-            return self.word_ids
-        return np.where(self.segment_ids.cpu().numpy() == field, self.word_ids, np.int32(-1))
+        return words_in(field, self.word_ids, None if self.segment_ids is None else self.segment_ids.cpu().numpy())
 
     def first(self, field: int) -> Tensor:
         """The first subword of each token of one text field, bool ``[rows, positions]``."""
@@ -133,8 +135,27 @@ class Batch:
         return Batch(**move, word_ids=self.word_ids, targets=targets, counts=self.counts, rows=rows, segment_ids=segment_ids)
 
 
-def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
-    """A batch of rows without labels."""
+class Padded(NamedTuple):
+    """Rows padded to the longest of them, as arrays ``[rows, positions]``; see ``Batch``."""
+
+    subwords: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.bool_]
+    word_shape_ids: npt.NDArray[np.int64]
+    word_ids: npt.NDArray[np.int32]
+    segment_ids: npt.NDArray[np.int64] | None
+
+    def words(self, field: int) -> npt.NDArray[np.int32]:
+        """See ``Batch.words``."""
+        return words_in(field, self.word_ids, self.segment_ids)
+
+
+def words_in(field: int, word_ids: npt.NDArray[np.int32], segment_ids: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int32]:
+    """``word_ids`` of one text field, -1 in the other."""
+    return word_ids if segment_ids is None else np.where(segment_ids == field, word_ids, np.int32(-1))
+
+
+def pad(encoded: Encoded | Stored, rows: Rows) -> Padded:
+    """Some rows, padded."""
     own = encoded.take(rows)
     mask = np.arange(int(own.lengths.max(initial=0))) < own.lengths[:, None]
 
@@ -143,12 +164,24 @@ def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
         whole[mask] = flat
         return whole
 
-    return Batch(
-        subwords=torch.from_numpy(padded(own.subwords if own.numbers is None else own.numbers[own.subwords])),
-        mask=torch.from_numpy(mask),
-        word_shape_ids=torch.from_numpy(padded(own.word_shape_ids)),
+    return Padded(
+        subwords=padded(own.subwords if own.numbers is None else own.numbers[own.subwords]),
+        mask=mask,
+        word_shape_ids=padded(own.word_shape_ids),
         word_ids=padded(own.word_ids, -1, np.int32),
+        segment_ids=padded(own.segment_ids) if own.pairs.any() else None,
+    )
+
+
+def collate(encoded: Encoded | Stored, rows: Rows) -> Batch:
+    """A batch of rows without labels."""
+    own = pad(encoded, rows)
+    return Batch(
+        subwords=torch.from_numpy(own.subwords),
+        mask=torch.from_numpy(own.mask),
+        word_shape_ids=torch.from_numpy(own.word_shape_ids),
+        word_ids=own.word_ids,
         targets={},
         counts={},
-        segment_ids=torch.from_numpy(padded(own.segment_ids)) if own.pairs.any() else None,
+        segment_ids=None if own.segment_ids is None else torch.from_numpy(own.segment_ids),
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
     WordIds = npt.NDArray[np.int32]
     Places = npt.NDArray[np.int64]
+    Outputs = npt.NDArray[np.floating]
     Weighted = Callable[[Array], Array]
 else:
     np, torch, nn = lazy("numpy"), lazy("torch"), lazy("torch.nn")
@@ -75,6 +76,21 @@ class Prediction:
     def text(self) -> str:
         """The value as the predictions file holds it."""
         return to_text(self.value)
+
+
+class PlainHead(NamedTuple):
+    """A head as a model of transformers has it: one linear layer."""
+
+    auto: str
+    """The class of transformers that loads it, such as ``AutoModelForSequenceClassification``."""
+    weight: Tensor
+    """``[outputs, width]``."""
+    bias: Tensor
+    """``[outputs]``."""
+    labels: Sequence[str] = ()
+    """What each output is called, where they have names."""
+    problem_type: str | None = None
+    """Of a model for whole texts; see transformers' ``PretrainedConfig``. Its head reads the pooled text, others read all positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +243,14 @@ class TaskType(ABC):
     def head(self, width: int, dropout: float) -> nn.Module:
         """A module from ``EncoderOutput`` to this task's outputs, drawn from the ambient generator."""
 
+    def plain_head(self, head: Any) -> PlainHead:
+        """The head for a model of transformers; its outputs are the same.
+
+        Raises:
+            ValueError: transformers has no model with such a head; says why.
+        """
+        raise ValueError(f"transformers has no model for a task of type {self.name}")
+
     def positions(self, batch: Positions) -> Tensor:
         """The positions whose states the head uses, bool ``[rows, positions]``; others need not be computed."""
         return batch.pooled
@@ -273,7 +297,25 @@ class TaskType(ABC):
         total, own = self.loss_sum(logits, targets)
         return total / torch.as_tensor(own if count is None else count, device=total.device).clamp(min=1)
 
-    @abstractmethod
+    def activate(self, logits: Tensor) -> Tensor:
+        """What ``predict`` reads, such as probabilities, from the float32 output of the head. Exported graphs compute it."""
+        return logits
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """One prediction per row from ``activate``'s result, without torch. A task type that has its own ``decode`` can do without it; only
+        export needs it.
+
+        Args:
+            outputs: ``[rows, …]``.
+            word_ids, lengths: see ``decode``.
+        """
+        raise NotImplementedError(f"{self.name} has no predict")
+
+    def predict_windows(self, outputs: Sequence[Outputs], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
+        """``join`` on ``activate``'s results, without torch."""
+        tokens = _of_tokens(outputs, words, best)
+        return self.predict(tokens[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
+
     def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """One prediction per row.
 
@@ -282,6 +324,7 @@ class TaskType(ABC):
             word_ids: see ``targets``.
             lengths: number of tokens of the task's text field in each row, those cut off included.
         """
+        return self.predict(self.activate(logits.detach().float()).cpu().numpy(), word_ids, lengths)
 
     def join(self, scores: Sequence[Tensor], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
         """The prediction for a row that is cut into windows. By default the scores of a token are those of its best window.
@@ -292,9 +335,8 @@ class TaskType(ABC):
             best: for each token of the text field the window with the most context around it, and its index among the tokens there.
             length: number of tokens of the text field.
         """
-        own = [part[torch.from_numpy(ids >= 0)] for part, ids in zip(scores, words, strict=True)]
-        tokens = torch.stack([own[window][place] for window, place in zip(*(part.tolist() for part in best), strict=True)])
-        return self.decode(tokens[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
+        tokens = _of_tokens([part.numpy() for part in scores], words, best)
+        return self.decode(torch.from_numpy(tokens)[None], np.arange(len(tokens), dtype=np.int32)[None], [length])[0]
 
     def quoted(self, prediction: Prediction, row: TextRow) -> Prediction:
         """A prediction with the text that it quotes, where the task does."""
@@ -438,6 +480,12 @@ class TaskType(ABC):
         """How many rows are wrong, and how many of them the error browser lists, in words."""
         text = f"{wrong:,} of {rows:,} rows wrong".replace(",", "\u202f")
         return f"{text}; listed: the {listed} most confident" if listed < wrong else f"{text}; all listed"
+
+
+def _of_tokens(outputs: Sequence[Outputs], words: Sequence[WordIds], best: tuple[Places, Places]) -> Outputs:
+    """Of each token the outputs in its best window, ``[tokens, …]``; see ``TaskType.join``."""
+    own = [part[ids >= 0] for part, ids in zip(outputs, words, strict=True)]
+    return np.stack([own[window][place] for window, place in zip(*(part.tolist() for part in best), strict=True)])
 
 
 def _items(value: Any) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mtl.config import Positive, TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
+from mtl.tasks.base import IGNORED, Label, Metric, PlainHead, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
 from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 else:
     np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
 
@@ -136,6 +136,10 @@ class Classification(TaskType):
         """A linear layer on the pooled text."""
         return heads.PooledHead(width, len(self.classes), dropout)
 
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a classifier of texts."""
+        return PlainHead("AutoModelForSequenceClassification", *heads.weights(head.layers), self.classes, "single_label_classification")
+
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""
         known: dict[Any, int] = {**self._index}
@@ -149,9 +153,13 @@ class Classification(TaskType):
         """Summed cross-entropy over the entropy of the classes, and the number of labelled rows."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def activate(self, logits: Tensor) -> Tensor:
+        """The probability of each class, ``[rows, classes]``."""
+        return logits.softmax(-1)
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable class of each row, with its probability."""
-        confidence, best = logits.detach().float().softmax(-1).max(-1)
+        best, confidence = outputs.argmax(-1), outputs.max(-1)
         return [Prediction(self.classes[i], p) for i, p in zip(best.tolist(), confidence.tolist(), strict=True)]
 
     @staticmethod

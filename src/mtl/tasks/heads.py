@@ -1,6 +1,7 @@
 """Heads: modules that turn the encoder's output into logits of one task."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,12 @@ def linear(width: int, outputs: int, dropout: float) -> nn.Sequential:
     nn.init.normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(nn.Dropout(dropout), layer)
+
+
+def weights(layers: nn.Sequential) -> tuple[Tensor, Tensor]:
+    """Weight ``[outputs, width]`` and bias ``[outputs]`` of ``linear``'s layers, without their graph."""
+    layer: Any = layers[1]
+    return layer.weight.detach(), layer.bias.detach()
 
 
 class PooledHead(nn.Module):

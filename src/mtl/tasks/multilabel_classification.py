@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import MIN_ENTROPY, Label, Metric, Prediction, State, TaskType, TextRow, code, precision_recall_f1
+from mtl.tasks.base import MIN_ENTROPY, Label, Metric, PlainHead, Prediction, State, TaskType, TextRow, code, precision_recall_f1
 from mtl.tasks.classification import macro_f1
 from mtl.tasks.views import Judge, Judged, written
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 
     Numbers = npt.NDArray[np.floating]
     Mask = npt.NDArray[np.bool_]
@@ -93,6 +93,10 @@ class MultilabelClassification(TaskType):
         """A linear layer on the pooled text."""
         return heads.PooledHead(width, len(self.classes), dropout)
 
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a classifier of texts; thresholds stay outside."""
+        return PlainHead("AutoModelForSequenceClassification", *heads.weights(head.layers), self.classes, "multi_label_classification")
+
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """0 or 1 for each class, float32 ``[rows, classes]``, NaN where masked. A class never seen in training is left out of its row."""
         targets = np.zeros((len(labels), len(self.classes)), dtype=np.float32)
@@ -113,9 +117,13 @@ class MultilabelClassification(TaskType):
         each = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets.masked_fill(masked, 0.0), reduction="none")
         return each.masked_fill(masked, 0.0).sum() / float(self.state["loss_scale"]), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def activate(self, logits: Tensor) -> Tensor:
+        """The probability of each class, ``[rows, classes]``."""
+        return logits.sigmoid()
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The classes whose probability reaches their threshold, and the probability of every class."""
-        return [self._prediction(row) for row in logits.detach().float().sigmoid().cpu().numpy()]
+        return [self._prediction(row) for row in outputs]
 
     def _prediction(self, probabilities: Numbers) -> Prediction:
         """The confidence is the probability of the least certain decision."""

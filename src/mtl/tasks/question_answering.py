@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from mtl.config.base import Count
 from mtl.config.tasks import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, Positions, Prediction, State, TaskType, TextRow
+from mtl.tasks.base import IGNORED, Label, Metric, PlainHead, Positions, Prediction, State, TaskType, TextRow
 from mtl.tasks.views import Judge, Judged, Mark, stretches
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
     import torch
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Places, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Places, Weighted, WordIds
 else:
     np, torch, nn, heads = lazy("numpy"), lazy("torch"), lazy("torch.nn"), lazy("mtl.tasks.heads")
 
@@ -93,6 +92,12 @@ class QuestionAnswering(TaskType):
         """A linear layer on every token of the context, and one on the pooled text for questions without an answer."""
         return heads.PassageHead(width, dropout, self.field, no_answer=self.state["no_answer"])
 
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a model for answers."""
+        if self.state["no_answer"]:
+            raise ValueError("models of transformers do not read the pooled text to find that there is no answer")
+        return PlainHead("AutoModelForQuestionAnswering", *heads.weights(head.layers))
+
     def positions(self, batch: Positions) -> Tensor:
         """The first subword of each token of the context, and what pooling needs."""
         return batch.first | batch.pooled if self.state["no_answer"] else batch.first
@@ -124,16 +129,19 @@ class QuestionAnswering(TaskType):
         each = nn.functional.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="none")  # [rows, positions, 2], [rows, 2]
         return (each.mean(1) / scale).sum(), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The best passage of each row, or none."""
-        scores, words = logits.detach().float().cpu().numpy(), _words(word_ids)
-        return [self._prediction([row], [own]) for row, own in zip(scores, words, strict=True)]
+        return [self._prediction([row], [own]) for row, own in zip(outputs, _words(word_ids), strict=True)]
+
+    def predict_windows(self, outputs: Sequence[Outputs], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
+        """The best passage of all windows. A question has no answer if no window has one."""
+        return self._prediction(outputs, words)
 
     def join(self, scores: Sequence[Tensor], words: Sequence[WordIds], best: tuple[Places, Places], length: int) -> Prediction:
-        """The best passage of all windows. A question has no answer if no window has one."""
+        """See ``predict_windows``."""
         return self._prediction([part.float().cpu().numpy() for part in scores], words)
 
-    def _prediction(self, scores: Sequence[npt.NDArray[np.float32]], words: Sequence[WordIds]) -> Prediction:
+    def _prediction(self, scores: Sequence[Outputs], words: Sequence[WordIds]) -> Prediction:
         """From the windows of a row."""
         found = [passage for part, own in zip(scores, words, strict=True) if (passage := best_passage(part, own, self.state["max_answer"]))]
         passage = max(found, key=lambda passage: passage.score, default=Passage(0, 0, 0.0, 0.0))
@@ -228,7 +236,7 @@ class QuestionAnswering(TaskType):
         return _judged
 
 
-def best_passage(scores: npt.NDArray[np.float32], words: WordIds, longest: int) -> Passage | None:
+def best_passage(scores: Outputs, words: WordIds, longest: int) -> Passage | None:
     """The passage of a window with the highest sum of the logits of start and end; None if the window holds no token of the context.
 
     Args:

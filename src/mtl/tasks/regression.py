@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mtl.config import TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import Label, Metric, Prediction, State, TaskType, TextRow
+from mtl.tasks.base import Label, Metric, PlainHead, Prediction, State, TaskType, TextRow
 from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 else:
     np, torch, heads = lazy("numpy"), lazy("torch"), lazy("mtl.tasks.heads")
 
@@ -113,6 +113,11 @@ class Regression(TaskType):
         """A linear layer with one output on the pooled text."""
         return heads.PooledHead(width, 1, dropout)
 
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a regression of texts, in the label's own units."""
+        weight, bias = heads.weights(head.layers)
+        return PlainHead("AutoModelForSequenceClassification", weight * self.std, bias * self.std + self.mean, problem_type="regression")
+
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Standardised numbers float32 ``[rows]``, NaN where masked."""
         values = [math.nan if label is None else float(str(label)) for label in labels]
@@ -128,10 +133,13 @@ class Regression(TaskType):
         error = (logits.float().squeeze(-1) - targets).masked_fill(~self.labelled(targets), 0.0)
         return error.square().sum(), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
-        """The number in the label's own units. A point estimate has no probability: its confidence is always 1."""
-        values = logits.detach().double().squeeze(-1) * self.std + self.mean
-        return [Prediction(value, 1.0) for value in values.tolist()]
+    def activate(self, logits: Tensor) -> Tensor:
+        """The number in the label's own units, float64 ``[rows]``."""
+        return logits.double().squeeze(-1) * self.std + self.mean
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+        """The number of each row. A point estimate has no probability: its confidence is always 1."""
+        return [Prediction(value, 1.0) for value in outputs.tolist()]
 
     @staticmethod
     def metrics(gold: Sequence[str], prediction: Sequence[str]) -> dict[str, float]:

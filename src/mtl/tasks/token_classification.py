@@ -17,6 +17,7 @@ from mtl.tasks.base import (
     IGNORED,
     Label,
     Metric,
+    PlainHead,
     Positions,
     Prediction,
     Span,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mtl.tasks import heads
-    from mtl.tasks.base import Array, Weighted, WordIds
+    from mtl.tasks.base import Array, Outputs, Weighted, WordIds
 
     Matrix = npt.NDArray[Any]
 else:
@@ -171,6 +172,10 @@ class TokenClassification(TaskType):
         """A linear layer on every position."""
         return heads.TokenHead(width, len(self.tags), dropout)
 
+    def plain_head(self, head: Any) -> PlainHead:
+        """Of a tagger."""
+        return PlainHead("AutoModelForTokenClassification", *heads.weights(head.layers), self.tags)
+
     def positions(self, batch: Positions) -> Tensor:
         """The first subword of each token."""
         return batch.first
@@ -196,7 +201,11 @@ class TokenClassification(TaskType):
         """Summed cross-entropy over the entropy of the tags, and the number of labelled tokens."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
 
-    def decode(self, logits: Tensor, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
+    def activate(self, logits: Tensor) -> Tensor:
+        """The logarithm of the probability of each tag, ``[rows, positions, tags]``."""
+        return logits.log_softmax(-1)
+
+    def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable legal tags of each row, one per token; tokens beyond the longest length are O.
 
         A span's confidence is the product of the probabilities of its tags. A row's is the mean probability of the tags of the
@@ -204,10 +213,9 @@ class TokenClassification(TaskType):
         """
         words = _words(word_ids)
         seen = np.maximum(words.max(axis=1, initial=-1) + 1, 0).astype(np.int64)
-        log_probabilities = logits.detach().float().log_softmax(-1).cpu().numpy()
         compact = np.zeros((len(words), int(seen.max(initial=0)), len(self.tags)), dtype=np.float64)
         row, position = np.nonzero(words >= 0)
-        compact[row, words[row, position]] = log_probabilities[row, position]
+        compact[row, words[row, position]] = outputs[row, position]
         path = viterbi(compact, seen, self.tags)
         chosen = np.exp(np.take_along_axis(compact, path[..., None], axis=2)[..., 0])
         totals = seen.tolist() if lengths is None else lengths
@@ -267,7 +275,7 @@ def _words(word_ids: WordIds | None) -> Matrix:
     """The word ids as numpy; a token task cannot do without them."""
     if word_ids is None:
         raise ValueError("token_classification needs word_ids")
-    return word_ids.cpu().numpy() if isinstance(word_ids, torch.Tensor) else np.asarray(word_ids)
+    return np.asarray(word_ids)
 
 
 # --- the error browser ------------------------------------------------------------------------------------------------

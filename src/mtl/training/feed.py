@@ -12,9 +12,9 @@ from mtl.config import Train
 from mtl.encoders import Encoded
 from mtl.encoders.store import Stored
 from mtl.model.batch import Batch
+from mtl.model.joining import Counts
 from mtl.model.micro_batches import Rows
 from mtl.model.model import Model
-from mtl.model.prediction import Counts
 from mtl.training.columns import Groups, Mask, Strings
 from mtl.training.corpus import Corpus, labelled_batch
 from mtl.training.distributed import Processes

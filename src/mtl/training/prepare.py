@@ -15,8 +15,8 @@ from mtl.encoders import SubwordTokenizer
 from mtl.encoders.store import encode_stored
 from mtl.errors import TrainingError
 from mtl.model.device import Precision
+from mtl.model.joining import counts_of, encode
 from mtl.model.model import Model
-from mtl.model.prediction import counts_of, encode
 from mtl.seeds import seed_of
 from mtl.tasks.base import TaskType
 from mtl.training.cautions import cautions, cut_off

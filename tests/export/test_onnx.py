@@ -1,0 +1,153 @@
+"""ONNX Runtime predicts what torch predicts."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("onnxruntime", reason="needs the extra export")
+pytest.importorskip("onnxscript", reason="needs the extra export")
+
+WITHOUT_TORCH = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "safetensors", "huggingface_hub", "pyarrow", "pandas", "onnx", "onnxscript"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import mtl.cli
+sys.exit(mtl.cli.main(["predict", "--model", sys.argv[1]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(make_model: Callable[..., Path]) -> Path:
+    """Its tasks have layers of their own; words' shapes are embedded."""
+    return make_model(task_layers=1, word_shape=True)
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mtl.cli import main
+
+    out = tmp_path_factory.mktemp("exported") / "graph"
+    assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(out)]) == 0
+    return out
+
+
+def largest_difference(a: Any, b: Any) -> float:
+    """Of the numbers in two values; anything else must be equal."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        return max([largest_difference(a[key], b[key]) for key in a], default=0.0)
+    if isinstance(a, list):
+        return max([largest_difference(x, y) for x, y in zip(a, b, strict=True)], default=0.0)
+    if isinstance(a, float):
+        return abs(a - b)
+    assert a == b
+    return 0.0
+
+
+def test_predictions_of_all_task_types_are_those_of_torch(model: Path, exported: Path, lines: list[str]) -> None:
+    """In another process, which cannot import torch."""
+    from mtl.predict import predict_lines
+
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(exported)]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
+    actual, expected = [json.loads(line) for line in done.stdout.splitlines()], list(predict_lines(model, lines))
+    assert largest_difference(expected, actual) < 1e-4
+    tasks = ("mood", "topics", "stars", "names", "follows", "cause", "answer")
+    assert all(any(row.get(name) for row in expected) for name in tasks)
+    assert expected[0]["names"]["entities"][-1]["end"] > 200  # far beyond the first window
+
+
+def test_a_task_can_be_chosen(exported: Path) -> None:
+    from mtl.errors import ModelError
+    from mtl.export.runtime import OnnxPredictor
+
+    predictor = OnnxPredictor(exported, threads=1)
+    assert list(predictor.predict([["a", "friend"]], ["stars"])) == ["stars"]
+    with pytest.raises(ModelError, match=r"no task 'star'; choose from: mood, topics, stars"):
+        predictor.predict([["a"]], ["star"])
+
+
+def test_the_graph_names_no_file_of_the_machine(exported: Path) -> None:
+    content = (exported / "model.onnx").read_bytes()
+    assert b"rows" in content
+    assert [word for word in (b"/src/", b".py", b"site-packages", str(Path.home()).encode()) if word in content] == []
+
+
+def test_a_graph_that_computes_something_else_is_refused(model: Path, exported: Path) -> None:
+    from mtl.errors import ExportError
+    from mtl.export.onnx import Graph, compare
+    from mtl.export.runtime import OnnxPredictor
+    from mtl.model.folder import load
+
+    other = load(model)
+    other.heads["mood"].layers[1].bias.data[0] += 0.1
+    with pytest.raises(ExportError, match="the graph's outputs for task mood differ by"):
+        compare(Graph(other, other.tasks), OnnxPredictor(exported), Path("model"))
+
+
+def test_a_task_type_without_numpy_predictions_is_named(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtl.errors import ExportError
+    from mtl.export.onnx import export
+    from mtl.tasks.base import TaskType
+    from mtl.tasks.regression import Regression
+
+    monkeypatch.setattr(Regression, "predict", TaskType.predict)
+    with pytest.raises(ExportError, match=r"type regression cannot be exported: stars; choose with --task from: mood, topics, names"):
+        export(model, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_torch_cannot_export_is_named(tmp_path: Path) -> None:
+    from mtl import encoders
+    from mtl.config.encoder import RecurrentEncoder
+    from mtl.errors import ExportError
+    from mtl.export.onnx import export
+    from mtl.model.folder import save
+    from mtl.model.model import Model
+    from mtl.tasks.regression import Regression
+
+    encoder, tokenizer = encoders.build(RecurrentEncoder.model_validate({"type": "rnn"}), None, [["a", "friend"]])
+    model = Model(encoder, tokenizer, {"stars": Regression(Regression.fit([1.0, 5.0]))}, max_length=32, dropout=0.0)
+    (tmp_path / "model").mkdir()
+    save(model, tmp_path / "model", {})
+    with pytest.raises(ExportError, match=r"an encoder of type rnn; use a transformer, cnn or fnn"):
+        export(tmp_path / "model", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+        (lambda folder: (folder / "config.json").write_text('{"format": 9}'), "format is 9; this version reads 1"),
+        (lambda folder: (folder / "config.json").write_text("{"), "is not readable"),
+        (lambda folder: (folder / "model.onnx").write_bytes(b"no graph"), "cannot predict"),
+    ],
+)
+def test_a_damaged_folder_is_an_error_of_one_line(
+    exported: Path, tmp_path: Path, change: Callable[[Path], Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mtl.cli import main
+
+    folder = shutil.copytree(exported, tmp_path / "graph")
+    change(folder)
+    assert main(["predict", "--model", str(folder), "/dev/null"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_existing_folder_is_not_replaced(model: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtl.cli import main
+
+    assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(exported)]) == 2
+    assert "exists already; name a new folder with --out" in capsys.readouterr().err
