@@ -24,6 +24,7 @@ TASKS, LABELS, AUGMENTERS, ENCODERS = "mtl.tasks", "mtl.labels", "mtl.augmenters
 BUILT_IN: dict[str, dict[str, str]] = {
     TASKS: {
         "classification": "mtl.tasks.classification:ClassificationSettings",
+        "generation": "mtl.tasks.generation:GenerationSettings",
         "multilabel_classification": "mtl.tasks.multilabel_classification:MultilabelClassificationSettings",
         "question_answering": "mtl.tasks.question_answering:QuestionAnsweringSettings",
         "regression": "mtl.tasks.regression:RegressionSettings",

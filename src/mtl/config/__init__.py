@@ -36,13 +36,14 @@ from mtl.config.datasets import (
     Reader,
     SquadReader,
 )
+from mtl.config.decoder import Decoder
 from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
-from mtl.config.tasks import Task, TaskSettings
+from mtl.config.tasks import Task, TaskSettings, WritingSettings
 from mtl.config.train import (
     BALANCING_TYPES,
     UNWEIGHTED,
@@ -77,6 +78,7 @@ __all__ = [
     "ConllReader",
     "Count",
     "Dataset",
+    "Decoder",
     "Delete",
     "DelimitedReader",
     "DwaBalancing",
@@ -125,6 +127,7 @@ __all__ = [
     "Tune",
     "Typo",
     "UncertaintyBalancing",
+    "WritingSettings",
     "dump",
     "is_pattern",
     "issues",
