@@ -43,6 +43,27 @@ class Cache:
         self.mask = self.mask.index_select(0, rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where packed positions, ``[packed, width]``, stand in rows of one length. All but attention is computed on packed ones."""
+
+    rows: int
+    length: int
+    places: Tensor | None = None
+    """Of each packed position in the flat rows, int64 ``[packed]``; None if the rows have no padding."""
+
+    def spread(self, packed: Tensor) -> Tensor:
+        """``[rows, length, width]``, 0 at padding."""
+        if self.places is not None:
+            packed = packed.new_zeros(self.rows * self.length, packed.shape[1]).index_copy(0, self.places, packed)
+        return packed.view(self.rows, self.length, -1)
+
+    def pack(self, states: Tensor) -> Tensor:
+        """``[packed, width]``."""
+        flat = states.flatten(0, 1)
+        return flat if self.places is None else flat.index_select(0, self.places)
+
+
 class Layer(nn.Module):
     """Self-attention, cross-attention and a feed-forward network, each on normalised states (Xiong et al. 2020)."""
 
@@ -55,24 +76,27 @@ class Layer(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor, source: KeysValues, mask: Tensor, past: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
+    def forward(
+        self, hidden: Tensor, texts: Layout, rows: Layout, source: KeysValues, mask: Tensor, past: KeysValues | None = None
+    ) -> tuple[Tensor, KeysValues]:
         """Hidden states, and keys and values of all positions so far.
 
         Args:
-            hidden: ``[rows × beams, positions, width]``; one position if there is a past.
+            hidden: ``[packed, width]``.
+            texts: positions by text; one position each if there is a past.
+            rows: positions by row of the source. The beams of a row attend to the same source, as so many queries.
             source: keys and values of the encoder's states, ``[rows, …]``.
             mask: see ``Cache``.
             past: keys and values of the positions before.
         """
-        query, keys, values = map(self._split, self.own(self.norms[0](hidden)).chunk(3, dim=-1))
+        query, keys, values = (self._split(texts.spread(part)) for part in self.own(self.norms[0](hidden)).chunk(3, dim=-1))
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        attended = nn.functional.scaled_dot_product_attention(query, keys, values, is_causal=past is None and hidden.shape[1] > 1)
-        hidden = hidden + self.dropout(self.own_out(self._join(attended)))
-        # The beams of a row attend to the same source: they are so many queries of one row.
-        query = self._split(self.query(self.norms[1](hidden)).view(len(mask), -1, hidden.shape[-1]))
+        attended = nn.functional.scaled_dot_product_attention(query, keys, values, is_causal=past is None and texts.length > 1)
+        hidden = hidden + self.dropout(self.own_out(texts.pack(self._join(attended))))
+        query = self._split(rows.spread(self.query(self.norms[1](hidden))))
         attended = nn.functional.scaled_dot_product_attention(query, *source, attn_mask=mask)
-        hidden = hidden + self.dropout(self.source_out(self._join(attended).view_as(hidden)))
+        hidden = hidden + self.dropout(self.source_out(rows.pack(self._join(attended))))
         hidden = hidden + self.dropout(self.down(nn.functional.gelu(self.up(self.norms[2](hidden)))))
         return hidden, (keys, values)
 
@@ -132,15 +156,16 @@ class Decoder(nn.Module):
             mask: bool ``[rows, positions]``, true on real subwords.
             label_smoothing: share of the target probability that is spread over all subwords.
         """
-        real = targets != IGNORED
-        embedded = self._embed(targets[:, :-1].clamp(min=0))
-        hidden = torch.cat([start.to(embedded.dtype).expand(len(targets), 1, -1), embedded], dim=1)
-        hidden = self.dropout(hidden + self.places.weight[: hidden.shape[1]])
+        count, length = targets.shape
+        places = torch.nonzero((targets != IGNORED).flatten()).flatten()
+        layout = Layout(count, length, places)
+        before = torch.cat([start.expand(count, 1, -1), self.subwords(targets[:, :-1].clamp(min=0))], dim=1)
+        hidden = self.dropout(layout.pack(before + self.places.weight[:length]))
         states = self.source_norm(states)
         for layer in self._layers:
-            hidden, _ = layer(hidden, layer.of_source(states), mask[:, None, None])
-        logits = self._logits(self.norm(hidden[real]))
-        return nn.functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
+            hidden, _ = layer(hidden, layout, layout, layer.of_source(states), mask[:, None, None])
+        logits, wanted = self._logits(self.norm(hidden)).float(), targets.flatten().index_select(0, places)
+        return nn.functional.cross_entropy(logits, wanted, label_smoothing=label_smoothing, reduction="sum")
 
     def begin(self, start: Tensor, states: Tensor, mask: Tensor, beams: int) -> tuple[Tensor, Cache]:
         """The logits of the first subword, ``[rows × beams, vocabulary]``, and a cache for ``step``; arguments as for ``loss_sum``."""
@@ -150,24 +175,21 @@ class Decoder(nn.Module):
 
     def step(self, subwords: Tensor, cache: Cache) -> Tensor:
         """The logits of the next subword, ``[rows × beams, vocabulary]``, after these, int64 ``[rows × beams]``."""
-        return self._advance(self._embed(subwords), cache, first=False)
+        return self._advance(self.subwords(subwords), cache, first=False)
 
     def _advance(self, embedded: Tensor, cache: Cache, *, first: bool) -> Tensor:
-        hidden = (embedded + self.places.weight[0 if first else cache.length]).unsqueeze(1)
+        hidden = embedded + self.places.weight[0 if first else cache.length]
+        texts, rows = Layout(len(hidden), 1), Layout(len(cache.mask), len(hidden) // len(cache.mask))
         own = []
         for i, layer in enumerate(self._layers):
-            hidden, kept = layer(hidden, cache.source[i], cache.mask, None if first else cache.own[i])
+            hidden, kept = layer(hidden, texts, rows, cache.source[i], cache.mask, None if first else cache.own[i])
             own.append(kept)
         cache.own = own
-        return self._logits(self.norm(hidden[:, 0]))
+        return self._logits(self.norm(hidden))
 
     @property
     def _layers(self) -> Sequence[Any]:
         return list(self.layers)
-
-    def _embed(self, subwords: Tensor) -> Tensor:
-        embedded: Tensor = self.subwords(subwords)
-        return embedded
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return nn.functional.linear(hidden, self.subwords.weight)
