@@ -117,6 +117,17 @@ def test_logits_that_are_not_numbers_end_too(decoder: Decoder) -> None:
     assert generate(decoder, start, states[:0], mask[:0], Search()).shape == (0, 10)
 
 
+def test_half_precision_gives_about_the_same(decoder: Decoder) -> None:
+    start, states, mask = source(3)
+    targets = torch.tensor([[5, 6, END]] * 3)
+    plain = float(decoder.loss_sum(start, targets, states, mask, 0.1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = decoder.loss_sum(start, targets, states, mask, 0.1)
+        found = generate(decoder, start, states, mask, Search(beams=2))
+    assert half.dtype == found.dtype == torch.float32
+    assert float(half) == pytest.approx(plain, rel=0.05)
+
+
 def test_targets_are_padded_without_effect(decoder: Decoder) -> None:
     start, states, mask = source(2)
     both = torch.tensor([[5, 6, END, IGNORED], [7, 8, 9, END]])

@@ -92,3 +92,10 @@ def test_a_run_goes_on_bit_by_bit(texts: Path, tiny_bert: Path, tmp_path: Path, 
     whole, resumed = whole_and_resumed(params, params.runs()["joint-plain-1"], texts, texts, source, tmp_path)
     for name in ("model.safetensors", "config.json"):
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
+
+
+@pytest.mark.parametrize("changes", [{"balancing": "pcgrad"}, {"balancing": {"type": "gradient_norm", "interval": 3}}])
+def test_tasks_that_share_the_decoder_are_balanced_and_resumed(texts: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    params = settings(TASKS, {"type": "cnn", "width": 16, "vocabulary": 300}, epochs=1, eval_every=6, **changes)
+    whole, resumed = whole_and_resumed(params, params.runs()["joint-plain-1"], texts, texts, None, tmp_path)
+    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()

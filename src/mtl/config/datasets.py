@@ -128,6 +128,9 @@ class LabelSettings(Section):
     interchangeable: ClassVar[bool] = True
     """Of a positional label: whether a range may have other words of its type. Not so where the label is about what these words mean."""
 
+    restates: ClassVar[bool] = False
+    """Whether a label is a text that must fit what the text field says, such as a translation."""
+
     counts_characters: ClassVar[bool] = False
     """Whether a label names characters of its field's text as the source has it."""
 
@@ -301,8 +304,9 @@ class Dataset(Section):
 
     @property
     def pair_labels(self) -> tuple[str, ...]:
-        """The labels that are about two text fields together."""
-        return tuple(name for name, label in self.labels.items() if len(self.fields) > 1 and label.relates_fields)
+        """The labels that are about two texts together: two text fields, or a text field and a target text."""
+        both = len(self.fields) > 1
+        return tuple(name for name, label in self.labels.items() if label.restates or (both and label.relates_fields))
 
     @property
     def sources(self) -> dict[str, Source]:

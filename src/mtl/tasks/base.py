@@ -232,7 +232,8 @@ class TaskType(ABC):
         """
 
     def use_decoder(self, decoder: Decoder) -> None:
-        """Called once before all else where the task writes; the decoder's vocabulary makes texts to targets and back."""
+        """Called once, before all that needs it, where the task writes; the decoder's vocabulary makes texts to targets and back."""
+        raise NotImplementedError(f"{self.name} does not write")
 
     def fit_targets(self, labels: Sequence[Label | None]) -> list[str]:
         """Learn from the train labels what depends on the decoder's vocabulary, where the task writes; returns warnings about them."""

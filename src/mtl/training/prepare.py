@@ -78,7 +78,7 @@ def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> Tas
 
 
 def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], width: int) -> Decoder | None:
-    """The decoder of the tasks that write, if there are some. Its vocabulary is that of all tasks of the settings, not only of the run's."""
+    """The decoder of the tasks that write, if there are some. Its vocabulary is that of all such tasks of the settings."""
     settings = params.decoder
     if settings is None or not any(task.writes for task in tasks.values()):
         return None
