@@ -59,7 +59,7 @@ def _turns(value: Any, settings: DialogueReader) -> list[Turn]:
             raise ValueError(f"{settings.turns}: turn {place} is not a text: {str(value[place])[:40]!r}")
     letters: dict[Any, str] = {}
     speakers = [letters.setdefault(str(speaker), ascii_uppercase[len(letters) % 26]) for speaker, _ in said]
-    return [Turn(speaker, " ".join(text.split())) for speaker, (_, text) in zip(speakers, said, strict=True)]
+    return [Turn(speaker, " ".join(str(text).split())) for speaker, (_, text) in zip(speakers, said, strict=True)]
 
 
 def _labels(value: Any, name: str, turns: int) -> list[Any] | None:
