@@ -16,6 +16,7 @@ LAYERS = [
     {"pipeline"},
     {"data"},
     {"augment", "encoders"},
+    {"decoders"},
     {"tasks"},
     {"model"},
     {"training"},

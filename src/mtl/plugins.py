@@ -25,6 +25,7 @@ TASKS, LABELS, AUGMENTERS, ENCODERS, LANGUAGES = "mtl.tasks", "mtl.labels", "mtl
 BUILT_IN: dict[str, dict[str, str]] = {
     TASKS: {
         "classification": "mtl.tasks.classification:ClassificationSettings",
+        "generation": "mtl.tasks.generation:GenerationSettings",
         "multilabel_classification": "mtl.tasks.multilabel_classification:MultilabelClassificationSettings",
         "question_answering": "mtl.tasks.question_answering:QuestionAnsweringSettings",
         "regression": "mtl.tasks.regression:RegressionSettings",

@@ -42,8 +42,13 @@ def _answer(rng: np.random.Generator) -> dict[str, Any]:
     return {"text": text, "answered": bool(text), "start": 0, "end": 1}
 
 
+def _text(rng: np.random.Generator) -> str:
+    return " ".join(str(word) for word in rng.choice(["the", "fox", "dog", "sat", "down"], int(rng.integers(1, 7))))
+
+
 SIDES: dict[str, tuple[Callable[[np.random.Generator], Any], Callable[[np.random.Generator], Any]]] = {
     "classification": (_class, _class),
+    "generation": (_text, _text),
     "multilabel_classification": (_classes, _probabilities),
     "question_answering": (_answers, _answer),
     "regression": (_number, _number),

@@ -77,7 +77,7 @@ def test_only_the_states_of_the_opening_markers_are_needed() -> None:
     task = RelationClassification(RelationClassification.fit([relation("a")]))
     pooled = torch.ones(2, 6, dtype=torch.bool)
     markers = {"<e1>": torch.tensor([1, -1]), "</e1>": torch.tensor([2, -1]), "<e2>": torch.tensor([3, -1]), "</e2>": torch.tensor([5, -1])}
-    assert task.positions(Positions(pooled, pooled, markers)).nonzero().tolist() == [[0, 1], [0, 3]]
+    assert task.positions(Positions(pooled, pooled, markers, pooled)).nonzero().tolist() == [[0, 1], [0, 3]]
 
 
 def test_the_error_browser_marks_both_ranges() -> None:

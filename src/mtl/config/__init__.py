@@ -28,6 +28,7 @@ from mtl.config.datasets import (
     ConllReader,
     Dataset,
     DelimitedReader,
+    DialogueReader,
     Fractions,
     JsonLinesReader,
     Label,
@@ -37,13 +38,14 @@ from mtl.config.datasets import (
     Reader,
     SquadReader,
 )
+from mtl.config.decoder import Decoder
 from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
-from mtl.config.tasks import Task, TaskSettings
+from mtl.config.tasks import Task, TaskSettings, WritingSettings
 from mtl.config.train import (
     BALANCING_TYPES,
     UNWEIGHTED,
@@ -78,8 +80,10 @@ __all__ = [
     "ConllReader",
     "Count",
     "Dataset",
+    "Decoder",
     "Delete",
     "DelimitedReader",
+    "DialogueReader",
     "DwaBalancing",
     "Encoder",
     "Experiment",
@@ -127,6 +131,7 @@ __all__ = [
     "Tune",
     "Typo",
     "UncertaintyBalancing",
+    "WritingSettings",
     "dump",
     "is_pattern",
     "issues",

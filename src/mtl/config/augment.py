@@ -43,8 +43,8 @@ class RelationChanging(Method):
     """A method that changes one text without regard to what the other text of its row says."""
 
     pairs: bool = False
-    """Applies it also to datasets with a label about two texts together, such as entailment. A variant may then say something else about
-    the other text than its label does, such as a hypothesis without the word that contradicts the premise."""
+    """Applies it also to datasets with a label about two texts together, such as entailment or a translation. A variant may then say
+    something else about the other text than its label does, such as a hypothesis without the word that contradicts the premise."""
 
 
 class Synonym(Method):

@@ -36,6 +36,13 @@ def relations(params: Params) -> list[Issue]:
                 message = f"label {spec.label!r} of {name!r} is a {label_type}; choose {fitting}, or change the label's type"
                 issues.append(Issue(f"tasks.{task}.type", message))
         issues += _field_issues(params, task)
+    decoders = {name: spec.decoder for name, spec in params.writing.items() if spec.decoder}
+    for name, decoder in decoders.items():
+        if decoder != params.decoder:
+            first = next(iter(decoders))
+            issues.append(
+                Issue(f"tasks.{name}.decoder", f"differs from that of {first}; all tasks share one decoder: set it for one of them")
+            )
     for name, dataset in params.datasets.items():
         issues += _dataset_issues(name, dataset)
     for name, method in params.augment.methods.items():

@@ -108,8 +108,40 @@ class SquadReader(Section):
     columns: ClassVar[tuple[str, ...]] = ("id", "title", "context", "question", "answers")
 
 
+class DialogueReader(Section):
+    """Dialogues that another reader reads, one a row: each turn becomes a row, with the turns before it and the reply to it.
+
+    The columns are ``text`` (history and turn, with a letter for each speaker: ``A: Hello! B: Hi.``), ``history``, ``utterance`` (the turn
+    itself), ``reply`` (the next turn; none after the last), ``dialogue`` (a number, for ``split.group_by``) and the labels.
+    """
+
+    format: Literal["dialogues"]
+    reader: Annotated[JsonLinesReader | ParquetReader | ParallelReader, Field(discriminator="format")]
+    """Reads the dialogues."""
+    turns: str = "turns"
+    """Column with the list of turns: texts, whose two speakers take turns, or objects with the keys ``speaker`` and ``text``."""
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    """What ends a turn where the column is one text, such as ``__eou__``."""
+    labels: Columns = ()
+    """Columns with a label for each turn: a list, or a text with spaces between labels."""
+    history: Annotated[int, Field(ge=0, le=100)] = 3
+    """Turns before the turn that the text holds, at most."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the rows."""
+        return ("dialogue", "history", "utterance", "text", "reply", *self.labels)
+
+    @model_validator(mode="after")
+    def _check(self) -> "DialogueReader":
+        if twice := sorted({*self.labels} & {"dialogue", "history", "utterance", "text", "reply"}):
+            raise ValueError(f"label {twice[0]!r} has the name of a column that this reader makes")
+        return self
+
+
 Reader = Annotated[
-    ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader | SquadReader, Field(discriminator="format")
+    ConllReader | DelimitedReader | JsonLinesReader | ParquetReader | ParallelReader | SquadReader | DialogueReader,
+    Field(discriminator="format"),
 ]
 
 
@@ -127,6 +159,9 @@ class LabelSettings(Section):
     """Whether a label speaks of positions in a text field, which augmentation must keep aligned."""
     interchangeable: ClassVar[bool] = True
     """Of a positional label: whether a range may have other words of its type. Not so where the label is about what these words mean."""
+
+    restates: ClassVar[bool] = False
+    """Whether a label is a text that must fit what the text field says, such as a translation."""
 
     counts_characters: ClassVar[bool] = False
     """Whether a label names characters of its field's text as the source has it."""
@@ -304,8 +339,9 @@ class Dataset(Section):
 
     @property
     def pair_labels(self) -> tuple[str, ...]:
-        """The labels that are about two text fields together."""
-        return tuple(name for name, label in self.labels.items() if len(self.fields) > 1 and label.relates_fields)
+        """The labels that are about two texts together: two text fields, or a text field and a target text."""
+        both = len(self.fields) > 1
+        return tuple(name for name, label in self.labels.items() if label.restates or (both and label.relates_fields))
 
     @property
     def sources(self) -> dict[str, Source]:

@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 from mtl.config.augment import Augment, AugmentMethod, RelationChanging
 from mtl.config.base import Name, Section
 from mtl.config.datasets import Dataset, LabelSettings
+from mtl.config.decoder import Decoder
 from mtl.config.encoder import Encoder
 from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
 from mtl.config.report import Report
-from mtl.config.tasks import Task
+from mtl.config.tasks import Task, WritingSettings
 from mtl.config.train import Train
 from mtl.config.tune import Tune
 from mtl.names import group_of
@@ -74,6 +75,17 @@ class Params(Section):
     def label_of(self, task: str) -> LabelSettings:
         """The label that a task learns; its type is the same in all datasets of the task."""
         return self.datasets[self.datasets_of(task)[0]].labels[self.tasks[task].label]
+
+    @property
+    def writing(self) -> dict[str, WritingSettings]:
+        """The tasks that write text."""
+        return {name: spec for name, spec in self.tasks.items() if isinstance(spec, WritingSettings)}
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """The decoder that the tasks that write text share; None if no task writes."""
+        named = [spec.decoder for spec in self.writing.values() if spec.decoder]
+        return (named or [Decoder()])[0] if self.writing else None
 
     def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
         """The augmentation methods that are applied to a dataset."""

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from mtl import plugins
 from mtl.config.base import Count, Name, OneOf, Positive, Section
+from mtl.config.decoder import Decoder
 
 
 class TaskSettings(Section):
@@ -51,6 +52,13 @@ class TaskSettings(Section):
     def learns_from(self, method: str, copy: int) -> bool:
         """Whether this task learns from a method's variant number ``copy``, counted from 0."""
         return self.methods is None or copy < self.methods.get(method, 0)
+
+
+class WritingSettings(TaskSettings):
+    """What tasks that write text have in common."""
+
+    decoder: Decoder | None = None
+    """The decoder that all tasks that write text share. One of them may set it for all; by default that of the other tasks."""
 
 
 Task = Annotated[TaskSettings, OneOf(plugins.TASKS)]

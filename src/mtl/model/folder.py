@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from mtl import encoders, plugins
+from mtl import decoders, encoders, plugins
 from mtl.data import model_files
 from mtl.data.segmentation import SEGMENTERS
 from mtl.errors import ModelError, one_line
@@ -41,6 +41,7 @@ def save(model: Model, folder: Path, extra: Mapping[str, Any]) -> None:
         "mtl": version("mtl"),
         **extra,
         "encoder": model.encoder.config(),
+        **({} if model.decoder is None else {"decoder": model.decoder.config()}),
         "max_length": model.max_length,
         "dropout": model.dropout,
         "tasks": tasks,
@@ -94,6 +95,10 @@ def _built(config: Mapping[str, Any], folder: Path) -> Model:
         if task.segmentation not in SEGMENTERS:
             choices = ", ".join(SEGMENTERS)
             raise ModelError(f"{folder / CONFIG}: task {name}: segmentation is {task.segmentation!r:.80}; choose from: {choices}")
-    model = Model(encoder, tokenizer, tasks, max_length=max_length, dropout=config["dropout"])
+    decoder = None
+    if "decoder" in config:
+        model_files.check_config(config["decoder"], folder / WEIGHTS)
+        decoder = decoders.restore(config["decoder"])
+    model = Model(encoder, tokenizer, tasks, max_length=max_length, dropout=config["dropout"], decoder=decoder)
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval()

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mtl.decoders import Decoder
 from mtl.encoders import Encoder, SubwordTokenizer
 from mtl.encoders.base import ByTask, EncoderOutput, marker_positions
 from mtl.encoders.cheap import make_cheap
@@ -29,6 +30,7 @@ class Model(nn.Module):
         max_length: int,
         dropout: float,
         seed: int = 0,
+        decoder: Decoder | None = None,
     ) -> None:
         """Heads are drawn from the seed and the task's name: alone or joint, a task starts from the same head."""
         super().__init__()
@@ -39,11 +41,16 @@ class Model(nn.Module):
         self.markers = tokenizer.markers(name for task in self.tasks.values() for name in task.markers)
         """Vocabulary index of each marker."""
         self.dropout = dropout
+        self.decoder = decoder
+        """Of the tasks that write; None if none does."""
         heads = {}
+        for task in self.tasks.values():
+            if decoder is not None and task.writes:
+                task.use_decoder(decoder)
         with torch.random.fork_rng(devices=[]):
             for name, task in self.tasks.items():
                 torch.manual_seed(seed_of("head", seed, name))
-                heads[name] = task.head(encoder.width, dropout)
+                heads[name] = task.head(decoder.width if decoder and task.writes else encoder.width, dropout)
         self.heads = ByTask(heads)
         make_cheap(self.heads)
         encoder.branch(self.tasks)
@@ -56,7 +63,19 @@ class Model(nn.Module):
         states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, needed, batch.rows, batch.segment_ids)
         # Tasks that share all layers share their hidden states too, which are then pooled once.
         outputs = {id(own): self._output(batch, own, markers) for own in states.values()}
-        return {name: self.heads[name](outputs[id(own)]) for name, own in states.items()}
+        return {name: self._logits(batch, name, outputs[id(own)]) for name, own in states.items()}
+
+    def _logits(self, batch: Batch, task: str, output: EncoderOutput) -> Tensor:
+        """The output of a head. Tasks that write are given the rows and targets that they have in this batch."""
+        head, targets = self.heads[task], batch.targets.get(task)
+        if not self.tasks[task].writes:
+            logits: Tensor = head(output)
+        elif task not in batch.rows:
+            logits = head(output.states, output.mask, self.decoder)
+        else:
+            rows = batch.rows[task]
+            logits = head(output.states[rows], output.mask[rows], self.decoder, None if targets is None else targets[rows])
+        return logits
 
     def embed(self, batch: Batch, task: str) -> Tensor:
         """The pooled text as a task's head receives it, ``[rows, width]``."""
@@ -78,15 +97,29 @@ class Model(nn.Module):
     def _needed(self, batch: Batch, task: str, markers: Mapping[str, Tensor]) -> Tensor:
         """The positions whose states a head uses, bool ``[rows, positions]``; of a batch with targets, only for labelled items."""
         first = batch.first(self.tasks[task].field)
-        needed = self.tasks[task].positions(Positions(self.encoder.pooled(batch.mask), first, markers))
+        needed = self.tasks[task].positions(Positions(self.encoder.pooled(batch.mask), first, markers, batch.mask))
         if task not in batch.targets:
             return needed
         known = self.tasks[task].labelled(batch.targets[task])
         return needed & known.unsqueeze(1) if known.ndim == 1 else known
 
     def own(self, task: str) -> list[nn.Parameter]:
-        """What is learnt for one task alone: its head, and what the encoder has for it."""
-        return [p for p in (*self.heads[task].parameters(), *self.encoder.own(task)) if p.requires_grad]
+        """What is learnt for one task alone: its head, what the encoder has for it, and the decoder if no other task writes."""
+        decoder = self._decoder_parameters() if self.tasks[task].writes and not self._decoder_is_shared else []
+        return [p for p in (*self.heads[task].parameters(), *self.encoder.own(task), *decoder) if p.requires_grad]
+
+    def shared(self) -> list[nn.Parameter]:
+        """What several tasks learn: the encoder without the tasks' own layers, and the decoder if several tasks write."""
+        own = {id(p) for task in self.tasks for p in self.own(task)}
+        decoder = self._decoder_parameters() if self._decoder_is_shared else []
+        return [p for p in (*self.encoder.parameters(), *decoder) if p.requires_grad and id(p) not in own]
+
+    @property
+    def _decoder_is_shared(self) -> bool:
+        return sum(task.writes for task in self.tasks.values()) > 1
+
+    def _decoder_parameters(self) -> list[nn.Parameter]:
+        return [] if self.decoder is None else list(self.decoder.parameters())
 
     @property
     def device(self) -> torch.device:

@@ -296,7 +296,7 @@ RULES: dict[str, Rule] = {
     "prepare_dataset": Rule(("data",), _prepare),
     "check_examples": Rule(("data",), _check),
     "augment_shard": Rule(("augment", *_TABLE, "data/model_files.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
-    "train_run": Rule(("encoders", *_TASKS, "training", *MODEL, *_TABLE, "names.py"), _train),
+    "train_run": Rule(("decoders", "encoders", *_TASKS, "training", *MODEL, *_TABLE, "names.py"), _train),
     "card_run": Rule(
         (
             "model/card.py",
@@ -307,6 +307,7 @@ RULES: dict[str, Rule] = {
             "evaluation/raw_text.py",
             "training/columns.py",
             "training/texts.py",
+            "decoders",
             "encoders",
             *_TASKS,
             *MODEL,
@@ -315,7 +316,9 @@ RULES: dict[str, Rule] = {
         ),
         _card,
     ),
-    "predict_run": Rule(("evaluation/predictions.py", "evaluation/raw_text.py", "encoders", *_TASKS, *MODEL, *_TABLE), _predict),
+    "predict_run": Rule(
+        ("evaluation/predictions.py", "evaluation/raw_text.py", "decoders", "encoders", *_TASKS, *MODEL, *_TABLE), _predict
+    ),
     "evaluate_runs": Rule(("evaluation", *_TASKS, *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
 }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from mtl.decoders import Decoder
+
     Array = npt.NDArray[np.float64]
     WordIds = npt.NDArray[np.int32]
     Places = npt.NDArray[np.int64]
@@ -125,6 +127,8 @@ class Positions(NamedTuple):
     """The first subword of each token of the task's text field, bool."""
     markers: Mapping[str, Tensor]
     """By marker, its position in each row, int64 ``[rows]``; -1 in a row without it."""
+    real: Tensor
+    """All that are not padding, bool."""
 
 
 class Metric(NamedTuple):
@@ -204,6 +208,10 @@ class TaskType(ABC):
     quotes: ClassVar[bool] = False
     """Whether predictions are passages of the text, which ``quoted`` needs to see."""
 
+    writes: ClassVar[bool] = False
+    """Whether it writes text with the decoder that all such tasks share. Its head is then called with the encoder's states, their mask, the
+    decoder and, in training, the targets (see ``mtl.tasks.heads.WritingHead``)."""
+
     token_level: ClassVar[bool] = False
     """Whether its labels are about tokens, so that its scores on raw texts depend on their segmentation; see ``of_characters``."""
 
@@ -238,6 +246,18 @@ class TaskType(ABC):
             labels: of the train split.
             settings: of the task; defaults if not given.
         """
+
+    def use_decoder(self, decoder: Decoder) -> None:
+        """Called once, before all that needs it, where the task writes; the decoder's vocabulary makes texts to targets and back."""
+        raise NotImplementedError(f"{self.name} does not write")
+
+    def fit_targets(self, labels: Sequence[Label | None]) -> list[str]:
+        """Learn from the train labels what depends on the decoder's vocabulary, where the task writes; returns warnings about them."""
+        return []
+
+    def validated(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """Which of the labelled validation rows are predicted at each validation, where the task writes."""
+        return rows
 
     @abstractmethod
     def head(self, width: int, dropout: float) -> nn.Module:

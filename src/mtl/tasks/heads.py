@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl.decoders import Decoder, Search, generate
 from mtl.encoders.base import EncoderOutput
 
 MASKED = -1e4
@@ -88,3 +89,26 @@ class PassageHead(nn.Module):
         if self.no_answer is None:
             return masked
         return torch.cat([self.no_answer(output.pooled).to(masked.dtype).unsqueeze(1), masked[:, 1:]], dim=1)
+
+
+class WritingHead(nn.Module):
+    """Writes text with the shared decoder: holds what stands before the first subword, by which the decoder knows the task."""
+
+    def __init__(self, width: int, label_smoothing: float, search: Search) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.empty(width))
+        nn.init.normal_(self.start, std=0.02)
+        self.label_smoothing, self.search = label_smoothing, search
+
+    def forward(self, states: Tensor, mask: Tensor, decoder: Decoder, targets: Tensor | None = None) -> Tensor:
+        """The summed loss of the targets, float32 ``[1]``; without targets the best texts, see ``mtl.decoders.generate``.
+
+        Args:
+            states: of the encoder, ``[rows, positions, width]``.
+            mask: bool ``[rows, positions]``, true on real subwords.
+            decoder: shared by all tasks that write.
+            targets: int64 ``[rows, subwords]``.
+        """
+        if targets is None:
+            return generate(decoder, self.start, states, mask, self.search)
+        return decoder.loss_sum(self.start, targets, states, mask, self.label_smoothing).reshape(1)

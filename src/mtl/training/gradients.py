@@ -65,8 +65,7 @@ class Gradients:
         self.scaler = precision.scaler()
         # The first use gives the scaler its scale. It must have one also in a process without a row in the first step.
         self.scaler.scale(torch.zeros((), device=precision.device))
-        own = {id(p) for task in model.tasks for p in model.own(task)}
-        self.shared = [p for p in model.encoder.parameters() if p.requires_grad and id(p) not in own]
+        self.shared = model.shared()
         # A frozen encoder has nothing to balance, and static balancing leaves heads their unweighted gradient.
         self.balancer = balancing.build(settings, weights, sources) if self.shared else balancing.Static(settings, weights, {})
 

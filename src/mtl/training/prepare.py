@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mtl import encoders, plugins
+from mtl import decoders, encoders, plugins
 from mtl.config import TEXT, Params, Run
+from mtl.decoders import Decoder
 from mtl.encoders import SubwordTokenizer
 from mtl.encoders.store import encode_stored
 from mtl.errors import TrainingError
@@ -49,17 +50,19 @@ def prepare(
     tasks = {name: _fitted(params, name, splits, split_into[name]) for name in run.tasks}
     if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
+    decoder = _decoder(params, run, splits, tasks, encoder.width)
     markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
     data, used = encode_data(params, run, splits, tokenizer, tasks, markers)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
-    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed).to(precision.device)
+    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed, decoder=decoder).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
     texts = splits.train.tokens.texts()
-    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts))
+    fitted = [warning for name, task in tasks.items() for warning in task.fit_targets(splits.train.labels[name])]
+    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts), fitted)
     return loop, [*chain(*warnings), *cut_off(tasks, splits.train, data.train.encoded, length)]
 
 
@@ -72,6 +75,15 @@ def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> Tas
     about = {"fields": fields, "field": fields.index(dataset.field_of(settings.label))} if fields != [TEXT] else {}
     chosen = {} if settings.metric is None else {"metric": settings.metric}
     return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen | {"segmentation": segmentation})
+
+
+def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], width: int) -> Decoder | None:
+    """The decoder of the tasks that write, if there are some. Its vocabulary is that of all such tasks of the settings."""
+    settings = params.decoder
+    if settings is None or not any(task.writes for task in tasks.values()):
+        return None
+    texts = (str(label) for name in params.writing for label in splits.train.labels[name] if label is not None)
+    return decoders.build(settings, texts, width, run.seed)
 
 
 def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:

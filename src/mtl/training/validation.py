@@ -1,11 +1,16 @@
 """Scores of the model on the validation rows, and warnings about what looks wrong in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from mtl.model.device import Precision
+from mtl.model.micro_batches import Rows
 from mtl.model.model import Model
 from mtl.model.prediction import BATCH_TOKENS, predictions
-from mtl.tasks.base import Label, Prediction, TaskType, to_text
+from mtl.tasks.base import Prediction, TaskType, to_text
+from mtl.training.columns import Mask
 from mtl.training.feed import Data
 
 Metrics = dict[str, dict[str, float]]
@@ -22,16 +27,14 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
     warnings = []
     usual = BATCH_TOKENS[precision.device.type]
     size = min(usual, limit or usual)
-    encoded, counts = data.validation.encoded, data.validation_counts
-    by_task = predictions(model, encoded, counts, model.tasks, batch_tokens=size, precision=precision)
+    rows = {name: _rows(task, data.validation.labels[name].known) for name, task in model.tasks.items()}
+    by_task = _predictions(model, data, rows, size, precision)
     for name, task in model.tasks.items():
-        pairs = [
-            (label, prediction) for label, prediction in zip(data.validation.labels[name], by_task[name], strict=True) if label is not None
-        ]
-        if not pairs:
+        labels = [label for row in rows[name].tolist() if (label := data.validation.labels[name][row]) is not None]
+        if not labels:
             continue
-        labels: list[Label] = [label for label, _ in pairs]
-        gold, predicted = [to_text(label) for label in labels], [prediction for _, prediction in pairs]
+        predicted = by_task[name]
+        gold = [to_text(label) for label in labels]
         if task.calibrates:
             predicted = task.calibrate(labels, predicted)
         if task.quotes:
@@ -40,6 +43,24 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
         if warning := constant_prediction(name, task, predicted, gold):
             warnings.append(warning)
     return metrics, warnings
+
+
+def _rows(task: TaskType, known: Mask) -> Rows:
+    """The rows that a task is scored on: those with its label, or a sample of them where the task writes."""
+    labelled = np.flatnonzero(known)
+    return task.validated(labelled) if task.writes else labelled
+
+
+def _predictions(model: Model, data: Data, rows: Mapping[str, Rows], size: int, precision: Precision) -> dict[str, list[Prediction]]:
+    """The predictions of each task for its rows: one pass for all tasks that read, and one over few rows for each task that writes."""
+    encoded, counts = data.validation.encoded, data.validation_counts
+    reading = [name for name, task in model.tasks.items() if not task.writes]
+    found = predictions(model, encoded, counts, reading, batch_tokens=size, precision=precision) if reading else {}
+    result = {name: [found[name][row] for row in rows[name].tolist()] for name in reading}
+    for name in model.tasks.keys() - set(reading):
+        own, lengths = replace(encoded.take(rows[name]), owner=None), [[count[row] for row in rows[name].tolist()] for count in counts]
+        result |= predictions(model, own, lengths, [name], batch_tokens=size, precision=precision)
+    return result
 
 
 def quoted(task: TaskType, predictions: Sequence[Prediction], data: Data, name: str) -> list[Prediction]:

@@ -20,6 +20,7 @@ class TextLabel(LabelSettings):
     """A target text, such as a translation or a summary. Augmentation never changes it."""
 
     implementation = "mtl.data.labels.text:Text"
+    restates = True
 
     type: Literal["text"]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl.config import ParallelReader, Reader
-from mtl.data.readers import conll, delimited, jsonl, parallel, parquet, squad
-from mtl.data.readers.rows import Malformed, Row, Warn
+from mtl.config import DialogueReader, ParallelReader, Reader
+from mtl.data.readers import conll, delimited, dialogues, jsonl, parallel, parquet, squad
+from mtl.data.readers.rows import Malformed, Row, Warn, check_columns
 from mtl.errors import DataError
 
 READERS: dict[str, Callable[[Path, Any, Sequence[str], Sequence[str], Warn], Iterator[Row | Malformed]]] = {
@@ -42,6 +42,10 @@ def read(
     Raises:
         DataError: no file, a missing shard, an undecodable byte, a missing column or a file of another format.
     """
+    if isinstance(settings, DialogueReader):
+        check_columns(folder, settings.columns, required)
+        whole = read(folder, settings.reader, encodings, [settings.turns, *settings.labels], warn, several=several)
+        return dialogues.rows_of_turns(whole, settings)
     reader = READERS[settings.format]
     if isinstance(settings, ParallelReader):
         return reader(folder, settings, encodings, required, warn)

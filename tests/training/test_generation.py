@@ -1,0 +1,101 @@
+"""Texts written by the shared decoder, through the real pipeline: learnt, scored, resumed and bounded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mtl
+from mtl.config import Params
+from mtl.data import schema
+from mtl.evaluation.predictions import predict
+from mtl.tasks.generation import Generation
+from mtl.training.run import train
+
+from .loops import canonical, whole_and_resumed
+
+WORDS = ("ant", "bee", "cat", "dog", "eel")
+RNN = {"type": "rnn", "width": 64, "layers": 1, "vocabulary": 300, "dropout": 0.0}
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    """Texts of five words, each with its words in reverse and in capitals, and whether it begins with an ant."""
+    random, result = np.random.default_rng(0), []
+    for number in range(count):
+        words = [str(word) for word in random.permutation(WORDS)[: int(random.integers(2, 5))]]
+        split = "train" if number < 0.8 * count else "validation" if number < 0.9 * count else "test"
+        row = {"id": f"all-{number}", "split": split, "tokens": words, "first": words[0]}
+        result.append(row | ({"reverse": " ".join(words[::-1]).title()} if number % 4 else {"copy": " ".join(words)}))
+    return result
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    schema.write(canonical(rows(800), {"reverse": "text", "copy": "text", "first": "class"}), folder / "texts.parquet")
+    return folder
+
+
+def settings(tasks: dict[str, Any], encoder: dict[str, Any] = RNN, **changes: Any) -> Params:
+    labels = {name: {"type": "class" if name == "first" else "text", "column": name} for name in ("reverse", "copy", "first")}
+    dataset = {"source": {"url": "file:///nowhere"}, "reader": {"format": "jsonl"}, "split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
+    return Params.model_validate(
+        {
+            "seed": 1,
+            "datasets": {"texts": dataset | {"labels": labels}},
+            "tasks": tasks,
+            "encoder": {"max_length": 24, **encoder},
+            "experiment": {"joint": ["plain"], "single_task": []},
+            "train": {"batch_tokens": 300, "eval_every": 60, "learning_rate": 3e-3, "head_learning_rate": 6e-3, **changes},
+        }
+    )
+
+
+def generation(label: str, **changes: Any) -> dict[str, Any]:
+    return {"type": "generation", "label": label, **changes}
+
+
+SMALL = {"layers": 1, "width": 64, "heads": 4, "vocabulary": 300, "max_length": 12, "dropout": 0.0}
+TASKS = {
+    "back": generation("reverse", decoder=SMALL, label_smoothing=0.0),
+    "first": {"type": "classification", "label": "first"},
+    "same": generation("copy", label_smoothing=0.0),
+}
+
+
+def test_two_tasks_write_with_one_decoder_beside_a_classification(texts: Path, tmp_path: Path) -> None:
+    params = settings(TASKS, epochs=16)
+    run = params.runs()["joint-plain-1"]
+    train(params, run, texts, texts, None, tmp_path)
+    losses = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    last = [record["loss"] for record in losses if record["kind"] == "train"][-1]
+
+    assert max(last["back"], last["same"]) < 0.02
+    found = [row for row in predict(params, run, tmp_path, texts) if row["task"] == "back"]
+    scores = Generation.metrics([row["gold"] for row in found], [row["prediction"] for row in found])
+
+    assert scores["bleu"] > 90
+    model = mtl.load(tmp_path, "cpu")
+    [known, empty] = model.predict(["bee cat dog", ""])
+    assert known["back"]["text"] == "Dog Cat Bee"
+    assert known["same"]["text"] == "bee cat dog"
+    assert known["first"]["label"] == "bee"
+    assert 0.5 < known["back"]["score"] <= 1
+    assert empty == {"back": None, "first": None, "same": None}
+
+
+@pytest.mark.parametrize("encoder", [RNN, {"type": "transformer", "source": {"url": "file:///nowhere"}, "pooling": "first"}])
+def test_a_run_goes_on_bit_by_bit(texts: Path, tiny_bert: Path, tmp_path: Path, encoder: dict[str, Any]) -> None:
+    params, source = settings(TASKS, encoder, epochs=1, eval_every=4), tiny_bert if encoder is not RNN else None
+    whole, resumed = whole_and_resumed(params, params.runs()["joint-plain-1"], texts, texts, source, tmp_path)
+    for name in ("model.safetensors", "config.json"):
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes()
+
+
+@pytest.mark.parametrize("changes", [{"balancing": "pcgrad"}, {"balancing": {"type": "gradient_norm", "interval": 3}}])
+def test_tasks_that_share_the_decoder_are_balanced_and_resumed(texts: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    params = settings(TASKS, {"type": "cnn", "width": 16, "vocabulary": 300}, epochs=1, eval_every=6, **changes)
+    whole, resumed = whole_and_resumed(params, params.runs()["joint-plain-1"], texts, texts, None, tmp_path)
+    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
