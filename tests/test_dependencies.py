@@ -29,7 +29,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 
 CORE, WORKFLOW = declared(PROJECT["dependencies"]), declared(PROJECT["optional-dependencies"]["workflow"])
-SERVE = declared(PROJECT["optional-dependencies"]["serve"])
+SERVE, CHINESE = (declared(PROJECT["optional-dependencies"][extra]) for extra in ("serve", "chinese"))
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -51,9 +51,9 @@ def foreign(folder: Path) -> set[str]:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     used = foreign(ROOT / "src/mtl")
-    assert sorted(used - CORE - WORKFLOW - SERVE) == []
-    assert sorted((CORE | WORKFLOW | SERVE) - used - set(NOT_IMPORTED)) == []
-    assert not CORE & (WORKFLOW | SERVE)
+    assert sorted(used - CORE - WORKFLOW - SERVE - CHINESE) == []
+    assert sorted((CORE | WORKFLOW | SERVE | CHINESE) - used - set(NOT_IMPORTED)) == []
+    assert not CORE & (WORKFLOW | SERVE | CHINESE)
     assert SERVE & foreign(ROOT / "src/mtl") == SERVE & foreign(ROOT / "src/mtl/serving")
 
 
