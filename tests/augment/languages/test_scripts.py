@@ -88,10 +88,10 @@ def test_methods_on_tags_know_every_language(language: str, tmp_path: Path):
             assert sorted(letters) in (sorted(place), sorted(other))
 
 
-def test_swap_is_refused_where_no_module_has_the_language(language: str, tmp_path: Path):
+def test_delete_is_refused_where_no_module_has_the_language(language: str, tmp_path: Path):
     if language == "zh":
-        augment_shard(params("swap"), "d", 0, tmp_path, tmp_path)
+        augment_shard(params("delete"), "d", 0, tmp_path, tmp_path)
         assert len(read(tmp_path / ShardName("d", 0, 1).file))
         return
-    with pytest.raises(AugmentError, match=rf"swap does not know {language}, the language of 'd'"):
-        augment_shard(params("swap"), "d", 0, tmp_path, tmp_path)
+    with pytest.raises(AugmentError, match=rf"delete does not know {language}, the language of 'd'"):
+        augment_shard(params("delete"), "d", 0, tmp_path, tmp_path)
