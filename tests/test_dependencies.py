@@ -20,8 +20,6 @@ NOT_IMPORTED = {
     "dvc": "called as a program",
     "onnx": "torch's exporter imports it",
     "onnxscript": "torch's exporter imports it",
-    "pypinyin": "imported by name: without the extra a message says so",
-    "rjieba": "imported by name: without the extra a message says so",
     "sentencepiece": "transformers needs it for the tokenizers of MarianMT",
 }
 

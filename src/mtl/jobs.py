@@ -104,7 +104,8 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
     cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
     across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
     scores = scores_of(params, run, model, examples)
-    write_text(out / NAME, card(params, run, facts, config, scores, checksums(files), leaks(params, run, cards, across)))
+    languages = [tag for name in used if (tag := cards[name].get("language", {}).get("tag"))]
+    write_text(out / NAME, card(params, run, facts, config, scores, checksums(files), leaks(params, run, cards, across), languages))
 
 
 def predict_run(params: Params, job: str, data: Path, out: Path) -> None:

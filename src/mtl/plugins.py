@@ -1,8 +1,8 @@
-"""What ``params.yaml`` can name: task types, label types, augmenters, encoders and languages; built in, or of outside packages.
+"""What ``params.yaml`` can name: types of tasks, labels, augmenters and encoders, languages, segmenters; built in, or of outside packages.
 
-A language is a class of ``mtl.augment.languages``. Each of the others is a settings model with a literal ``type``. Its
-``implementation`` names the class that does the work as ``module:Class``, so that reading settings imports no more than it must. An
-outside package adds its own by an entry point of the group::
+A language is a class as in ``mtl.augment.languages``, a segmenter a function as in ``mtl.data.segmentation``. Each of the others is a
+settings model with a literal ``type``. Its ``implementation`` names the class that does the work as ``module:Class``, so that reading
+settings imports no more than it must. An outside package adds its own by an entry point of the group::
 
     [project.entry-points."mtl.tasks"]
     text_length = "my_package.text_length:TextLengthSettings"
@@ -20,7 +20,8 @@ from typing import Any
 
 from mtl.errors import PluginError
 
-TASKS, LABELS, AUGMENTERS, ENCODERS, LANGUAGES = "mtl.tasks", "mtl.labels", "mtl.augmenters", "mtl.encoders", "mtl.languages"
+TASKS, LABELS, AUGMENTERS, ENCODERS = "mtl.tasks", "mtl.labels", "mtl.augmenters", "mtl.encoders"
+LANGUAGES, SEGMENTERS = "mtl.languages", "mtl.segmenters"
 
 BUILT_IN: dict[str, dict[str, str]] = {
     TASKS: {
@@ -59,6 +60,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fnn": "mtl.config.encoder:FeedForwardEncoder",
         "cnn": "mtl.config.encoder:ConvolutionalEncoder",
         "rnn": "mtl.config.encoder:RecurrentEncoder",
+    },
+    SEGMENTERS: {
+        "words": "mtl.data.segmentation:into_words",
+        "tweets": "mtl.data.segmentation:into_tweet_tokens",
+        "characters": "mtl.data.segmentation:into_characters",
+        "spaces": "mtl.data.segmentation:at_spaces",
+        "rjieba": "mtl.data.segmentation:into_chinese_words",
     },
     LANGUAGES: {
         "en": "mtl.augment.languages.en:English",
@@ -108,9 +116,9 @@ def language(tag: str) -> Any:
     return next((settings_of(LANGUAGES, known[prefix]) for prefix in prefixes if prefix in known), None)
 
 
-def languages_outside() -> dict[str, str]:
-    """The outside packages that add languages, as in ``outside_code``."""
-    packages = {target.partition(":")[0].partition(".")[0] for target in _outside(LANGUAGES).values()}
+def outside_packages(group: str) -> dict[str, str]:
+    """The outside packages that add to a group, as in ``outside_code``; for groups without settings."""
+    packages = {target.partition(":")[0].partition(".")[0] for target in _outside(group).values()}
     return {name: _fingerprint(name) for name in sorted(packages)}
 
 

@@ -201,7 +201,8 @@ def test_the_hub_accepts_the_card_of_every_task_type(type_: str) -> None:
     params = settings(datasets={"d": dataset}, tasks={"t": {"type": type_, "label": "label"}}, augment={}, experiment={"joint": ["plain"]})
     [run] = params.runs().values()
     scores = [Score("t", metric.name, 0.5, 0.4, 0.6, 10) for metric in task_type.all_metrics]
-    loaded = ModelCard(f"---\n{front_matter(params, run, ['d'], scores)}\n---\n# t")
+    loaded = ModelCard(f"---\n{front_matter(params, run, ['d'], scores, ['zh-Hans', 'en', 'zh'])}\n---\n# t")
+    assert loaded.data.language == ["zh", "en"]
     assert loaded.data.pipeline_tag in loaded.data.tags
     importlib.import_module(f"huggingface_hub.inference._generated.types.{loaded.data.pipeline_tag.replace('-', '_')}")  # a task of the hub
     name, results = model_index_to_eval_results(loaded.data.to_dict()["model-index"])

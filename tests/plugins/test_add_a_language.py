@@ -74,7 +74,7 @@ def test_the_language_of_the_page_augments_a_shard(installed: None, tmp_path: Pa
     for words in made.values():
         assert (words[3], words[5]) == ("non", "mai")
     assert read_counts(tmp_path / ShardName("recensioni", 0, 2).file)["methods"].keys() == made.keys()
-    assert plugins.languages_outside().keys() == {"my_package"}
+    assert plugins.outside_packages(plugins.LANGUAGES).keys() == {"my_package"}
 
 
 def test_without_the_package_the_methods_do_not_know_the_language() -> None:

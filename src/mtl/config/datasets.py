@@ -207,7 +207,14 @@ def _contains_ascii(name: str) -> bool:
         return False
 
 
-Segmentation = Literal["words", "tweets", "characters", "spaces"]
+def _segmentation(name: str) -> str:
+    """The name, if a segmenter has it."""
+    if name not in (known := plugins.names(plugins.SEGMENTERS)):
+        raise ValueError(f"{name!r} is unknown; choose from: {', '.join(known)}")
+    return name
+
+
+Segmentation = Annotated[str, AfterValidator(_segmentation), Field(examples=list(plugins.BUILT_IN[plugins.SEGMENTERS]))]
 """How a raw text becomes tokens; ``mtl.data.segmentation`` has the functions."""
 
 TEXT = "text"
@@ -283,8 +290,9 @@ class Dataset(Section):
     segmentation: Segmentation | None = None
     """How raw texts become tokens, here and when the model predicts: ``words`` and punctuation by the conventions of the Penn Treebank,
     and each character in scripts without spaces between words; ``tweets``, the same with whole contractions and prices; ``characters``;
-    or what stands between ``spaces``. Without it, raw texts are split at spaces, those in a script without spaces into words; and where
-    the source gives tokens, new texts are split by whatever reproduces these best."""
+    what stands between ``spaces``; or ``rjieba``, like ``words`` but with Chinese words as jieba cuts them (extra ``chinese``). Without it,
+    raw texts are split at spaces, those in a script without spaces into words; and where the source gives tokens, new texts are split by
+    whatever reproduces these best."""
     marks: tuple[Name, ...] | dict[Name, Offsets] = ()
     """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, which leaves the text without the marks.
     A mapping gives the columns with the offsets of each. Labels find the tokens of a range in a column of its name."""

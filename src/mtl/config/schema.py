@@ -19,7 +19,7 @@ SHORT_FORMS: dict[str, type[Section]] = {plugins.AUGMENTERS: NlpaugInShort}
 def json_schema() -> dict[str, Any]:
     """The JSON schema that editors use to check and complete ``params.yaml``; of plug-ins it names the built-in ones."""
     schema = Params.model_json_schema()
-    groups = [group for group in plugins.BUILT_IN if group != plugins.LANGUAGES]  # which have no settings
+    groups = [group for group in plugins.BUILT_IN if group not in (plugins.LANGUAGES, plugins.SEGMENTERS)]  # which have no settings
     models = {group: [plugins.settings_of(group, name) for name in plugins.BUILT_IN[group]] for group in groups}
     for model in itertools.chain(*models.values(), SHORT_FORMS.values()):
         own = model.model_json_schema()

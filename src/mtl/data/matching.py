@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from mtl.data.schema import text_of
-from mtl.data.segmentation import SEGMENTERS
+from mtl.data.segmentation import SEGMENTERS, segmenter
 from mtl.data.tokens import SPACELESS
 
 CLOSE = 0.005
@@ -38,13 +38,13 @@ def match(rows: Sequence[tuple[Sequence[str], Sequence[bool]]], named: str | Non
     step = -(-len(rows) // SAMPLE)
     sample = [(text_of(tokens, spaces), _spans(tokens, spaces)) for tokens, spaces in rows[::step]]
     total = sum(len(spans) for _, spans in sample)
-    shares = {name: sum(_hits(name, *row) for row in sample) / total for name in SEGMENTERS}
+    shares = {name: sum(_hits(name, *row) for row in sample) / total for name in dict.fromkeys([*SEGMENTERS, *([named] if named else [])])}
     best = max(SEGMENTERS, key=lambda name: shares[name] - CLOSE * (name == "spaces"))
     return Match(named or best, shares, len(sample))
 
 
 def _hits(name: str, text: str, spans: Set[tuple[int, int]]) -> int:
-    made = SEGMENTERS[name](text)
+    made = segmenter(name)(text)
     return len(spans & {(start, start + len(token)) for token, start in zip(made.tokens, made.starts, strict=True)})
 
 

@@ -28,7 +28,7 @@ from mtl.data.marks import Ranges, marked_tokens
 from mtl.data.matching import SAMPLE, Match, match, spaceless
 from mtl.data.readers import Malformed, Row, read
 from mtl.data.scan import Scan, scan, table_schema, write
-from mtl.data.segmentation import SEGMENTERS
+from mtl.data.segmentation import segmenter
 from mtl.data.spacing import spaces_after
 from mtl.errors import DataError
 from mtl.files import write_json
@@ -259,7 +259,7 @@ def _tokens(value: Any, column: str, settings: Dataset) -> tuple[list[str], list
         only_blanks = settings.given_tokens or any(label.positional for label in settings.labels.values())
         tokens = [token for token in _BLANKS.split(text) if token] if only_blanks else text.split()
         if not settings.given_tokens and settings.segmentation != "spaces" and tokens:
-            tokens, space_after, _ = SEGMENTERS[settings.segmentation or "spaces"](" ".join(tokens))
+            tokens, space_after, _ = segmenter(settings.segmentation or "spaces")(" ".join(tokens))
             return tokens, space_after
     elif isinstance(value, list) and all(isinstance(token, str) for token in value):
         tokens = value

@@ -1,10 +1,15 @@
 """How raw texts become tokens: a property of a dataset, which the tasks of a model keep and apply to new texts."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
+from mtl import plugins
 from mtl.data.tokens import characters, tokenize
+from mtl.errors import PluginError
+
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
 
 class Segmented(NamedTuple):
@@ -40,6 +45,43 @@ def into_characters(text: str) -> Segmented:
     return Segmented(*characters(text))
 
 
+def into_chinese_words(text: str) -> Segmented:
+    """The same as ``into_words``, with Chinese characters joined to words as jieba cuts them.
+
+    Raises:
+        PluginError: rjieba is not installed.
+    """
+    tokens, space_after, starts = into_words(text)
+    ends = {start + len(token): place for place, (token, start) in enumerate(zip(tokens, starts, strict=True))}
+    behind = {start: end for run in _HAN.finditer(text) for start, end in _cut(run) if end in ends}
+    behind = {start: behind[start] for start in behind.keys() & set(starts)}
+    inner = {place for start, end in behind.items() for place in range(start + 1, end)}  # where no token starts
+    kept = [place for place, start in enumerate(starts) if start not in inner]
+    last = [ends[behind[starts[place]]] if starts[place] in behind else place for place in kept]
+    return Segmented(
+        [text[starts[place] : starts[end] + len(tokens[end])] for place, end in zip(kept, last, strict=True)],
+        [space_after[end] for end in last],
+        [starts[place] for place in kept],
+    )
+
+
+def _cut(run: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of the words of a run of Chinese characters."""
+    at = run.start()
+    for word in _jieba().cut(run.group()):
+        yield at, at + len(word)
+        at += len(word)
+
+
+@cache
+def _jieba() -> Any:
+    try:
+        import rjieba
+    except ModuleNotFoundError:
+        raise PluginError('rjieba is not installed; it is for Chinese: pip install "mtl[chinese]", or ".[chinese]" here') from None
+    return rjieba
+
+
 class Marked(NamedTuple):
     """The tokens of a raw text with markers in it."""
 
@@ -56,10 +98,10 @@ def segment(text: str, segmentation: str, markers: Sequence[str] = ()) -> Marked
 
     Args:
         text: any text.
-        segmentation: one of ``SEGMENTERS``.
+        segmentation: a name that ``segmenter`` knows.
         markers: such as ``<e1>`` and ``</e1>``. Unless each occurs exactly once, they are plain text.
     """
-    split = SEGMENTERS[segmentation]
+    split = segmenter(segmentation)
     if not markers or any(text.count(name) != 1 for name in markers):
         return Marked(*split(text), {})
     result, at = Marked([], [], [], {}), 0
@@ -83,6 +125,17 @@ SEGMENTERS: dict[str, Callable[[str], Segmented]] = {
     "characters": into_characters,
     "spaces": at_spaces,
 }
-"""``segmentation`` of a dataset to the function that does it. Of equally good ones, the first is taken."""
+"""``segmentation`` of a dataset to the function that does it, of those that need nothing more. Of equally good ones, the first is taken."""
 BETWEEN_SPACES = ("words", "tweets", "spaces")
 """Segmentations that a task on whole texts may exchange: in most scripts, they differ in punctuation and clitics only."""
+
+
+def segmenter(name: str) -> Callable[[str], Segmented]:
+    """The function of a segmentation, also of an outside package.
+
+    Raises:
+        KeyError: there is no such segmentation.
+        PluginError: an outside package cannot be imported.
+    """
+    found: Callable[[str], Segmented] = SEGMENTERS.get(name) or plugins.settings_of(plugins.SEGMENTERS, name)
+    return found

@@ -75,6 +75,7 @@ def card(
     scores: Sequence[Score],
     checksums: Iterable[tuple[str, str]],
     leaked: Sequence[Leak] = (),
+    languages: Sequence[str] = (),
 ) -> str:
     """The whole text. The same arguments give the same text.
 
@@ -84,10 +85,11 @@ def card(
         scores: on the test split, the main metric of each task first; none if a task has no test row.
         checksums: name and sha256 of the model's files and of the tables that it was trained on.
         leaked: held-out texts in its train rows.
+        languages: tags of BCP 47 of its datasets.
     """
     used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in run.tasks)]
     paragraphs = [
-        f"---\n{front_matter(params, run, used, scores)}\n---",
+        f"---\n{front_matter(params, run, used, scores, languages)}\n---",
         f"# {run.name}",
         _summary(params, run),
         "## Tasks",
@@ -126,12 +128,13 @@ USE = """`mtl predict --model FOLDER texts.txt` predicts new texts, one a line. 
 The licence above is `unknown`: before you pass the model on, look up the terms of the encoder and of the data, and put yours there."""
 
 
-def front_matter(params: Params, run: Run, used: Sequence[str], scores: Sequence[Score]) -> str:
-    """The YAML that the hub reads."""
+def front_matter(params: Params, run: Run, used: Sequence[str], scores: Sequence[Score], languages: Sequence[str] = ()) -> str:
+    """The YAML that the hub reads, which names languages without script and region."""
     types = [params.tasks[task].type for task in run.tasks]
     hub_tasks = [plugins.task_type(name).hub_task for name in types]
     results = [_result(params, score) for score in scores]
     data = ModelCardData(
+        language=list(dict.fromkeys(tag.partition("-")[0].lower() for tag in languages)) or None,
         license=LICENSE,
         library_name="mtl",
         pipeline_tag=hub_tasks[0],

@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from mtl import decoders, encoders, plugins
 from mtl.data import model_files
-from mtl.data.segmentation import SEGMENTERS
 from mtl.errors import ModelError, one_line
 from mtl.files import replacing, write_text
 from mtl.model.model import Model
@@ -92,8 +91,8 @@ def _built(config: Mapping[str, Any], folder: Path) -> Model:
         raise ModelError(f"{folder / CONFIG}: max_length is {str(max_length)[:80]!r}; it must be a number of subwords up to {limit}")
     tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
     for name, task in tasks.items():
-        if task.segmentation not in SEGMENTERS:
-            choices = ", ".join(SEGMENTERS)
+        if task.segmentation not in (known := plugins.names(plugins.SEGMENTERS)):
+            choices = ", ".join(known)
             raise ModelError(f"{folder / CONFIG}: task {name}: segmentation is {task.segmentation!r:.80}; choose from: {choices}")
     decoder = None
     if "decoder" in config:

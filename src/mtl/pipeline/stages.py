@@ -189,6 +189,7 @@ def _prepare(params: Params) -> Iterator[Job]:
         compared = {"compared": {other: spec.model_dump(mode="json") for other, spec in others.items()}} if others else {}
         own = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")}
         settings = own | compared | _outside([dataset, *others.values()])
+        settings |= {"segmenters": code} if (code := plugins.outside_packages(plugins.SEGMENTERS)) else {}
         yield Job(
             "prepare_dataset", name, "examples", *_downloads(params, [name, *others]), settings, files=(f"{name}.parquet", f"{name}.json")
         )
@@ -214,7 +215,7 @@ def _augment(params: Params) -> Iterator[Job]:
             reads = _examples([dataset], ".parquet", ".json")  # the card has the language as it was guessed
         else:
             settings["language"], reads = language, _examples([dataset])
-        settings |= {"languages": code} if (code := plugins.languages_outside()) else {}
+        settings |= {"languages": code} if (code := plugins.outside_packages(plugins.LANGUAGES)) else {}
         reads |= CHECKED | _downloads(params, models)
         for shard in ShardName.all(dataset, params.shards_of(dataset)):
             yield Job("augment_shard", str(shard), "shards", *reads, {**settings, "index": shard.number}, files=(shard.file,))

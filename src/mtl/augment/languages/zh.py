@@ -157,27 +157,40 @@ def _plain_words(language: Chinese, text: str) -> list[tuple[int, int]]:
 
 @cache
 def _segmenter() -> Any:
-    return _package("rjieba").Jieba()
-
-
-def _package(name: str) -> Any:
-    """A package of the extra.
+    """rjieba's.
 
     Raises:
         AugmentError: it is not installed.
     """
-    import importlib
-
     try:
-        return importlib.import_module(name)
+        import rjieba
     except ModuleNotFoundError:
-        raise AugmentError(f'{name} is not installed; it is for Chinese: pip install "mtl[chinese]", or ".[chinese]" here') from None
+        raise _missing("rjieba") from None
+    return rjieba.Jieba()
+
+
+@cache
+def _pinyin() -> Any:
+    """The package pypinyin.
+
+    Raises:
+        AugmentError: it is not installed.
+    """
+    try:
+        import pypinyin
+    except ModuleNotFoundError:
+        raise _missing("pypinyin") from None
+    return pypinyin
+
+
+def _missing(package: str) -> AugmentError:
+    return AugmentError(f'{package} is not installed; it is for Chinese: pip install "mtl[chinese]", or ".[chinese]" here')
 
 
 @cache
 def _sounds() -> tuple[Mapping[str, Sequence[str]], frozenset[str]]:
     """The common characters of each reading, simplified ones and traditional ones apart, and the simplified ones."""
-    pinyin = _package("pypinyin")
+    pinyin = _pinyin()
     simplified = [bytes((high, low)).decode("gb2312", "ignore") for high in range(0xB0, 0xD8) for low in range(0xA1, 0xFF)]
     lows = (*range(0x40, 0x7F), *range(0xA1, 0xFF))
     traditional = [bytes((high, low)).decode("big5", "ignore") for high in range(0xA4, 0xC7) for low in lows]
@@ -191,7 +204,7 @@ def _sounds() -> tuple[Mapping[str, Sequence[str]], frozenset[str]]:
 @lru_cache(maxsize=100_000)
 def _same_sound(word: str) -> list[list[str]]:
     """For each character of a word, the other common ones that sound like it there, tone included."""
-    pinyin = _package("pypinyin")
+    pinyin = _pinyin()
     sounds, simplified = _sounds()
     readings = pinyin.lazy_pinyin(word, style=pinyin.Style.TONE3, errors=list)
     names = ["simplified" if character in simplified else "traditional" for character in word]
