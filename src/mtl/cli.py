@@ -29,7 +29,8 @@ from mtl.words import plural
 
 SERVED_PRODUCTS = "32"
 """How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
-FORMS = "onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads"
+FORMS = """onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads; package: a folder that
+predicts by itself"""
 """What `mtl export` can write."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -118,7 +119,7 @@ def _add_serve(commands: Commands) -> None:
 def _add_export(commands: Commands) -> None:
     export = commands.add_parser("export", help="write a trained model for other programs")
     export.add_argument("--model", type=Path, required=True, help="folder of a trained model")
-    export.add_argument("--to", choices=("onnx", "hf"), required=True, help=FORMS)
+    export.add_argument("--to", choices=("onnx", "hf", "package"), required=True, help=FORMS)
     export.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
     export.add_argument("--task", action="append", help="export this task only; repeat for more tasks")
     export.set_defaults(run=_export, extra="export")

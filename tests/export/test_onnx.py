@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from export.values import largest_difference
+
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("onnxscript", reason="needs the extra export")
 
@@ -38,19 +40,6 @@ def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "graph"
     assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(out)]) == 0
     return out
-
-
-def largest_difference(a: Any, b: Any) -> float:
-    """Of the numbers in two values; anything else must be equal."""
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        return max([largest_difference(a[key], b[key]) for key in a], default=0.0)
-    if isinstance(a, list):
-        return max([largest_difference(x, y) for x, y in zip(a, b, strict=True)], default=0.0)
-    if isinstance(a, float):
-        return abs(a - b)
-    assert a == b
-    return 0.0
 
 
 def test_predictions_of_all_task_types_are_those_of_torch(model: Path, exported: Path, lines: list[str]) -> None:
