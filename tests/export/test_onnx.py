@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from export.values import largest_difference
+from tests.export.values import largest_difference
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("onnxscript", reason="needs the extra export")
@@ -28,18 +27,13 @@ sys.exit(mtl.cli.main(["predict", "--model", sys.argv[1]]))
 
 
 @pytest.fixture(scope="module")
-def model(make_model: Callable[..., Path]) -> Path:
-    """Its tasks have layers of their own; words' shapes are embedded."""
-    return make_model(task_layers=1, word_shape=True)
+def model(shaped_model: Path) -> Path:
+    return shaped_model
 
 
 @pytest.fixture(scope="module")
-def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mtl.cli import main
-
-    out = tmp_path_factory.mktemp("exported") / "graph"
-    assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(out)]) == 0
-    return out
+def exported(graph: Path) -> Path:
+    return graph
 
 
 def test_predictions_of_all_task_types_are_those_of_torch(model: Path, exported: Path, lines: list[str]) -> None:

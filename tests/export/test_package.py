@@ -8,8 +8,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-
-from export.values import largest_difference
+from tests.export.values import largest_difference
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("onnxscript", reason="needs the extra export")
