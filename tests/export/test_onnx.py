@@ -134,3 +134,29 @@ def test_an_existing_folder_is_not_replaced(model: Path, exported: Path, capsys:
 
     assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(exported)]) == 2
     assert "exists already; name a new folder with --out" in capsys.readouterr().err
+
+
+def test_8_bit_weights_come_with_what_they_change(exported: Path, lines: list[str], tmp_path: Path) -> None:
+    from mtl.errors import ExportError
+    from mtl.export.int8 import quantize
+
+    folder = shutil.copytree(exported, tmp_path / "graph")
+    with pytest.raises(ExportError, match="the file holds none"):
+        quantize(folder, [" "])
+    size = (folder / "model.onnx").stat().st_size
+    quantize(folder, lines)
+    report = json.loads((folder / "int8.json").read_text())
+    assert (folder / "model.onnx").stat().st_size < size
+    assert report["rows"] == len(lines)
+    assert report["speed"] > 0
+    assert list(report["tasks"]) == ["mood", "topics", "stars", "names", "follows", "cause", "answer"]
+    assert all(0 <= task["same_labels"] <= 1 for task in report["tasks"].values())
+    assert report["tasks"]["stars"]["largest_change"] > 0
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "int8.json", "model.onnx", "tokenizer.json"]
+
+
+def test_8_bit_weights_are_not_for_transformers(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtl.cli import main
+
+    assert main(["export", "--model", str(model), "--to", "hf", "--out", str(tmp_path / "hf"), "--int8", "/dev/null"]) == 2
+    assert "choose --to onnx or --to package" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -37,13 +37,14 @@ and add `--no-index --find-links wheels` to `pip install`.
 """
 
 
-def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None) -> list[str]:
+def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None, int8: Sequence[str] | None = None) -> list[str]:
     """Write a folder with the graph of ``mtl.export.onnx``, a script, modules and a lock file. Returns the names of its tasks.
 
     Args:
         model_folder: of a trained model.
         out: a new folder.
         tasks: names of the tasks to export; without it, all.
+        int8: see ``mtl.export.onnx.export``.
 
     Raises:
         ExportError: see ``mtl.export.onnx.export``; or a task type is of an outside package.
@@ -54,7 +55,7 @@ def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None) ->
         if spec["type"] not in plugins.BUILT_IN[plugins.TASKS] and (requested is None or name in requested):
             raise ExportError(f"task {name}: the type {spec['type']} is of another package, which a package for one model cannot hold")
     with new_folder(out) as folder:
-        names = onnx.export(model_folder, folder / "model", requested)
+        names = onnx.export(model_folder, folder / "model", requested, int8)
         _copy_modules(folder / "lib" / "mtl")
         shutil.copyfile(Path(__file__).with_name("standalone.py"), folder / SCRIPT)
         locked = locked_versions(NEEDS)
