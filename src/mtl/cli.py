@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import mtl.config
 from mtl.config.editing import write_checksums
-from mtl.errors import DataError, EncoderError, Issue, MtlError, ParamsError, PipelineError, printable
+from mtl.errors import DataError, EncoderError, ExportError, Issue, MtlError, ParamsError, PipelineError, printable
 from mtl.files import describe
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline import versions
@@ -29,7 +29,8 @@ from mtl.words import plural
 
 SERVED_PRODUCTS = "32"
 """How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
-FORMS = "onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads"
+FORMS = """onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads; package: a folder that
+predicts by itself"""
 """What `mtl export` can write."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -118,9 +119,10 @@ def _add_serve(commands: Commands) -> None:
 def _add_export(commands: Commands) -> None:
     export = commands.add_parser("export", help="write a trained model for other programs")
     export.add_argument("--model", type=Path, required=True, help="folder of a trained model")
-    export.add_argument("--to", choices=("onnx", "hf"), required=True, help=FORMS)
+    export.add_argument("--to", choices=("onnx", "hf", "package"), required=True, help=FORMS)
     export.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
     export.add_argument("--task", action="append", help="export this task only; repeat for more tasks")
+    export.add_argument("--int8", type=Path, metavar="TEXTS", help="onnx and package: 8-bit weights, compared with float32 on these texts")
     export.set_defaults(run=_export, extra="export")
 
 
@@ -308,7 +310,12 @@ def _serve(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     """Write a model for other programs."""
     export = importlib.import_module(f"mtl.export.{options.to}").export
-    names = export(options.model, options.out, options.task)
+    if options.int8 is None:
+        names = export(options.model, options.out, options.task)
+    elif options.to == "hf":
+        raise ExportError("--int8: folders for transformers have float32 weights; choose --to onnx or --to package")
+    else:
+        names = export(options.model, options.out, options.task, options.int8.read_text(encoding="utf-8").splitlines())
     print(f"{options.out}: {plural(len(names), 'task')}: {', '.join(names)}")
 
 

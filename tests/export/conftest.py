@@ -68,3 +68,18 @@ def make_model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
 def lines() -> list[str]:
     """Texts as JSON lines: pairs, marked ranges, odd characters, nothing, and more than the model reads at once."""
     return [json.dumps(line) for line in LINES]
+
+
+@pytest.fixture(scope="session")
+def shaped_model(make_model: Callable[..., Path]) -> Path:
+    """Its tasks have layers of their own; words' shapes are embedded."""
+    return make_model(task_layers=1, word_shape=True)
+
+
+@pytest.fixture(scope="session")
+def graph(shaped_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mtl.cli import main
+
+    out = tmp_path_factory.mktemp("exported") / "graph"
+    assert main(["export", "--model", str(shaped_model), "--to", "onnx", "--out", str(out)]) == 0
+    return out

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.export.values import largest_difference
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("onnxscript", reason="needs the extra export")
@@ -26,31 +27,13 @@ sys.exit(mtl.cli.main(["predict", "--model", sys.argv[1]]))
 
 
 @pytest.fixture(scope="module")
-def model(make_model: Callable[..., Path]) -> Path:
-    """Its tasks have layers of their own; words' shapes are embedded."""
-    return make_model(task_layers=1, word_shape=True)
+def model(shaped_model: Path) -> Path:
+    return shaped_model
 
 
 @pytest.fixture(scope="module")
-def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mtl.cli import main
-
-    out = tmp_path_factory.mktemp("exported") / "graph"
-    assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(out)]) == 0
-    return out
-
-
-def largest_difference(a: Any, b: Any) -> float:
-    """Of the numbers in two values; anything else must be equal."""
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        return max([largest_difference(a[key], b[key]) for key in a], default=0.0)
-    if isinstance(a, list):
-        return max([largest_difference(x, y) for x, y in zip(a, b, strict=True)], default=0.0)
-    if isinstance(a, float):
-        return abs(a - b)
-    assert a == b
-    return 0.0
+def exported(graph: Path) -> Path:
+    return graph
 
 
 def test_predictions_of_all_task_types_are_those_of_torch(model: Path, exported: Path, lines: list[str]) -> None:
@@ -151,3 +134,29 @@ def test_an_existing_folder_is_not_replaced(model: Path, exported: Path, capsys:
 
     assert main(["export", "--model", str(model), "--to", "onnx", "--out", str(exported)]) == 2
     assert "exists already; name a new folder with --out" in capsys.readouterr().err
+
+
+def test_8_bit_weights_come_with_what_they_change(exported: Path, lines: list[str], tmp_path: Path) -> None:
+    from mtl.errors import ExportError
+    from mtl.export.int8 import quantize
+
+    folder = shutil.copytree(exported, tmp_path / "graph")
+    with pytest.raises(ExportError, match="the file holds none"):
+        quantize(folder, [" "])
+    size = (folder / "model.onnx").stat().st_size
+    quantize(folder, lines)
+    report = json.loads((folder / "int8.json").read_text())
+    assert (folder / "model.onnx").stat().st_size < size
+    assert report["rows"] == len(lines)
+    assert report["speed"] > 0
+    assert list(report["tasks"]) == ["mood", "topics", "stars", "names", "follows", "cause", "answer"]
+    assert all(0 <= task["same_labels"] <= 1 for task in report["tasks"].values())
+    assert report["tasks"]["stars"]["largest_change"] > 0
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "int8.json", "model.onnx", "tokenizer.json"]
+
+
+def test_8_bit_weights_are_not_for_transformers(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtl.cli import main
+
+    assert main(["export", "--model", str(model), "--to", "hf", "--out", str(tmp_path / "hf"), "--int8", "/dev/null"]) == 2
+    assert "choose --to onnx or --to package" in capsys.readouterr().err

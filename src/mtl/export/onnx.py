@@ -3,7 +3,7 @@
 import logging
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mtl.encoders.tokenizer import Marker
 from mtl.errors import ExportError
+from mtl.export.int8 import quantize
 from mtl.export.runtime import CONFIG, FORMAT, GRAPH, INPUTS, TOKENIZER, OnnxPredictor, output_name
 from mtl.export.target import new_folder
 from mtl.files import write_json
@@ -50,13 +51,14 @@ class Graph(nn.Module):
         return tuple(self.model.tasks[name].activate(outputs[name]) for name in self.names)
 
 
-def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None) -> list[str]:
+def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None, int8: Sequence[str] | None = None) -> list[str]:
     """Write a folder that ``OnnxPredictor`` reads, and compare it with the model. Returns the names of its tasks.
 
     Args:
         model_folder: of a trained model.
         out: a new folder.
         tasks: names of the tasks to export; without it, all.
+        int8: texts on which to compare a graph with 8-bit weights, which is then written instead; see ``mtl.export.int8``.
 
     Raises:
         ExportError: the encoder or a task cannot be exported, or the graph computes something else; ``out`` exists.
@@ -78,6 +80,8 @@ def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None) ->
         if (card := model_folder / "README.md").is_file():
             shutil.copyfile(card, folder / card.name)
         compare(graph, OnnxPredictor(folder), model_folder)
+        if int8 is not None:
+            quantize(folder, int8)
     return names
 
 
