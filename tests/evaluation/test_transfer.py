@@ -1,12 +1,13 @@
 """Groups of tasks: verdicts on test rows, and models chosen by validation scores."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mtl.evaluation.comparison import Key, Scores
-from mtl.evaluation.transfer import transfer
+from mtl.evaluation.transfer import Training, _forecast, training_of, transfer
 
 from .test_results import settings
 
@@ -31,7 +32,7 @@ def scores_of(task: str, model: str, gain: float) -> tuple[Key, Scores]:
     return Key(task, model, "plain"), Scores(SEEDS, values, values[:, None] + rows - rows.mean())
 
 
-def results(params: Any, model: str = "", validation: float = 0.0) -> dict[str, Any]:
+def results(params: Any, model: str = "", validation: float = 0.0, cosines: dict[str, float] | None = None) -> dict[str, Any]:
     """With ``validation`` added to each validation score of a model."""
     scores = dict(scores_of(task, "single", 0.0) for task in params.tasks)
     scores |= dict(scores_of(task, model, gain) for model, gains in GAINS.items() for task, gain in gains.items())
@@ -39,7 +40,7 @@ def results(params: Any, model: str = "", validation: float = 0.0) -> dict[str, 
     for name, run in params.runs().items():
         gains = GAINS.get(run.model, {})
         validated[name] = {task: 0.6 + gains.get(task, 0.0) + validation * (run.model == model) for task in run.tasks}
-    return transfer(params, scores, validated)
+    return transfer(params, scores, Training(validated, cosines or {}))
 
 
 def test_each_task_of_a_group_has_a_verdict_against_its_single_task_model() -> None:
@@ -75,5 +76,40 @@ def test_without_validation_scores_nothing_is_chosen() -> None:
     params = experiment()
     scores = dict(scores_of(task, model, 0.0) for task in params.tasks for model in ("single", "joint"))
     scores |= dict(scores_of(task, model, gain) for model, gains in GAINS.items() for task, gain in gains.items())
-    found = transfer(params, scores, {name: {} for name in params.runs()})
+    found = transfer(params, scores, Training({name: {} for name in params.runs()}, {}))
     assert (found["groupings"], found["advised"]) == ([], None)
+
+
+def test_too_few_pairs_say_nothing_of_the_forecast() -> None:
+    found = results(experiment(groups="pairs"), cosines={"mood+rating": 0.5, "mood+spans": 0.1})["forecast"]
+    assert found == {"cosines": {"mood+rating": 0.5, "mood+spans": 0.1}, "cells": 4, "rank_correlation": None}
+
+
+def test_the_forecast_is_judged_by_ranks_of_relative_gains() -> None:
+    gains = {"a+b": (0.1, 0.3), "a+c": (-0.1, 0.0), "b+c": (-0.3, -0.2)}
+    items = [
+        {"within": pair, "task": task, "difference": gain, "second": 0.5}
+        for pair, both in gains.items()
+        for task, gain in zip("xy", both, strict=True)
+    ]
+    cosines = {"a+b": 0.9, "a+c": 0.2, "b+c": -0.8}
+    assert _forecast(cosines, items, {"x": 1, "y": 1})["rank_correlation"] == pytest.approx(0.956, abs=0.001)
+    assert _forecast(cosines, items, {"x": -1, "y": -1})["rank_correlation"] == pytest.approx(-0.956, abs=0.001)
+    assert _forecast(dict.fromkeys(cosines, 0.5), items, {"x": 1, "y": 1})["rank_correlation"] is None
+
+
+def test_training_is_read_off_the_histories(tmp_path: Path) -> None:
+    params = experiment(seeds=[1], groups=[["mood", "rating"]])
+    histories: dict[str, list[dict[str, Any]]] = {}
+    for name, run in params.runs().items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text('{"best_step": 20}')
+        metrics = [{task: {params.tasks[task].main_metric.name: score} for task in run.tasks} for score in (0.1, 0.5, 0.7, 0.9)]
+        histories[name] = [{"kind": "validation", "step": 5 * i, "metrics": found} for i, found in zip((1, 3, 4, 5), metrics, strict=True)]
+        histories[name] += [{"kind": "train", "step": 1, "cosine": {"mood|rating": cosine}} for cosine in (0.2, 0.4)]
+    trained = training_of(params, tmp_path, histories)
+    window = params.train.score_window
+    assert trained.validation["group_mood+rating-plain-1"] == dict.fromkeys(
+        ("mood", "rating"), pytest.approx([0.7, 0.6, 1.3 / 3][window - 1])
+    )
+    assert trained.cosines == {"mood+rating": pytest.approx(0.3)}

@@ -51,6 +51,16 @@ def test_every_pair_has_a_cell_with_its_interval_and_verdict(grouped: Any) -> No
         assert cell["verdict"].endswith(item["verdict"])
 
 
+def test_the_cosine_of_the_joint_run_stands_beside_the_gain_with_what_it_is_worth(grouped: Any) -> None:
+    inputs: Inputs = load(grouped.params, grouped.data)
+    cosines = {item["within"]: 0.25 for item in inputs.comparisons["transfer"]["comparisons"]}
+    inputs.comparisons["transfer"]["forecast"] = {"cosines": cosines, "cells": 6, "rank_correlation": -0.5}
+    found = section(grouped.params, inputs)
+    assert found is not None
+    assert all(cells[-1].text == "+0.25" for cells in found["groups"].rows())
+    assert "Its rank correlation with the 6 measured gains is −0.50; the advice does not use it." in found["groups"].note
+
+
 def test_two_tasks_are_a_pair_that_the_joint_run_shows(make_project: Callable[..., Any], tmp_path: Path) -> None:
     tasks = {"sentiment": {"type": "classification", "label": "sentiment"}, "intensity": {"type": "regression", "label": "intensity"}}
     project = make_project(tmp_path / "data", tasks=tasks, experiment=EXPERIMENT | {"seeds": [1]})

@@ -18,7 +18,7 @@ from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.parity import Labels, Parity, parity
 from mtl.evaluation.tables import by_task, main_scores, write_csv
-from mtl.evaluation.transfer import Validation, transfer, validation_scores
+from mtl.evaluation.transfer import Training, training_of, transfer
 from mtl.files import write_json
 from mtl.pipeline import versions
 from mtl.tasks.base import Metric
@@ -54,8 +54,8 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     by_run = {name: read_predictions(predictions / f"{name}.parquet", run) for name, run in runs.items()}
     check_paired(by_run)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
-    validation = validation_scores(params, models, histories) if params.experiment.groups else {}
-    comparisons = results(params, by_run, validation)
+    trained = training_of(params, models, histories) if params.experiment.groups else None
+    comparisons = results(params, by_run, trained)
     comparisons["versions"] = versions.groups(models, list(runs))
     comparisons["warnings"] = [*filter(None, [versions.unlike(comparisons["versions"])]), *comparisons["warnings"]]
     write_json(out / "comparisons.json", comparisons, sort_keys=False)
@@ -130,8 +130,8 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 # --- comparisons.json -----------------------------------------------------------------------------------------------
 
 
-def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]], validation: Validation) -> dict[str, Any]:
-    """Everything that the report says about scores."""
+def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]], trained: Training | None) -> dict[str, Any]:
+    """Everything that the report says about scores; about groups of tasks too, where there are any and their training is given."""
     confidence = params.evaluate.confidence
     runs = params.runs()
     details: dict[str, dict[str, Any]] = {name: _about(run) for name, run in runs.items()}
@@ -140,7 +140,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
     compared = compare(scores, confidence)
-    groups = transfer(params, scores, validation) if params.experiment.groups else {"comparisons": []}
+    groups = transfer(params, scores, trained) if trained else {"comparisons": []}
     largest = max(len(compared), len(groups["comparisons"]))
     return {
         "confidence": confidence,
@@ -155,7 +155,7 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
         "groups": [_group(key, group, confidence, params.tasks[key.task].main_metric) for key, group in scores.items()],
         "comparisons": compared,
         "overall": overall(scores, list(params.tasks), confidence),
-        **({"transfer": groups} if params.experiment.groups else {}),
+        **({"transfer": groups} if trained else {}),
         "warnings": [*warnings(params, largest), *raw_text_warnings(details[joint_run(params).name]["tasks"], confidence)],
     }
 

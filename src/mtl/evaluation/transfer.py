@@ -7,24 +7,44 @@ many on the rows that it was chosen by owes much to chance.
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from mtl.config import Params
 from mtl.evaluation.bootstrap import Array
 from mtl.evaluation.comparison import Key, Pair, Scores, compared, corrected_confidence, delta_m, relative_gain, shared
 from mtl.evaluation.grouping import best_models, serving
 from mtl.evaluation.intervals import over_seeds
-from mtl.names import RunName
+from mtl.names import RunName, group_of
 
 Validation = Mapping[str, Mapping[str, float]]
 """The main metric of each task by run, on the validation rows."""
+Histories = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Records of training by run."""
+LEAST_CELLS = 6
+"""Of a rank correlation."""
 Sides = dict[str, tuple[Scores, Scores]]
 """By task the model that serves it and the single-task model."""
 
 
-def validation_scores(params: Params, models: Path, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Validation:
+class Training(NamedTuple):
+    """What the training of the runs says."""
+
+    validation: Validation
+    cosines: Mapping[str, float]
+    """By pair of tasks (as in ``group_of``) the mean cosine of their gradients on the shared encoder over the joint runs."""
+
+
+def training_of(params: Params, models: Path, histories: Histories) -> Training:
+    """Read off the histories, and ``run.json`` of the model folders."""
+    return Training(_validation(params, models, histories), _cosines(params, histories))
+
+
+def _validation(params: Params, models: Path, histories: Histories) -> Validation:
     """The scores by which runs kept their weights: means over the last ``train.score_window`` validations before them."""
     found = {}
     for name, run in params.runs().items():
@@ -37,28 +57,51 @@ def validation_scores(params: Params, models: Path, histories: Mapping[str, Sequ
     return found
 
 
-def transfer(params: Params, scores: Mapping[Key, Scores], validation: Validation) -> dict[str, Any]:
+def _cosines(params: Params, histories: Histories) -> dict[str, float]:
+    joint = [run.name for run in params.runs().values() if (run.model, run.data, run.size) == ("joint", params.compared_data, "all")]
+    records = [record["cosine"] for name in joint for record in histories[name] if record.get("cosine")]
+    by_pair = {group_of(both): "|".join(sorted(both)) for both in combinations(params.tasks, 2)}
+    measured = {pair: [record[key] for record in records if key in record] for pair, key in by_pair.items()}
+    return {pair: fmean(values) for pair, values in measured.items() if values}
+
+
+def _forecast(cosines: Mapping[str, float], comparisons: Sequence[Mapping[str, Any]], signs: Mapping[str, int]) -> dict[str, Any]:
+    """How well cosines predict the gains of pairs: Spearman's rank correlation with the relative gain of each task of each pair."""
+    both = [
+        (cosines[item["within"]], signs[item["task"]] * item["difference"] / item["second"])
+        for item in comparisons
+        if item["within"] in cosines and item["second"] > 0
+    ]
+    ranks = pd.DataFrame(both).rank()
+    correlation = ranks[0].corr(ranks[1]) if len(both) >= LEAST_CELLS and (ranks.nunique() > 1).all() else None
+    return {"cosines": dict(cosines), "cells": len(both), "rank_correlation": None if correlation is None else float(correlation)}
+
+
+def transfer(params: Params, scores: Mapping[Key, Scores], trained: Training) -> dict[str, Any]:
     """What the report says about groups.
 
     Args:
         params: the settings, which have groups.
         scores: of all settings.
-        validation: see ``validation_scores``.
+        trained: see ``training_of``.
 
     Returns:
         ``comparisons``: see ``comparison.compare``; ``kind`` is ``group`` and ``within`` names the tasks trained together.
         ``groupings``: for each number of models those chosen, see ``_grouping``. ``advised``: the number of models of one of them.
+        ``forecast``: what one joint run says of the pairs, see ``_forecast``.
     """
     data, confidence = params.compared_data, params.evaluate.confidence
     keys = [key for key in scores if (key.data, key.size) == (data, "all")]
     pairs = [Pair("group", key.model, key, key._replace(model="single")) for key in keys if key.model not in ("joint", "single")]
-    gains = _gains(params, validation)
+    gains = _gains(params, trained.validation)
     groupings = [_grouping(params, scores, gains, budget) for budget in range(1, len(params.tasks) + 1)]
     known = {tuple(item["chosen"]): item for item in reversed(groupings) if item["chosen"]}
+    comparisons = compared(pairs, scores, confidence)
     return {
         "data": data,
         "corrected_confidence": corrected_confidence(confidence, len(pairs)),
-        "comparisons": compared(pairs, scores, confidence),
+        "comparisons": comparisons,
+        "forecast": _forecast(trained.cosines, comparisons, {task: spec.main_metric.sign for task, spec in params.tasks.items()}),
         "groupings": sorted(known.values(), key=lambda item: item["models"]),
         "advised": _advised(params, scores, [item for item in known.values() if item["delta_m"] is not None]),
     }

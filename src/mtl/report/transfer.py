@@ -12,6 +12,8 @@ from mtl.report.findings import VERDICT_COLOURS, claim, main_metric
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import counted, ends, listed, percent, signed, size
 
+COSINE = "cosine"
+
 
 def section(params: Params, inputs: Inputs) -> Json | None:
     """Everything that the section shows; None where no groups were trained."""
@@ -25,7 +27,7 @@ def section(params: Params, inputs: Inputs) -> Json | None:
         "reasons": _reasons(params, inputs, advised) if advised else [],
         "matrix": _matrix(params, inputs.comparisons, claims),
         "groupings": _groupings(params, inputs, found["groupings"]),
-        "groups": _groups(inputs.comparisons, claims),
+        "groups": _groups(inputs.comparisons, claims, found["forecast"]),
         "models": [item["chosen"] for item in found["groupings"]],
     }
 
@@ -119,14 +121,15 @@ def _groupings(params: Params, inputs: Inputs, groupings: Sequence[Json]) -> Tab
         }
         for item in groupings
     ]
+    interval = f"{percent(inputs.comparisons['confidence'])} interval"
     note = (
-        "Gain: mean over tasks, relative to the single-task models. The models of each number have the largest gain on the validation rows; "
-        f"that on the test rows has its {percent(inputs.comparisons['confidence'])} interval. Numbers that bring no more are left out."
+        "Gain: mean over tasks, relative to the single-task models. The models of each number have the largest gain on validation rows; "
+        f"that on test rows has its {interval}. Numbers that bring no more are left out."
     )
     return Table("The best choice for each number of models", note, pd.DataFrame(rows))
 
 
-def _groups(comparisons: Json, claims: Sequence[Json]) -> Table | None:
+def _groups(comparisons: Json, claims: Sequence[Json], forecast: Json) -> Table | None:
     """Every task of every group against its single-task model."""
     if not claims:
         return None
@@ -140,11 +143,27 @@ def _groups(comparisons: Json, claims: Sequence[Json]) -> Table | None:
             "difference": [item["difference"] for item in claims],
             "corrected interval": [item["interval"] for item in claims],
             "verdict": [f"{item['sign']} {item['verdict']}" for item in claims],
+            COSINE: pd.Series([forecast["cosines"].get(item["within"]) for item in claims], dtype=float),
         }
-    )
+    ).dropna(axis="columns", how="all")
     confidence = percent(comparisons["confidence"])
     note = (
         f"Intervals have the {comparisons['correction']} correction, so that these {counted(len(claims), 'comparison')} hold together with "
         f"{confidence} confidence. They are a family of their own, beside the comparisons of the summary."
     )
-    return Table("Every group", note, frame, {"difference": signed})
+    formats = {"difference": signed, COSINE: lambda cosine: signed(cosine, 2)}
+    return Table(
+        "Every group",
+        note + (_forecast(forecast) if COSINE in frame else ""),
+        frame,
+        {name: formats[name] for name in formats if name in frame},
+    )
+
+
+def _forecast(forecast: Json) -> str:
+    """What the cosines of one joint run are worth."""
+    words = " Cosine: of the gradients of two tasks in the joint run, the cheap forecast of what they gain from each other. "
+    if forecast["rank_correlation"] is None:
+        return words + "There are too few pairs to say how well it forecasts; the advice does not use it."
+    rank = f"Its rank correlation with the {counted(forecast['cells'], 'measured gain')} is {signed(forecast['rank_correlation'], 2)}"
+    return f"{words}{rank}; the advice does not use it."
