@@ -101,21 +101,39 @@ def chinese(folder: Path) -> dict[str, object]:
     return {"weibo": {"source": weibo}, "waimai": {"source": source(folder / "waimai.csv")}}
 
 
+def generation(folder: Path) -> dict[str, object]:
+    sources: dict[str, dict[str, object]] = {"captions": {}, "dialogues": {}, "meetings": {}}
+    for seed, split in enumerate(("train", "validation", "test")):
+        texts = [" ".join(text) for text in sentences(seed)]
+        turns = [texts[i : i + 3] for i in range(0, len(texts), 3)]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps({"en": text, "de": text.title()}) + "\n" for text in texts))
+        labels = {name: [[i % 3 + 1 for i in range(len(own))] for own in turns] for name in ("act", "emotion")}
+        pq.write_table(pa.table({"dialog": turns, **labels}), folder / f"{split}.parquet")
+        rows = "".join(f'{i},"#1: {own[0]}\n#2: {own[-1]}","{own[0]}"\n' for i, own in enumerate(turns))
+        (folder / f"{split}.csv").write_text(f"id,dialogue,summary\n{rows}")
+        for name, suffix in (("captions", "jsonl"), ("dialogues", "parquet"), ("meetings", "csv")):
+            sources[name][split] = source(folder / f"{split}.{suffix}")
+    rated = [line.split(",", 1) for line in ratings(150, 5).splitlines()[1:]]
+    (folder / "tweets.tsv").write_text("".join(f"{number}\t{rating}\t{text[1:-1]}\n" for number, (rating, text) in enumerate(rated)))
+    return {name: {"source": own} for name, own in (sources | {"tweets": source(folder / "tweets.tsv")}).items()}
+
+
 def sentences(seed: int) -> list[list[str]]:
     """Tokens of sentences."""
     return [[line.split(" ")[0] for line in sentence.split("\n")] for sentence in entities(150, seed).strip().split("\n\n")]
 
 
-TASKS = {"chinese": 2, "conll_sst2": 2, "intent_slots": 2, "reviews": 2, "squad": 1, "understanding": 5}
+TASKS = {"chinese": 2, "conll_sst2": 2, "generation": 6, "intent_slots": 2, "reviews": 2, "squad": 1, "understanding": 5}
+SAMPLES = [chinese, conll_sst2, generation, intent_slots, reviews, squad, understanding]
 
 
-@pytest.mark.parametrize("sample", [chinese, conll_sst2, intent_slots, reviews, squad, understanding], ids=lambda sample: sample.__name__)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.__name__)
 def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     project = Project.make(tmp_path / "project")
     (tmp_path / "sample").mkdir()
     datasets = sample(tmp_path / "sample")
     small: dict[str, object] = {"train": {"epochs": 1, "eval_every": 10}, "evaluate": {"resamples": 100}, "augment": {"shards": 1}}
-    if sample in (squad, understanding):
+    if sample in (generation, squad, understanding):
         del small["augment"]
     if sample is chinese:
         leaves = {"01=": ["餐馆", "饭馆"], "02=": ["昨天", "昨日"]}
@@ -128,7 +146,7 @@ def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) ->
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
     assert len(metrics.keys() - {"score", "delta_m", "raw_text"}) == TASKS[sample.__name__]
     assert ("raw_text" in metrics) == (sample in (chinese, conll_sst2, intent_slots, understanding))  # whose tasks have tags
-    if sample is not understanding:  # whose single-task run of relations may have the score 0, to which no gain is relative
+    if sample not in (generation, understanding):  # whose single-task runs may have the score 0, to which no gain is relative
         assert ("delta_m" in metrics) == (sample not in (intent_slots, squad))  # which have no single-task runs on the headline's data
     assert (project.folder / "data/report/report.html").stat().st_size > 10_000
 

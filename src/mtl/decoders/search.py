@@ -11,6 +11,8 @@ from mtl.decoders.vocabulary import END
 
 NONE = -1
 """In place of a subword after the end of a text."""
+BROKEN = -1e4
+"""Log-probability where logits are not numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,11 @@ class _Beams:
         Of twice as many candidates as there are beams, at least half do not end; only those among the better half may end.
         """
         rows, beams = self.sums.shape
-        totals = self.sums.unsqueeze(2) + self._allowed(logits.float().nan_to_num(nan=0.0).log_softmax(-1)).view(rows, beams, -1)
-        sums, places = totals.flatten(1).topk(2 * beams if beams > 1 else 1)
-        source, subwords = places // totals.shape[2], places % totals.shape[2]
+        wanted = min(2 * beams if beams > 1 else 1, logits.shape[1])
+        found, ids = self._allowed(logits.float()).topk(wanted)  # before the sums: less to compute than on all subwords
+        scores = (found - logits.float().logsumexp(1, keepdim=True)).nan_to_num(nan=BROKEN, neginf=-math.inf)
+        sums, places = (self.sums.unsqueeze(2) + scores.view(rows, beams, wanted)).flatten(1).topk(wanted)
+        source, subwords = places // wanted, ids.view(rows, -1).gather(1, places)
         texts = torch.cat([_pick(self.texts, source), subwords.unsqueeze(2)], dim=2)
         ends = subwords == END
         self._end(texts[:, :beams], sums[:, :beams], ends[:, :beams] | (texts.shape[2] == self.max_length))
@@ -109,7 +113,7 @@ class _Beams:
         self.ended = _pick(torch.cat([self.ended, padded], dim=1), chosen)
 
     def _allowed(self, scores: Tensor) -> Tensor:
-        """Forbid subwords that would repeat a sequence of ``no_repeat`` ones, ``[rows × beams, vocabulary]``."""
+        """Logits ``[rows × beams, vocabulary]`` without subwords that would repeat a sequence of ``no_repeat`` ones."""
         size = self.search.no_repeat
         if not size or self.length < size:
             return scores
