@@ -84,19 +84,22 @@ def understanding(folder: Path) -> dict[str, object]:
 
 def chinese(folder: Path) -> dict[str, object]:
     """Messages of characters with their places in a word, and reviews, of a few words each."""
-    names, words, moods = ["王小明", "李丽", "张伟"], ["昨天", "在餐馆", "吃饭", "觉得", "服务", "很快"], ["味道很好", "味道不好"]
+    names, words = ["王小明", "李丽", "张伟"], ["昨天", "在餐馆", "吃饭", "觉得", "服务", "很快", "态度"]
+
+    def chosen(number: int) -> list[str]:
+        return [words[number * 5 // 7**place % 7] for place in range(4)]
+
     weibo = {}
-    for split, size in (("train", 120), ("test", 40)):
+    for split, numbers in (("train", range(120)), ("test", range(300, 340))):
         lines = []
-        for number in range(size):
-            order = [words[(number * step) % len(words)] for step in (1, 2, 3, 5)]
-            for piece in [names[number % 3], *order, str(number)]:
+        for number in numbers:
+            for piece in [names[number % 3], *chosen(number)]:
                 tags = [f"{'I' if place else 'B'}-PER.NAM" if piece in names else "O" for place in range(len(piece))]
                 lines += [f"{character}{place}\t{tag}" for place, (character, tag) in enumerate(zip(piece, tags, strict=True))]
             lines.append("")
         (folder / f"{split}.conll").write_text("\n".join(lines) + "\n")
         weibo[split] = source(folder / f"{split}.conll")
-    rows = [f"{number % 2},{words[number % 6]}{moods[1 - number % 2]}，第{number}次{words[number % 5]}" for number in range(150)]
+    rows = [f"{number % 2},{''.join(chosen(number))}味道{'不好' if number % 2 else '很好'}" for number in range(150)]
     (folder / "waimai.csv").write_text("label,review\n" + "\n".join(rows) + "\n")
     return {"weibo": {"source": weibo}, "waimai": {"source": source(folder / "waimai.csv")}}
 
@@ -146,7 +149,11 @@ def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) ->
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
     assert len(metrics.keys() - {"score", "delta_m", "raw_text"}) == TASKS[sample.__name__]
     assert ("raw_text" in metrics) == (sample in (chinese, conll_sst2, intent_slots, understanding))  # whose tasks have tags
+<<<<<<< HEAD
     if sample not in (generation, understanding):  # whose single-task runs may have the score 0, to which no gain is relative
+=======
+    if sample not in (understanding, chinese):  # whose single-task runs may have the score 0, to which no gain is relative
+>>>>>>> languages
         assert ("delta_m" in metrics) == (sample not in (intent_slots, squad))  # which have no single-task runs on the headline's data
     assert (project.folder / "data/report/report.html").stat().st_size > 10_000
 
