@@ -158,9 +158,8 @@ class Generation(TaskType):
         return {"text": prediction.value, "score": prediction.confidence}
 
     def describe(self) -> str:
-        """How long and by which search."""
-        search = "greedy search" if self.state["beams"] == 1 else f"beam search with {self.state['beams']} beams"
-        return f"a text of at most {self.longest} subwords, by {search}"
+        """By which search. The card describes a task by its state, without the decoder."""
+        return "a text, by greedy search" if self.state["beams"] == 1 else f"a text, by beam search with {self.state['beams']} beams"
 
     @staticmethod
     def judge(rows: Sequence[Mapping[str, Any]]) -> Judge:
