@@ -243,7 +243,7 @@ def test_a_single_field_may_have_another_name(tmp_path: Path):
     parts = [{"start": 2, "end": 3, "type": "thing"}]
     content = [{"id": "r0", "split": "train", **words, "topic": "a", "parts": parts}]
     write(pa.Table.from_pylist(content, schema=table_schema), tmp_path / "d.parquet")
-    params = settings_of({"delete": {"type": "delete", "rate": 0.5}}, two=False)
+    params = settings_of({"delete": {"type": "delete", "rate": 0.5, "pairs": True}}, two=False)  # the dataset has a target text
     dataset = params.datasets["d"].model_copy(update={"text": {"review": "text"}})
     augment_shard(params.model_copy(update={"datasets": {"d": dataset}}), "d", 0, tmp_path, tmp_path)
     (values,) = read(tmp_path / ShardName("d", 0, 1).file).to_pylist()
