@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from random import Random
+from types import ModuleType
 
 import pyarrow as pa
 import pytest
@@ -62,3 +63,15 @@ def wide_bert(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         BertModel(BertConfig.from_pretrained(tiny_bert, max_position_embeddings=128)).save_pretrained(folder)
     shutil.copy(tiny_bert / "tokenizer.json", folder)
     return folder
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The benchmark of the service, with one task on a small model; other benchmarks can be imported too."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import serve
+
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    monkeypatch.setattr(serve, "SHAPE", small)
+    monkeypatch.setattr(serve, "TASKS", {"mood": "text-classification"})
+    return serve

@@ -14,16 +14,11 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def export(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    import serve
-
+def export(serve: ModuleType) -> ModuleType:
+    """The benchmark of export, which takes its texts and its model from that of the service."""
     spec = importlib.util.spec_from_file_location("benchmark_of_export", FOLDER / "export.py")  # the tests have a package of that name
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    monkeypatch.setattr(serve, "SHAPE", small)
-    monkeypatch.setattr(serve, "TASKS", {"mood": "text-classification"})
     return module
 
 

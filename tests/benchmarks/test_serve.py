@@ -1,23 +1,9 @@
 """The benchmark of the service runs on small models."""
 
 import json
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    import serve
-
-    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    monkeypatch.setattr(serve, "SHAPE", small)
-    monkeypatch.setattr(serve, "TASKS", {"mood": "text-classification"})
-    return serve
 
 
 def test_the_last_line_has_all_figures(serve: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
