@@ -12,7 +12,7 @@ import torch
 from mtl import decoders, encoders, plugins
 from mtl.config import TEXT, Params, Run
 from mtl.decoders import Decoder
-from mtl.encoders import SubwordTokenizer
+from mtl.encoders import Encoder, SubwordTokenizer
 from mtl.encoders.store import encode_stored
 from mtl.errors import TrainingError
 from mtl.model.device import Precision
@@ -50,10 +50,10 @@ def prepare(
     tasks = {name: _fitted(params, name, splits, split_into[name]) for name in run.tasks}
     if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
-    decoder = _decoder(params, run, splits, tasks, encoder.width)
+    decoder = _decoder(params, run, splits, tasks, encoder)
     markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
-    data, used = encode_data(params, run, splits, tokenizer, tasks, markers)
+    data, used = encode_data(params, run, splits, encoder, tokenizer, tasks, markers)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
@@ -77,13 +77,15 @@ def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> Tas
     return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen | {"segmentation": segmentation})
 
 
-def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], width: int) -> Decoder | None:
-    """The decoder of the tasks that write, if there are some. Its vocabulary is that of all such tasks of the settings."""
-    settings = params.decoder
-    if settings is None or not any(task.writes for task in tasks.values()):
+def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], encoder: Encoder) -> Decoder | None:
+    """The decoder of the tasks that write, if there are some. The vocabulary of a new one is that of all such tasks of the settings."""
+    if not any(task.writes for task in tasks.values()):
         return None
+    if (settings := params.decoder) is None:
+        found: Decoder = encoder.decoder()
+        return found
     texts = (str(label) for name in params.writing for label in splits.train.labels[name] if label is not None)
-    return decoders.build(settings, texts, width, run.seed)
+    return decoders.build(settings, texts, encoder.width, run.seed)
 
 
 def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
@@ -102,7 +104,13 @@ def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
 
 
 def encode_data(
-    params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer, tasks: Mapping[str, TaskType], markers: Mapping[str, int]
+    params: Params,
+    run: Run,
+    splits: Splits,
+    encoder: Encoder,
+    tokenizer: SubwordTokenizer,
+    tasks: Mapping[str, TaskType],
+    markers: Mapping[str, int],
 ) -> tuple[Data, npt.NDArray[np.int64]]:
     """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
     train, variants, length = splits.train, splits.variants, params.encoder.max_length
@@ -110,8 +118,8 @@ def encode_data(
     validation = splits.validation.only(splits.validation.labelled(run.tasks))
     rows = marked_rows(validation, tasks)
     encoded = encode(tokenizer, rows, length, tasks.values())
-    used = np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64)
-    numbers = np.full(tokenizer.size, -1, dtype=np.int32)
+    used = encoder.needed(np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64))
+    numbers = np.full(encoder.vocabulary, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
     labels = {
         task: Column.joined([train.labels[task], variants.labels[task]] if len(variants) else [train.labels[task]]) for task in run.tasks
