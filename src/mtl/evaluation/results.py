@@ -139,14 +139,15 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
     for task in params.tasks:
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
-    compared = compare(scores, confidence)
+    compared = compare(scores, confidence, params.experiment.target)
     groups = transfer(params, scores, trained) if trained else {"comparisons": []}
-    largest = max(len(compared), len(groups["comparisons"]))
+    of_target = sum(item["task"] == params.experiment.target for item in compared)
+    largest = max(of_target, len(compared) - of_target, len(groups["comparisons"]))
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
         "correction": "Bonferroni",
-        "corrected_confidence": corrected_confidence(confidence, len(compared)),
+        "target": params.experiment.target,
         "seeds": list(params.experiment.seeds),
         "sizes": list(params.experiment.sizes),
         "headline": joint_run(params).data,
