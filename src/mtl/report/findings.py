@@ -1,6 +1,6 @@
 """What the results say, in plain words; every claim comes from ``comparisons.json``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -369,6 +369,28 @@ def raw_text(comparisons: Json) -> Table | None:
         if "raw_text" in about
     ]
     return Table("Scores on raw text", "", pd.DataFrame(rows), {"difference": signed}) if rows else None
+
+
+def calibration(comparisons: Json, runs: Mapping[str, Json]) -> Table | None:
+    """For each run and task whose confidences have a temperature, the calibration error without and with it; None where no task has one.
+
+    Args:
+        runs: ``run.json`` by run.
+    """
+    rows = [
+        {
+            "task": task,
+            "run": name,
+            "temperature": runs[name].get("temperatures", {}).get(task, 1.0),
+            "error before": about["calibration"]["before"],
+            "error after": about["calibration"]["after"],
+            "confidences": about["calibration"]["confidences"],
+        }
+        for name, run in comparisons["runs"].items()
+        for task, about in run["tasks"].items()
+        if "calibration" in about
+    ]
+    return Table("Calibration", "", pd.DataFrame(rows)) if rows else None
 
 
 def all_claims(comparisons: Json) -> list[dict[str, Any]]:

@@ -116,6 +116,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "scores": findings.scores(comparisons),
         "score_table": findings.score_table(comparisons),
         "raw_text": findings.raw_text(comparisons),
+        "calibration": findings.calibration(comparisons, inputs.runs),
         "metric_tables": findings.metric_tables(comparisons),
         "balance": findings.balance(comparisons),
         "balance_figures": _balance_figures(params, inputs, joint),
