@@ -81,6 +81,9 @@ def _add_user_commands(commands: Commands) -> None:
     checksums.set_defaults(run=_checksums)
     schema = commands.add_parser("schema", help="print the JSON schema of params.yaml")
     schema.set_defaults(run=lambda _: print(json.dumps(mtl.config.json_schema(), indent=1)))
+    ingest = commands.add_parser("ingest", help="append new rows to the datasets that grow, and write their checksums")
+    ingest.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="params file; default: params.yaml")
+    ingest.set_defaults(run=_ingest)
     predict = commands.add_parser("predict", help="predict new texts with a trained model")
     predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
@@ -271,6 +274,32 @@ def _checksums(options: argparse.Namespace) -> None:
             print(f"{actual}  {key}  {stated}")
     if options.write and new:
         write_checksums(options.file, params, new)
+
+
+def _ingest(options: argparse.Namespace) -> None:
+    """Append the rows of incoming files to the datasets that grow.
+
+    Raises:
+        DataError: a file cannot be read, or too many rows are malformed.
+    """
+    from mtl.data.incoming import ingest
+    from mtl.data.sources import checksum
+
+    params = mtl.config.load(options.file)
+    grow = {name: dataset for name, dataset in params.datasets.items() if dataset.incoming}
+    if not grow:
+        raise DataError(f"{options.file}: no dataset has the key incoming, which names files with new rows")
+    checksums = {}
+    for name, dataset in grow.items():
+        result = ingest(name, dataset)
+        for line in result.malformed:
+            print(printable(f"malformed: {line}"), file=sys.stderr)
+        counts = f"{result.known} known, {result.unlabelled} unlabelled, {len(result.malformed)} malformed"
+        print(f"{name}: {plural(result.new, 'new row')} from {plural(result.files, 'file')} ({counts})")
+        if (actual := checksum(dataset.sources["all"])) != dataset.sources["all"].sha256:
+            checksums[f"datasets.{name}.source"] = actual
+    if checksums:
+        write_checksums(options.file, params, checksums)
 
 
 def _predict(options: argparse.Namespace) -> None:
