@@ -14,7 +14,7 @@ import pytest
 from mtl.config import Params, parse
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.predictions import SCHEMA
-from mtl.evaluation.results import Predictions, confusion_rows, evaluate, read_history
+from mtl.evaluation.results import Predictions, confusion_rows, evaluate, joint_run, read_history, read_predictions
 
 ROWS = 60
 
@@ -331,3 +331,30 @@ def test_too_few_resamples_are_said(finished: Finished) -> None:
     models, predictions, out = finished(params)
     evaluate(params, models, predictions, out)
     assert any("at least 240" in warning for warning in read(out / "comparisons.json")["warnings"])
+
+
+def test_recent_test_rows_are_scored_only_where_a_task_has_no_others(tmp_path: Path) -> None:
+    grow = {
+        "source": {"url": "new.jsonl"},
+        "incoming": "incoming",
+        "reader": {"format": "jsonl"},
+        "labels": {"a": {"type": "class", "column": "a"}, "b": {"type": "class", "column": "b"}},
+        "split": {"train": 0.5, "test": 0.5},
+    }
+    old = {**grow, "source": {"url": "old.jsonl"}, "incoming": None, "labels": {"a": {"type": "class", "column": "a"}}}
+    params = parse(
+        {
+            "seed": 1,
+            "datasets": {"old": old, "new": grow},
+            "tasks": {name: {"type": "classification", "label": name} for name in ("a", "b")},
+            "encoder": {"type": "cnn"},
+        }
+    )
+    rows = [
+        {"task": task, "dataset": name, "id": "1", "gold": "x", "prediction": "x"}
+        for task, name in (("a", "old"), ("a", "new"), ("b", "new"))
+    ]
+    run = joint_run(params)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "p.parquet")
+    found = read_predictions(tmp_path / "p.parquet", run, {task: params.frozen_of(task) for task in params.tasks})
+    assert {task: [key.partition("\x1e")[0] for key in own.keys] for task, own in found.items()} == {"a": ["old"], "b": ["new"]}

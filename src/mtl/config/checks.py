@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl import plugins
 from mtl.config.augment import AugmentMethod, Synonym
+from mtl.config.base import is_pattern
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
@@ -215,6 +216,8 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
             for split in ("validation", "test")
             if split in dataset.source and getattr(dataset.split, split, 0) > 0
         ]
+    if dataset.incoming:
+        issues += _incoming_issues(name, dataset)
     issues += [
         Issue(f"datasets.{name}.labels.{label}", "the name is reserved for a column of its own; choose another")
         for label in RESERVED & set(dataset.labels)
@@ -234,6 +237,17 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
             if column not in columns:
                 choices = ", ".join([*(["text", "near"] if key == "split.group_by" else []), *columns])
                 issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {choices}"))
+    return issues
+
+
+def _incoming_issues(name: str, dataset: Dataset) -> list[Issue]:
+    """Issues of a dataset that grows: rows are appended to its source."""
+    url = dataset.sources["all"].url if "all" in dataset.sources else ""
+    issues = []
+    if not url or "://" in url or "::" in url or is_pattern(url) or dataset.reader.format != "jsonl":
+        issues.append(Issue(f"datasets.{name}.source", "rows are appended to it, so it must be the path of a JSON lines file"))
+    if dataset.marks:
+        issues.append(Issue(f"datasets.{name}.incoming", "cannot be combined with marks"))
     return issues
 
 
