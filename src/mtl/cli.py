@@ -88,6 +88,7 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
     predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
+    predict.add_argument("--min-confidence", type=_share, default=0.0, metavar="P", help="answer null below this confidence, in 0..1")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     _add_serve(commands)
@@ -161,6 +162,14 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _share(text: str) -> float:
+    """A number in 0..1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in 0..1")
     return number
 
 
@@ -328,7 +337,8 @@ def _predict(options: argparse.Namespace) -> None:
     model = OnnxPredictor(options.model) if is_exported(options.model) else options.model
     try:
         with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as lines:
-            for prediction in predict_lines(model, decoded(lines, options.file), tasks=options.task, form=options.format):
+            texts, least = decoded(lines, options.file), options.min_confidence
+            for prediction in predict_lines(model, texts, tasks=options.task, form=options.format, min_confidence=least):
                 print(json.dumps(prediction, ensure_ascii=False))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None

@@ -79,7 +79,7 @@ LONGEST_GROUP = 160
 
 
 def _group_issues(params: Params) -> list[Issue]:
-    """Groups of unknown tasks, with names that no file can have, or with no single-task runs to compare with."""
+    """A target or groups of unknown tasks; groups with names that no file can have, or with no single-task runs to compare with."""
     wanted = params.experiment.groups
     named = [task for group in wanted for task in group] if isinstance(wanted, tuple) else []
     unknown = [task for task in dict.fromkeys(named) if task not in params.tasks]
@@ -87,6 +87,9 @@ def _group_issues(params: Params) -> list[Issue]:
     long = next((group for group in params.groups() if len(group_of(group)) > LONGEST_GROUP), None)
     if long:
         issues.append(Issue("experiment.groups", f"the names of {', '.join(long)} have more than {LONGEST_GROUP} characters; shorten them"))
+    target = params.experiment.target
+    if target is not None and target not in params.tasks:
+        issues.append(Issue("experiment.target", f"{target!r} is not a task; choose from: {', '.join(params.tasks)}"))
     if wanted and not params.experiment.single_task:
         issues.append(Issue("experiment.single_task", "is empty, but groups are compared with single-task runs; name augmented or plain"))
     return issues

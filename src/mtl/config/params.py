@@ -148,6 +148,11 @@ class Params(Section):
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first and those of groups last."""
+        target, first = self.experiment.target, self.experiment.seeds[0]
+        return {run.name: run for run in self._every_run() if target is None or target in run.tasks or run.seed == first}
+
+    def _every_run(self) -> list["Run"]:
+        """The runs with every seed."""
         runs = [
             Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
             for seed in self.experiment.seeds
@@ -162,9 +167,8 @@ class Params(Section):
                 for data in self.experiment.single_task
                 for task in self.tasks
             ]
-        runs += [
+        return runs + [
             Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
             for seed in self.experiment.seeds
             for group in self.groups()
         ]
-        return {run.name: run for run in runs}
