@@ -43,6 +43,7 @@ from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEn
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
+from mtl.config.promote import Promote
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
 from mtl.config.tasks import Task, TaskSettings, WritingSettings
@@ -107,6 +108,7 @@ __all__ = [
     "ParquetReader",
     "PlainBalancing",
     "Positive",
+    "Promote",
     "Range",
     "Rate",
     "Reader",

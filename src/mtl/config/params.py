@@ -13,6 +13,7 @@ from mtl.config.decoder import Decoder
 from mtl.config.encoder import Encoder
 from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
+from mtl.config.promote import Promote
 from mtl.config.report import Report
 from mtl.config.tasks import Task, WritingSettings
 from mtl.config.train import Train
@@ -36,6 +37,8 @@ class Params(Section):
     report: Report = Report()
     tune: Tune | None = None
     """The search, for those who want one."""
+    promote: Promote | None = None
+    """When ``mtl promote`` takes a newly trained model; the defaults if left out."""
 
     @model_validator(mode="before")
     @classmethod
