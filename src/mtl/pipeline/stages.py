@@ -313,6 +313,7 @@ RULES: dict[str, Rule] = {
             "model/card.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
+            "evaluation/calibration.py",
             "evaluation/parity.py",
             "evaluation/predictions.py",
             "evaluation/raw_text.py",
@@ -328,7 +329,15 @@ RULES: dict[str, Rule] = {
         _card,
     ),
     "predict_run": Rule(
-        ("evaluation/predictions.py", "evaluation/raw_text.py", "decoders", "encoders", *_TASKS, *MODEL, *_TABLE), _predict
+        (
+            *(f"evaluation/{name}.py" for name in ("calibration", "predictions", "raw_text")),
+            "decoders",
+            "encoders",
+            *_TASKS,
+            *MODEL,
+            *_TABLE,
+        ),
+        _predict,
     ),
     "evaluate_runs": Rule(("evaluation", *_TASKS, *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
