@@ -82,11 +82,12 @@ def _checked(model: Model, folder: Path) -> TransformerEncoder:
 
 
 def _heads(model: Model) -> dict[str, PlainHead | str]:
-    """By task its head, or why transformers has none."""
+    """By task its head, which gives calibrated logits, or why transformers has none."""
     heads: dict[str, PlainHead | str] = {}
     for name, task in model.tasks.items():
         try:
-            heads[name] = task.plain_head(model.heads[name])
+            head = task.plain_head(model.heads[name])
+            heads[name] = head._replace(weight=head.weight / task.temperature, bias=head.bias / task.temperature)
         except ValueError as error:
             heads[name] = str(error)
     return heads
@@ -112,9 +113,8 @@ def _model(encoder: TransformerEncoder, task: str, head: PlainHead, model: Model
     names = list(head.labels) or [f"LABEL_{number}" for number in range(len(head.bias))]
     config.id2label, config.label2id = dict(enumerate(names)), {name: number for number, name in enumerate(names)}
     config.problem_type, config.num_hidden_layers = head.problem_type, encoder_config.num_hidden_layers + mean
-    thresholds = model.tasks[task].state.get("thresholds")
-    if thresholds is not None:
-        config.thresholds = thresholds
+    if head.thresholds is not None:
+        config.thresholds = list(head.thresholds)
     plain = getattr(transformers, head.auto).from_config(config, dtype=torch.float32).eval()
     loaded = plain.base_model.load_state_dict(encoder.weights(task), strict=False)
     own = ("pooler.", f"encoder.layer.{encoder_config.num_hidden_layers}.")

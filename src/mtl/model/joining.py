@@ -128,6 +128,13 @@ def check_rows(rows: Sequence[TokenRow]) -> None:
             raise InputError(f"row {number} is a string, not a list of tokens; texts are for mtl.load(…).predict")
 
 
+def first_or_joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:
+    """Whether a task reads each window of rows that are encoded by ``encode``, ``[windows]``: all of a row, or the first one."""
+    owner = np.arange(len(encoded)) if encoded.owner is None else encoded.owner
+    first: npt.NDArray[np.bool_] = np.arange(len(encoded)) <= owner.max(initial=-1)
+    return first | _joined(task, encoded)
+
+
 def _joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:
     """Whether the windows of a row are joined, ``[windows]``. Windows of two fields repeat the left one: the first will do."""
     if not task.all_windows:

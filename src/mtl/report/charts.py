@@ -211,6 +211,24 @@ def stacked(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str
     return _spec(bars, frame, ROW * len(order) + 30 + (LEGEND * lines if legend else 0))
 
 
+def paired(frame: pd.DataFrame, sides: Sequence[str]) -> Spec | None:
+    """Two bars for each row, one of each side: columns ``name``, ``side`` (one of ``sides``) and ``value``."""
+    if frame.empty:
+        return None
+    drawn = (
+        alt.Chart(_DATA)
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("value", type="quantitative", title=None, axis=alt.Axis(tickCount=5)),
+            y=alt.Y("name", type="nominal", sort=None, title=None, axis=_names(130)),
+            yOffset=alt.YOffset("side", type="nominal", scale=alt.Scale(domain=list(sides))),
+            color=alt.Color("side", type="nominal", scale=_scale(sides, list(PALETTE[: len(sides)])), legend=_legend("square")),
+            tooltip=[_text("name"), _text("side"), _number("value", ".3~f")],
+        )
+    )
+    return _spec(drawn, frame, ROW * frame["name"].nunique() + LEGEND + 34)
+
+
 def bars(frame: pd.DataFrame, number: str, *, mark: float | None = None, tooltip: Sequence[str] = ()) -> Spec | None:
     """A bar for each row: columns ``name``, ``share`` (formatted by ``number``) and those of the tooltip; a line stands at ``mark``."""
     if frame.empty:
