@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mtl import plugins
-from mtl.config import Params, Run, Source, TransformerEncoder
+from mtl.config import Params, PretrainedEncoder, Run, Source
 from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
@@ -90,7 +90,7 @@ def before(stage: str) -> set[str]:
 def sources(params: Params) -> dict[str, dict[str, Source]]:
     """Everything to download: ``{download: {file or folder of it: source}}``."""
     downloads = {name: dataset.sources for name, dataset in params.datasets.items()}
-    if isinstance(params.encoder, TransformerEncoder):
+    if isinstance(params.encoder, PretrainedEncoder):
         downloads[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
         if method.downloads:
