@@ -33,11 +33,10 @@ def test_a_first_run_leaves_both_tools_with_nothing_to_do(project: Project) -> N
     assert {"mood", "names"} <= set(metrics)
 
 
-def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project, tmp_path: Path) -> None:
+def test_an_edit_to_a_param_runs_what_depends_on_it(project: Project) -> None:
     project.edit("params.yaml", "learning_rate: 0.005,", "learning_rate: 0.004,")
     assert project.dvc("repro") == BELOW_TRAIN
     project.clean()
-    assert project.results() == project.from_scratch(tmp_path / "scratch")
     project.edit("params.yaml", "Small project", "Another title")
     assert project.snakemake() == ["render_report all"]
     project.clean()
@@ -73,11 +72,12 @@ def test_an_edit_to_code_runs_its_stage_and_equal_results_stop_there(project: Pr
     project.clean()
 
 
-def test_an_edit_to_code_that_changes_results_runs_all_below(project: Project, tmp_path: Path) -> None:
+def test_an_edit_to_code_that_changes_results_runs_all_below(project: Project) -> None:
+    before = project.results()
     project.edit("src/mtl/training/schedule.py", "return ", "return 0.5 * ")
     assert project.dvc("repro") == BELOW_TRAIN
+    assert project.results() != before
     project.clean()
-    assert project.results() == project.from_scratch(tmp_path / "scratch")
 
 
 def test_an_edit_to_a_data_set_is_noticed(project: Project, tmp_path: Path) -> None:
