@@ -59,7 +59,12 @@ class TrainedModel:
         return self._predictor
 
     def predict(
-        self, texts: Sequence[Text], *, tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+        self,
+        texts: Sequence[Text],
+        *,
+        tasks: Iterable[str] | None = None,
+        batch_tokens: int | None = None,
+        min_confidence: float = 0.0,
     ) -> list[dict[str, Any]]:
         """Predict texts, all tasks in one pass over the encoder.
 
@@ -68,18 +73,23 @@ class TrainedModel:
                 texts, mappings with both, such as ``{"premise": …, "hypothesis": …}``.
             tasks: names of the requested tasks; without it, all.
             batch_tokens: size of a batch in subword tokens, at most; without it, what suits the device. A lower value needs less memory.
+            min_confidence: in 0..1. A task with less confidence is None for the text; of entities, those with less are left out. Numbers
+                have no confidence and stay.
 
         Returns:
             One dict per text with one key per task; its values are those of ``mtl predict``, such as ``{"label", "probability"}``,
             ``{"value"}`` or ``{"entities": [{"type", "text", "start", "end", "confidence"}]}``. Where a text of the task is empty or not
-            there, they are None.
+            there, or the confidence is below ``min_confidence``, they are None.
 
         Raises:
-            InputError: ``texts`` is a single string, or an item has another form or lacks the fields of each task.
+            InputError: ``texts`` is a single string, an item has another form or lacks the fields of each task, or ``min_confidence`` is
+                not in 0..1.
             ModelError: the model has no such task.
         """
+        if not 0 <= min_confidence <= 1:
+            raise InputError(f"min_confidence is {min_confidence}; it must be in 0..1")
         names = self._predictor.chosen(tasks)
-        return predict_rows(self._predictor, self._rows(texts, names), names, batch_tokens)
+        return predict_rows(self._predictor, self._rows(texts, names), names, batch_tokens, min_confidence)
 
     def embed(self, texts: Sequence[Text], *, task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:
         """The encoder's pooled hidden states of each text, float32 ``[texts, width]``: what a head on the whole text receives.

@@ -43,6 +43,7 @@ from mtl.config.encoder import BaseEncoder, Encoder, EncoderDecoder, PretrainedE
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
+from mtl.config.promote import Promote
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
 from mtl.config.tasks import Task, TaskSettings, WritingSettings
@@ -109,6 +110,7 @@ __all__ = [
     "PlainBalancing",
     "Positive",
     "PretrainedEncoder",
+    "Promote",
     "Range",
     "Rate",
     "Reader",

@@ -13,6 +13,7 @@ from mtl.config.decoder import Decoder
 from mtl.config.encoder import Encoder
 from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
+from mtl.config.promote import Promote
 from mtl.config.report import Report
 from mtl.config.tasks import Task, WritingSettings
 from mtl.config.train import Train
@@ -36,6 +37,8 @@ class Params(Section):
     report: Report = Report()
     tune: Tune | None = None
     """The search, for those who want one."""
+    promote: Promote | None = None
+    """When ``mtl promote`` takes a newly trained model; the defaults if left out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -58,6 +61,11 @@ class Params(Section):
             if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
         )
 
+    def frozen_of(self, task: str) -> tuple[str, ...]:
+        """The datasets of a task whose test rows are scored: without those that grow, unless it has no others."""
+        datasets = self.datasets_of(task)
+        return tuple(name for name in datasets if not self.datasets[name].incoming) or datasets
+
     def used_datasets(self, tasks: Iterable[str]) -> tuple[str, ...]:
         """The datasets that any of the tasks learns from, in the order of ``datasets``."""
         used = {dataset for task in tasks for dataset in self.datasets_of(task)}
@@ -68,9 +76,10 @@ class Params(Section):
 
         Datasets with the same shares assign equal texts alike, and rows of a source for train are never moved.
         """
-        own, others = self.datasets[dataset], {name: other for name, other in self.datasets.items() if name != dataset}
+        own = self.datasets[dataset]
+        others = {name: other for name, other in self.datasets.items() if name != dataset and (own.incoming or not other.incoming)}
         moved = own.movable and not all(other.assigns_like(own) for other in others.values())
-        return tuple(others) if moved or own.drop_leaked else ()
+        return tuple(others) if moved or own.drop_leaked or own.incoming else ()
 
     def label_of(self, task: str) -> LabelSettings:
         """The label that a task learns; its type is the same in all datasets of the task."""
@@ -139,6 +148,11 @@ class Params(Section):
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first and those of groups last."""
+        target, first = self.experiment.target, self.experiment.seeds[0]
+        return {run.name: run for run in self._every_run() if target is None or target in run.tasks or run.seed == first}
+
+    def _every_run(self) -> list["Run"]:
+        """The runs with every seed."""
         runs = [
             Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
             for seed in self.experiment.seeds
@@ -153,9 +167,8 @@ class Params(Section):
                 for data in self.experiment.single_task
                 for task in self.tasks
             ]
-        runs += [
+        return runs + [
             Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
             for seed in self.experiment.seeds
             for group in self.groups()
         ]
-        return {run.name: run for run in runs}

@@ -280,10 +280,10 @@ class FromScratch(Encoder):
 
     @classmethod
     def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
-        """Learn a vocabulary from the rows, then draw weights for it."""
+        """Draw weights for the vocabulary in the folder ``source``, or for one learnt from the rows."""
         if not isinstance(settings, SmallEncoder):
             raise TypeError(f"{cls.__name__} cannot be built from {type(settings).__name__}")
-        tokenizer = SubwordTokenizer.train(rows, settings.vocabulary)
+        tokenizer = SubwordTokenizer.load(source / "tokenizer.json") if source else SubwordTokenizer.train(rows, settings.vocabulary)
         own = settings.model_dump(exclude={"type", "max_length", "vocabulary"})
         return cls(vocabulary=tokenizer.size, **own), tokenizer
 

@@ -13,15 +13,19 @@ from mtl.config import Params, Run
 from mtl.data.schema import columns_of, labels_of, read
 from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
+from mtl.evaluation.calibration import CHECKED, checked_rows
 from mtl.evaluation.raw_text import OnRawText, on_raw_text
 from mtl.files import replacing
 from mtl.model.batch import Pair, TokenRow, marked
-from mtl.model.prediction import Predictor
+from mtl.model.prediction import Predictor, beside_name
 from mtl.tasks.base import Prediction, TaskType, TextRow, to_text
 
 TEXTS = ("task", "dataset", "id", "text", "gold", "prediction", "raw_gold", "raw_prediction")
-SCHEMA = pa.schema([(name, pa.string()) for name in TEXTS] + [("confidence", pa.float64())])
-"""``raw_gold`` and ``raw_prediction`` are labels of the characters of the raw text, null where a task is not about tokens."""
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in TEXTS] + [("confidence", pa.float64()), ("calibrated", CHECKED), ("uncalibrated", CHECKED)]
+)
+"""``raw_gold`` and ``raw_prediction`` are labels of the characters of the raw text, null where a task is not about tokens. ``calibrated``
+and ``uncalibrated`` are the confidences that a row states with the fitted temperature and with 1, null where a task has none."""
 
 
 class Row(NamedTuple):
@@ -110,11 +114,13 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     """The predictions for the rows of one dataset, with one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     types = predictor.model.tasks
-    predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks=tasks) if rows else {}
+    plain = {task: types[task].uncalibrated() for task in tasks if types[task].has_temperature}
+    predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks, beside=plain) if rows else {}
     raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             prediction = types[task].quoted(predictions[task][i], row.fields[types[task].field])
+            stated = {"calibrated": (task, types[task]), "uncalibrated": (beside_name(task), plain[task])} if task in plain else {}
             yield {
                 "task": task,
                 "dataset": row.dataset,
@@ -123,6 +129,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
                 "gold": to_text(gold),
                 "prediction": prediction.text,
                 "confidence": prediction.confidence,
+                **({name: checked_rows(type_.checked(predictions[of][i], gold)) for name, (of, type_) in stated.items()}),
                 **(raw[task][row.id]._asdict() if task in raw else {}),
             }
 

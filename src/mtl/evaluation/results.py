@@ -1,7 +1,7 @@
 """All results of an experiment: ``comparisons.json`` for the report, ``metrics.json`` and ``plots/`` for DVC."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
+from mtl.evaluation.calibration import Calibration, Checked, calibration_of
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.parity import Labels, Parity, parity
@@ -26,7 +27,7 @@ from mtl.tasks.base import Metric
 ENOUGH_SEEDS = 5
 """With fewer, the quantile of Student's t makes intervals many times wider than the spread of the seeds."""
 Column = tuple[str, ...]
-COLUMNS = ["task", "dataset", "id", "gold", "prediction", "raw_gold", "raw_prediction"]
+COLUMNS = ["task", "dataset", "id", "gold", "prediction", "raw_gold", "raw_prediction", "calibrated", "uncalibrated"]
 
 
 class Predictions(NamedTuple):
@@ -37,6 +38,8 @@ class Predictions(NamedTuple):
     prediction: tuple[str, ...]
     raw_text: Labels | None = None
     """Of the characters of the raw texts, for a task that is about tokens."""
+    calibration: Calibration | None = None
+    """Of the confidences, for a task that has a temperature."""
 
 
 def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None:
@@ -51,7 +54,8 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
         DataError: a task has no test row.
     """
     runs = params.runs()
-    by_run = {name: read_predictions(predictions / f"{name}.parquet", run) for name, run in runs.items()}
+    frozen = {task: params.frozen_of(task) for task in params.tasks}
+    by_run = {name: read_predictions(predictions / f"{name}.parquet", run, frozen) for name, run in runs.items()}
     check_paired(by_run)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
     trained = training_of(params, models, histories) if params.experiment.groups else None
@@ -66,8 +70,8 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     write_csv(confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
 
 
-def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
-    """A run's predictions by task.
+def read_predictions(path: Path, run: Run, datasets: Mapping[str, Collection[str]] | None = None) -> dict[str, Predictions]:
+    """A run's predictions by task; with ``datasets``, only on the rows of these, by task.
 
     Raises:
         PipelineError: the file is missing, damaged, or has other tasks than the run.
@@ -78,19 +82,23 @@ def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise PipelineError(f"{path}: cannot be read as the predictions of run {run.name}: {error}") from None
     columns = [table.column(name).to_pylist() for name in COLUMNS]
-    rows: dict[str, list[list[str]]] = {task: [] for task in run.tasks}
+    rows: dict[str, list[list[Any]]] = {task: [] for task in run.tasks}
     for task, dataset, id_, *labels in zip(*columns, strict=True):
         if task not in rows:
             raise PipelineError(f"{path}: holds task {task!r}, but run {run.name} has: {', '.join(run.tasks)}")
-        rows[task].append([f"{dataset}\x1e{id_}", *labels])
+        if datasets is None or dataset in datasets[task]:
+            rows[task].append([f"{dataset}\x1e{id_}", *labels])
     for task, found in rows.items():
         if not found:
             raise DataError(f"{path}: no test row for task {task}; give the split test of its datasets a share or a source")
     return {task: _of_task(*zip(*found, strict=True)) for task, found in rows.items()}
 
 
-def _of_task(keys: Column, gold: Column, prediction: Column, raw_gold: Column, raw_prediction: Column) -> Predictions:
-    return Predictions(keys, gold, prediction, None if None in raw_gold else Labels(raw_gold, raw_prediction))
+def _of_task(
+    keys: Column, gold: Column, prediction: Column, raw_gold: Column, raw_prediction: Column, *checked: Sequence[Checked | None]
+) -> Predictions:
+    raw_text = None if None in raw_gold else Labels(raw_gold, raw_prediction)
+    return Predictions(keys, gold, prediction, raw_text, calibration_of(*checked))
 
 
 def check_paired(predictions: Mapping[str, Mapping[str, Predictions]]) -> None:
@@ -139,14 +147,15 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
     for task in params.tasks:
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
-    compared = compare(scores, confidence)
+    compared = compare(scores, confidence, params.experiment.target)
     groups = transfer(params, scores, trained) if trained else {"comparisons": []}
-    largest = max(len(compared), len(groups["comparisons"]))
+    of_target = sum(item["task"] == params.experiment.target for item in compared)
+    largest = max(of_target, len(compared) - of_target, len(groups["comparisons"]))
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
         "correction": "Bonferroni",
-        "corrected_confidence": corrected_confidence(confidence, len(compared)),
+        "target": params.experiment.target,
         "seeds": list(params.experiment.seeds),
         "sizes": list(params.experiment.sizes),
         "headline": joint_run(params).data,
@@ -189,7 +198,7 @@ def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions
     spec, confidence = params.tasks[task], params.evaluate.confidence
     type_ = plugins.task_type(spec.type)
     sampled = {}
-    for name, (keys, gold, prediction, raw_text) in predictions.items():
+    for name, (keys, gold, prediction, raw_text, calibration) in predictions.items():
         values, drawn = draws(spec.type, gold, prediction, resample(keys, params.evaluate.resamples), spec.metric)
         metrics = {metric: _measured(value, drawn[metric], confidence, type_.metric(metric)) for metric, value in values.items()}
         per_class, confusion = type_.per_class(gold, prediction), type_.confusion(gold, prediction)
@@ -197,6 +206,8 @@ def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions
         if raw_text:
             compared = parity(spec.type, spec.main_metric, keys, Labels(gold, prediction), raw_text, params.evaluate.resamples, confidence)
             details[name]["tasks"][task]["raw_text"] = compared._asdict()
+        if calibration:
+            details[name]["tasks"][task]["calibration"] = calibration._asdict()
         sampled[name] = drawn[spec.main_metric.name]
     return sampled
 

@@ -90,14 +90,15 @@ def _checked(model: Model, folder: Path, labelling: Sequence[str]) -> Transforme
 
 
 def _head(model: Model, name: str) -> PlainHead | str | None:
-    """The head of a task, or why transformers has none; None if the task writes with the decoder."""
+    """The head of a task, which gives calibrated logits, or why transformers has none; None if the task writes with the decoder."""
     task = model.tasks[name]
     if task.writes:
         return writing.reason_against(model, name)
     try:
-        return task.plain_head(model.heads[name])
+        head = task.plain_head(model.heads[name])
     except ValueError as error:
         return str(error)
+    return head._replace(weight=head.weight / task.temperature, bias=head.bias / task.temperature)
 
 
 @contextmanager
@@ -120,9 +121,8 @@ def _model(encoder: TransformerEncoder, task: str, head: PlainHead, model: Model
     names = list(head.labels) or [f"LABEL_{number}" for number in range(len(head.bias))]
     config.id2label, config.label2id = dict(enumerate(names)), {name: number for number, name in enumerate(names)}
     config.problem_type, config.num_hidden_layers = head.problem_type, encoder_config.num_hidden_layers + mean
-    thresholds = model.tasks[task].state.get("thresholds")
-    if thresholds is not None:
-        config.thresholds = thresholds
+    if head.thresholds is not None:
+        config.thresholds = list(head.thresholds)
     plain = getattr(transformers, head.auto).from_config(config, dtype=torch.float32).eval()
     loaded = plain.base_model.load_state_dict(encoder.weights(task), strict=False)
     own = ("pooler.", f"encoder.layer.{encoder_config.num_hidden_layers}.")

@@ -13,6 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
     parser.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
+    parser.add_argument("--min-confidence", type=float, default=0.0, metavar="P", help="answer null below this confidence, in 0..1")
     parser.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE / "lib"))
@@ -23,7 +24,8 @@ def main() -> int:
     try:
         predictor = OnnxPredictor(HERE / "model")
         with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as lines:
-            for prediction in predict_lines(predictor, decoded(lines, options.file), tasks=options.task, form=options.format):
+            texts, least = decoded(lines, options.file), options.min_confidence
+            for prediction in predict_lines(predictor, texts, tasks=options.task, form=options.format, min_confidence=least):
                 sys.stdout.write(json.dumps(prediction, ensure_ascii=False) + "\n")
     except (MtlError, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -30,6 +30,16 @@ class RawText(NamedTuple):
     high: float
 
 
+class Calibration(NamedTuple):
+    """Expected calibration errors of a task's confidences on the test split."""
+
+    confidences: int
+    before: float
+    """With temperature 1."""
+    after: float
+    """With the fitted temperature."""
+
+
 class Score(NamedTuple):
     """A metric of a task on the test split, with the interval of the bootstrap over rows."""
 
@@ -41,6 +51,8 @@ class Score(NamedTuple):
     rows: int
     raw_text: RawText | None = None
     """Of the main metric of a task about tokens."""
+    calibration: Calibration | None = None
+    """Of the main metric of a task whose confidences have a temperature."""
 
 
 class Leak(NamedTuple):
@@ -97,6 +109,7 @@ def card(
         "## Scores",
         _score_table(run, scores),
         _raw_text_table(config, scores),
+        _calibration_table(config, scores),
         "## Data",
         _table(["dataset", "source", "sha256"], _sources(params, used)),
         _leaked(leaked),
@@ -219,6 +232,30 @@ def _raw_text_table(config: Mapping[str, Any], scores: Sequence[Score]) -> str:
     note = "A new text has no tokens until the model splits it. The same test rows, by their tokens and by their raw text:"
     head = ["task", "metric", "new texts are split into", "on tokens", "on raw text", "interval of the difference"]
     return f"{note}\n\n{_table(head, rows)}"
+
+
+def _calibration_table(config: Mapping[str, Any], scores: Sequence[Score]) -> str:
+    rows = [
+        [
+            score.task,
+            f"{_temperature(config, score.task):.3f}",
+            *(f"{error:.4f}" for error in calibration[1:]),
+            str(calibration.confidences),
+        ]
+        for score in scores
+        if (calibration := score.calibration)
+    ]
+    if not rows:
+        return ""
+    note = (
+        "Confidences are calibrated: logits are divided by a temperature, which was fitted on the validation split. How far the stated "
+        "confidences are from the share of right ones on the test split (expected calibration error, 15 bins of equal width):"
+    )
+    return f"{note}\n\n{_table(['task', 'temperature', 'error before', 'error after', 'confidences'], rows)}"
+
+
+def _temperature(config: Mapping[str, Any], task: str) -> float:
+    return float(config["tasks"][task]["state"].get("temperature", 1.0))
 
 
 def _sources(params: Params, used: Iterable[str]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """A model's folder on disk: safetensors and JSON, nothing that runs code when loaded."""
 
 import json
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -91,6 +92,8 @@ def _built(config: Mapping[str, Any], folder: Path) -> Model:
         raise ModelError(f"{folder / CONFIG}: max_length is {str(max_length)[:80]!r}; it must be a number of subwords up to {limit}")
     tasks = {name: plugins.task_type(spec["type"])(spec["state"]) for name, spec in config["tasks"].items()}
     for name, task in tasks.items():
+        if not 0 < task.temperature < math.inf:
+            raise ModelError(f"{folder / CONFIG}: task {name}: temperature is {task.temperature}; it must be a number above 0")
         if task.segmentation not in (known := plugins.names(plugins.SEGMENTERS)):
             choices = ", ".join(known)
             raise ModelError(f"{folder / CONFIG}: task {name}: segmentation is {task.segmentation!r:.80}; choose from: {choices}")

@@ -89,9 +89,14 @@ class Joiner:
 
 def encode(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, tasks: Iterable[TaskType | type[TaskType]]) -> Encoded:
     """Rows as these tasks need them: all windows of a long row if one of the tasks wants them, else its beginning."""
+    joined, stride = wanted_windows(tasks)
+    return encode_rows(tokenizer, rows, max_length, windows=joined, stride=stride)
+
+
+def wanted_windows(tasks: Iterable[TaskType | type[TaskType]]) -> tuple[bool, int | None]:
+    """Whether one of the tasks wants all windows of long rows, and their stride."""
     joined = [task for task in tasks if task.all_windows]
-    stride = min((task.stride for task in joined if task.stride), default=None)
-    return encode_rows(tokenizer, rows, max_length, windows=bool(joined), stride=stride)
+    return bool(joined), min((task.stride for task in joined if task.stride), default=None)
 
 
 def counts_of(rows: Sequence[TokenRow]) -> Counts:
@@ -121,6 +126,13 @@ def check_rows(rows: Sequence[TokenRow]) -> None:
     for number, row in enumerate(rows):
         if isinstance(row, str) or (isinstance(row, Pair) and any(isinstance(field, str) for field in row)):
             raise InputError(f"row {number} is a string, not a list of tokens; texts are for mtl.load(…).predict")
+
+
+def first_or_joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:
+    """Whether a task reads each window of rows that are encoded by ``encode``, ``[windows]``: all of a row, or the first one."""
+    owner = np.arange(len(encoded)) if encoded.owner is None else encoded.owner
+    first: npt.NDArray[np.bool_] = np.arange(len(encoded)) <= owner.max(initial=-1)
+    return first | _joined(task, encoded)
 
 
 def _joined(task: TaskType, encoded: Encoded) -> npt.NDArray[np.bool_]:

@@ -20,6 +20,14 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
 """Largest size of a batch by device, in subwords. A CPU spends more time on asking the system for the memory of larger ones."""
 
 
+NOTHING: Mapping[str, TaskType] = {}
+
+
+def beside_name(task: str) -> str:
+    """The name of what predicts from a task's head beside it; no task has a name with a space."""
+    return f"{task} beside"
+
+
 def predictions(
     model: Model,
     encoded: Encoded,
@@ -28,6 +36,7 @@ def predictions(
     *,
     batch_tokens: int | None = None,
     precision: Precision | None = None,
+    beside: Mapping[str, TaskType] = NOTHING,
 ) -> dict[str, list[Prediction]]:
     """The predictions of every task for every row, in the order of the rows.
 
@@ -38,17 +47,22 @@ def predictions(
         tasks: names of the requested tasks.
         batch_tokens: padded subwords of a batch, at most; chosen for the device if not given.
         precision: of the forward pass; fp32 if not given.
+        beside: by the name of a requested task another one, which reads the same head; its predictions are under ``beside_name``.
     """
     device, was_training = model.device, model.training
-    joiner = Joiner(encoded, counts, {name: _decoder(model.tasks[name]) for name in tasks})
+    requested = {name: model.tasks[name] for name in tasks}
+    also = {beside_name(name): task for name, task in beside.items()}
+    joiner = Joiner(encoded, counts, {name: _decoder(task) for name, task in (requested | also).items()})
     model.eval()
     with torch.inference_mode(), (precision or Precision("fp32", device)).autocast():
         for rows in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[device.type]):
             batch = collate(encoded, rows).to(device)
-            for name, logits in model(batch, joiner.decoders).items():
+            for name, logits in model(batch, requested).items():
                 # A prediction is always finite: a logit that is NaN counts as 0, one beyond fp16 as the largest float32.
                 scores = logits.float().nan_to_num(nan=0.0).cpu().numpy()
-                joiner.add(name, rows, scores, batch.words(model.tasks[name].field))
+                for reader in (name, beside_name(name)):
+                    if reader in joiner.decoders:
+                        joiner.add(reader, rows, scores, batch.words(model.tasks[name].field))
     model.train(was_training)
     return joiner.predictions()
 
@@ -104,9 +118,15 @@ class Predictor:
         return chosen(self.model.tasks, tasks)
 
     def predict(
-        self, rows: Sequence[TokenRow], tasks: Iterable[str] | None = None, batch_tokens: int | None = None
+        self,
+        rows: Sequence[TokenRow],
+        tasks: Iterable[str] | None = None,
+        batch_tokens: int | None = None,
+        beside: Mapping[str, TaskType] = NOTHING,
     ) -> dict[str, list[Prediction]]:
         """Predictions by task, in the order of the rows, each a sequence of tokens or a ``Pair`` of two.
+
+        For ``beside``, see ``predictions``.
 
         Raises:
             InputError: a row is a string.
@@ -115,7 +135,7 @@ class Predictor:
         wanted = self.chosen(tasks)
         check_rows(rows)
         encoded = encode(self.model.tokenizer, rows, self.model.max_length, [self.model.tasks[name] for name in wanted])
-        return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens)
+        return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens, beside=beside)
 
     def embed(self, rows: Sequence[TokenRow], task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:
         """The pooled hidden states of each row's beginning, ``[rows, width]``.

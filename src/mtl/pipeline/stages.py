@@ -169,6 +169,12 @@ def _of_run(params: Params, run: Run, *sections: str) -> dict[str, Any]:
     return content | {"tasks": dumped} | _outside([own, *(getattr(params, section) for section in sections)])
 
 
+def _frozen(params: Params, tasks: Iterable[str]) -> dict[str, Any]:
+    """The datasets whose test rows are scored, of tasks that have others too."""
+    frozen = {task: list(params.frozen_of(task)) for task in tasks if params.frozen_of(task) != params.datasets_of(task)}
+    return {"frozen": frozen} if frozen else {}
+
+
 def _outside(models: Any) -> dict[str, Any]:
     code = plugins.outside_code(models)
     return {"plugins": code} if code else {}
@@ -249,6 +255,7 @@ def _card(params: Params) -> Iterator[Job]:
             "encoder": content["encoder"],
             "augment": content["augment"] if run.data == "augmented" else None,
             **_outside([params.tasks[task] for task in run.tasks]),
+            **_frozen(params, run.tasks),
         }
         yield Job("card_run", name, f"models/{name}", *reads, settings, files=("README.md",))
 
@@ -266,7 +273,8 @@ RESULTS = ("metrics.json", "comparisons.json", "plots/loss.csv", "plots/validati
 
 def _evaluate(params: Params) -> Iterator[Job]:
     reads = _models(params.runs(), "history.jsonl", "run.json") | _predictions(params.runs())
-    yield Job("evaluate_runs", "all", "results", *reads, _settings(params, "tasks", "experiment", "evaluate"), files=RESULTS)
+    settings = _settings(params, "tasks", "experiment", "evaluate") | _frozen(params, params.tasks)
+    yield Job("evaluate_runs", "all", "results", *reads, settings, files=RESULTS)
 
 
 REPORTED = ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report")
@@ -305,6 +313,7 @@ RULES: dict[str, Rule] = {
             "model/card.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
+            "evaluation/calibration.py",
             "evaluation/parity.py",
             "evaluation/predictions.py",
             "evaluation/raw_text.py",
@@ -320,7 +329,15 @@ RULES: dict[str, Rule] = {
         _card,
     ),
     "predict_run": Rule(
-        ("evaluation/predictions.py", "evaluation/raw_text.py", "decoders", "encoders", *_TASKS, *MODEL, *_TABLE), _predict
+        (
+            *(f"evaluation/{name}.py" for name in ("calibration", "predictions", "raw_text")),
+            "decoders",
+            "encoders",
+            *_TASKS,
+            *MODEL,
+            *_TABLE,
+        ),
+        _predict,
     ),
     "evaluate_runs": Rule(("evaluation", *_TASKS, *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),

@@ -1,6 +1,6 @@
 """What the results say, in plain words; every claim comes from ``comparisons.json``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -81,6 +81,24 @@ def joint_comparisons(comparisons: Json) -> list[Json]:
     """Joint training against single-task models on the headline's data, or on other data if those were not trained on it."""
     rows = [item for item in comparisons["comparisons"] if item["kind"] == "joint"]
     return [item for item in rows if item["within"] == comparisons["headline"]] or rows
+
+
+def families(comparisons: Json) -> str:
+    """Which comparisons the correction holds together, as the end of a sentence; empty for a single one."""
+    target, every = comparisons["target"], comparisons["comparisons"]
+    own = sum(item["task"] == target for item in every)
+    named = f"the {counted(own, 'comparison')} of {target}" if own else f"all {len(every)} comparisons"
+    rest = f", and so do the {counted(len(every) - own, 'comparison')} of the other tasks" if 0 < own < len(every) else ""
+    return f", so that {named} hold together with {percent(comparisons['confidence'])} confidence{rest}" if len(every) > 1 else ""
+
+
+def over_seeds(comparisons: Json) -> str:
+    """What the intervals say of other seeds."""
+    every = {len(item["seeds"]) for item in comparisons["comparisons"]} or {len(comparisons["seeds"])}
+    if every == {1}:
+        return "There is one seed, so the intervals do not include the variance over seeds."
+    several = f"The intervals include the variance over the {max(every)} seeds"
+    return f"{several} where both sides have them; those of one seed hold for its two models." if 1 in every else f"{several}."
 
 
 def lead(comparisons: Json) -> list[Json]:
@@ -351,6 +369,28 @@ def raw_text(comparisons: Json) -> Table | None:
         if "raw_text" in about
     ]
     return Table("Scores on raw text", "", pd.DataFrame(rows), {"difference": signed}) if rows else None
+
+
+def calibration(comparisons: Json, runs: Mapping[str, Json]) -> Table | None:
+    """For each run and task whose confidences have a temperature, the calibration error without and with it; None where no task has one.
+
+    Args:
+        runs: ``run.json`` by run.
+    """
+    rows = [
+        {
+            "task": task,
+            "run": name,
+            "temperature": runs[name].get("temperatures", {}).get(task, 1.0),
+            "error before": about["calibration"]["before"],
+            "error after": about["calibration"]["after"],
+            "confidences": about["calibration"]["confidences"],
+        }
+        for name, run in comparisons["runs"].items()
+        for task, about in run["tasks"].items()
+        if "calibration" in about
+    ]
+    return Table("Calibration", "", pd.DataFrame(rows)) if rows else None
 
 
 def all_claims(comparisons: Json) -> list[dict[str, Any]]:

@@ -39,7 +39,8 @@ def render(params: Params, data: Path, out: Path) -> None:
         PipelineError: a file is missing or damaged.
         DataError: a shard is damaged.
     """
-    write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
+    with charts.unchecked():
+        write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
 
 
 def environment() -> Environment:
@@ -106,6 +107,8 @@ def context(params: Params, everything: Inputs) -> Json:
         "transfer": groups,
         "cards": findings.cards(comparisons),
         "claims": findings.all_claims(everything.comparisons),
+        "families": findings.families(everything.comparisons),
+        "over_seeds": findings.over_seeds(everything.comparisons),
         "budget": evidence.budget(params, everything),
         "settings_table": evidence.settings_table(everything.comparisons),
         "learning_curves": evidence.learning_curves(params, everything),
@@ -114,6 +117,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "scores": findings.scores(comparisons),
         "score_table": findings.score_table(comparisons),
         "raw_text": findings.raw_text(comparisons),
+        "calibration": findings.calibration(comparisons, inputs.runs),
         "metric_tables": findings.metric_tables(comparisons),
         "balance": findings.balance(comparisons),
         "balance_figures": _balance_figures(params, inputs, joint),
@@ -135,7 +139,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "top_warnings": TOP_WARNINGS,
         "versions": _versions(inputs.runs),
         "checksums": provenance.checksums(params, inputs),
-        "settings": settings.dump(params.model_copy(update={"tune": None})),  # a search changes nothing that is shown here
+        "settings": settings.dump(params.model_copy(update={"tune": None, "promote": None})),  # they change nothing that is shown here
         "tasks": list(params.tasks),
     }
 

@@ -120,7 +120,7 @@ async def predict(request: Request, body: PredictRequest) -> PredictReply:
 
     Entities of a long text are predicted throughout; a class or number is predicted from its first subwords.
     """
-    model, predictions = await _service(request).predict(body.texts, body.tasks)
+    model, predictions = await _service(request).predict(body.texts, body.tasks, body.min_confidence)
     return PredictReply(model=model.version, predictions=predictions)
 
 

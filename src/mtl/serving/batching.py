@@ -23,6 +23,7 @@ class _Request:
     model: ServedModel
     rows: Sequence[Fields]
     tasks: tuple[str, ...]
+    min_confidence: float
     predictions: "asyncio.Future[Predictions]"
 
     @property
@@ -45,7 +46,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._loop = asyncio.create_task(self._run())
 
-    async def predict(self, model: ServedModel, rows: Sequence[Fields], tasks: Sequence[str]) -> Predictions:
+    async def predict(self, model: ServedModel, rows: Sequence[Fields], tasks: Sequence[str], min_confidence: float = 0.0) -> Predictions:
         """The predictions of a request.
 
         Raises:
@@ -55,7 +56,7 @@ class Batcher:
             return []
         if self._waiting + len(rows) > self._limits.queue:
             raise QueueFullError
-        request = _Request(model, rows, tuple(tasks), asyncio.get_running_loop().create_future())
+        request = _Request(model, rows, tuple(tasks), min_confidence, asyncio.get_running_loop().create_future())
         self._count(len(rows))
         self._queue.put_nowait(request)
         return await request.predictions
@@ -108,10 +109,10 @@ def _settle(request: _Request, result: Predictions | Exception) -> None:
 
 
 def _predict(batch: Sequence[_Request]) -> list[Predictions | Exception]:
-    """The predictions of each request, or why there are none: one call for all requests with the same model and tasks."""
-    groups: dict[tuple[ServedModel, tuple[str, ...]], list[int]] = {}
+    """The predictions of each request, or why there are none: one call for all requests that ask for the same."""
+    groups: dict[tuple[ServedModel, tuple[str, ...], float], list[int]] = {}
     for number, request in enumerate(batch):
-        groups.setdefault((request.model, request.tasks), []).append(number)
+        groups.setdefault((request.model, request.tasks, request.min_confidence), []).append(number)
     results: dict[int, Predictions | Exception] = {}
     for numbers in groups.values():
         results.update(zip(numbers, _predict_alike([batch[number] for number in numbers]), strict=True))
@@ -120,9 +121,10 @@ def _predict(batch: Sequence[_Request]) -> list[Predictions | Exception]:
 
 def _predict_alike(requests: Sequence[_Request]) -> list[Predictions | Exception]:
     """A failure belongs to one request: the others are predicted without it."""
-    model, tasks = requests[0].model, requests[0].tasks
+    first = requests[0]
     try:
-        predictions = iter(model.predict([row for request in requests for row in request.rows], tasks))
+        rows = [row for request in requests for row in request.rows]
+        predictions = iter(first.model.predict(rows, first.tasks, first.min_confidence))
         return [[next(predictions) for _ in request.rows] for request in requests]
     except Exception as error:
         return [error] if len(requests) == 1 else [_predict_alike([request])[0] for request in requests]

@@ -18,7 +18,7 @@ Text = Annotated[
     Field(description="a text, or its fields by name; `tokens`, a list of strings, may stand for `text`", examples=["Ann Lee loved it."]),
 ]
 Predictions = dict[str, dict[str, Any] | None]
-"""By task; null where a text of the task is empty or not there."""
+"""By task; null where a text of the task is empty or not there, or where its confidence is too low."""
 
 
 class Strict(BaseModel):
@@ -33,6 +33,8 @@ class PredictRequest(Strict):
     texts: list[Text]
     tasks: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the requested tasks; all by default."""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Tasks with less confidence are null; of entities, those with less are left out."""
 
 
 class PredictReply(BaseModel):

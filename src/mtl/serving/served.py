@@ -58,9 +58,9 @@ class ServedModel:
                 raise TextError(number, str(error)) from None
         return rows
 
-    def predict(self, rows: Sequence[Fields], tasks: Sequence[str]) -> list[dict[str, Any]]:
-        """The JSON of each row's predictions by task."""
-        return predict_rows(self._model.predictor, rows, tasks)
+    def predict(self, rows: Sequence[Fields], tasks: Sequence[str], min_confidence: float = 0.0) -> list[dict[str, Any]]:
+        """The JSON of each row's predictions by task; null below a confidence."""
+        return predict_rows(self._model.predictor, rows, tasks, min_confidence=min_confidence)
 
 
 class TextError(ValueError):

@@ -33,8 +33,10 @@ class Service:
         self.model = model
         self.metrics.model.info({"version": model.version})
 
-    async def predict(self, texts: Sequence[Text], tasks: Sequence[str] | None = None) -> tuple[ServedModel, Predictions]:
-        """Predictions of texts, and the model that made them.
+    async def predict(
+        self, texts: Sequence[Text], tasks: Sequence[str] | None = None, min_confidence: float = 0.0
+    ) -> tuple[ServedModel, Predictions]:
+        """Predictions of texts, null below a confidence, and the model that made them.
 
         Raises:
             HTTPException: 422, a text or task cannot be predicted; 503, the queue is full.
@@ -44,7 +46,7 @@ class Service:
         self._check_size(texts)
         try:
             rows = await asyncio.to_thread(model.rows, texts, names)
-            return model, await self.batcher.predict(model, rows, names)
+            return model, await self.batcher.predict(model, rows, names, min_confidence)
         except TextError as error:
             raise refusal(("texts", error.number), str(error)) from None
         except QueueFullError:

@@ -93,6 +93,8 @@ class PlainHead(NamedTuple):
     """What each output is called, where they have names."""
     problem_type: str | None = None
     """Of a model for whole texts; see transformers' ``PretrainedConfig``. Its head reads the pooled text, others read all positions."""
+    thresholds: Sequence[float] | None = None
+    """Of the probability of each label, where they were tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +384,36 @@ class TaskType(ABC):
             The predictions as ``decode`` makes them from now on.
         """
         return list(predictions)
+
+    # --- confidence -------------------------------------------------------------------------------------------------
+
+    @property
+    def has_temperature(self) -> bool:
+        """Whether its confidences depend on ``temperature``, which is fitted on the validation rows once training has ended."""
+        return False
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities (Guo et al. 2017); it changes no label."""
+        return float(self.state.get("temperature", 1.0))
+
+    def uncalibrated(self) -> Self:
+        """The same task with temperature 1."""
+        return type(self)({**self.state, "temperature": 1.0})
+
+    def decisions(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What the temperature is fitted on: the logits of each labelled decision, ``[decisions, choices]``, minus infinity for a choice
+        that it does not have, and the place of the right one, ``[decisions]``. By default one decision per item of ``labelled``."""
+        labelled = self.labelled(targets)
+        return logits[labelled], targets[labelled]
+
+    def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
+        """Each confidence that a prediction states, and whether what it is about is right; empty where a type states none."""
+        return []
+
+    def confident(self, prediction: Prediction, minimum: float) -> Prediction | None:
+        """What is left of a prediction if nothing below a confidence may be stated; None if the task abstains."""
+        return prediction if prediction.confidence >= minimum else None
 
     # --- training's questions ---------------------------------------------------------------------------------------
 

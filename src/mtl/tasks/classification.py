@@ -140,6 +140,15 @@ class Classification(TaskType):
         """Of a classifier of texts."""
         return PlainHead("AutoModelForSequenceClassification", *heads.weights(head.layers), self.classes, "single_label_classification")
 
+    @property
+    def has_temperature(self) -> bool:
+        """Yes."""
+        return True
+
+    def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
+        """The probability of the class."""
+        return [(prediction.confidence, prediction.value == label)]
+
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""
         known: dict[Any, int] = {**self._index}
@@ -155,7 +164,7 @@ class Classification(TaskType):
 
     def activate(self, logits: Tensor) -> Tensor:
         """The probability of each class, ``[rows, classes]``."""
-        return logits.softmax(-1)
+        return (logits / self.temperature).softmax(-1)
 
     def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable class of each row, with its probability."""

@@ -79,9 +79,11 @@ class Generation(TaskType):
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
         """How to learn and to search; ``fit_targets`` adds the scale of the loss."""
-        keys = ("label_smoothing", "beams", "length_penalty", "no_repeat", "temperature", "top_p", "validation_rows")
-        defaults = {key: GenerationSettings.model_fields[key].default for key in keys}
-        return defaults if settings is None else {key: getattr(settings, key) for key in keys}
+        keys = ("label_smoothing", "beams", "length_penalty", "no_repeat", "validation_rows")
+        if settings is None:
+            return {key: GenerationSettings.model_fields[key].default for key in keys}
+        drawn = {"sampling": {"temperature": settings.temperature, "top_p": settings.top_p}} if settings.temperature else {}
+        return {key: getattr(settings, key) for key in keys} | drawn
 
     def fit_targets(self, labels: Sequence[Label | None]) -> list[str]:
         """The scale of the loss, which is the entropy of the subwords, and how much of the targets is cut off."""
@@ -112,12 +114,8 @@ class Generation(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """What the decoder writes for this task is decided by what stands before the first subword."""
         search = decoders.Search(self.state["beams"], self.state["length_penalty"], self.state["no_repeat"])
-        drawn = decoders.Sampling(self.state["temperature"], self.state["top_p"]) if self._draws else None
+        drawn = decoders.Sampling(**self.state["sampling"]) if "sampling" in self.state else None
         return heads.WritingHead(width, self.state["label_smoothing"], search, self.begin_with, drawn)
-
-    @property
-    def _draws(self) -> bool:
-        return bool(self.state.get("temperature"))  # models of before have none
 
     def positions(self, batch: Positions) -> Tensor:
         """All: the decoder attends to the whole text."""
@@ -179,8 +177,8 @@ class Generation(TaskType):
 
     def describe(self) -> str:
         """By which search. The card describes a task by its state, without the decoder."""
-        if self._draws:
-            return f"a text, drawn at temperature {self.state['temperature']:g} from the most probable {self.state['top_p']:.0%}"
+        if drawn := self.state.get("sampling"):
+            return f"a text, drawn at temperature {drawn['temperature']:g} from the most probable {drawn['top_p']:.0%}"
         return "a text, by greedy search" if self.state["beams"] == 1 else f"a text, by beam search with {self.state['beams']} beams"
 
     @staticmethod

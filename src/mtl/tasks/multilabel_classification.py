@@ -33,6 +33,8 @@ else:
 
 DEFAULT = 0.5
 """Threshold of a class where none was tuned."""
+SMALLEST = 1e-7
+"""Distance from 0 and 1 below which float32 does not tell probabilities apart."""
 FEWEST = 5
 """Validation rows that a class must have for a threshold of its own; the others share one."""
 NO_CLASS = "no class"
@@ -95,7 +97,10 @@ class MultilabelClassification(TaskType):
 
     def plain_head(self, head: Any) -> PlainHead:
         """Of a classifier of texts; thresholds stay outside."""
-        return PlainHead("AutoModelForSequenceClassification", *heads.weights(head.layers), self.classes, "multi_label_classification")
+        tuned = self.state.get("thresholds")
+        thresholds = None if tuned is None else self._tempered(np.array(tuned, dtype=np.float64)).tolist()
+        weights = heads.weights(head.layers)
+        return PlainHead("AutoModelForSequenceClassification", *weights, self.classes, "multi_label_classification", thresholds)
 
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """0 or 1 for each class, float32 ``[rows, classes]``, NaN where masked. A class never seen in training is left out of its row."""
@@ -118,7 +123,7 @@ class MultilabelClassification(TaskType):
         return each.masked_fill(masked, 0.0).sum() / float(self.state["loss_scale"]), self.count(targets)
 
     def activate(self, logits: Tensor) -> Tensor:
-        """The probability of each class, ``[rows, classes]``."""
+        """The probability of each class with temperature 1, ``[rows, classes]``: it decides, so that a temperature changes no label."""
         return logits.sigmoid()
 
     def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
@@ -127,17 +132,42 @@ class MultilabelClassification(TaskType):
 
     def _prediction(self, probabilities: Numbers) -> Prediction:
         """The confidence is the probability of the least certain decision."""
-        chosen = probabilities >= self._thresholds()
-        decisions = np.where(chosen, probabilities, 1 - probabilities)
+        chosen, stated = probabilities >= self._thresholds(), self._tempered(probabilities)
+        decisions = np.where(chosen, stated, 1 - stated)
         value = {
             "classes": [self.classes[i] for i in np.flatnonzero(chosen)],
-            "probabilities": dict(zip(self.classes, probabilities.tolist(), strict=True)),
+            "probabilities": dict(zip(self.classes, stated.tolist(), strict=True)),
         }
         return Prediction(value, float(decisions.min(initial=1.0)))
 
     def _thresholds(self) -> Numbers:
+        """Of the probabilities that ``activate`` gives."""
         fixed = DEFAULT if self.calibrates else self.state["threshold"]
         return np.array(self.state.get("thresholds", [fixed] * len(self.classes)), dtype=np.float32)
+
+    def _tempered(self, probabilities: Numbers) -> Numbers:
+        """Probabilities of the task's temperature from those of temperature 1."""
+        if self.temperature == 1:
+            return probabilities
+        known = np.clip(probabilities.astype(np.float64), SMALLEST, 1 - SMALLEST)
+        return 1 / (1 + (1 / known - 1) ** (1 / self.temperature))
+
+    @property
+    def has_temperature(self) -> bool:
+        """Not with a threshold of the settings: whether a class reaches it would depend on the temperature."""
+        return self.calibrates
+
+    def decisions(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """One per class: absent or present."""
+        labelled = self.labelled(targets)
+        present = logits[labelled].flatten()
+        return torch.stack([torch.zeros_like(present), present], dim=-1), targets[labelled].flatten().long()
+
+    def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
+        """The probability of each decision, that a class is present or that it is absent."""
+        gold, chosen = set(_names(label)), set(_scored(prediction)["classes"])
+        stated = _scored(prediction)["probabilities"].items()
+        return [(p if name in chosen else 1 - p, (name in chosen) == (name in gold)) for name, p in stated]
 
     def calibrate(self, gold: Sequence[Label], predictions: Sequence[Prediction]) -> list[Prediction]:
         """Tune the thresholds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import string
 from collections import Counter
@@ -143,7 +144,9 @@ class QuestionAnswering(TaskType):
 
     def _prediction(self, scores: Sequence[Outputs], words: Sequence[WordIds]) -> Prediction:
         """From the windows of a row."""
-        found = [passage for part, own in zip(scores, words, strict=True) if (passage := best_passage(part, own, self.state["max_answer"]))]
+        longest, temperature = self.state["max_answer"], self.temperature
+        passages = (best_passage(part, own, longest, temperature) for part, own in zip(scores, words, strict=True))
+        found = [passage for passage in passages if passage]
         passage = max(found, key=lambda passage: passage.score, default=Passage(0, 0, 0.0, 0.0))
         margin = passage.score - min(float(part[0].sum()) for part in scores) if self.state["no_answer"] else None
         return self._decided({"start": passage.start, "end": passage.end, "probability": passage.probability, "margin": margin})
@@ -152,7 +155,7 @@ class QuestionAnswering(TaskType):
         """With the decision whether there is an answer; the confidence is the probability of the passage, or that there is none."""
         margin = value["margin"]
         answered = value["end"] > 0 and (margin is None or margin > self.state["threshold"])
-        certainty = 1.0 if margin is None else float(1 / (1 + np.exp(-abs(margin - self.state["threshold"]))))
+        certainty = 1.0 if margin is None else float(1 / (1 + np.exp(-abs(margin - self.state["threshold"]) / self.temperature)))
         return Prediction({**value, "answered": answered}, certainty * value["probability"] if answered else certainty)
 
     def calibrate(self, gold: Sequence[Label], predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -162,6 +165,23 @@ class QuestionAnswering(TaskType):
         gains = np.array([_overlap(value, _answers(label)) for value, label in zip(values, gold, strict=True)])
         self.state["threshold"] = best_threshold(margins, gains)
         return [self._decided(value) for value in values]
+
+    @property
+    def has_temperature(self) -> bool:
+        """Yes."""
+        return True
+
+    def decisions(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Two per question: where the answer starts, and where it ends."""
+        labelled = self.labelled(targets)
+        scores = logits[labelled].transpose(1, 2).flatten(0, 1)
+        return scores.masked_fill(scores < heads.MASKED / 2, -math.inf), targets[labelled].flatten()
+
+    def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
+        """The confidence that the passage is a gold answer, or that there is none."""
+        value, gold = _value(prediction), {(answer["start"], answer["end"]) for answer in _answers(label)}
+        right = (value["start"], value["end"]) in gold if value["answered"] else not gold
+        return [(prediction.confidence, right)]
 
     def quoted(self, prediction: Prediction, row: TextRow) -> Prediction:
         """With the text of the answer, empty if there is none."""
@@ -236,13 +256,14 @@ class QuestionAnswering(TaskType):
         return _judged
 
 
-def best_passage(scores: Outputs, words: WordIds, longest: int) -> Passage | None:
+def best_passage(scores: Outputs, words: WordIds, longest: int, temperature: float = 1.0) -> Passage | None:
     """The passage of a window with the highest sum of the logits of start and end; None if the window holds no token of the context.
 
     Args:
         scores: logits of start and end, ``[positions, 2]``.
         words: ``[positions]``, index of the token of the context at its first subword, else -1.
         longest: tokens of a passage, at most.
+        temperature: what logits are divided by for the probability.
     """
     places = np.flatnonzero(words >= 0)
     if not len(places):
@@ -256,7 +277,7 @@ def best_passage(scores: Outputs, words: WordIds, longest: int) -> Passage | Non
         sums = logits[starts].sum(1, keepdims=True)
     start, end = np.unravel_index(int(sums.argmax()), sums.shape)
     best = float(sums[start, end])
-    return Passage(int(tokens[starts[start]]), int(tokens[ends[end]]) + 1, best, float(1 / np.exp(sums - best).sum()))
+    return Passage(int(tokens[starts[start]]), int(tokens[ends[end]]) + 1, best, float(1 / np.exp((sums - best) / temperature).sum()))
 
 
 def best_threshold(margins: Array, gains: Array) -> float:

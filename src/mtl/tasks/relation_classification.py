@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from mtl.data.spacing import joined
 from mtl.lazy import lazy
-from mtl.tasks.base import Label, Metric, PlainHead, Positions, State, precision_recall_f1
+from mtl.tasks.base import Label, Metric, PlainHead, Positions, Prediction, State, precision_recall_f1
 from mtl.tasks.classification import ClassesSettings, Classification, counts, names
 from mtl.tasks.views import Judge, Judged, Mark, stretches
 
@@ -83,6 +83,10 @@ class RelationClassification(Classification):
     def plain_head(self, head: Any) -> PlainHead:
         """None."""
         raise ValueError("models of transformers do not read the states of markers")
+
+    def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
+        """The probability of the class."""
+        return super().checked(prediction, _relation(label)["class"])
 
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Class indices int64 ``[rows]``, ``IGNORED`` where masked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -203,7 +204,7 @@ class TokenClassification(TaskType):
 
     def activate(self, logits: Tensor) -> Tensor:
         """The logarithm of the probability of each tag, ``[rows, positions, tags]``."""
-        return logits.log_softmax(-1)
+        return (logits / self.temperature).log_softmax(-1)
 
     def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """The most probable legal tags of each row, one per token; tokens beyond the longest length are O.
@@ -225,6 +226,22 @@ class TokenClassification(TaskType):
         tags = tuple(self.tags[i] for i in path) + ("O",) * (length - len(path))
         spans = tuple(Span(*entity, float(probabilities[entity.start : entity.end].prod())) for entity in entities(tags))
         return Prediction(tags, float(probabilities.mean()) if len(probabilities) else 1.0, spans)
+
+    @property
+    def has_temperature(self) -> bool:
+        """Yes. The most probable tags stay: a legal sequence has the highest sum of logits, whatever they are divided by."""
+        return True
+
+    def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
+        """The confidence of each predicted entity; it is right if type, start and end are."""
+        gold = set(entities([tag or "O" for tag in _sequence(label)]))
+        return [(span.confidence, Entity(span.type, span.start, span.end) in gold) for span in prediction.spans]
+
+    def confident(self, prediction: Prediction, minimum: float) -> Prediction | None:
+        """None if the tags are below on average; else without the entities that are below."""
+        if prediction.confidence < minimum:
+            return None
+        return replace(prediction, spans=tuple(span for span in prediction.spans if span.confidence >= minimum))
 
     def items_cut(self, label: Label, kept: range) -> int:
         """Entities whose first token is not kept."""

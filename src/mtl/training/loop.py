@@ -21,6 +21,7 @@ from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.seeds import seed_of
 from mtl.training import costs, optimizers
+from mtl.training.calibration import fit_temperatures
 from mtl.training.cautions import still_rising
 from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data, Feed, StepBatches, plan_run
@@ -111,6 +112,7 @@ class Loop:
             self.model.load_state_dict(self.stopping.best)
             if any(task.calibrates for task in self.model.tasks.values()):
                 self._metrics()  # the last validation calibrated them for other weights
+        fit_temperatures(self.model, self.feed.data, self.precision, self.feed.limit)
 
     # --- one step ---------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ def _facts(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, An
         **_course(loop),
         "epochs": {name: counts["passes"] for name, counts in sampled["datasets"].items()},
         "sampled": sampled,
+        "temperatures": {name: task.temperature for name, task in loop.model.tasks.items() if task.has_temperature},
         "rows": _labelled_rows(params, run, loop),
         "tokens": loop.progress.usage.tokens,
         "padding_share": 1 - loop.progress.usage.tokens / max(loop.progress.usage.padded, 1),
