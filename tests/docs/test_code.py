@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import itertools
 import re
 import shlex
 from collections.abc import Mapping
@@ -87,7 +88,7 @@ def test_commands_of_mtl_parse(page: Path) -> None:
             start = next((i + 2 for i in range(len(words) - 1) if words[i : i + 2] == ["-m", "mtl"]), None)
             if start is None:
                 continue
-            arguments = [word for word in words[start:] if word != ">" and not word.startswith("predictions.")]
+            arguments = list(itertools.takewhile(lambda word: word not in (">", "||"), words[start:]))
             try:
                 with contextlib.redirect_stderr(io.StringIO()):
                     PARSER().parse_args(arguments)
