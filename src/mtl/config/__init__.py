@@ -39,7 +39,7 @@ from mtl.config.datasets import (
     SquadReader,
 )
 from mtl.config.decoder import Decoder
-from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
+from mtl.config.encoder import BaseEncoder, Encoder, EncoderDecoder, PretrainedEncoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
@@ -87,6 +87,7 @@ __all__ = [
     "DialogueReader",
     "DwaBalancing",
     "Encoder",
+    "EncoderDecoder",
     "Experiment",
     "Feature",
     "FixedSampling",
@@ -108,6 +109,7 @@ __all__ = [
     "ParquetReader",
     "PlainBalancing",
     "Positive",
+    "PretrainedEncoder",
     "Promote",
     "Range",
     "Rate",

@@ -92,9 +92,9 @@ class Params(Section):
 
     @property
     def decoder(self) -> Decoder | None:
-        """The decoder that the tasks that write text share; None if no task writes."""
+        """The new decoder that the tasks that write text share; None if no task writes, or the encoder's source has one."""
         named = [spec.decoder for spec in self.writing.values() if spec.decoder]
-        return (named or [Decoder()])[0] if self.writing else None
+        return (named or [Decoder()])[0] if self.writing and not self.encoder.has_decoder else None
 
     def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
         """The augmentation methods that are applied to a dataset."""

@@ -7,11 +7,13 @@ Same input, same bytes: selections have fixed names, and no date or random id is
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import altair as alt
 import pandas as pd
+from altair.utils import schemapi
 
 from mtl.report.blocks import Spec
 from mtl.report.text import visible
@@ -345,9 +347,14 @@ _HALO: dict[str, Any] = {"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin"
 """Drawn below a text, it keeps lines away from the letters."""
 
 
+def unchecked() -> AbstractContextManager[None]:
+    """Charts are not checked against the schema of Vega-Lite, which takes half of the time of a report. Tests check them."""
+    return schemapi.debug_mode(False)
+
+
 def _spec(chart: Any, frame: pd.DataFrame, height: float) -> Spec:
     sized = chart.properties(width="container", height=round(height), autosize=alt.AutoSizeParams(type="fit", contains="padding"))
-    spec: Spec = sized.to_dict()
+    spec: Spec = sized.to_dict(validate=schemapi.DEBUG_MODE)
     del spec["config"], spec["$schema"]  # both are the page's
     spec.setdefault("datasets", {})["rows"] = [_compact(row) for row in frame.to_dict("records")]
     return {key: visible_strings(value) for key, value in spec.items()}

@@ -39,7 +39,8 @@ def render(params: Params, data: Path, out: Path) -> None:
         PipelineError: a file is missing or damaged.
         DataError: a shard is damaged.
     """
-    write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
+    with charts.unchecked():
+        write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
 
 
 def environment() -> Environment:
