@@ -106,6 +106,20 @@ def test_predictions_are_those_of_the_command_line(folder: Path, model: mtl.Trai
     json.dumps(predictions)
 
 
+def test_below_the_minimum_there_is_no_prediction(folder: Path, model: mtl.TrainedModel) -> None:
+    texts = [text for text in TEXTS if text.strip()]
+    stated = [row["mood"]["probability"] for row in model.predict(texts)]
+    minimum = sorted(stated)[len(stated) // 2]
+    rows = model.predict(texts, min_confidence=minimum)
+    assert [row["mood"] is None for row in rows] == [probability < minimum for probability in stated]
+    assert {row["mood"] is None for row in rows} == {True, False}
+    assert all(row["rating"] is not None for row in rows)  # a number has no confidence
+    lines = list(predict_lines(folder, texts, min_confidence=minimum))
+    assert [{name: line[name] for name in model.tasks} for line in lines] == rows
+    with pytest.raises(InputError, match=r"min_confidence is 80; it must be in 0\.\.1"):
+        model.predict(texts, min_confidence=80)
+
+
 @pytest.mark.parametrize(
     ("first", "reason"),
     [

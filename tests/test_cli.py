@@ -110,6 +110,12 @@ def test_mistakes_end_with_status_2(arguments: list[str], message: str, capsys: 
     assert message in capsys.readouterr().err
 
 
+def test_a_confidence_is_a_share(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "--model", "nowhere", "--min-confidence", "80"])
+    assert "--min-confidence: 80 is not in 0..1" in capsys.readouterr().err
+
+
 def test_a_missing_checksum_ends_the_download_with_the_actual_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["download_source", "--settings", "params.yaml", "--job", "mood"]) == 2
     errors = capsys.readouterr().err

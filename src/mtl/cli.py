@@ -94,6 +94,7 @@ def _add_user_commands(commands: Commands) -> None:
     _add_serve(commands)
     _add_export(commands)
     _add_drift(commands)
+    _add_promote(commands)
     prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
     prune.add_argument("--other-versions", action="store_true", help="delete runs trained under other versions than those installed")
     prune.set_defaults(run=_prune)
@@ -145,6 +146,15 @@ def _add_drift(commands: Commands) -> None:
     drift.add_argument("--report", type=Path, metavar="FILE", help="write a page with figures")
     drift.add_argument("file", type=Path, help="new texts: text lines or JSON lines")
     drift.set_defaults(run=_drift)
+
+
+def _add_promote(commands: Commands) -> None:
+    promote = commands.add_parser("promote", help="let a newly trained model replace the promoted one, if no task falls")
+    promote.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="params file; default: params.yaml")
+    promote.add_argument("--model", type=Path, help="folder of the new model; default: that of the first joint run in data/models")
+    promote.add_argument("--drift", type=Path, metavar="FILE", help="results of mtl drift --json; with drift, no task needs to gain")
+    promote.add_argument("--rollback", action="store_true", help="return to the version before")
+    promote.set_defaults(run=_promote)
 
 
 def _positive(text: str) -> int:
@@ -397,6 +407,46 @@ def _drift(options: argparse.Namespace) -> None:
             print(printable(f"{'drift' if test['drift'] else '  -  '}  {test['task']}: {test['test']}  {p} ({test['method']})"))
         print(printable(finding(results)))
     options.status = int(results["drift"])
+
+
+def _promote(options: argparse.Namespace) -> None:
+    """Compare a new model with the promoted one, and promote it or not.
+
+    Raises:
+        PipelineError: there is no version to return to.
+        ModelError: a model is missing, or lacks a task.
+    """
+    from mtl.evaluation.results import joint_run
+    from mtl.monitoring.promotion import NAME, Versions, promote
+
+    folder = Path("data/promoted")
+    if options.rollback:
+        print(f"{folder / 'current'} is {NAME}@{Versions(folder).rollback()} again")
+        return
+    params = mtl.config.load(options.file)
+    drift = bool(options.drift and _read_results(options.drift)["drift"])
+    model = options.model or Path("data/models") / joint_run(params).name
+    decision = promote(params, model, Path("data/examples"), folder, drift=drift)
+    for one in decision["compared"]:
+        scores = f"{one['promoted']:.3f} -> {one['candidate']:.3f}"
+        print(
+            f"  {one['task']} ({one['split']}, {one['metric']}): {scores}, gain {one['gain']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        )
+    done = {"promote": "promoted as", "refuse": "refused; the promoted model stays", "keep": "nothing to do; the promoted model is"}
+    print(f"{model}: {done[decision['action']]} {NAME}@{decision['version']} ({decision['reason']})")
+
+
+def _read_results(path: Path) -> dict[str, bool]:
+    """What ``mtl drift --json`` printed.
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"drift": content["drift"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not the output of mtl drift --json: {error!r}") from None
 
 
 def _synonyms(options: argparse.Namespace) -> None:

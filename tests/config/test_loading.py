@@ -139,7 +139,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "train.sampling.shares.tweets_entities",
             "is required",
         ),
-        ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
+        ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'encoder_decoder', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, but experiment has augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
         (

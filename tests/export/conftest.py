@@ -27,6 +27,7 @@ def make_model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
         from mtl.config import TransformerEncoder
         from mtl.model.folder import save
         from mtl.model.model import Model
+        from mtl.tasks.base import TaskType
         from mtl.tasks.classification import Classification
         from mtl.tasks.multilabel_classification import MultilabelClassification
         from mtl.tasks.question_answering import QuestionAnswering
@@ -37,7 +38,7 @@ def make_model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
         fixed = {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32, "word_shape": False}
         encoder, tokenizer = encoders.build(TransformerEncoder.model_validate(fixed | settings), tiny_bert, [])
         tokenizer.add_markers(RelationClassification.markers)
-        tasks = {
+        tasks: dict[str, TaskType] = {
             "mood": Classification(Classification.fit(["bad", "good"])),
             "topics": MultilabelClassification(MultilabelClassification.fit([["film"], ["place", "film"]]) | {"thresholds": [0.4, 0.6]}),
             "stars": Regression(Regression.fit([1.0, 5.0])),
@@ -49,6 +50,8 @@ def make_model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
             ),
         }
         with torch.random.fork_rng(devices=[]):
+            for number, task in enumerate(task for task in tasks.values() if task.has_temperature):
+                task.state["temperature"] = 0.8 + 0.3 * number
             torch.manual_seed(0)
             encoder.grow_vocabulary(tokenizer.size)
             model = Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0)

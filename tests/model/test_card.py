@@ -76,6 +76,13 @@ def test_the_front_matter_holds_what_the_hub_asks_for(trained: Trained) -> None:
     assert [result["task"]["name"] for result in model["results"]] == ["entities", "sentiment", "intensity"]
 
 
+def test_it_says_how_calibrated_the_confidences_are(trained: Trained) -> None:
+    config = json.loads((trained.folder / "config.json").read_text())
+    assert "expected calibration error, 15 bins of equal width" in trained.text
+    temperature = config["tasks"]["sentiment"]["state"]["temperature"]
+    assert re.search(rf"\| sentiment \| {temperature:.3f} \| 0\.\d{{4}} \| 0\.\d{{4}} \| 80 \|", trained.text)
+
+
 def test_the_hub_reads_the_scores_that_evaluate_writes(trained: Trained) -> None:
     for name in ("predictions", "results"):
         (trained.data / name).mkdir()

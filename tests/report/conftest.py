@@ -259,11 +259,17 @@ def write_predictions(params: Params, data: Path, run: Run, examples: dict[str, 
                         "gold": gold,
                         "prediction": prediction,
                         "confidence": round(float(draw.uniform(0.5, 1)), 3),
+                        **(_checked(gold, prediction) if task == "sentiment" else {}),
                         **({"raw_gold": gold, "raw_prediction": prediction} if tagged else {}),
                     }
                 )
     (data / "predictions").mkdir(exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), data / "predictions" / f"{run.name}.parquet")
+
+
+def _checked(gold: str, prediction: str) -> dict[str, Any]:
+    """Confidences that are too high before calibration."""
+    return {name: [{"confidence": of, "right": gold == prediction}] for name, of in (("uncalibrated", 0.99), ("calibrated", 0.82))}
 
 
 def _prediction(task: str, row: dict[str, Any], wrong: bool, draw: np.random.Generator) -> tuple[str, str]:

@@ -328,6 +328,15 @@ def test_what_a_reader_looks_for_is_there(page: Element) -> None:
     assert all(chart.attributes["role"] == "img" and chart.attributes["aria-label"] for chart in charts)
 
 
+def test_the_calibration_error_is_shown_before_and_after(page: Element, comparisons: dict[str, Any]) -> None:
+    found = comparisons["runs"]["joint-augmented-1"]["tasks"]["sentiment"]["calibration"]
+    accuracy = comparisons["runs"]["joint-augmented-1"]["tasks"]["sentiment"]["metrics"]["accuracy"]["value"]
+    assert found == {"confidences": 80, "before": pytest.approx(0.99 - accuracy), "after": pytest.approx(abs(0.82 - accuracy))}
+    errors = f"{found['before']:.3f}{found['after']:.3f}80"
+    rows = page.find(lambda element: element.tag == "tr" and element.text.startswith("sentimentjoint-augmented-1"))
+    assert any(errors in row.text for row in rows)
+
+
 def test_a_warning_of_several_runs_stands_once(page: Element, finished: Any) -> None:
     [listed] = page.by_class("warnings")
     [cut] = [line.text for line in listed.find(lambda element: element.tag == "li") if "3 rows were cut" in line.text]

@@ -29,6 +29,12 @@ def test_tasks_can_be_chosen(serving: Serving) -> None:
     assert list(prediction) == ["mood", "stars"]
 
 
+def test_below_the_minimum_a_task_is_null(serving: Serving, folder: Path) -> None:
+    expected = mtl.load(folder, "cpu").predict(TEXTS, min_confidence=0.7)
+    reply = serving.post("/predict", {"texts": TEXTS, "min_confidence": 0.7})
+    assert rounded(reply.json["predictions"]) == rounded(expected) != rounded(mtl.load(folder, "cpu").predict(TEXTS))
+
+
 def test_every_reply_names_the_version(serving: Serving) -> None:
     version = serving.get("/model").json["model"]
     assert re.fullmatch(r"joint@[0-9a-f]{12}", version)
@@ -66,6 +72,7 @@ def test_the_model_is_described(serving: Serving, folder: Path) -> None:
         ({"texts": ["a", "\ud800"]}, ["body", "texts", 1], "surrogates"),
         (b'{"texts": [NaN]}', ["body", "texts", 0], "valid"),
         ({"texts": ["a", {"premise": "b"}]}, ["body", "texts", 1], '"premise" and "hypothesis"'),
+        ({"texts": ["a"], "min_confidence": 80}, ["body", "min_confidence"], "less than or equal to 1"),
         ({"texts": ["a"] * 9}, ["body", "texts"], "9 texts; a request may have 8"),
         ({"texts": ["a", {"text": "a" * 2001}]}, ["body", "texts", 1], "2,001 characters; a text may have 2,000"),
     ],

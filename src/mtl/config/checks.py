@@ -39,7 +39,10 @@ def relations(params: Params) -> list[Issue]:
         issues += _field_issues(params, task)
     decoders = {name: spec.decoder for name, spec in params.writing.items() if spec.decoder}
     for name, decoder in decoders.items():
-        if decoder != params.decoder:
+        if params.encoder.has_decoder:
+            message = f"must go: an encoder of type {params.encoder.type} has a decoder; encoder.target_length is its longest text"
+            issues.append(Issue(f"tasks.{name}.decoder", message))
+        elif decoder != params.decoder:
             first = next(iter(decoders))
             issues.append(
                 Issue(f"tasks.{name}.decoder", f"differs from that of {first}; all tasks share one decoder: set it for one of them")

@@ -13,6 +13,7 @@ from mtl.config.decoder import Decoder
 from mtl.config.encoder import Encoder
 from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
+from mtl.config.promote import Promote
 from mtl.config.report import Report
 from mtl.config.tasks import Task, WritingSettings
 from mtl.config.train import Train
@@ -36,6 +37,8 @@ class Params(Section):
     report: Report = Report()
     tune: Tune | None = None
     """The search, for those who want one."""
+    promote: Promote | None = None
+    """When ``mtl promote`` takes a newly trained model; the defaults if left out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,9 +92,9 @@ class Params(Section):
 
     @property
     def decoder(self) -> Decoder | None:
-        """The decoder that the tasks that write text share; None if no task writes."""
+        """The new decoder that the tasks that write text share; None if no task writes, or the encoder's source has one."""
         named = [spec.decoder for spec in self.writing.values() if spec.decoder]
-        return (named or [Decoder()])[0] if self.writing else None
+        return (named or [Decoder()])[0] if self.writing and not self.encoder.has_decoder else None
 
     def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
         """The augmentation methods that are applied to a dataset."""

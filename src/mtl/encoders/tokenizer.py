@@ -386,14 +386,9 @@ class SubwordTokenizer:
         Raises:
             EncoderError: the file is missing or not a tokenizer.
         """
-        try:
-            content = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise EncoderError(f"{path}: is not a tokenizer: {error}") from None
+        tokenizer = parse_tokenizer(path)
         with one_line(EncoderError, f"{path}: is not a tokenizer"), without_panic_message():
-            return cls(Tokenizer.from_str(content))
+            return cls(tokenizer)
 
     @classmethod
     def train(cls, rows: Iterable[Sequence[str]], size: int) -> "SubwordTokenizer":
@@ -425,6 +420,22 @@ class SubwordTokenizer:
             special_tokens=[(subword, tokenizer.token_to_id(subword)) for subword in ("[CLS]", "[SEP]")],
         )
         return cls(tokenizer)
+
+
+def parse_tokenizer(path: Path) -> Tokenizer:
+    """Read ``tokenizer.json``.
+
+    Raises:
+        EncoderError: the file is missing or not a tokenizer.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise EncoderError(f"{path}: is not a tokenizer: {error}") from None
+    with one_line(EncoderError, f"{path}: is not a tokenizer"), without_panic_message():
+        return Tokenizer.from_str(content)
 
 
 @contextmanager

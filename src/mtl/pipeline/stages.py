@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mtl import plugins
-from mtl.config import Params, Run, Source, TransformerEncoder
+from mtl.config import Params, PretrainedEncoder, Run, Source
 from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
@@ -90,7 +90,7 @@ def before(stage: str) -> set[str]:
 def sources(params: Params) -> dict[str, dict[str, Source]]:
     """Everything to download: ``{download: {file or folder of it: source}}``."""
     downloads = {name: dataset.sources for name, dataset in params.datasets.items()}
-    if isinstance(params.encoder, TransformerEncoder):
+    if isinstance(params.encoder, PretrainedEncoder):
         downloads[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
         if method.downloads:
@@ -314,6 +314,7 @@ RULES: dict[str, Rule] = {
             "evaluation/scored.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
+            "evaluation/calibration.py",
             "evaluation/parity.py",
             "evaluation/predictions.py",
             "evaluation/raw_text.py",
@@ -329,7 +330,15 @@ RULES: dict[str, Rule] = {
         _card,
     ),
     "predict_run": Rule(
-        ("evaluation/predictions.py", "evaluation/raw_text.py", "decoders", "encoders", *_TASKS, *MODEL, *_TABLE), _predict
+        (
+            *(f"evaluation/{name}.py" for name in ("calibration", "predictions", "raw_text")),
+            "decoders",
+            "encoders",
+            *_TASKS,
+            *MODEL,
+            *_TABLE,
+        ),
+        _predict,
     ),
     "evaluate_runs": Rule(("evaluation", *_TASKS, *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),

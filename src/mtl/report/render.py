@@ -138,7 +138,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "top_warnings": TOP_WARNINGS,
         "versions": _versions(inputs.runs),
         "checksums": provenance.checksums(params, inputs),
-        "settings": settings.dump(params.model_copy(update={"tune": None})),  # a search changes nothing that is shown here
+        "settings": settings.dump(params.model_copy(update={"tune": None, "promote": None})),  # they change nothing that is shown here
         "tasks": list(params.tasks),
     }
 

@@ -97,7 +97,8 @@ class MultilabelClassification(TaskType):
 
     def plain_head(self, head: Any) -> PlainHead:
         """Of a classifier of texts; thresholds stay outside."""
-        thresholds = self._tempered(self._thresholds()).tolist() if "thresholds" in self.state else None
+        tuned = self.state.get("thresholds")
+        thresholds = None if tuned is None else self._tempered(np.array(tuned, dtype=np.float64)).tolist()
         weights = heads.weights(head.layers)
         return PlainHead("AutoModelForSequenceClassification", *weights, self.classes, "multi_label_classification", thresholds)
 

@@ -13,7 +13,7 @@ import torch
 from mtl import decoders, encoders, plugins
 from mtl.config import TEXT, Params, Run, SmallEncoder
 from mtl.decoders import Decoder
-from mtl.encoders import Encoded, SubwordTokenizer
+from mtl.encoders import Encoded, Encoder, SubwordTokenizer
 from mtl.encoders.store import Layout, Rows, Stored
 from mtl.errors import TrainingError
 from mtl.model.device import Precision
@@ -64,10 +64,10 @@ def prepare(
     tasks = {name: _fitted(params, name, splits, split_into[name]) for name in run.tasks}
     if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
-    decoder = _decoder(params, run, splits, tasks, encoder.width)
+    decoder = _decoder(params, run, splits, tasks, encoder)
     markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
-    data, used = encode_data(params, run, splits, rows, tokenizer, tasks, markers)
+    data, used = encode_data(params, run, splits, rows, encoder, tokenizer, tasks, markers)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
@@ -90,13 +90,15 @@ def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> Tas
     return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen | {"segmentation": segmentation})
 
 
-def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], width: int) -> Decoder | None:
-    """The decoder of the tasks that write, if there are some. Its vocabulary is that of all such tasks of the settings."""
-    settings = params.decoder
-    if settings is None or not any(task.writes for task in tasks.values()):
+def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], encoder: Encoder) -> Decoder | None:
+    """The decoder of the tasks that write, if there are some. The vocabulary of a new one is that of all such tasks of the settings."""
+    if not any(task.writes for task in tasks.values()):
         return None
+    if (settings := params.decoder) is None:
+        found: Decoder = encoder.decoder()
+        return found
     texts = (str(label) for name in params.writing for label in splits.train.labels[name] if label is not None)
-    return decoders.build(settings, texts, width, run.seed)
+    return decoders.build(settings, texts, encoder.width, run.seed)
 
 
 def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
@@ -129,6 +131,7 @@ def encode_data(
     run: Run,
     splits: Splits,
     rows: Tokenised,
+    encoder: Encoder,
     tokenizer: SubwordTokenizer,
     tasks: Mapping[str, TaskType],
     markers: Mapping[str, int],
@@ -140,8 +143,8 @@ def encode_data(
     }
     stored = Stored.of(rows.train, layout(tokenizer, length, tasks, labels))
     encoded = _windows(rows.validation, layout(tokenizer, length, tasks, validation.labels), tasks)
-    used = np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64)
-    numbers = np.full(tokenizer.size, -1, dtype=np.int32)
+    used = encoder.needed(np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64))
+    numbers = np.full(encoder.vocabulary, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
     data = Data(
         train=Corpus(replace(stored, numbers=numbers), labels),
