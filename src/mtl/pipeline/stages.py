@@ -311,6 +311,7 @@ RULES: dict[str, Rule] = {
     "card_run": Rule(
         (
             "model/card.py",
+            "evaluation/scored.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
             "evaluation/calibration.py",
