@@ -136,4 +136,14 @@ def test_methods_that_may_change_what_the_source_says_stay_off() -> None:
 def test_the_card_says_how_it_writes() -> None:
     described = [Generation(task(beams=beams).state).describe() for beams in (1, 4)]  # without a decoder, as in a saved model's settings
     assert described == ["a text, by greedy search", "a text, by beam search with 4 beams"]
+    assert task(temperature=0.7, top_p=0.9).describe() == "a text, drawn at temperature 0.7 from the most probable 90%"
     assert json.dumps(task().state)
+
+
+def test_a_text_that_is_drawn_depends_on_the_source_alone() -> None:
+    own = task(temperature=2.0)
+    decoder = build(Settings(layers=1, width=8, heads=1, vocabulary=300, max_length=12), GOLD, 6, seed=1).eval()
+    head, states, mask = own.head(8, 0.0), torch.zeros(3, 2, 6), torch.tensor([[True, True], [True, False], [True, True]])
+    with torch.inference_mode():
+        found = head(states, mask, decoder, subwords=torch.tensor([[5, 6], [5, 9], [5, 6]]))[:, 1:].tolist()
+    assert found[0] == found[2] != found[1]

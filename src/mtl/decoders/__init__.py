@@ -8,11 +8,12 @@ import torch
 from mtl.config.decoder import Decoder as DecoderSettings
 from mtl.decoders.base import Decoder
 from mtl.decoders.decoder import TransformerDecoder
+from mtl.decoders.sampling import Sampling, sample
 from mtl.decoders.search import Search, generate
 from mtl.decoders.vocabulary import END, TargetVocabulary
 from mtl.seeds import seed_of
 
-__all__ = ["END", "Decoder", "Search", "TargetVocabulary", "TransformerDecoder", "build", "generate", "restore"]
+__all__ = ["END", "Decoder", "Sampling", "Search", "TargetVocabulary", "TransformerDecoder", "build", "generate", "restore", "sample"]
 
 
 def build(settings: DecoderSettings, texts: Iterable[str], encoder_width: int, seed: int) -> TransformerDecoder:

@@ -118,8 +118,8 @@ class Layer(nn.Module):
         query = self._split(layout.spread(self.query(self.norms[1](hidden))))
         attended = nn.functional.scaled_dot_product_attention(query, *source, attn_mask=mask)
         hidden = hidden + self.dropout(self.source_out(layout.pack(self._join(attended))))
-        feed_forward: Tensor = self.down(nn.functional.gelu(self.up(self.norms[2](hidden))))
-        return hidden + self.dropout(feed_forward)
+        result: Tensor = hidden + self.dropout(self.down(nn.functional.gelu(self.up(self.norms[2](hidden)))))
+        return result
 
     def of_source(self, states: Tensor) -> KeysValues:
         """Keys and values of the encoder's states ``[rows, positions, encoder width]``."""

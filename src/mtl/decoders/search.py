@@ -154,7 +154,7 @@ def _highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     blocks = size // BLOCK
     if blocks <= count:
         return scores.topk(count)
-    parts, rest = scores[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)), torch.arange(blocks * BLOCK, size, device=scores.device)
+    parts, rest = scores[:, : blocks * BLOCK].view(rows, blocks, BLOCK), torch.arange(blocks * BLOCK, size, device=scores.device)
     chosen = parts.amax(2).topk(count).indices
     ids = (chosen.unsqueeze(2) * BLOCK + torch.arange(BLOCK, device=scores.device)).flatten(1)
     ids = torch.cat([ids, rest.expand(rows, -1)], dim=1)

@@ -31,11 +31,15 @@ TYPES = ("bart", "marian", "mt5", "t5")
 class Seq2SeqEncoder(TransformerEncoder):
     """The encoder of an encoder-decoder. Its embedding is usually the decoder's too, so that it keeps all subwords."""
 
+    has_decoder = True
+
     def __init__(self, whole: Any, *, pooling: str = "mean", target: Mapping[str, Any] | None = None) -> None:
         """``whole`` is the model of transformers, ``target`` how it writes: see ``Seq2SeqDecoder``."""
         super().__init__(whole.get_encoder(), word_shape=False, pooling=pooling)
         self._source = (whole,)  # modules in a tuple are not registered twice
-        self._target, self._rows = target, self.embedding.num_embeddings
+        self._target = target
+        self.rows = self.embedding.num_embeddings
+        """Subwords of the source."""
 
     @classmethod
     def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
@@ -98,7 +102,7 @@ class Seq2SeqEncoder(TransformerEncoder):
         target = config or self._target
         if target is None:
             raise ModelError("the settings of the decoder are missing")
-        return Seq2SeqDecoder(self._source[0], self.embedding, self._rows, target)
+        return Seq2SeqDecoder(self._source[0], self.embedding, self.rows, target)
 
 
 class Borrowed(nn.Module):
@@ -207,6 +211,25 @@ class Seq2SeqDecoder(Decoder):
         """How the source writes: its tokenizer and special subwords. The encoder's configuration has the architecture."""
         return self._config
 
+    @property
+    def forced(self) -> tuple[int | None, int | None]:
+        """The first and the last subword of every text, if the source forces them."""
+        first, last = self._config["forced"]
+        return first, last
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The one that it reads what it wrote by."""
+        found: Any = self.whole.get_decoder().embed_tokens
+        embedding: nn.Embedding = found.owner[0] if isinstance(found, Borrowed) else found
+        return embedding
+
+    def output_weights(self) -> Tensor:
+        """``[vocabulary, width]``."""
+        layer: Any = self.whole.lm_head
+        weights: Tensor = layer.owner[0].weight[: layer.rows] if isinstance(layer, Tied) else layer.weight
+        return weights
+
     def begin_with(self) -> Tensor:
         """The embedding of the subword that the source begins with."""
         start: Tensor = self._embedded(torch.tensor(self._config["start"]))
@@ -232,7 +255,7 @@ class Seq2SeqDecoder(Decoder):
 
     def _next(self, embedded: Tensor, cache: PairCache) -> Tensor:
         logits = self._run(embedded[:, None], cache.states, cache.mask, cache.past)[:, -1]
-        length, (first, last) = cache.past.get_seq_length(), self._config["forced"]
+        length, (first, last) = cache.past.get_seq_length(), self.forced
         forced = first if length == 1 and first is not None else last if length == self.max_length else None
         if forced is None:
             return logits

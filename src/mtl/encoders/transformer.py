@@ -56,6 +56,9 @@ AttentionInterface.register("packed", packed_attention)
 class TransformerEncoder(Encoder):
     """A pretrained transformer without its pooler, with an optional word-shape embedding added to the word embeddings."""
 
+    has_decoder = False
+    """Whether its source has a decoder too."""
+
     def __init__(self, model: Any, *, word_shape: bool, pooling: str = "mean", task_layers: int = 0) -> None:
         super().__init__()
         # Text heads pool by themselves; an unused pooler would only be carried, decayed and saved.

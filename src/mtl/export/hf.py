@@ -1,7 +1,7 @@
-"""Each task as a folder that transformers loads: the encoder with the task's own layers, its head and the tokenizer."""
+"""Each task as a folder that transformers loads: the encoder with the task's own layers, its head or decoder, and the tokenizer."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from transformers.utils import logging
 from mtl.encoders.tokenizer import Frame, SubwordTokenizer
 from mtl.encoders.transformer import TransformerEncoder
 from mtl.errors import ExportError
+from mtl.export import writing
 from mtl.export.target import new_folder
 from mtl.model import folder as models
 from mtl.model.joining import chosen
@@ -37,6 +38,8 @@ SMALL = 2.0**-14
 """Factor before tanh, which then changes nothing: for values up to 20, by less than 1e-6 of them."""
 LARGE, RATIO = 2.0**40, 2.0**-15
 """Of the mean's layer: the constant beside which a residual does not count, and the size of a logit in units of it."""
+TARGET = "target"
+"""Folder of the tokenizer of target texts, in that of a task that writes."""
 SPECIAL = {"unk_token": ("[UNK]", "<unk>"), "pad_token": ("[PAD]", "<pad>"), "mask_token": ("[MASK]", "<mask>")}
 
 
@@ -53,44 +56,49 @@ def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None) ->
         ModelError: the folder is not a complete model, or has no such task.
     """
     model = models.load(model_folder)
-    names, encoder = chosen(model.tasks, tasks), _checked(model, model_folder)
-    heads = _heads(model)
+    names = chosen(model.tasks, tasks)
+    heads = {name: _head(model, name) for name in model.tasks}
     for name in names:
         if isinstance(reason := heads[name], str):
-            able = ", ".join(name for name, head in heads.items() if isinstance(head, PlainHead)) or "none"
+            able = ", ".join(name for name, head in heads.items() if not isinstance(head, str)) or "none"
             raise ExportError(f"task {name} cannot be exported to transformers: {reason}; choose with --task from: {able}")
+    encoder = _checked(model, model_folder, [name for name in names if heads[name] is not None])
     with new_folder(out) as folder, torch.no_grad(), _quiet():
-        for name, head in heads.items():
-            if name in names and isinstance(head, PlainHead):
-                plain = _model(encoder, name, head, model)
-                plain.save_pretrained(folder / name)
-                _tokenizer(model.tokenizer, plain.config, model.max_length).save_pretrained(folder / name)
+        for name in names:
+            head = heads[name]
+            plain = _model(encoder, name, head, model) if isinstance(head, PlainHead) else writing.plain(model, name)
+            plain.save_pretrained(folder / name)
+            _tokenizer(model.tokenizer, encoder.model.config, model.max_length).save_pretrained(folder / name)
+            if head is None:
+                writing.tokenizer(model).save_pretrained(folder / name / TARGET)
     return names
 
 
-def _checked(model: Model, folder: Path) -> TransformerEncoder:
-    """The encoder, if transformers has it."""
+def _checked(model: Model, folder: Path, labelling: Sequence[str]) -> TransformerEncoder:
+    """The encoder, if transformers has it with heads for these tasks; an encoder-decoder has them for none."""
     encoder, types = model.encoder, ", ".join(HEADS)
     if not isinstance(encoder, TransformerEncoder):
         raise ExportError(f"{folder}: an encoder of type {encoder.config()['type']} is not one of transformers'; choose from: {types}")
     config: Any = encoder.model.config
-    if config.model_type not in HEADS:
-        raise ExportError(f"{folder}: an encoder of type {config.model_type} cannot be exported to transformers; choose from: {types}")
+    if config.model_type not in HEADS and (labelling or not encoder.has_decoder):
+        written = ", ".join(name for name, task in model.tasks.items() if task.writes) if encoder.has_decoder else ""
+        only = f"; of this model, tasks that write text can be: {written}" if written else f"; choose from: {types}"
+        raise ExportError(f"{folder}: an encoder of type {config.model_type} cannot be exported to transformers{only}")
     if encoder.word_shape_ids is not None:
         raise ExportError(f"{folder}: models of transformers have no word shapes; train with encoder.word_shape: false")
     return encoder
 
 
-def _heads(model: Model) -> dict[str, PlainHead | str]:
-    """By task its head, which gives calibrated logits, or why transformers has none."""
-    heads: dict[str, PlainHead | str] = {}
-    for name, task in model.tasks.items():
-        try:
-            head = task.plain_head(model.heads[name])
-            heads[name] = head._replace(weight=head.weight / task.temperature, bias=head.bias / task.temperature)
-        except ValueError as error:
-            heads[name] = str(error)
-    return heads
+def _head(model: Model, name: str) -> PlainHead | str | None:
+    """The head of a task, which gives calibrated logits, or why transformers has none; None if the task writes with the decoder."""
+    task = model.tasks[name]
+    if task.writes:
+        return writing.reason_against(model, name)
+    try:
+        head = task.plain_head(model.heads[name])
+    except ValueError as error:
+        return str(error)
+    return head._replace(weight=head.weight / task.temperature, bias=head.bias / task.temperature)
 
 
 @contextmanager
@@ -178,12 +186,13 @@ def _tokenizer(tokenizer: SubwordTokenizer, config: Any, max_length: int) -> Any
         single=_template(tokenizer.single, pair=False), pair=_template(tokenizer.pair, pair=True), special_tokens=_names(tokenizer, own)
     )
     special = {role: next((name for name in names if name in vocabulary), None) for role, names in SPECIAL.items()}
-    first, *_, last = [own.id_to_token(int(index)) for index in (*tokenizer.single.first, *tokenizer.single.last)]
+    ends = {"cls_token": tokenizer.single.first[:1], "sep_token": tokenizer.single.last[-1:]}  # T5 and Marian have no first one
+    special |= {role: own.id_to_token(int(index)) for role, part in ends.items() for index in part}
     inputs = (
         ["input_ids", "token_type_ids", "attention_mask"] if getattr(config, "type_vocab_size", 0) > 1 else ["input_ids", "attention_mask"]
     )
     library: Any = PreTrainedTokenizerFast  # untyped
-    return library(tokenizer_object=own, model_max_length=max_length, model_input_names=inputs, cls_token=first, sep_token=last, **special)
+    return library(tokenizer_object=own, model_max_length=max_length, model_input_names=inputs, **special)
 
 
 def _template(frame: Frame, *, pair: bool) -> list[str]:

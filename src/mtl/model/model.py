@@ -71,10 +71,11 @@ class Model(nn.Module):
         if not self.tasks[task].writes:
             logits: Tensor = head(output)
         elif task not in batch.rows:
-            logits = head(output.states, output.mask, self.decoder)
+            logits = head(output.states, output.mask, self.decoder, subwords=batch.subwords)
         else:
             rows = batch.rows[task]
-            logits = head(output.states[rows], output.mask[rows], self.decoder, None if targets is None else targets[rows])
+            own = None if targets is None else targets[rows]
+            logits = head(output.states[rows], output.mask[rows], self.decoder, own, batch.subwords[rows])
         return logits
 
     def embed(self, batch: Batch, task: str) -> Tensor:

@@ -212,7 +212,7 @@ class TaskType(ABC):
 
     writes: ClassVar[bool] = False
     """Whether it writes text with the decoder that all such tasks share. Its head is then called with the encoder's states, their mask, the
-    decoder and, in training, the targets (see ``mtl.tasks.heads.WritingHead``)."""
+    decoder, in training the targets, and the subwords of the source (see ``mtl.tasks.heads.WritingHead``)."""
 
     token_level: ClassVar[bool] = False
     """Whether its labels are about tokens, so that its scores on raw texts depend on their segmentation; see ``of_characters``."""

@@ -49,6 +49,10 @@ class GenerationSettings(WritingSettings):
     """The search divides log-probabilities by the number of subwords to this power: more favours longer texts."""
     no_repeat: Annotated[int, Field(ge=0, le=100)] = 0
     """No sequence of that many subwords occurs twice in a prediction; 0 for no such rule."""
+    temperature: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Above 0, texts are drawn at random instead of searched: logits are divided by it. A source text always gets the same one."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of texts that are drawn: only the most probable subwords, as many as have this probability together (Holtzman et al. 2020)."""
     validation_rows: Count = 200
     """Validation rows that are predicted at each validation, at most: always the same. The test split is predicted as a whole."""
 
@@ -75,7 +79,7 @@ class Generation(TaskType):
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
         """How to learn and to search; ``fit_targets`` adds the scale of the loss."""
-        keys = ("label_smoothing", "beams", "length_penalty", "no_repeat", "validation_rows")
+        keys = ("label_smoothing", "beams", "length_penalty", "no_repeat", "temperature", "top_p", "validation_rows")
         defaults = {key: GenerationSettings.model_fields[key].default for key in keys}
         return defaults if settings is None else {key: getattr(settings, key) for key in keys}
 
@@ -108,7 +112,12 @@ class Generation(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """What the decoder writes for this task is decided by what stands before the first subword."""
         search = decoders.Search(self.state["beams"], self.state["length_penalty"], self.state["no_repeat"])
-        return heads.WritingHead(width, self.state["label_smoothing"], search, self.begin_with)
+        drawn = decoders.Sampling(self.state["temperature"], self.state["top_p"]) if self._draws else None
+        return heads.WritingHead(width, self.state["label_smoothing"], search, self.begin_with, drawn)
+
+    @property
+    def _draws(self) -> bool:
+        return bool(self.state.get("temperature"))  # models of before have none
 
     def positions(self, batch: Positions) -> Tensor:
         """All: the decoder attends to the whole text."""
@@ -170,6 +179,8 @@ class Generation(TaskType):
 
     def describe(self) -> str:
         """By which search. The card describes a task by its state, without the decoder."""
+        if self._draws:
+            return f"a text, drawn at temperature {self.state['temperature']:g} from the most probable {self.state['top_p']:.0%}"
         return "a text, by greedy search" if self.state["beams"] == 1 else f"a text, by beam search with {self.state['beams']} beams"
 
     @staticmethod

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl.decoders import Decoder, Search, generate
+from mtl.decoders import Decoder, Sampling, Search, generate, sample
 from mtl.encoders.base import EncoderOutput
+from mtl.seeds import seed_of
 
 MASKED = -1e4
 """Logit of a position that cannot be chosen; float16 holds it too."""
@@ -94,14 +95,19 @@ class PassageHead(nn.Module):
 class WritingHead(nn.Module):
     """Writes text with the shared decoder: holds what stands before the first subword, by which the decoder knows the task."""
 
-    def __init__(self, width: int, label_smoothing: float, search: Search, start: Tensor | None = None) -> None:
+    def __init__(
+        self, width: int, label_smoothing: float, search: Search, start: Tensor | None = None, sampling: Sampling | None = None
+    ) -> None:
+        """``start`` is drawn if it is not given; with ``sampling``, texts are drawn instead of searched."""
         super().__init__()
         self.start = nn.Parameter(torch.empty(width) if start is None else start.detach().clone())
         if start is None:
             nn.init.normal_(self.start, std=0.02)
-        self.label_smoothing, self.search = label_smoothing, search
+        self.label_smoothing, self.search, self.sampling = label_smoothing, search, sampling
 
-    def forward(self, states: Tensor, mask: Tensor, decoder: Decoder, targets: Tensor | None = None) -> Tensor:
+    def forward(
+        self, states: Tensor, mask: Tensor, decoder: Decoder, targets: Tensor | None = None, subwords: Tensor | None = None
+    ) -> Tensor:
         """The summed loss of the targets, float32 ``[1]``; without targets the best texts, see ``mtl.decoders.generate``.
 
         Args:
@@ -109,7 +115,11 @@ class WritingHead(nn.Module):
             mask: bool ``[rows, positions]``, true on real subwords.
             decoder: shared by all tasks that write.
             targets: int64 ``[rows, subwords]``.
+            subwords: of the source, int64 ``[rows, positions]``: a text that is drawn depends on them alone.
         """
-        if targets is None:
+        if targets is not None:
+            return decoder.loss_sum(self.start, targets, states, mask, self.label_smoothing).reshape(1)
+        if self.sampling is None or subwords is None:
             return generate(decoder, self.start, states, mask, self.search)
-        return decoder.loss_sum(self.start, targets, states, mask, self.label_smoothing).reshape(1)
+        seeds = [seed_of("text", *ids[real].tolist()) for ids, real in zip(subwords, mask, strict=True)]
+        return sample(decoder, self.start, states, mask, self.sampling, seeds)

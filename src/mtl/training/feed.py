@@ -150,7 +150,8 @@ class Feed:
         """Target subwords of each row, which a decoder computes beside those of the source."""
         labels = {name: self.data.train.labels[name] for name, task in self.tasks.items() if task.writes}
         written = [self.tasks[name].target_lengths([column[row] for row in rows]) for name, column in labels.items()]
-        return np.sum([np.zeros(len(rows), dtype=np.int64), *written], axis=0)
+        total: Rows = np.sum([np.zeros(len(rows), dtype=np.int64), *written], axis=0)
+        return total
 
     def tasks_in(self, step: StepRows) -> list[str]:
         """The tasks that have a label in a step."""
