@@ -25,7 +25,7 @@ LAYERS = [
     {"tuning"},
     {"jobs", "plan", "predict"},
     {"api"},
-    {"export", "serving"},
+    {"export", "monitoring", "serving"},
     {"cli"},
     {"__main__"},
 ]

@@ -76,15 +76,25 @@ def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
     Raises:
         DataError: a canonical table is missing or lacks a label, or a task has no labelled test row.
     """
+    rows = labelled(params, tasks, examples)
+    for task in tasks:
+        if not any(task in row.gold for row in rows):
+            names = ", ".join(params.datasets_of(task))
+            raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
+    return rows
+
+
+def labelled(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
+    """The same without a check that each task has some.
+
+    Raises:
+        DataError: a canonical table is missing or lacks a label.
+    """
     rows: list[Row] = []
     for dataset in params.datasets:
         labels = {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)}
         if labels:
             rows += _rows_of(dataset, labels, examples / f"{dataset}.parquet")
-    for task in tasks:
-        if not any(task in row.gold for row in rows):
-            names = ", ".join(params.datasets_of(task))
-            raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
     return rows
 
 
@@ -115,7 +125,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     types = predictor.model.tasks
     plain = {task: types[task].uncalibrated() for task in tasks if types[task].has_temperature}
-    predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks, beside=plain) if rows else {}
+    predictions = predictor.predict([tokens_for(row, types) for row in rows], tasks, beside=plain) if rows else {}
     raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
@@ -142,7 +152,8 @@ def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequ
     return {row.id: labels for (row, _), labels in zip(own, found, strict=True)}
 
 
-def _with_markers(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+def tokens_for(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+    """The tokens of a row, with the markers of its labels between them."""
     tokens = row.tokens
     for task, gold in row.gold.items():
         if tasks[task].markers:
