@@ -133,7 +133,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     types = predictor.model.tasks
     uncalibrated = {task: types[task].uncalibrated() for task in tasks if types[task].has_temperature}
-    predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks, beside=uncalibrated)
+    predictions = predictor.predict([tokens_for(row, types) for row in rows], tasks, beside=uncalibrated)
     raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
@@ -162,7 +162,8 @@ def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequ
     return {row.id: labels for (row, _), labels in zip(own, found, strict=True)}
 
 
-def _with_markers(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+def tokens_for(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+    """The tokens of a row, with the markers of its labels between them."""
     tokens = row.tokens
     for task, gold in row.gold.items():
         if tasks[task].markers:
