@@ -51,7 +51,7 @@ def ours(params: Params, run: Run, data: Path, encoder: Path) -> tuple[dict[str,
     """Scores of our joint run, and its steps."""
     with TemporaryDirectory(prefix="questions-") as out:
         train(params, run, data / "examples", data / "shards", encoder, Path(out))
-        rows = predict(params, run, Path(out), data / "examples")
+        rows = predict(params, run, Path(out), data / "examples").to_pylist()
         steps = json.loads(Path(out, "run.json").read_text(encoding="utf-8"))["steps"]
     return QuestionAnswering.metrics([row["gold"] for row in rows], [row["prediction"] for row in rows]), int(steps)
 

@@ -20,6 +20,7 @@ from mtl.errors import DataError, EncoderError, ExportError, Issue, MtlError, Pa
 from mtl.files import describe, write_text
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline import versions
+from mtl.pipeline.audit import LabelAudit
 from mtl.pipeline.flow import workflow_lock
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
@@ -184,6 +185,11 @@ def _add_workflow_commands(commands: Commands) -> None:
     trial.set_defaults(run=_tune_trial)
     tune = _workflow_command(commands, "tune", "write the results of the search")
     tune.set_defaults(run=_tune)
+    fold = _workflow_command(commands, "audit_fold", "judge the labels of one fold of the train rows")
+    fold.add_argument("--number", type=int, required=True, help="number of the fold, from 0")
+    fold.set_defaults(run=_audit_fold)
+    audit = _workflow_command(commands, "audit", "write the labels that are likely wrong")
+    audit.set_defaults(run=_audit)
     for rule in RULES:
         job = _workflow_command(commands, rule, f"run one job of the stage {stage_of(rule)}")
         job.add_argument("--job", required=True, help="name of the job, such as a dataset or a run")
@@ -231,6 +237,21 @@ def _tune(options: argparse.Namespace) -> None:
 
     params = mtl.config.load(options.settings)
     print(write_summary(params, Search(params)))
+
+
+def _audit_fold(options: argparse.Namespace) -> None:
+    from mtl.monitoring.label_audit import run_fold
+
+    params = mtl.config.load(options.settings)
+    fresh = run_fold(params, options.number, LabelAudit(params))
+    print(f"{'judged' if fresh else 'kept'} fold {options.number}")
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from mtl.monitoring.label_audit import write_issues
+
+    params = mtl.config.load(options.settings)
+    print(write_issues(params, LabelAudit(params)))
 
 
 def _slim_arrow() -> None:

@@ -19,10 +19,10 @@ def scale(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_each_stage_is_measured(scale: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(scale, "SIZES", (500,))
-    assert scale.main(["--rows", "400", "--stages", "download", "prepare", "--json"]) == 0
+    assert scale.main(["--rows", "400", "--stages", "download", "prepare", "augment", "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(found) == ["400", "peak_memory_mib", "time_growth"]
-    assert list(found["400"]) == ["download", "prepare"]
+    assert list(found["400"]) == ["download", "prepare", "augment"]
     cost = found["400"]["prepare"]
     assert cost["rows_per_second"] == pytest.approx(480 / cost["seconds"], rel=0.1)
     assert found["peak_memory_mib"] == cost["memory_mib"] > found["400"]["download"]["memory_mib"]

@@ -3,10 +3,10 @@
 import contextlib
 import copy
 import io
+import itertools
 import re
 import shlex
 from collections.abc import Mapping
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_python_that_is_skipped_is_python() -> None:
 def commands(block: Block) -> list[list[str]]:
     """The words of each command of a shell block, without comments."""
     lines = re.sub(r"\\\n", " ", block.code).splitlines()
-    return [words for line in lines for part in re.split(r" \|\|? | && ", line) if (words := shlex.split(part, comments=True))]
+    return [words for line in lines for part in re.split(r" \| | && ", line) if (words := shlex.split(part, comments=True))]
 
 
 @pytest.mark.parametrize("page", PAGES_WITH["sh"], ids=name)
@@ -88,7 +88,7 @@ def test_commands_of_mtl_parse(page: Path) -> None:
             start = next((i + 2 for i in range(len(words) - 1) if words[i : i + 2] == ["-m", "mtl"]), None)
             if start is None:
                 continue
-            arguments = list(takewhile(lambda word: word != ">", words[start:]))
+            arguments = list(itertools.takewhile(lambda word: word not in (">", "||"), words[start:]))
             try:
                 with contextlib.redirect_stderr(io.StringIO()):
                     PARSER().parse_args(arguments)

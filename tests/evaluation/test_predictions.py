@@ -10,7 +10,7 @@ import pytest
 from mtl.config import Params, parse
 from mtl.data.schema import schema, write
 from mtl.errors import DataError
-from mtl.evaluation.predictions import SCHEMA, gather
+from mtl.evaluation.predictions import SCHEMA, check_rows, gather
 
 
 def settings() -> Params:
@@ -46,7 +46,7 @@ def write_examples(folder: Path) -> None:
 
 def test_rows_are_those_of_the_test_split_with_their_labels(tmp_path: Path) -> None:
     write_examples(tmp_path)
-    rows = gather(settings(), ["mood", "rating", "spans"], tmp_path)
+    rows = [row for part in gather(settings(), ["mood", "rating", "spans"], tmp_path) for row in part]
     assert [(row.id, row.gold) for row in rows] == [
         ("b", {"mood": "glad", "spans": ["O", "B-who", "O"]}),
         ("a", {"mood": "sad", "rating": -1.5}),
@@ -58,7 +58,7 @@ def test_a_task_without_test_rows_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "notes.parquet"
     pq.write_table(pq.read_table(path).slice(2), path)
     with pytest.raises(DataError, match="task mood: no test row of notes has its label"):
-        gather(settings(), ["mood"], tmp_path)
+        check_rows(settings(), ["mood"], tmp_path)
 
 
 def test_a_trained_run_predicts_every_labelled_row(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_rest_is_trained_predicted_and_scored(prepared: Path, tiny_bert: Pat
     run = params.runs()["joint-plain-1"]
     train(params, run, prepared, prepared, tiny_bert, tmp_path)
     warnings = json.loads((tmp_path / "run.json").read_text())["warnings"]
-    rows = predict(params, run, tmp_path, prepared)
+    rows = predict(params, run, tmp_path, prepared).to_pylist()
     scores = {}
     for task, spec in params.tasks.items():
         gold, prediction = zip(*((row["gold"], row["prediction"]) for row in rows if row["task"] == task), strict=True)

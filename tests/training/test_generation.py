@@ -78,7 +78,7 @@ def test_two_tasks_write_with_one_decoder_beside_a_classification(texts: Path, t
     last = [record["loss"] for record in losses if record["kind"] == "train"][-1]
 
     assert max(last["back"], last["same"]) < 0.02
-    found = [row for row in predict(params, run, tmp_path, texts) if row["task"] == "back"]
+    found = [row for row in predict(params, run, tmp_path, texts).to_pylist() if row["task"] == "back"]
     scores = Generation.metrics([row["gold"] for row in found], [row["prediction"] for row in found])
 
     assert scores["bleu"] > 90

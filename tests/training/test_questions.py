@@ -80,7 +80,7 @@ def test_answers_in_any_window_are_learnt_and_found(texts: Path, tiny_bert: Path
     train(params, run, texts, texts, tiny_bert, tmp_path)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert any("gold entities and ranges: 0)" in warning for warning in facts["warnings"])  # rows are cut, but no answer is
-    rows = [row for row in predict(params, run, tmp_path, texts) if row["task"] == "questions"]
+    rows = [row for row in predict(params, run, tmp_path, texts).to_pylist() if row["task"] == "questions"]
     scores = QuestionAnswering.metrics([row["gold"] for row in rows], [row["prediction"] for row in rows])
     assert scores["exact_match"] > 0.9
     assert facts["best_score"] > 0.9

@@ -75,7 +75,7 @@ def test_which_names_are_marked_is_learnt(texts: Path, tiny_bert: Path, tmp_path
     params = settings(TRANSFORMER | {"task_layers": task_layers}, epochs=25)
     run = params.runs()["joint-plain-1"]
     train(params, run, texts, texts, tiny_bert, tmp_path)
-    rows = predict(params, run, tmp_path, texts)
+    rows = predict(params, run, tmp_path, texts).to_pylist()
     for task in run.tasks:
         gold = [json.loads(row["gold"])["class"] if task == "order" else row["gold"] for row in rows if row["task"] == task]
         predicted = [row["prediction"] for row in rows if row["task"] == task]

@@ -37,7 +37,9 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
         ("\n  mood: {type", "{type: regression, label: intensity}"),
     ):
         project.edit("params.yaml", mood, f"{mood.partition('mood')[0]}intensity: {intensity}\n{mood}")
-    path.write_text(path.read_text() + "tune: {trials: 2, space: {train.learning_rate: {low: 0.001, high: 0.01, log: true}}}\n")
+    path.write_text(
+        path.read_text() + "tune: {trials: 2, space: {train.learning_rate: {low: 0.001, high: 0.01, log: true}}}\naudit: {folds: 2}\n"
+    )
     project.commit("ready")
     shutil.copy(ROOT / "Makefile", project.folder)
     (project.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
@@ -61,6 +63,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert max(map(len, outputs[command].splitlines())) <= TERMINAL
     assert command in (ROOT / "docs/how-to/search-settings.md").read_text()
     assert "2 of 2 done, best" in outputs["snakemake --cores 8 tune"]
+    assert "labels that are likely wrong: names " in outputs["snakemake --cores 8 audit"]
     (command,) = (command for command in COMMANDS if command.startswith("echo"))
     prediction = json.loads(outputs[command].splitlines()[-1])
     assert prediction["mood"]["label"] in {"good", "bad"}

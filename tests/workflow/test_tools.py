@@ -240,7 +240,7 @@ def test_dvc_rules_and_stages_agree() -> None:
             "src/mtl/config",
             *(f"src/mtl/{code}" for code in stage.code),
             *(f"data/{STAGES[before].out}" for before in stage.after),
-            *(["data/tune"] if name == "report" else []),
+            *(["data/tune", "data/audit"] if name == "report" else []),
         }
         assert by_dvc["params"] == (list(stage.sections) or [{"params.yaml": None}])
         assert by_dvc["outs"] == [f"data/{stage.out}", f"data/records/{name}.json"]

@@ -5,6 +5,7 @@ torch: the Snakefile loads this package each time it is parsed.
 """
 
 from mtl.config import checks, space
+from mtl.config.audit import Audit
 from mtl.config.augment import (
     Augment,
     AugmentMethod,
@@ -72,6 +73,7 @@ __all__ = [
     "TEXT",
     "UNWEIGHTED",
     "AnnealedSampling",
+    "Audit",
     "Augment",
     "AugmentMethod",
     "BackTranslate",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mtl.config.audit import Audit
 from mtl.config.augment import Augment, AugmentMethod, RelationChanging
 from mtl.config.base import Name, Section
 from mtl.config.datasets import Dataset, LabelSettings
@@ -39,6 +40,8 @@ class Params(Section):
     """The search, for those who want one."""
     promote: Promote | None = None
     """When ``mtl promote`` takes a newly trained model; the defaults if left out."""
+    audit: Audit | None = None
+    """The label audit, for those who want other folds than the usual ones."""
 
     @model_validator(mode="before")
     @classmethod

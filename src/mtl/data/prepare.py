@@ -97,6 +97,20 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     return counts.warnings
 
 
+def row_groups(params: Params, dataset: str, raw: Path) -> dict[str, str]:
+    """What the rows of a dataset are grouped by, by their ids; empty if its settings name no such column.
+
+    Args:
+        raw: a folder with one folder per source.
+    """
+    settings, counts = params.datasets[dataset], Counts({}, {}, {}, [], [], {})
+    if settings.split is None or settings.split.column is None:
+        return {}
+    settings = _with_segmentation(settings, raw)
+    examples = (example for name in settings.sources for example in _examples(settings, name, raw / name, counts))
+    return {example.id: example.group for example in examples if example.group is not None}
+
+
 def _with_segmentation(settings: Dataset, raw: Path) -> Dataset:
     """The settings with the segmentation of raw texts, which their first rows decide where none is named."""
     if settings.given_tokens or settings.segmentation:

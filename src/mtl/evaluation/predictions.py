@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mtl.config import Params, Run
-from mtl.data.schema import columns_of, labels_of, read
+from mtl.data.coded import plain
+from mtl.data.schema import columns_of, labels_of, read_parts, read_schema
 from mtl.data.schema import fields_of as text_fields
 from mtl.errors import DataError
 from mtl.evaluation.calibration import CHECKED, checked_rows
@@ -26,6 +27,10 @@ SCHEMA = pa.schema(
 )
 """``raw_gold`` and ``raw_prediction`` are labels of the characters of the raw text, null where a task is not about tokens. ``calibrated``
 and ``uncalibrated`` are the confidences that a row states with the fitted temperature and with 1, null where a task has none."""
+
+
+PART = 8192
+"""Rows read and predicted at a time."""
 
 
 class Row(NamedTuple):
@@ -55,53 +60,66 @@ def predict_run(params: Params, run: Run, model: Path, examples: Path, out: Path
         ModelError: the model folder is incomplete or damaged.
     """
     with replacing(out / f"{run.name}.parquet") as temporary:
-        pq.write_table(pa.Table.from_pylist(predict(params, run, model, examples), schema=SCHEMA), temporary, compression="zstd")
+        pq.write_table(predict(params, run, model, examples), temporary, compression="zstd")
 
 
-def predict(params: Params, run: Run, model: Path, examples: Path) -> list[dict[str, Any]]:
+def predict(params: Params, run: Run, model: Path, examples: Path) -> pa.Table:
     """The rows of the predictions file, sorted by task, dataset and id; raises what ``predict_run`` raises."""
-    rows = gather(params, run.tasks, examples)
+    check_rows(params, run.tasks, examples)
     predictor = Predictor.load(model)
-    predictions = [
-        prediction
-        for dataset in params.datasets
-        for prediction in _predictions(predictor, params, [row for row in rows if row.dataset == dataset])
+    parts = [
+        pa.Table.from_pylist(list(_predictions(predictor, params, rows)), schema=SCHEMA) for rows in gather(params, run.tasks, examples)
     ]
-    return sorted(predictions, key=lambda prediction: (prediction["task"], prediction["dataset"], prediction["id"]))
+    return pa.concat_tables(parts).sort_by([(name, "ascending") for name in ("task", "dataset", "id")])
 
 
-def gather(params: Params, tasks: Iterable[str], examples: Path) -> list[Row]:
-    """All test rows with a label of any of the tasks.
+def check_rows(params: Params, tasks: Iterable[str], examples: Path) -> None:
+    """Every task has labelled test rows.
 
     Raises:
         DataError: a canonical table is missing or lacks a label, or a task has no labelled test row.
     """
-    rows: list[Row] = []
+    for task in tasks:
+        label = params.tasks[task].label
+        tables = [part for name in params.datasets_of(task) for part in _test_rows(examples / f"{name}.parquet", [label], [label])]
+        if all(table.column(label).null_count == len(table) for table in tables):
+            names = ", ".join(params.datasets_of(task))
+            raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
+
+
+def gather(params: Params, tasks: Iterable[str], examples: Path) -> Iterator[list[Row]]:
+    """All test rows with a label of any of the tasks, some rows of one dataset at a time.
+
+    Raises:
+        DataError: a canonical table is missing or lacks a label.
+    """
     for dataset in params.datasets:
         labels = {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)}
         if labels:
-            rows += _rows_of(dataset, labels, examples / f"{dataset}.parquet")
-    for task in tasks:
-        if not any(task in row.gold for row in rows):
-            names = ", ".join(params.datasets_of(task))
-            raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
-    return rows
+            yield from filter(None, _rows_of(dataset, labels, examples / f"{dataset}.parquet"))
 
 
-def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[Row]:
-    table = read(path)
-    known = labels_of(table.schema)
-    for label in labels.values():
+def _test_rows(path: Path, labels: Iterable[str], columns: Iterable[str]) -> Iterator[pa.Table]:
+    """Columns of the test rows of a table that has these labels, some rows at a time."""
+    known = labels_of(read_schema(path))
+    for label in labels:
         if label not in known:
             raise DataError(f"{path}: has no label {label!r}; it has: {', '.join(known) or 'none'}")
-    test = table.filter(pc.equal(table.column("split"), "test"))
-    columns = {field: columns_of(field) for field in text_fields(table.schema)}
-    for row in test.select(["id", *chain(*columns.values()), *dict.fromkeys(labels.values())]).to_pylist():
-        gold = {task: row[label] for task, label in labels.items() if row[label] is not None}
-        if gold:
-            fields = {field: TextRow.of(*(row[name] for name in names)) for field, names in columns.items()}
-            tokens = [text.tokens for text in fields.values()]
-            yield Row(dataset, row["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], list(fields.values()), _text(fields), gold)
+    for part in read_parts(path, PART, list(dict.fromkeys(["split", *columns]))):
+        yield plain(part.filter(pc.equal(part.column("split"), "test")))
+
+
+def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[list[Row]]:
+    columns = {field: columns_of(field) for field in text_fields(read_schema(path))}
+    for table in _test_rows(path, labels.values(), ["id", *chain(*columns.values()), *labels.values()]):
+        yield [row for content in table.to_pylist() if (row := _row(dataset, content, columns, labels)).gold]
+
+
+def _row(dataset: str, content: Mapping[str, Any], columns: Mapping[str, tuple[str, str]], labels: Mapping[str, str]) -> Row:
+    fields = {field: TextRow.of(*(content[name] for name in names)) for field, names in columns.items()}
+    tokens = [text.tokens for text in fields.values()]
+    gold = {task: content[label] for task, label in labels.items() if content[label] is not None}
+    return Row(dataset, content["id"], Pair(*tokens) if len(tokens) > 1 else tokens[0], list(fields.values()), _text(fields), gold)
 
 
 def _text(fields: Mapping[str, TextRow]) -> str:
@@ -111,16 +129,18 @@ def _text(fields: Mapping[str, TextRow]) -> str:
 
 
 def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Iterator[dict[str, Any]]:
-    """The predictions for the rows of one dataset, with one pass through the encoder for all its tasks."""
+    """The predictions for some rows of one dataset, with one pass through the encoder for all its tasks."""
     tasks = list(dict.fromkeys(task for row in rows for task in row.gold))
     types = predictor.model.tasks
-    plain = {task: types[task].uncalibrated() for task in tasks if types[task].has_temperature}
-    predictions = predictor.predict([_with_markers(row, types) for row in rows], tasks, beside=plain) if rows else {}
+    uncalibrated = {task: types[task].uncalibrated() for task in tasks if types[task].has_temperature}
+    predictions = predictor.predict([tokens_for(row, types) for row in rows], tasks, beside=uncalibrated)
     raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
             prediction = types[task].quoted(predictions[task][i], row.fields[types[task].field])
-            stated = {"calibrated": (task, types[task]), "uncalibrated": (beside_name(task), plain[task])} if task in plain else {}
+            stated = (
+                {"calibrated": (task, types[task]), "uncalibrated": (beside_name(task), uncalibrated[task])} if task in uncalibrated else {}
+            )
             yield {
                 "task": task,
                 "dataset": row.dataset,
@@ -142,7 +162,8 @@ def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequ
     return {row.id: labels for (row, _), labels in zip(own, found, strict=True)}
 
 
-def _with_markers(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+def tokens_for(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:
+    """The tokens of a row, with the markers of its labels between them."""
     tokens = row.tokens
     for task, gold in row.gold.items():
         if tasks[task].markers:

@@ -1,9 +1,9 @@
 """All results of an experiment: ``comparisons.json`` for the report, ``metrics.json`` and ``plots/`` for DVC."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,10 @@ from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
-from mtl.evaluation.calibration import Calibration, Checked, calibration_of
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.parity import Labels, Parity, parity
+from mtl.evaluation.scored import COLUMNS, Predictions, predictions_of
 from mtl.evaluation.tables import by_task, main_scores, write_csv
 from mtl.evaluation.transfer import Training, training_of, transfer
 from mtl.files import write_json
@@ -26,20 +26,6 @@ from mtl.tasks.base import Metric
 
 ENOUGH_SEEDS = 5
 """With fewer, the quantile of Student's t makes intervals many times wider than the spread of the seeds."""
-Column = tuple[str, ...]
-COLUMNS = ["task", "dataset", "id", "gold", "prediction", "raw_gold", "raw_prediction", "calibrated", "uncalibrated"]
-
-
-class Predictions(NamedTuple):
-    """Gold labels and predictions of one run for one task, row by row."""
-
-    keys: tuple[str, ...]
-    gold: tuple[str, ...]
-    prediction: tuple[str, ...]
-    raw_text: Labels | None = None
-    """Of the characters of the raw texts, for a task that is about tokens."""
-    calibration: Calibration | None = None
-    """Of the confidences, for a task that has a temperature."""
 
 
 def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None:
@@ -81,24 +67,14 @@ def read_predictions(path: Path, run: Run, datasets: Mapping[str, Collection[str
         table = pq.read_table(path, columns=COLUMNS)
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise PipelineError(f"{path}: cannot be read as the predictions of run {run.name}: {error}") from None
-    columns = [table.column(name).to_pylist() for name in COLUMNS]
-    rows: dict[str, list[list[Any]]] = {task: [] for task in run.tasks}
-    for task, dataset, id_, *labels in zip(*columns, strict=True):
-        if task not in rows:
+    for task in table.column("task").unique().to_pylist():
+        if task not in run.tasks:
             raise PipelineError(f"{path}: holds task {task!r}, but run {run.name} has: {', '.join(run.tasks)}")
-        if datasets is None or dataset in datasets[task]:
-            rows[task].append([f"{dataset}\x1e{id_}", *labels])
-    for task, found in rows.items():
-        if not found:
+    by_task = predictions_of(run.tasks, table, datasets)
+    for task, found in by_task.items():
+        if not found.keys:
             raise DataError(f"{path}: no test row for task {task}; give the split test of its datasets a share or a source")
-    return {task: _of_task(*zip(*found, strict=True)) for task, found in rows.items()}
-
-
-def _of_task(
-    keys: Column, gold: Column, prediction: Column, raw_gold: Column, raw_prediction: Column, *checked: Sequence[Checked | None]
-) -> Predictions:
-    raw_text = None if None in raw_gold else Labels(raw_gold, raw_prediction)
-    return Predictions(keys, gold, prediction, raw_text, calibration_of(*checked))
+    return by_task
 
 
 def check_paired(predictions: Mapping[str, Mapping[str, Predictions]]) -> None:

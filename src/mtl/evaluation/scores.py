@@ -1,16 +1,15 @@
 """The scores of one run on the test split, with intervals over its rows, for the model's card."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError
 from mtl.evaluation.bootstrap import draws, interval, resample
-from mtl.evaluation.calibration import calibration_of
 from mtl.evaluation.parity import Labels, parity
 from mtl.evaluation.predictions import predict
+from mtl.evaluation.scored import Predictions, predictions_of
 from mtl.model.card import CONFIDENCE, RESAMPLES, Calibration, RawText, Score
 
 
@@ -25,34 +24,33 @@ def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Sco
         ModelError: the model folder is incomplete or damaged.
     """
     try:
-        rows = [row for row in predict(params, run, model, examples) if row["dataset"] in params.frozen_of(row["task"])]
+        table = predict(params, run, model, examples)
     except DataError:
         return []
-    return [score for task in run.tasks for score in _scores(params, task, [row for row in rows if row["task"] == task])]
+    return [
+        score
+        for task, rows in predictions_of(run.tasks, table, {task: params.frozen_of(task) for task in run.tasks}).items()
+        for score in _scores(params, task, rows)
+    ]
 
 
-def _scores(params: Params, task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[Score]:
+def _scores(params: Params, task: str, rows: Predictions) -> Iterator[Score]:
     spec = params.tasks[task]
-    gold, prediction = ([row[side] for row in rows] for side in ("gold", "prediction"))
-    calibrated = calibration_of(*([row.get(name) for row in rows] for name in ("calibrated", "uncalibrated")))
+    keys, gold, prediction, _, calibrated = rows
     calibration = Calibration(*calibrated) if calibrated else None
-    keys = [f"{row['dataset']}\x1e{row['id']}" for row in rows]
     values, drawn = draws(spec.type, gold, prediction, resample(keys, RESAMPLES), spec.metric)
     for name in sorted(values, key=lambda name: name != spec.main_metric.name):
         metric = plugins.task_type(spec.type).metric(name)
         ends = interval(drawn[name], CONFIDENCE, metric.low, metric.high)
-        about = (_raw_text(params, task, rows, keys), calibration) if name == spec.main_metric.name else ()
-        yield Score(task, name, values[name], *ends, len(rows), *about)
+        about = (_raw_text(params, task, rows), calibration) if name == spec.main_metric.name else ()
+        yield Score(task, name, values[name], *ends, len(keys), *about)
 
 
-def _raw_text(params: Params, task: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> RawText | None:
+def _raw_text(params: Params, task: str, rows: Predictions) -> RawText | None:
     """The main metric of a token-level task on the raw texts of the rows."""
-    spec = params.tasks[task]
-    if "raw_gold" not in rows[0]:
+    if rows.raw_text is None:
         return None
-    on_tokens, on_raw_text = (
-        Labels([row[gold] for row in rows], [row[prediction] for row in rows])
-        for gold, prediction in (("gold", "prediction"), ("raw_gold", "raw_prediction"))
-    )
-    found = parity(spec.type, spec.main_metric, keys, on_tokens, on_raw_text, RESAMPLES, CONFIDENCE)
+    spec = params.tasks[task]
+    on_tokens = Labels(rows.gold, rows.prediction)
+    found = parity(spec.type, spec.main_metric, rows.keys, on_tokens, rows.raw_text, RESAMPLES, CONFIDENCE)
     return RawText(found.raw_text, found.low, found.high)

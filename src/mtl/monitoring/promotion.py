@@ -242,7 +242,8 @@ def promote(params: Params, model: Path, examples: Path, folder: Path, *, drift:
         if lacking := [task for task in tasks if task not in config["tasks"] or task not in params.tasks]:
             raise ModelError(f"{model}: lacks the tasks of {current}: {', '.join(lacking)}")
         run = joint_run(params).model_copy(update={"tasks": tuple(tasks)})
-        decision = decide(params, predict(params, run, folder / current, examples), predict(params, run, model, examples), drift=drift)
+        promoted, candidate = (predict(params, run, own, examples).to_pylist() for own in (folder / current, model))
+        decision = decide(params, promoted, candidate, drift=drift)
         about |= {"reason": decision.reason, "compared": [one._asdict() for one in decision.compared]}
         if decision.promote:
             versions.add(model, about)

@@ -19,7 +19,7 @@ from mtl.config import Params
 from mtl.errors import ParamsError, PipelineError, StorageError
 from mtl.files import describe, write_text
 from mtl.pipeline.fingerprint import fingerprint, read_mapping
-from mtl.pipeline.stages import STAGES, stage_of
+from mtl.pipeline.stages import BESIDE, STAGES, stage_of
 from mtl.pipeline.state import State
 from mtl.pipeline.versions import unlike
 
@@ -89,7 +89,7 @@ class Flow:
             if folder.exists() and not os.access(folder, os.W_OK):
                 raise WorkflowError(f"{folder}: cannot be written to: a read-only disk, or another user's folder")
         self._started = True
-        _make_tune()
+        _make_beside()
 
     def pass_on_sigterm(self) -> None:
         """At SIGTERM Snakemake starts no more jobs and waits for those that run: tell these too, so that training saves and ends."""
@@ -238,7 +238,7 @@ class Flow:
 
     def _commit(self, stages: list[str]) -> str:
         """Let DVC record stages; returns what was done, or DVC's own words where it failed."""
-        _make_tune()
+        _make_beside()
         command = [sys.executable, "-m", "dvc", "commit", "--force", *stages]  # with --quiet it would keep its reasons to itself
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -261,7 +261,7 @@ class Flow:
         """
         if self._started or self._lock is None or not _executes(self._workflow):
             return ""
-        _make_tune()
+        _make_beside()
         if not all(self._valid.values()) or self._is_handed_over(list(STAGES)):
             return ""
         words = self.hand_over()
@@ -324,9 +324,10 @@ def _executes(workflow: Any) -> bool:
     return plugin is not None and not plugin.common_settings.dryrun_exec and not plugin.common_settings.touch_exec
 
 
-def _make_tune() -> None:
-    """DVC's stage report depends on this folder, also where no search was made."""
-    Path("data/tune").mkdir(parents=True, exist_ok=True)
+def _make_beside() -> None:
+    """DVC's stage report depends on these folders, also where no search and no audit was made."""
+    for path in BESIDE:
+        (Path("data") / path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def workflow_lock() -> FileLock:

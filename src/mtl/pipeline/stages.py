@@ -12,7 +12,7 @@ from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
 """The download of a pretrained encoder; the dot keeps it apart from the names of datasets."""
-BESIDE = ("tune/summary.json",)
+BESIDE = ("tune/summary.json", "audit/summary.json", "audit/issues.csv", "audit/issues.jsonl")
 """Files below ``data/`` that no stage makes, but that one may read where they are."""
 
 
@@ -294,7 +294,7 @@ _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/ar
 _TABLE = ("data/coded.py", "data/labels", "data/schema.py", "data/spans.py")
 _TASKS = ("tasks", "data/spacing.py", "data/tokens.py")
 MODEL = (
-    *(f"model/{name}.py" for name in ("batch", "device", "folder", "joining", "micro_batches", "model", "prediction")),
+    *(f"model/{name}.py" for name in ("batch", "decisions", "device", "folder", "joining", "micro_batches", "model", "prediction")),
     "seeds.py",
     "data/model_files.py",
     "data/segmentation.py",
@@ -311,6 +311,7 @@ RULES: dict[str, Rule] = {
     "card_run": Rule(
         (
             "model/card.py",
+            "evaluation/scored.py",
             "evaluation/scores.py",
             "evaluation/bootstrap.py",
             "evaluation/calibration.py",

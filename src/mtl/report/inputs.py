@@ -44,6 +44,10 @@ class Inputs:
     """Model folders by run."""
     search: Json
     """Summary of a search over settings; empty where there was none."""
+    audit: Json
+    """Summary of a label audit; empty where there was none."""
+    audited: Path
+    """Folder of its files."""
 
 
 def load(params: Params, data: Path) -> Inputs:
@@ -68,6 +72,8 @@ def load(params: Params, data: Path) -> Inputs:
         shards=shards,
         models={run: data / "models" / run for run in runs},
         search=read_json(summary) if (summary := data / "tune" / "summary.json").exists() else {},
+        audit=read_json(summary) if (summary := data / "audit" / "summary.json").exists() else {},
+        audited=data / "audit",
         predictions={run: existing(data / "predictions" / f"{run}.parquet") for run in runs},
     )
 

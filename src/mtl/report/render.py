@@ -18,7 +18,7 @@ from mtl.config import Params
 from mtl.evaluation.results import joint_run
 from mtl.files import write_text
 from mtl.pipeline.versions import unlike
-from mtl.report import audit, charts, datasets, errors, evidence, figures, findings, provenance, savings, text, transfer, trials
+from mtl.report import audit, charts, datasets, errors, evidence, figures, findings, labels, provenance, savings, text, transfer, trials
 from mtl.report.blocks import Figure, Spec, Table
 from mtl.report.inputs import Inputs, Json, load
 from mtl.report.task_views import task_blocks
@@ -134,12 +134,13 @@ def context(params: Params, everything: Inputs) -> Json:
         "costs": _costs(inputs.runs),
         "cost_table": _cost_table(inputs.runs),
         "throughput": figures.throughput(inputs),
+        "labels": labels.section(inputs.audit, inputs.audited),
         "search": trials.results(inputs.search),
         "warnings": datasets.warnings(params, inputs),
         "top_warnings": TOP_WARNINGS,
         "versions": _versions(inputs.runs),
         "checksums": provenance.checksums(params, inputs),
-        "settings": settings.dump(params.model_copy(update={"tune": None, "promote": None})),  # they change nothing that is shown here
+        "settings": settings.dump(params.model_copy(update=dict.fromkeys(("tune", "promote", "audit")))),  # they change nothing shown here
         "tasks": list(params.tasks),
     }
 

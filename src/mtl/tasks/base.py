@@ -407,6 +407,16 @@ class TaskType(ABC):
         labelled = self.labelled(targets)
         return logits[labelled], targets[labelled]
 
+    @property
+    def choices(self) -> Sequence[str]:
+        """Names of the choices of ``decisions``; empty for a task whose labels cannot be audited."""
+        return ()
+
+    @property
+    def decided(self) -> Sequence[str]:
+        """Names of the decisions of a row, where it has several and they are not about tokens."""
+        return ()
+
     def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
         """Each confidence that a prediction states, and whether what it is about is right; empty where a type states none."""
         return []

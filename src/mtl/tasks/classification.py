@@ -145,6 +145,11 @@ class Classification(TaskType):
         """Yes."""
         return True
 
+    @property
+    def choices(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes
+
     def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
         """The probability of the class."""
         return [(prediction.confidence, prediction.value == label)]

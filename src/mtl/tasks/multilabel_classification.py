@@ -163,6 +163,16 @@ class MultilabelClassification(TaskType):
         present = logits[labelled].flatten()
         return torch.stack([torch.zeros_like(present), present], dim=-1), targets[labelled].flatten().long()
 
+    @property
+    def choices(self) -> Sequence[str]:
+        """Whether a class is there."""
+        return ("absent", "present")
+
+    @property
+    def decided(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes
+
     def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
         """The probability of each decision, that a class is present or that it is absent."""
         gold, chosen = set(_names(label)), set(_scored(prediction)["classes"])

@@ -232,6 +232,11 @@ class TokenClassification(TaskType):
         """Yes. The most probable tags stay: a legal sequence has the highest sum of logits, whatever they are divided by."""
         return True
 
+    @property
+    def choices(self) -> Sequence[str]:
+        """The tags."""
+        return self.tags
+
     def checked(self, prediction: Prediction, label: Label) -> list[tuple[float, bool]]:
         """The confidence of each predicted entity; it is right if type, start and end are."""
         gold = set(entities([tag or "O" for tag in _sequence(label)]))

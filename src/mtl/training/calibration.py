@@ -1,20 +1,15 @@
 """The temperature of each task's confidences, fitted on the validation rows with the weights that are kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from mtl.encoders import Encoded
-from mtl.model.batch import collate
+from mtl.model.decisions import decisions as decisions_of
 from mtl.model.device import Precision
-from mtl.model.joining import first_or_joined
 from mtl.model.micro_batches import Rows
 from mtl.model.model import Model
 from mtl.model.prediction import BATCH_TOKENS
-from mtl.tasks.base import TaskType
-from mtl.training.corpus import Corpus
 from mtl.training.feed import Data
 
 FEWEST = 20
@@ -23,8 +18,6 @@ LEAST, MOST = 0.05, 20.0
 """Bounds of a temperature."""
 
 Logits = npt.NDArray[np.float64]
-Decisions = list[tuple[Logits, Rows]]
-"""Parts of the decisions of a task: their logits, ``[decisions, choices]``, and the places of the right choices."""
 
 
 def fit_temperatures(model: Model, data: Data, precision: Precision, limit: int | None) -> None:
@@ -33,35 +26,15 @@ def fit_temperatures(model: Model, data: Data, precision: Precision, limit: int 
     Args:
         limit: largest size of a batch in subwords, where the device's memory is short.
     """
-    tasks = {name: task for name, task in model.tasks.items() if task.has_temperature}
-    if not tasks:
+    labels = {name: data.validation.labels[name] for name, task in model.tasks.items() if task.has_temperature}
+    if not labels:
         return
     usual = BATCH_TOKENS[precision.device.type]
-    decisions: dict[str, Decisions] = {name: [] for name in tasks}
-    for name, part in _decisions(model, data.validation, tasks, min(usual, limit or usual), precision):
-        decisions[name].append(part)
-    for name, task in tasks.items():
-        task.state["temperature"] = temperature(decisions[name])
-
-
-def _decisions(
-    model: Model, corpus: Corpus[Encoded], tasks: Mapping[str, TaskType], size: int, precision: Precision
-) -> Iterator[tuple[str, tuple[Logits, Rows]]]:
-    """The decisions of each batch of windows by task. A token in two windows is decided twice."""
-    encoded, was_training = corpus.encoded, model.training
-    owners = np.arange(len(encoded)) if encoded.owner is None else encoded.owner
-    used = {name: first_or_joined(task, encoded) for name, task in tasks.items()}
-    model.eval()
-    with torch.inference_mode(), precision.autocast():
-        for rows in model.micro_batches(encoded.lengths, size):
-            batch = collate(encoded, rows).to(precision.device)
-            for name, logits in model(batch, tasks).items():
-                windows = zip(owners[rows].tolist(), used[name][rows].tolist(), strict=True)
-                labels = [corpus.labels[name][row] if is_used else None for row, is_used in windows]
-                targets = tasks[name].targets(labels, batch.words(tasks[name].field))
-                scores, right = tasks[name].decisions(logits.float().nan_to_num(nan=0.0).cpu(), targets)
-                yield name, (scores.double().numpy(), right.numpy())
-    model.train(was_training)
+    parts: dict[str, list[tuple[Logits, Rows]]] = {name: [] for name in labels}
+    for name, part in decisions_of(model, data.validation.encoded, labels, precision, batch_tokens=min(usual, limit or usual)):
+        parts[name].append((part.logits, part.right))
+    for name, own in parts.items():
+        model.tasks[name].state["temperature"] = temperature(own)
 
 
 def temperature(decisions: Sequence[tuple[Logits, Rows]]) -> float:
