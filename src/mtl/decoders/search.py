@@ -86,8 +86,8 @@ class _Beams:
         """
         rows, beams = self.sums.shape
         wanted = min(2 * beams if beams > 1 else 1, logits.shape[1])
-        found, ids = _highest(self._allowed(logits.float()), wanted)  # before the sums: less to compute than on all subwords
-        scores = (found - logits.float().logsumexp(1, keepdim=True)).nan_to_num(nan=BROKEN, neginf=-math.inf)
+        found, ids = _highest(self._allowed(logits.float().log_softmax(1)), wanted)
+        scores = found.nan_to_num(nan=BROKEN, neginf=-math.inf)  # before the sums: less to compute than on all subwords
         sums, places = (self.sums.unsqueeze(2) + scores.view(rows, beams, wanted)).flatten(1).topk(wanted)
         source, subwords = places // wanted, ids.view(rows, -1).gather(1, places)
         texts = torch.cat([_pick(self.texts, source), subwords.unsqueeze(2)], dim=2)
@@ -106,7 +106,7 @@ class _Beams:
         self.ended = _pick(torch.cat([self.ended, padded], dim=1), chosen)
 
     def _allowed(self, scores: Tensor) -> Tensor:
-        """Logits ``[rows × beams, vocabulary]`` without suppressed subwords, and those that would repeat ``no_repeat`` ones."""
+        """Scores ``[rows × beams, vocabulary]`` without suppressed subwords, and those that would repeat ``no_repeat`` ones."""
         size = self.search.no_repeat
         if self.suppressed is not None:
             scores = scores.masked_fill(self.suppressed, -math.inf)
