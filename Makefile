@@ -19,7 +19,7 @@ check-code: .venv/dev
 	$(BIN)/snakefmt --check workflow
 
 tests: .venv/dev apertium chromium
-	$(BIN)/pytest -n $${PYTEST_WORKERS:-auto}
+	$(BIN)/pytest -n $${PYTEST_WORKERS:-auto} --dist worksteal
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

@@ -24,7 +24,7 @@ from transformers import BertConfig, EncoderDecoderConfig, EncoderDecoderModel, 
 
 from mtl.config import Decoder as Settings
 from mtl.decoders import Decoder, Search, build, generate
-from mtl.decoders.decoder import IGNORED
+from mtl.decoders.base import IGNORED
 
 VOCABULARY, WIDTH, HEADS, LAYERS, BATCH = 8000, 256, 4, 3, 32
 END = 1

@@ -59,17 +59,17 @@ class Cost(NamedTuple):
 
 def settings(folder: Path) -> dict[str, Any]:
     """Two datasets with three tasks, one joint run on augmented rows."""
-    split = {"train": 0.8, "validation": 0.1, "test": 0.1}
+    shared = {"split": {"train": 0.8, "validation": 0.1, "test": 0.1}, "language": "en"}  # made-up words, which look like many languages
     rating = {"mood": {"type": "class", "column": "mood"}, "rating": {"type": "number", "column": "rating"}}
     return {
         "seed": 1,
         "datasets": {
-            "reviews": {"source": _source(folder / "reviews.csv"), "reader": {"format": "csv"}, "labels": rating, "split": split},
+            "reviews": {"source": _source(folder / "reviews.csv"), "reader": {"format": "csv"}, "labels": rating, **shared},
             "places": {
                 "source": _source(folder / "places.conll"),
                 "reader": {"format": "conll"},
                 "labels": {"names": {"type": "tags", "column": "tags"}},
-                "split": split,
+                **shared,
             },
         },
         "tasks": {

@@ -20,7 +20,7 @@ NOT_IMPORTED = {
     "dvc": "called as a program",
     "onnx": "torch's exporter imports it",
     "onnxscript": "torch's exporter imports it",
-    "sentencepiece": "transformers needs it for the tokenizers of MarianMT",
+    "protobuf": "sentencepiece needs it to read its files as messages",
 }
 
 

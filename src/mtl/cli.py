@@ -17,7 +17,7 @@ from typing import TypeAlias
 import mtl.config
 from mtl.config.editing import write_checksums
 from mtl.errors import DataError, EncoderError, ExportError, Issue, MtlError, ParamsError, PipelineError, printable
-from mtl.files import describe
+from mtl.files import describe, write_text
 from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline import versions
 from mtl.pipeline.audit import LabelAudit
@@ -33,11 +33,14 @@ SERVED_PRODUCTS = "32"
 FORMS = """onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads; package: a folder that
 predicts by itself"""
 """What `mtl export` can write."""
+REFERENCE = """texts to compare with: a file, or a folder of examples, whose validation and test rows are compared (those of training would
+differ from any others); default: data/examples"""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for an error that the user can mend, 143 for a job that was asked to stop."""
+    """Run one command; returns the exit status: 0, 1 for what a command looked for and found (such as drift), 2 for an error that the user
+    can mend, 143 for a job that was asked to stop."""
     options = parser().parse_args(arguments)
     try:
         options.run(options)
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(printable(describe(error)), file=sys.stderr)
         return 2
-    return 0
+    return int(getattr(options, "status", 0))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,6 +82,9 @@ def _add_user_commands(commands: Commands) -> None:
     checksums.set_defaults(run=_checksums)
     schema = commands.add_parser("schema", help="print the JSON schema of params.yaml")
     schema.set_defaults(run=lambda _: print(json.dumps(mtl.config.json_schema(), indent=1)))
+    ingest = commands.add_parser("ingest", help="append new rows to the datasets that grow, and write their checksums")
+    ingest.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="params file; default: params.yaml")
+    ingest.set_defaults(run=_ingest)
     predict = commands.add_parser("predict", help="predict new texts with a trained model")
     predict.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
@@ -88,6 +94,8 @@ def _add_user_commands(commands: Commands) -> None:
     predict.set_defaults(run=_predict)
     _add_serve(commands)
     _add_export(commands)
+    _add_drift(commands)
+    _add_promote(commands)
     prune = commands.add_parser("prune", help="delete stored results that the present settings do not use")
     prune.add_argument("--other-versions", action="store_true", help="delete runs trained under other versions than those installed")
     prune.set_defaults(run=_prune)
@@ -126,6 +134,28 @@ def _add_export(commands: Commands) -> None:
     export.add_argument("--task", action="append", help="export this task only; repeat for more tasks")
     export.add_argument("--int8", type=Path, metavar="TEXTS", help="onnx and package: 8-bit weights, compared with float32 on these texts")
     export.set_defaults(run=_export, extra="export")
+
+
+def _add_drift(commands: Commands) -> None:
+    drift = commands.add_parser("drift", help="test whether new texts differ from those of training; exit status 1 if they do")
+    drift.add_argument("--model", type=Path, required=True, help="folder of a trained model")
+    drift.add_argument("--reference", type=Path, default=Path("data/examples"), metavar="PATH", help=REFERENCE)
+    drift.add_argument("--task", action="append", help="compare what is predicted for this task only; repeat for more tasks")
+    drift.add_argument("--level", type=float, default=0.01, help="chance of a false alarm over all tests; default: 0.01")
+    drift.add_argument("--texts", type=_positive, default=1000, metavar="N", help="texts of each side, at most; more are sampled")
+    drift.add_argument("--json", action="store_true", help="print the results as JSON")
+    drift.add_argument("--report", type=Path, metavar="FILE", help="write a page with figures")
+    drift.add_argument("file", type=Path, help="new texts: text lines or JSON lines")
+    drift.set_defaults(run=_drift)
+
+
+def _add_promote(commands: Commands) -> None:
+    promote = commands.add_parser("promote", help="let a newly trained model replace the promoted one, if no task falls")
+    promote.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="params file; default: params.yaml")
+    promote.add_argument("--model", type=Path, help="folder of the new model; default: that of the first joint run in data/models")
+    promote.add_argument("--drift", type=Path, metavar="FILE", help="results of mtl drift --json; with drift, no task needs to gain")
+    promote.add_argument("--rollback", action="store_true", help="return to the version before")
+    promote.set_defaults(run=_promote)
 
 
 def _positive(text: str) -> int:
@@ -286,6 +316,32 @@ def _checksums(options: argparse.Namespace) -> None:
         write_checksums(options.file, params, new)
 
 
+def _ingest(options: argparse.Namespace) -> None:
+    """Append the rows of incoming files to the datasets that grow.
+
+    Raises:
+        DataError: a file cannot be read, or too many rows are malformed.
+    """
+    from mtl.data.incoming import ingest
+    from mtl.data.sources import checksum
+
+    params = mtl.config.load(options.file)
+    grow = {name: dataset for name, dataset in params.datasets.items() if dataset.incoming}
+    if not grow:
+        raise DataError(f"{options.file}: no dataset has the key incoming, which names files with new rows")
+    checksums = {}
+    for name, dataset in grow.items():
+        result = ingest(name, dataset)
+        for line in result.malformed:
+            print(printable(f"malformed: {line}"), file=sys.stderr)
+        counts = f"{result.known} known, {result.unlabelled} unlabelled, {len(result.malformed)} malformed"
+        print(f"{name}: {plural(result.new, 'new row')} from {plural(result.files, 'file')} ({counts})")
+        if (actual := checksum(dataset.sources["all"])) != dataset.sources["all"].sha256:
+            checksums[f"datasets.{name}.source"] = actual
+    if checksums:
+        write_checksums(options.file, params, checksums)
+
+
 def _predict(options: argparse.Namespace) -> None:
     """Read texts and print one JSON object a line with every task's prediction."""
     from mtl.export.runtime import OnnxPredictor, is_exported
@@ -348,6 +404,70 @@ def _export(options: argparse.Namespace) -> None:
     else:
         names = export(options.model, options.out, options.task, options.int8.read_text(encoding="utf-8").splitlines())
     print(f"{options.out}: {plural(len(names), 'task')}: {', '.join(names)}")
+
+
+def _drift(options: argparse.Namespace) -> None:
+    """Compare new texts with those of training.
+
+    Raises:
+        DataError: a file cannot be read, or no task has enough texts.
+    """
+    from mtl.monitoring.drift import drift
+    from mtl.monitoring.page import finding, page
+
+    if not 0 < options.level < 1:
+        raise DataError(f"--level: {options.level} is not between 0 and 1")
+    results = drift(options.model, options.file, options.reference, tasks=options.task, level=options.level, most=options.texts)
+    if options.report:
+        write_text(options.report, page(results))
+    if options.json:
+        print(json.dumps(results, indent=1, ensure_ascii=False))
+    else:
+        for test in results["tests"]:
+            p = f"corrected p {test['corrected_p']:.3g}"
+            print(printable(f"{'drift' if test['drift'] else '  -  '}  {test['task']}: {test['test']}  {p} ({test['method']})"))
+        print(printable(finding(results)))
+    options.status = int(results["drift"])
+
+
+def _promote(options: argparse.Namespace) -> None:
+    """Compare a new model with the promoted one, and promote it or not.
+
+    Raises:
+        PipelineError: there is no version to return to.
+        ModelError: a model is missing, or lacks a task.
+    """
+    from mtl.evaluation.results import joint_run
+    from mtl.monitoring.promotion import NAME, Versions, promote
+
+    folder = Path("data/promoted")
+    if options.rollback:
+        print(f"{folder / 'current'} is {NAME}@{Versions(folder).rollback()} again")
+        return
+    params = mtl.config.load(options.file)
+    drift = bool(options.drift and _read_results(options.drift)["drift"])
+    model = options.model or Path("data/models") / joint_run(params).name
+    decision = promote(params, model, Path("data/examples"), folder, drift=drift)
+    for one in decision["compared"]:
+        scores = f"{one['promoted']:.3f} -> {one['candidate']:.3f}"
+        print(
+            f"  {one['task']} ({one['split']}, {one['metric']}): {scores}, gain {one['gain']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        )
+    done = {"promote": "promoted as", "refuse": "refused; the promoted model stays", "keep": "nothing to do; the promoted model is"}
+    print(f"{model}: {done[decision['action']]} {NAME}@{decision['version']} ({decision['reason']})")
+
+
+def _read_results(path: Path) -> dict[str, bool]:
+    """What ``mtl drift --json`` printed.
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"drift": content["drift"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not the output of mtl drift --json: {error!r}") from None
 
 
 def _synonyms(options: argparse.Namespace) -> None:

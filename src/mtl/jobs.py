@@ -14,7 +14,7 @@ from mtl.files import write_text
 from mtl.names import ACROSS_DATASETS, ShardName
 from mtl.pipeline import programs
 from mtl.pipeline.stages import ENCODER, MODEL_FILES, key_of, sources
-from mtl.pipeline.state import MISSING
+from mtl.pipeline.state import MISSING, SUBWORDS
 from mtl.progress import warn
 
 
@@ -77,7 +77,8 @@ def train_run(params: Params, job: str, data: Path, out: Path) -> None:
         return
     encoder = data / "raw" / ENCODER
     source = encoder if encoder.exists() else None
-    train(params, params.runs()[job], data / "examples", data / "shards", source, out, progress=True, live=Path("live") / job)
+    run, live = params.runs()[job], Path("live") / job
+    train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live, subwords=SUBWORDS)
 
 
 def dismiss() -> None:

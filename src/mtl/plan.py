@@ -112,7 +112,7 @@ def _measured(params: Params, data: Path) -> str | None:
     """The number of steps by the encoder's own tokenizer: exact for few rows, of many from a sample; None where files are missing."""
     import numpy as np
 
-    from mtl.encoders.store import coded, encode_stored
+    from mtl.encoders.store import coded
     from mtl.training.plan import total_steps
     from mtl.training.texts import read_split
 
@@ -121,7 +121,9 @@ def _measured(params: Params, data: Path) -> str | None:
         rows, share = _sample(rows, params)
         if (tokenizer := _tokenizer(params, data, rows)) is None:
             return None
-        lengths = encode_stored(tokenizer, (coded(*fields) for fields in rows.tokens.parts()), params.encoder.max_length).lengths
+        parts = [coded(*fields) for fields in rows.tokens.parts()]
+        length = params.encoder.max_length
+        lengths = np.concatenate([tokenizer.encode_distinct(part.words, part.left, length, part.right).lengths for part in parts])
     except MtlError:
         return None
     counted = int(lengths[rows.labelled(params.tasks)].sum() / share)

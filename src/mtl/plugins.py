@@ -57,6 +57,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     ENCODERS: {
         "transformer": "mtl.config.encoder:TransformerEncoder",
+        "encoder_decoder": "mtl.config.encoder:EncoderDecoder",
         "fnn": "mtl.config.encoder:FeedForwardEncoder",
         "cnn": "mtl.config.encoder:ConvolutionalEncoder",
         "rnn": "mtl.config.encoder:RecurrentEncoder",

@@ -21,10 +21,13 @@ Fields = dict[str, dict[str, TextRow]]
 """The text fields of a row by name, each by the segmentations of the tasks that read it."""
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
+    """A row to predict."""
+
     content: dict[str, Any]
     """The input object, whose keys are carried along."""
     fields: Fields
+    """See ``fields_of``."""
 
 
 def decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -157,7 +160,6 @@ def predict_lines(
         tasks: names of the requested tasks; without it, all.
         form: ``auto`` takes all lines as JSON if the first one that is not blank is a JSON object, else as text. A first line that
             begins like JSON but is not an object is an error, and so is a JSON object among lines of text.
-
         min_confidence: in 0..1; a task with less confidence is null for the line, and entities with less are left out.
 
     Yields:
@@ -171,6 +173,23 @@ def predict_lines(
     """
     predictor = _loaded(model) if isinstance(model, Path) else model
     requested = {name: predictor.tasks[name] for name in chosen(predictor.tasks, tasks)}
+    for chunk in read_lines(lines, requested, form):
+        predictions = predict_rows(predictor, [line.fields for line in chunk], requested, min_confidence=min_confidence)
+        for line, prediction in zip(chunk, predictions, strict=True):
+            yield {**line.content, **prediction}
+
+
+def read_lines(lines: Iterable[str], tasks: Mapping[str, TaskType], form: Format = "auto") -> Iterator[list[Line]]:
+    """The rows of texts or JSON lines, ``CHUNK`` at a time; see ``predict_lines``.
+
+    Args:
+        lines: texts or JSON objects.
+        tasks: those whose text fields are read, by name.
+        form: see ``predict_lines``.
+
+    Raises:
+        DataError: a line is not JSON of that form; names the line.
+    """
     numbered, guess = enumerate(lines, start=1), form == "auto"
     while chunk := list(islice(numbered, CHUNK)):
         if chunk[0][0] == 1:
@@ -181,10 +200,7 @@ def predict_lines(
             _refuse_objects(chunk)
         if form == "jsonl":
             chunk = [(number, line) for number, line in chunk if line.strip()]
-        parsed = [_line(line.rstrip("\r\n"), number, form, requested) for number, line in chunk]
-        predictions = predict_rows(predictor, [line.fields for line in parsed], requested, min_confidence=min_confidence)
-        for line, prediction in zip(parsed, predictions, strict=True):
-            yield {**line.content, **prediction}
+        yield [_line(line.rstrip("\r\n"), number, form, tasks) for number, line in chunk]
 
 
 def _loaded(model: Path) -> RowPredictor:
@@ -224,17 +240,17 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _line(line: str, number: int, form: Format, tasks: Mapping[str, TaskType]) -> _Line:
+def _line(line: str, number: int, form: Format, tasks: Mapping[str, TaskType]) -> Line:
     content = _json(line, number) if form == "jsonl" else line
     try:
         fields = fields_of(content, tasks)
     except ValueError as error:
         raise DataError(f"line {number}: {error}") from None
     if isinstance(content, str):
-        return _Line({"text": content}, fields)
+        return Line({"text": content}, fields)
     if TEXT in fields and TEXT not in content:
-        return _Line({"text": next(iter(fields[TEXT].values())).text, **content}, fields)
-    return _Line(content, fields)
+        return Line({"text": next(iter(fields[TEXT].values())).text, **content}, fields)
+    return Line(content, fields)
 
 
 def _json(line: str, number: int) -> Any:

@@ -139,7 +139,7 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "train.sampling.shares.tweets_entities",
             "is required",
         ),
-        ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'fnn', 'cnn', 'rnn'"),
+        ("encoder.type", "bert", "encoder", "'bert' is unknown; choose from: 'transformer', 'encoder_decoder', 'fnn', 'cnn', 'rnn'"),
         ("augment.methods", {}, "augment.methods", "is empty, but experiment has augmented runs"),
         ("augment.methods.synonym.datasets", ["films"], "augment.methods.synonym.datasets", "choose from: tweets_sentiment"),
         (
@@ -420,9 +420,19 @@ def test_groups_are_trained_once_each(content: dict[str, Any], groups: Any, sets
     assert all(runs[f"group_{tasks}-plain-1"].tasks == tuple(tasks.split("+")) for tasks in sets)
 
 
+def test_runs_without_the_target_have_only_the_first_seed(content: dict[str, Any]) -> None:
+    content["experiment"] = {"seeds": [3, 1, 2], "joint": ["plain"], "single_task": ["plain"], "groups": "pairs"}
+    every = mtl.config.parse(content).runs()
+    content["experiment"]["target"] = "sentiment"
+    runs = mtl.config.parse(content).runs()
+    assert list(runs) == [name for name, run in every.items() if "sentiment" in run.tasks or run.seed == 3]
+    assert sum(run.seed == 1 for run in runs.values()) == 4  # joint, single-task, two pairs
+
+
 @pytest.mark.parametrize(
     ("experiment", "key", "message"),
     [
+        ({"target": "topic"}, "experiment.target", "'topic' is not a task; choose from: entities, sentiment, intensity"),
         ({"groups": [["entities", "topic"]]}, "experiment.groups", "'topic' is not a task; choose from: entities, sentiment, intensity"),
         ({"groups": "pair"}, "experiment.groups", "must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not 'pair'"),
         ({"groups": ["entities"]}, "experiment.groups", "must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not ['entities']"),

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mtl.config import Decoder as Settings
 from mtl.decoders import END, Decoder, Search, build, generate
-from mtl.decoders.decoder import IGNORED
-from mtl.decoders.search import NONE
+from mtl.decoders.base import IGNORED
+from mtl.decoders.search import NONE, _highest
 
 TEXTS = ["Zwei Hunde spielen im Schnee .", "Ein Mann liest ; [END] 東京 ß"]
 
@@ -56,6 +56,17 @@ def test_scores_of_the_cached_search_are_those_of_one_pass(decoder: Decoder, sea
         assert mean == pytest.approx(plain / len(text), abs=1e-4)
         assert len(text) == 9 or text[-1] == END
         assert END not in text[:-1]
+
+
+def test_the_highest_scores_are_found_by_blocks() -> None:
+    scores = torch.randn(5, 1000, generator=torch.Generator().manual_seed(0))
+    scores[0, 990:] += 5  # behind the last whole block
+    scores[1, 64:70] += 5
+    scores[2, 500:] = -torch.inf
+    for count in (1, 8):
+        found, expected = _highest(scores, count), scores.topk(count)
+        assert torch.equal(found[0], expected.values)
+        assert torch.equal(found[1], expected.indices)
 
 
 def test_a_row_gets_the_same_text_in_any_batch(decoder: Decoder) -> None:

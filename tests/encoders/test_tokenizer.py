@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from mtl.data.tokens import tokenize
-from mtl.encoders.tokenizer import SHAPES, WORD_SHAPES, Encoded, Field, Marker, SubwordTokenizer, with_markers, word_shape
+from mtl.encoders.tokenizer import SHAPES, WORD_SHAPES, Encoded, Marker, SubwordTokenizer, Uncut, with_markers, word_shape
 from mtl.encoders.windows import encode_windows
 from mtl.errors import EncoderError
 
@@ -327,9 +327,12 @@ def test_a_subword_of_the_tokenizer_cannot_be_a_marker(tiny_bert: Path, name: st
         tokenizer.encode([[Marker("the")]], 8)
 
 
-def test_markers_are_put_between_coded_tokens() -> None:
-    field = Field(np.array([5, 6, 7, 8]), np.array([3, -1, 0, 1]))
+def test_markers_are_put_between_the_subwords_of_tokens() -> None:
+    shapes = np.array([1, 2, 3, 5, 6, 6, 1], dtype=np.int8)  # tokens of 2, 1, 3 and 1 subwords
+    field = Uncut(np.arange(5, 12, dtype=np.int32), shapes, np.array([0, 6, 6, 6, 7]))
     places = np.array([[0, 3, 3, 1], [-1, -1, -1, -1], [0, -1, -1, -1], [-1, 1, -1, 0]])
     result = with_markers(field, places, np.array([20, 21, 22, 23]))
-    assert result.token.tolist() == [~20, 5, ~23, 6, 7, ~21, ~22, ~20, ~23, 8, ~21]
-    assert result.counts.tolist() == [7, -1, 1, 3]
+    assert result.subwords.tolist() == [20, 5, 6, 23, 7, 8, 9, 10, 21, 22, 20, 23, 11, 21]
+    assert result.word_shape_ids.tolist() == [0, 1, 2, 0, 3, 5, 6, 6, 0, 0, 0, 0, 1, 0]
+    assert result.offsets.tolist() == [0, 10, 10, 11, 14]
+    assert result.tokens.tolist() == [3, 0, 0, 1]

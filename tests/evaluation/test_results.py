@@ -14,7 +14,7 @@ import pytest
 from mtl.config import Params, parse
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.predictions import SCHEMA
-from mtl.evaluation.results import Predictions, confusion_rows, evaluate, read_history
+from mtl.evaluation.results import Predictions, confusion_rows, evaluate, joint_run, read_history, read_predictions
 
 ROWS = 60
 
@@ -123,7 +123,7 @@ def test_the_files_say_what_the_runs_are_made_to_show(finished: Finished) -> Non
     assert {(item["kind"], item["task"]): item["verdict"] for item in found["comparisons"] if item["kind"] == "joint"} == {
         ("joint", task): "ahead" for task in params.tasks
     }
-    assert found["corrected_confidence"] == pytest.approx(1 - 0.05 / 6)
+    assert [item["corrected_confidence"] for item in found["comparisons"]] == [pytest.approx(1 - 0.05 / 6)] * 6
     assert found["overall"][0]["delta_m"] > 0
     assert found["runs"]["joint-plain-1"]["tasks"]["mood"]["confusion"]["classes"] == ["glad", "sad"]
     for run in found["runs"].values():
@@ -131,6 +131,20 @@ def test_the_files_say_what_the_runs_are_made_to_show(finished: Finished) -> Non
             for metric in task["metrics"].values():
                 assert metric["low"] <= metric["value"] <= metric["high"] or metric["value"] in (0, 1)
     assert any("One seed" in warning for warning in found["warnings"])
+
+
+def test_the_target_has_all_seeds_and_a_correction_of_its_own(finished: Finished) -> None:
+    params = settings(experiment={"seeds": [1, 2, 3], "target": "mood"})
+    models, predictions, out = finished(params)
+    evaluate(params, models, predictions, out)
+    found = read(out / "comparisons.json")
+    families = {item["task"] == "mood": item["corrected_confidence"] for item in found["comparisons"]}
+    assert families == {True: pytest.approx(1 - 0.05 / 2), False: pytest.approx(1 - 0.05 / 4)}
+    seeds = {(item["kind"], item["task"]): item["seeds"] for item in found["comparisons"]}
+    assert seeds["joint", "mood"] == seeds["augmentation", "rating"] == [1, 2, 3]
+    assert seeds["joint", "rating"] == [1]
+    assert found["overall"][0]["seeds"] == [1]
+    assert [item["task"] for item in found["comparisons"][:2]] == ["mood", "mood"]
 
 
 def test_metrics_are_few_and_well_named(finished: Finished) -> None:
@@ -317,3 +331,30 @@ def test_too_few_resamples_are_said(finished: Finished) -> None:
     models, predictions, out = finished(params)
     evaluate(params, models, predictions, out)
     assert any("at least 240" in warning for warning in read(out / "comparisons.json")["warnings"])
+
+
+def test_recent_test_rows_are_scored_only_where_a_task_has_no_others(tmp_path: Path) -> None:
+    grow = {
+        "source": {"url": "new.jsonl"},
+        "incoming": "incoming",
+        "reader": {"format": "jsonl"},
+        "labels": {"a": {"type": "class", "column": "a"}, "b": {"type": "class", "column": "b"}},
+        "split": {"train": 0.5, "test": 0.5},
+    }
+    old = {**grow, "source": {"url": "old.jsonl"}, "incoming": None, "labels": {"a": {"type": "class", "column": "a"}}}
+    params = parse(
+        {
+            "seed": 1,
+            "datasets": {"old": old, "new": grow},
+            "tasks": {name: {"type": "classification", "label": name} for name in ("a", "b")},
+            "encoder": {"type": "cnn"},
+        }
+    )
+    rows = [
+        {"task": task, "dataset": name, "id": "1", "gold": "x", "prediction": "x"}
+        for task, name in (("a", "old"), ("a", "new"), ("b", "new"))
+    ]
+    run = joint_run(params)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "p.parquet")
+    found = read_predictions(tmp_path / "p.parquet", run, {task: params.frozen_of(task) for task in params.tasks})
+    assert {task: [key.partition("\x1e")[0] for key in own.keys] for task, own in found.items()} == {"a": ["old"], "b": ["new"]}

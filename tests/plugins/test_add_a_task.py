@@ -158,7 +158,7 @@ def test_an_edit_of_the_package_builds_its_jobs_again(finished: Project, package
     before = module.read_text()
     module.write_text(before.replace('"""Counts: ', '"""Numbers of guests: '))
     try:
-        output = finished.run("python", "-m", "snakemake", "--cores", "2")
+        output = finished.run("python", "-m", "snakemake", "--cores", "2", "train")
     finally:
         module.write_text(before)
     jobs = re.findall(r"built (?:prepare|train)\S* (\S+) in", output)

@@ -40,6 +40,7 @@ def test_targets_end_and_long_ones_are_cut_and_counted() -> None:
     assert targets[3].tolist() == [END] + [IGNORED] * 11
     assert int(own.count(targets)) == int((targets != IGNORED).sum())
     assert own.targets([None, None]).shape == (2, 1)
+    assert own.target_lengths(["Hund", None, long, ""]).tolist() == (targets[:4] != IGNORED).sum(1).tolist()
 
 
 def test_the_loss_of_a_model_that_ignores_its_input_is_about_1() -> None:

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import mtl
 from mtl.config import Params
 from mtl.data import schema
+from mtl.decoders.base import IGNORED
 from mtl.evaluation.predictions import predict
+from mtl.model.device import Precision
 from mtl.tasks.generation import Generation
+from mtl.training.prepare import prepare
 from mtl.training.run import train
+from mtl.training.splits import read_splits
 
 from .loops import canonical, whole_and_resumed
 
@@ -84,6 +89,23 @@ def test_two_tasks_write_with_one_decoder_beside_a_classification(texts: Path, t
     assert known["first"]["label"] == "bee"
     assert 0.5 < known["back"]["score"] <= 1
     assert empty == {"back": None, "first": None, "same": None}
+    [foreign] = model.predict(["東京 に 行く"])  # no train text has such letters
+    assert 0 <= foreign["back"]["score"] <= 1
+    assert len(foreign["back"]["text"].encode()) <= SMALL["max_length"] * len("Dog Cat")
+
+
+def test_micro_batches_have_room_for_the_targets(texts: Path) -> None:
+    params, limit = settings(TASKS, micro_batch_tokens=60), 60
+    run = params.runs()["joint-plain-1"]
+    loop, _ = prepare(params, run, read_splits(params, run, texts, texts), None, Precision("fp32", torch.device("cpu")))
+    batches = loop._batches(apart=False).batches
+    for batch in batches:
+        sizes = batch.mask.sum(1)
+        for task in ("back", "same"):
+            if task in batch.targets:
+                sizes = sizes + (batch.targets[task] != IGNORED).sum(1)
+        assert len(sizes) * int(sizes.max()) <= limit
+    assert len(batches) > 1
 
 
 @pytest.mark.parametrize("encoder", [RNN, {"type": "transformer", "source": {"url": "file:///nowhere"}, "pooling": "first"}])

@@ -40,10 +40,11 @@ from mtl.config.datasets import (
     SquadReader,
 )
 from mtl.config.decoder import Decoder
-from mtl.config.encoder import BaseEncoder, Encoder, SmallEncoder, TransformerEncoder
+from mtl.config.encoder import BaseEncoder, Encoder, EncoderDecoder, PretrainedEncoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
 from mtl.config.params import Params
+from mtl.config.promote import Promote
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
 from mtl.config.tasks import Task, TaskSettings, WritingSettings
@@ -88,6 +89,7 @@ __all__ = [
     "DialogueReader",
     "DwaBalancing",
     "Encoder",
+    "EncoderDecoder",
     "Experiment",
     "Feature",
     "FixedSampling",
@@ -109,6 +111,8 @@ __all__ = [
     "ParquetReader",
     "PlainBalancing",
     "Positive",
+    "PretrainedEncoder",
+    "Promote",
     "Range",
     "Rate",
     "Reader",

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl import plugins
 from mtl.config.augment import AugmentMethod, Synonym
+from mtl.config.base import is_pattern
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
@@ -38,7 +39,10 @@ def relations(params: Params) -> list[Issue]:
         issues += _field_issues(params, task)
     decoders = {name: spec.decoder for name, spec in params.writing.items() if spec.decoder}
     for name, decoder in decoders.items():
-        if decoder != params.decoder:
+        if params.encoder.has_decoder:
+            message = f"must go: an encoder of type {params.encoder.type} has a decoder; encoder.target_length is its longest text"
+            issues.append(Issue(f"tasks.{name}.decoder", message))
+        elif decoder != params.decoder:
             first = next(iter(decoders))
             issues.append(
                 Issue(f"tasks.{name}.decoder", f"differs from that of {first}; all tasks share one decoder: set it for one of them")
@@ -78,7 +82,7 @@ LONGEST_GROUP = 160
 
 
 def _group_issues(params: Params) -> list[Issue]:
-    """Groups of unknown tasks, with names that no file can have, or with no single-task runs to compare with."""
+    """A target or groups of unknown tasks; groups with names that no file can have, or with no single-task runs to compare with."""
     wanted = params.experiment.groups
     named = [task for group in wanted for task in group] if isinstance(wanted, tuple) else []
     unknown = [task for task in dict.fromkeys(named) if task not in params.tasks]
@@ -86,6 +90,9 @@ def _group_issues(params: Params) -> list[Issue]:
     long = next((group for group in params.groups() if len(group_of(group)) > LONGEST_GROUP), None)
     if long:
         issues.append(Issue("experiment.groups", f"the names of {', '.join(long)} have more than {LONGEST_GROUP} characters; shorten them"))
+    target = params.experiment.target
+    if target is not None and target not in params.tasks:
+        issues.append(Issue("experiment.target", f"{target!r} is not a task; choose from: {', '.join(params.tasks)}"))
     if wanted and not params.experiment.single_task:
         issues.append(Issue("experiment.single_task", "is empty, but groups are compared with single-task runs; name augmented or plain"))
     return issues
@@ -212,6 +219,8 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
             for split in ("validation", "test")
             if split in dataset.source and getattr(dataset.split, split, 0) > 0
         ]
+    if dataset.incoming:
+        issues += _incoming_issues(name, dataset)
     issues += [
         Issue(f"datasets.{name}.labels.{label}", "the name is reserved for a column of its own; choose another")
         for label in RESERVED & set(dataset.labels)
@@ -231,6 +240,17 @@ def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
             if column not in columns:
                 choices = ", ".join([*(["text", "near"] if key == "split.group_by" else []), *columns])
                 issues.append(Issue(f"datasets.{name}.{key}", f"{column!r} is not a column; choose from: {choices}"))
+    return issues
+
+
+def _incoming_issues(name: str, dataset: Dataset) -> list[Issue]:
+    """Issues of a dataset that grows: rows are appended to its source."""
+    url = dataset.sources["all"].url if "all" in dataset.sources else ""
+    issues = []
+    if not url or "://" in url or "::" in url or is_pattern(url) or dataset.reader.format != "jsonl":
+        issues.append(Issue(f"datasets.{name}.source", "rows are appended to it, so it must be the path of a JSON lines file"))
+    if dataset.marks:
+        issues.append(Issue(f"datasets.{name}.incoming", "cannot be combined with marks"))
     return issues
 
 

@@ -305,6 +305,11 @@ class Dataset(Section):
     that fits, so ``[utf-8, cp1252]`` reads UTF-8 with lines of cp1252. A byte that does not fit is an error."""
     drop_leaked: bool = False
     """Leaves out train rows whose text is, exactly or nearly, in validation or test of this or another dataset."""
+    incoming: Annotated[str, Field(min_length=1)] | None = None
+    """Files whose rows ``mtl ingest`` appends to the source, a JSON lines file: a path, a folder or a pattern such as ``incoming/*``. The
+    dataset grows, and the others stay as they are: its rows that repeat a held-out text of another dataset are left out, held-out rows also
+    if they repeat a train text, and of rows with the same text and labels of the same names the last one counts. Its test rows are the
+    *recent* test split, on which ``mtl promote`` compares models too; other scores leave them out where a task has other test rows."""
     unescape_html: bool = False
     """Replaces HTML entities such as ``&amp;`` by their characters, in texts that are not tokens."""
     max_malformed: Share = 0.01

@@ -19,20 +19,37 @@ class BaseEncoder(Section):
     """Longest sequence in subwords, special tokens included."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout of hidden states."""
+    has_decoder: ClassVar[bool] = False
+    """Whether the source has a decoder too, which tasks that write text share."""
 
 
-class TransformerEncoder(BaseEncoder):
+class PretrainedEncoder(BaseEncoder):
+    """What encoders of a source have in common."""
+
+    source: Source
+    pooling: Literal["mean", "first"] = "mean"
+    """How a text becomes one vector: the mean of its hidden states, or the state of its first subword ([CLS])."""
+
+
+class TransformerEncoder(PretrainedEncoder):
     """Any Hugging Face encoder: a folder, a package's folder, or ``hf://owner/name``."""
 
     implementation = "mtl.encoders.transformer:TransformerEncoder"
     type: Literal["transformer"]
-    source: Source
     word_shape: bool = True
     """Adds a learned embedding of each word's shape (case, digits), initially zero; it helps uncased encoders with entities."""
-    pooling: Literal["mean", "first"] = "mean"
-    """How a text becomes one vector: the mean of its hidden states, or the state of its first subword ([CLS])."""
     task_layers: Annotated[int, Field(ge=0)] = 0
     """Each task can have its own copy of the top layers: how many. The tasks share the layers below."""
+
+
+class EncoderDecoder(PretrainedEncoder):
+    """A Hugging Face encoder-decoder (T5, mT5, BART, Marian): heads are put on its encoder, and tasks that write text share its decoder."""
+
+    implementation = "mtl.decoders.seq2seq:Seq2SeqEncoder"
+    has_decoder = True
+    type: Literal["encoder_decoder"]
+    target_length: Annotated[int, Field(ge=2, le=8192)] = 128
+    """Most subwords of a target text and of a prediction, the end included. Longer target texts are cut off."""
 
 
 class SmallEncoder(BaseEncoder):

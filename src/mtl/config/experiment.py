@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mtl.config.base import Count, Section
+from mtl.config.base import Count, Name, Section
 from mtl.names import RunName
 
 
@@ -44,6 +44,9 @@ class Experiment(Section):
     """Data of the joint runs; by default only plain where ``augment`` has no methods."""
     single_task: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
     """Data of the single-task runs, one per task; by default plain where ``augment`` has no methods."""
+    target: Name | None = None
+    """The task that the experiment is about. Runs that it learns in have all seeds, the others only the first; and its comparisons are
+    corrected among themselves, apart from those of the other tasks."""
     groups: Groups = ()
     """Tasks that are also trained together without the others, to see which should share a model: ``pairs``, ``all`` (every set of tasks)
     or lists of tasks, such as ``[[entities, sentiment]]``. Runs learn from all rows of the data that is compared with single-task runs."""

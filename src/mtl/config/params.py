@@ -14,6 +14,7 @@ from mtl.config.decoder import Decoder
 from mtl.config.encoder import Encoder
 from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
+from mtl.config.promote import Promote
 from mtl.config.report import Report
 from mtl.config.tasks import Task, WritingSettings
 from mtl.config.train import Train
@@ -39,6 +40,8 @@ class Params(Section):
     """The search, for those who want one."""
     audit: Audit | None = None
     """The label audit, for those who want other folds than the usual ones."""
+    promote: Promote | None = None
+    """When ``mtl promote`` takes a newly trained model; the defaults if left out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -61,6 +64,11 @@ class Params(Section):
             if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
         )
 
+    def frozen_of(self, task: str) -> tuple[str, ...]:
+        """The datasets of a task whose test rows are scored: without those that grow, unless it has no others."""
+        datasets = self.datasets_of(task)
+        return tuple(name for name in datasets if not self.datasets[name].incoming) or datasets
+
     def used_datasets(self, tasks: Iterable[str]) -> tuple[str, ...]:
         """The datasets that any of the tasks learns from, in the order of ``datasets``."""
         used = {dataset for task in tasks for dataset in self.datasets_of(task)}
@@ -71,9 +79,10 @@ class Params(Section):
 
         Datasets with the same shares assign equal texts alike, and rows of a source for train are never moved.
         """
-        own, others = self.datasets[dataset], {name: other for name, other in self.datasets.items() if name != dataset}
+        own = self.datasets[dataset]
+        others = {name: other for name, other in self.datasets.items() if name != dataset and (own.incoming or not other.incoming)}
         moved = own.movable and not all(other.assigns_like(own) for other in others.values())
-        return tuple(others) if moved or own.drop_leaked else ()
+        return tuple(others) if moved or own.drop_leaked or own.incoming else ()
 
     def label_of(self, task: str) -> LabelSettings:
         """The label that a task learns; its type is the same in all datasets of the task."""
@@ -86,9 +95,9 @@ class Params(Section):
 
     @property
     def decoder(self) -> Decoder | None:
-        """The decoder that the tasks that write text share; None if no task writes."""
+        """The new decoder that the tasks that write text share; None if no task writes, or the encoder's source has one."""
         named = [spec.decoder for spec in self.writing.values() if spec.decoder]
-        return (named or [Decoder()])[0] if self.writing else None
+        return (named or [Decoder()])[0] if self.writing and not self.encoder.has_decoder else None
 
     def methods_of(self, dataset: str) -> dict[str, AugmentMethod]:
         """The augmentation methods that are applied to a dataset."""
@@ -142,6 +151,11 @@ class Params(Section):
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first and those of groups last."""
+        target, first = self.experiment.target, self.experiment.seeds[0]
+        return {run.name: run for run in self._every_run() if target is None or target in run.tasks or run.seed == first}
+
+    def _every_run(self) -> list["Run"]:
+        """The runs with every seed."""
         runs = [
             Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
             for seed in self.experiment.seeds
@@ -156,9 +170,8 @@ class Params(Section):
                 for data in self.experiment.single_task
                 for task in self.tasks
             ]
-        runs += [
+        return runs + [
             Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
             for seed in self.experiment.seeds
             for group in self.groups()
         ]
-        return {run.name: run for run in runs}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from mtl.config import SPLITS, Dataset
 from mtl.data.duplicates import Matches, matches, near_groups
@@ -40,6 +41,42 @@ def assign_rows(datasets: Mapping[str, Dataset], scans: Mapping[str, Scan], seed
     for name, own_splits in splits.items():
         np.maximum.at(held_out, groups[rows[name]], own_splits)  # test, if several splits hold a group out
     return {name: _moved(datasets[name], scans[name], splits[name], held_out[groups[rows[name]]]) for name in scans}
+
+
+def assign_all(datasets: Mapping[str, Dataset], scans: Mapping[str, Scan], seed: int) -> dict[str, Codes]:
+    """The split of every row: ``assign_rows`` without the datasets that grow, then on each of these, so that they move no other row."""
+    grow = [name for name in datasets if datasets[name].incoming]
+    sets = [[name for name in datasets if name not in grow], *([name] for name in grow)]
+    return {
+        name: splits
+        for names in sets
+        if names
+        for name, splits in assign_rows({name: datasets[name] for name in names}, {name: scans[name] for name in names}, seed).items()
+    }
+
+
+def repeats_others(name: str, scans: Mapping[str, Scan], splits: Mapping[str, Codes]) -> npt.NDArray[np.bool_]:
+    """Which rows of a dataset are, exactly or nearly, held out by another one; of its own held-out rows also those in another's train."""
+    rows, keys = numbers(scans), joined([part.keys for part in scans.values()])
+    held_out = _those(rows, name, {other: codes > 0 for other, codes in splits.items()})
+    train = _those(rows, name, {other: codes == 0 for other, codes in splits.items()})
+    own_held_out = splits[name] > 0
+    repeated = matches(keys, rows[name], held_out).others >= 0
+    repeated[own_held_out] |= matches(keys, rows[name][own_held_out], train).others >= 0
+    return repeated
+
+
+def _those(rows: Mapping[str, Numbers], name: str, wanted: Mapping[str, npt.NDArray[np.bool_]]) -> Numbers:
+    """The numbers of rows of all datasets but one."""
+    return np.concatenate([np.array([], np.int64), *(rows[other][wanted[other]] for other in rows if other != name)])
+
+
+def superseded(rows: Scan) -> npt.NDArray[np.bool_]:
+    """Which rows are followed by one with the same text and labels of the same names."""
+    names = sum((labelled.astype(np.int64) << i for i, labelled in enumerate(rows.labelled.values())), np.zeros(len(rows.splits), np.int64))
+    pairs = list(zip(rows.keys.texts.tolist(), names.tolist(), strict=True))
+    last = {pair: number for number, pair in enumerate(pairs)}
+    return np.array([last[pair] != number for number, pair in enumerate(pairs)], np.bool_)
 
 
 def numbers(scans: Mapping[str, Scan]) -> dict[str, Numbers]:

@@ -66,7 +66,7 @@ def make(
         "rows_read": {"total": total, **counts.read},
         "malformed": {"total": malformed, "share": malformed / total, **counts.malformed, "samples": counts.samples},
         "unlabelled": {"total": sum(counts.unlabelled.values()), **counts.unlabelled},
-        **({"dropped": {"total": sum(counts.dropped.values()), **counts.dropped}} if settings.drop_leaked else {}),
+        **({"dropped": {"total": sum(counts.dropped.values()), **counts.dropped}} if counts.dropped else {}),
         "rows": {"total": len(order), **{split: len(own) for split, own in kept.numbers.items()}},
         "tokens": {"total": sum(tokens.values()), **tokens},
         "segmentation": {"name": segmentation.name, "reproduced": segmentation.shares, "rows": segmentation.rows},

@@ -19,7 +19,7 @@ import numpy as np
 
 from mtl.config import SPLITS, Dataset, Fractions, Params, Split, is_pattern
 from mtl.data import card, class_names, schema
-from mtl.data.assignment import assign_rows, groups_of, leaked
+from mtl.data.assignment import assign_all, groups_of, leaked, repeats_others, superseded
 from mtl.data.examples import Counts, Example
 from mtl.data.labels import LabelType, reader_of
 from mtl.data.labels.base import class_name, is_empty
@@ -68,11 +68,16 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
     with TemporaryDirectory(dir=out) as scratch:
         scans = {dataset: _scan(params, dataset, raw, counts, Path(scratch), keep=True)}
         _check_malformed(dataset, settings, counts)
-        _check_labels(dataset, settings, scans[dataset], counts)
+        if not settings.incoming:
+            _check_labels(dataset, settings, scans[dataset], counts)
         for name in params.compared_with(dataset):
             scans[name] = _scan(params, name, raw.parent / name, Counts({}, {}, {}, [], [], {}), Path(scratch), keep=False)
-        splits = assign_rows({name: params.datasets[name] for name in scans}, scans, params.seed)
-        if settings.drop_leaked:
+        splits = assign_all({name: params.datasets[name] for name in scans}, scans, params.seed)
+        if settings.incoming:
+            repeated = repeats_others(dataset, scans, splits) | superseded(scans[dataset])
+            splits[dataset][repeated] = LEFT_OUT
+            counts.dropped.update(repeated=int(repeated.sum()))
+        if settings.drop_leaked or settings.incoming:
             train, found = leaked(dataset, scans, splits)
             splits[dataset][train[found.others >= 0]] = LEFT_OUT
             counts.dropped.update(exact=int(found.exact.sum()), near=int(found.near.sum()))
@@ -169,13 +174,13 @@ def _first(kept: card.Kept) -> list[Example]:
 def _examples(settings: Dataset, source: str, folder: Path, counts: Counts) -> Iterator[Example]:
     """The examples of one source; counts the rows that are left out."""
     counts.read[source] = counts.malformed[source] = counts.unlabelled[source] = 0
-    columns = _columns(settings)
+    columns = columns_of(settings)
     readers = {name: reader_of(label) for name, label in settings.labels.items()}
     several = is_pattern(settings.sources[source].url)
     rows = read(folder, settings.reader, settings.encodings, columns, partial(_warn, counts, source), several=several)
     for number, row in enumerate(rows, start=1):
         counts.read[source] += 1
-        example = _example(settings, readers, source, number, row)
+        example = example_of(settings, readers, source, number, row)
         if isinstance(example, Malformed):
             _count_malformed(counts, source, example)
         elif all(value is None for value in example.labels.values()):
@@ -188,14 +193,23 @@ def _warn(counts: Counts, source: str, text: str) -> None:
     counts.warnings.append(f"source {source}: {text}")
 
 
-def _columns(settings: Dataset) -> list[str]:
+def columns_of(settings: Dataset) -> list[str]:
     """The columns to read: those of text fields, labels and offsets, and the one that rows are grouped by."""
     group = settings.split.column if settings.split else None
     labels = (name for label in settings.labels.values() for name in label.columns if name not in settings.marks)
     return list(dict.fromkeys([*settings.fields.values(), *labels, *settings.offset_columns, *([group] if group else [])]))
 
 
-def _example(settings: Dataset, readers: Mapping[str, LabelType], source: str, number: int, row: Row | Malformed) -> Example | Malformed:
+def example_of(settings: Dataset, readers: Mapping[str, LabelType], source: str, number: int, row: Row | Malformed) -> Example | Malformed:
+    """A row with its tokens and labels, or why it is malformed.
+
+    Args:
+        settings: the dataset.
+        readers: of its labels, by name.
+        source: name of the row's source.
+        number: of the row in its source, from 1.
+        row: as read.
+    """
     if isinstance(row, Malformed):
         return row
     try:
@@ -341,7 +355,11 @@ def _check_labels(dataset: str, settings: Dataset, rows: Scan, counts: Counts) -
 
 
 def _check_splits(dataset: str, settings: Dataset, kept: card.Kept) -> None:
-    """Each split with a source or a share needs a row, and each label a row in train."""
+    """Each split with a source or a share needs a row, and each label a row in train; of a dataset that grows, any row will do."""
+    if settings.incoming:
+        if not len(kept.order):
+            raise DataError(f"dataset {dataset}: no row is left; each is unlabelled, or repeats a text of another dataset")
+        return
     for name in settings.splits:
         if not len(kept.numbers[name]):
             advice = _advice(dataset, settings, kept)

@@ -7,40 +7,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl.decoders.base import IGNORED, Decoder
 from mtl.decoders.vocabulary import TargetVocabulary
 from mtl.encoders.cheap import make_cheap
-
-IGNORED = -100
-"""Target of a position without a subword."""
 
 KeysValues = tuple[Tensor, Tensor]
 """Of an attention layer, each ``[rows, heads, positions, width of a head]``."""
 
 
+PLACES = 16
+"""Positions that a cache has room for at first."""
+
+
 @dataclass(slots=True)
 class Cache:
-    """What decoding keeps from position to position."""
+    """What decoding keeps from position to position.
 
-    own: list[KeysValues]
-    """By layer, of the positions so far of each beam, ``[rows × beams, …]``."""
+    Keys and values stay where they were written. The beams of a row attend to those of all its beams, with a mask that leaves each the ones
+    of its own text: to move them from beam to beam at each position would take longer.
+    """
+
+    beams: int
     source: list[KeysValues]
     """By layer, of the source, ``[rows, …]``."""
     mask: Tensor
     """Bool ``[rows, 1, 1, source positions]``."""
+    seen: Tensor
+    """Which places belong to the text of each beam, bool ``[rows, 1, beams, places]``. A position has a place for each beam."""
+    own: list[Tensor]
+    """By layer, keys and values of the places, ``[2, rows, heads, at least places, width of a head]``."""
 
-    @property
-    def length(self) -> int:
-        """Positions so far."""
-        return int(self.own[0][0].shape[2])
+    def open(self) -> int:
+        """Add the places of a position; returns its number."""
+        before = self.seen.shape[3]
+        new = torch.eye(self.beams, dtype=torch.bool, device=self.seen.device).expand(len(self.seen), 1, -1, -1)
+        self.seen = torch.cat([self.seen, new], dim=3)
+        return before // self.beams
 
-    def select(self, beams: Tensor) -> None:
-        """Continue from these beams, int64 ``[rows × beams]``."""
-        self.own = [(keys.index_select(0, beams), values.index_select(0, beams)) for keys, values in self.own]
+    def add(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
+        """Those of all places, after those of the last position, ``[rows, heads, beams, …]``, have been written."""
+        end = self.seen.shape[3]
+        if layer == len(self.own):
+            self.own.append(keys.new_empty(2, *keys.shape[:2], PLACES * self.beams, keys.shape[3]))
+        if end > self.own[layer].shape[3]:
+            self.own[layer] = torch.cat([self.own[layer], torch.empty_like(self.own[layer])], dim=3)
+        every = self.own[layer]
+        for kept, new in zip(every, (keys, values), strict=True):
+            kept[:, :, end - self.beams : end] = new
+        return every[0, :, :, :end], every[1, :, :, :end]
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all rows of the source but these, int64 ``[n]``."""
-        self.source = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.source]
-        self.mask = self.mask.index_select(0, rows)
+    def select(self, beams: Tensor, rows: Tensor | None) -> None:
+        """See ``mtl.decoders.base.Cache``."""
+        self.seen = self.seen.flatten(0, 2).index_select(0, beams).view(-1, 1, self.beams, self.seen.shape[3])
+        if rows is not None:
+            self.own = [every.index_select(1, rows) for every in self.own]
+            self.source = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.source]
+            self.mask = self.mask.index_select(0, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +98,28 @@ class Layer(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, hidden: Tensor, texts: Layout, rows: Layout, source: KeysValues, mask: Tensor, past: KeysValues | None = None
-    ) -> tuple[Tensor, KeysValues]:
-        """Hidden states, and keys and values of all positions so far.
+    def forward(self, hidden: Tensor, layout: Layout, source: KeysValues, mask: Tensor, cached: tuple[Cache, int] | None = None) -> Tensor:
+        """Hidden states ``[packed, width]``.
 
         Args:
             hidden: ``[packed, width]``.
-            texts: positions by text; one position each if there is a past.
-            rows: positions by row of the source. The beams of a row attend to the same source, as so many queries.
+            layout: of the positions of each text; with a cache, of the beams of each row.
             source: keys and values of the encoder's states, ``[rows, …]``.
             mask: see ``Cache``.
-            past: keys and values of the positions before.
+            cached: what decoding keeps, and the number of this layer there; None if all positions of a text are here.
         """
-        query, keys, values = (self._split(texts.spread(part)) for part in self.own(self.norms[0](hidden)).chunk(3, dim=-1))
-        if past is not None:
-            keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        attended = nn.functional.scaled_dot_product_attention(query, keys, values, is_causal=past is None and texts.length > 1)
-        hidden = hidden + self.dropout(self.own_out(texts.pack(self._join(attended))))
-        query = self._split(rows.spread(self.query(self.norms[1](hidden))))
+        query, keys, values = (self._split(layout.spread(part)) for part in self.own(self.norms[0](hidden)).chunk(3, dim=-1))
+        if cached is None:
+            attended = nn.functional.scaled_dot_product_attention(query, keys, values, is_causal=True)
+        else:
+            cache, number = cached
+            attended = nn.functional.scaled_dot_product_attention(query, *cache.add(number, keys, values), attn_mask=cache.seen)
+        hidden = hidden + self.dropout(self.own_out(layout.pack(self._join(attended))))
+        query = self._split(layout.spread(self.query(self.norms[1](hidden))))
         attended = nn.functional.scaled_dot_product_attention(query, *source, attn_mask=mask)
-        hidden = hidden + self.dropout(self.source_out(rows.pack(self._join(attended))))
-        hidden = hidden + self.dropout(self.down(nn.functional.gelu(self.up(self.norms[2](hidden)))))
-        return hidden, (keys, values)
+        hidden = hidden + self.dropout(self.source_out(layout.pack(self._join(attended))))
+        feed_forward: Tensor = self.down(nn.functional.gelu(self.up(self.norms[2](hidden))))
+        return hidden + self.dropout(feed_forward)
 
     def of_source(self, states: Tensor) -> KeysValues:
         """Keys and values of the encoder's states ``[rows, positions, encoder width]``."""
@@ -113,8 +134,8 @@ class Layer(nn.Module):
         return states.transpose(1, 2).flatten(2)
 
 
-class Decoder(nn.Module):
-    """Writes a text, subword by subword. Its output layer is the embedding of its subwords (Press & Wolf 2017)."""
+class TransformerDecoder(Decoder):
+    """A decoder trained from scratch. Its output layer is the embedding of its subwords (Press & Wolf 2017)."""
 
     def __init__(
         self,
@@ -128,7 +149,7 @@ class Decoder(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.vocabulary = vocabulary
+        self.vocabulary: TargetVocabulary = vocabulary
         self.width, self.max_length = width, max_length
         self._config: dict[str, Any] = {"encoder_width": encoder_width, "layers": layers, "width": width, "heads": heads}
         self._config |= {"max_length": max_length, "dropout": dropout}
@@ -143,19 +164,11 @@ class Decoder(nn.Module):
         make_cheap(self)
 
     def config(self) -> dict[str, Any]:
-        """All that ``restore`` needs, JSON-able."""
+        """The arguments of the constructor."""
         return {**self._config, "vocabulary": self.vocabulary.dump()}
 
     def loss_sum(self, start: Tensor, targets: Tensor, states: Tensor, mask: Tensor, label_smoothing: float) -> Tensor:
-        """The summed cross-entropy (nats) of all target subwords, each predicted from those before it.
-
-        Args:
-            start: what stands before the first subword, ``[width]``; says which task writes.
-            targets: int64 ``[rows, subwords]``, ``IGNORED`` after the end.
-            states: of the encoder, ``[rows, positions, encoder width]``.
-            mask: bool ``[rows, positions]``, true on real subwords.
-            label_smoothing: share of the target probability that is spread over all subwords.
-        """
+        """See ``Decoder.loss_sum``. Padding of targets is not computed."""
         count, length = targets.shape
         places = torch.nonzero((targets != IGNORED).flatten()).flatten()
         layout = Layout(count, length, places)
@@ -163,28 +176,26 @@ class Decoder(nn.Module):
         hidden = self.dropout(layout.pack(before + self.places.weight[:length]))
         states = self.source_norm(states)
         for layer in self._layers:
-            hidden, _ = layer(hidden, layout, layout, layer.of_source(states), mask[:, None, None])
+            hidden = layer(hidden, layout, layer.of_source(states), mask[:, None, None])
         logits, wanted = self._logits(self.norm(hidden)).float(), targets.flatten().index_select(0, places)
         return nn.functional.cross_entropy(logits, wanted, label_smoothing=label_smoothing, reduction="sum")
 
     def begin(self, start: Tensor, states: Tensor, mask: Tensor, beams: int) -> tuple[Tensor, Cache]:
-        """The logits of the first subword, ``[rows × beams, vocabulary]``, and a cache for ``step``; arguments as for ``loss_sum``."""
-        states = self.source_norm(states)
-        cache = Cache([], [layer.of_source(states) for layer in self._layers], mask[:, None, None])
-        return self._advance(start.expand(len(states) * beams, -1), cache, first=True), cache
+        """See ``Decoder.begin``."""
+        states, rows = self.source_norm(states), len(states)
+        seen = torch.empty(rows, 1, beams, 0, dtype=torch.bool, device=states.device)
+        cache = Cache(beams, [layer.of_source(states) for layer in self._layers], mask[:, None, None], seen, [])
+        return self._advance(start.expand(rows * beams, -1), cache), cache
 
     def step(self, subwords: Tensor, cache: Cache) -> Tensor:
-        """The logits of the next subword, ``[rows × beams, vocabulary]``, after these, int64 ``[rows × beams]``."""
-        return self._advance(self.subwords(subwords), cache, first=False)
+        """See ``Decoder.step``."""
+        return self._advance(self.subwords(subwords), cache)
 
-    def _advance(self, embedded: Tensor, cache: Cache, *, first: bool) -> Tensor:
-        hidden = embedded + self.places.weight[0 if first else cache.length]
-        texts, rows = Layout(len(hidden), 1), Layout(len(cache.mask), len(hidden) // len(cache.mask))
-        own = []
-        for i, layer in enumerate(self._layers):
-            hidden, kept = layer(hidden, texts, rows, cache.source[i], cache.mask, None if first else cache.own[i])
-            own.append(kept)
-        cache.own = own
+    def _advance(self, embedded: Tensor, cache: Cache) -> Tensor:
+        hidden = embedded + self.places.weight[cache.open()]
+        layout = Layout(len(cache.mask), cache.beams)
+        for number, layer in enumerate(self._layers):
+            hidden = layer(hidden, layout, cache.source[number], cache.mask, (cache, number))
         return self._logits(self.norm(hidden))
 
     @property

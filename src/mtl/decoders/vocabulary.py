@@ -16,6 +16,8 @@ class TargetVocabulary:
     unknown. Same texts, same vocabulary.
     """
 
+    end = END
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._tokenizer.encode_special_tokens = True  # "[END]" in a text is plain text
@@ -34,7 +36,7 @@ class TargetVocabulary:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(map(_clean, texts), trainer)
+        tokenizer.train_from_iterator(map(clean, texts), trainer)
         return cls(tokenizer)
 
     @classmethod
@@ -56,7 +58,7 @@ class TargetVocabulary:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The subwords of each text, without the end."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(map(_clean, texts)), add_special_tokens=False)]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(map(clean, texts)), add_special_tokens=False)]
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of subwords, with white space normalised to single spaces as in target texts."""
@@ -64,6 +66,6 @@ class TargetVocabulary:
         return [" ".join(text.split()) for text in self._tokenizer.decode_batch(plain, skip_special_tokens=False)]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Half a surrogate pair, which JSON can spell, has no UTF-8 form and would stop the tokenizer."""
     return text.encode("utf-8", "replace").decode()

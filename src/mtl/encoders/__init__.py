@@ -50,8 +50,8 @@ def build(settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[st
 
     Args:
         settings: the section ``encoder`` of ``params.yaml``.
-        source: the local folder of a transformer; unused by the others.
-        rows: tokens of the train rows, from which the small encoders learn their vocabulary.
+        source: the local folder of a transformer; of a small encoder, that of its vocabulary, if it was learnt before.
+        rows: tokens of the train rows, from which the small encoders else learn their vocabulary.
 
     New weights are drawn from the ambient torch generator.
 

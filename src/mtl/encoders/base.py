@@ -128,6 +128,14 @@ class Encoder(nn.Module, ABC):
         """The parameters of a task's own layers."""
         return []
 
+    def decoder(self, config: Mapping[str, Any] | None = None) -> Any:
+        """The decoder that came with it, a ``mtl.decoders.Decoder``; None if there is none. Call it once.
+
+        Args:
+            config: of a saved decoder; without it, as in the source.
+        """
+        return None
+
     def packs(self, device: torch.device) -> bool:
         """Whether the encoder skips padding on that device."""
         return False
@@ -169,6 +177,10 @@ class Encoder(nn.Module, ABC):
         embedding.weight = nn.Parameter(embedding.weight.detach()[kept], requires_grad=embedding.weight.requires_grad)
         padding = np.flatnonzero(subwords == embedding.padding_idx)
         embedding.num_embeddings, embedding.padding_idx = len(subwords), int(padding[0]) if len(padding) else None
+
+    def needed(self, subwords: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The subwords that ``prune_vocabulary`` may keep where these occur, sorted: where a decoder shares the embedding, all."""
+        return subwords
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
@@ -268,10 +280,10 @@ class FromScratch(Encoder):
 
     @classmethod
     def build(cls, settings: BaseEncoder, source: Path | None, rows: Iterable[Sequence[str]]) -> tuple[Self, SubwordTokenizer]:
-        """Learn a vocabulary from the rows, then draw weights for it."""
+        """Draw weights for the vocabulary in the folder ``source``, or for one learnt from the rows."""
         if not isinstance(settings, SmallEncoder):
             raise TypeError(f"{cls.__name__} cannot be built from {type(settings).__name__}")
-        tokenizer = SubwordTokenizer.train(rows, settings.vocabulary)
+        tokenizer = SubwordTokenizer.load(source / "tokenizer.json") if source else SubwordTokenizer.train(rows, settings.vocabulary)
         own = settings.model_dump(exclude={"type", "max_length", "vocabulary"})
         return cls(vocabulary=tokenizer.size, **own), tokenizer
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,19 +45,6 @@ class Field(NamedTuple):
     """``[tokens]``, of all rows end to end: the index of each token in the list, or ``~id`` for the marker with that vocabulary index."""
     counts: Ints
     """``[rows]``, tokens of each row, markers included; -1 where the row does not have the field."""
-
-
-def with_markers(field: Field, places: Ints, markers: Ints) -> Field:
-    """Put markers between the tokens of a field.
-
-    Args:
-        field: of some rows.
-        places: ``[rows, markers]``, how many tokens of the row stand before each marker; -1 for no marker.
-        markers: ``[rows, markers]``, their vocabulary indices. Those with the same place stay in this order.
-    """
-    used = places >= 0
-    at = (_starts(np.maximum(field.counts, 0))[:-1, None] + places)[used]
-    return Field(np.insert(field.token, at, ~np.broadcast_to(markers, places.shape)[used]), field.counts + used.sum(1))
 
 
 @dataclass(frozen=True)
@@ -115,9 +102,11 @@ class Encoded:
 
     def take(self, rows: npt.NDArray[np.integer]) -> "Encoded":
         """Some of the rows, in this order."""
-        own = taken(self.subwords, self.word_shape_ids, self.offsets, rows)
+        sizes = self.lengths[rows]
+        own = ranges(self.offsets[rows], sizes)
         owner, begin = (None if array is None else array[rows] for array in (self.owner, self.begin))
-        return Encoded(*own, self.lost[rows], self.boundary[rows], owner, begin, self.numbers)
+        lost, boundary = self.lost[rows], self.boundary[rows]
+        return Encoded(self.subwords[own], starts_of(sizes), self.word_shape_ids[own], lost, boundary, owner, begin, self.numbers)
 
     def digest(self) -> str:
         """sha256 of all rows."""
@@ -143,9 +132,30 @@ class Uncut:
 
     def lost(self, kept: Ints) -> Ints:
         """``[rows]``, tokens that do not start among the first subwords kept of each row, ``[rows]``."""
-        before = _starts(self.word_shape_ids % 2)
+        before = starts_of(self.word_shape_ids % 2)
         beyond: Ints = before[self.offsets[1:]] - before[self.offsets[:-1] + kept]
         return beyond
+
+    @property
+    def tokens(self) -> Ints:
+        """``[rows]``, tokens of each row, without markers."""
+        return self.lost(0 * self.offsets[1:])
+
+
+def with_markers(field: Uncut, places: Ints, markers: Ints) -> Uncut:
+    """Put markers between the tokens of a field. Each is a token of one subword, of the shape class of special ones.
+
+    Args:
+        field: of some rows.
+        places: ``[rows, markers]``, how many tokens of the row stand before each marker; -1 for no marker.
+        markers: ``[markers]``, their vocabulary indices. Those with the same place stay in this order.
+    """
+    used = places >= 0
+    shapes = field.word_shape_ids
+    token = np.append(np.flatnonzero((shapes % 2 == 1) | (shapes == 0)), len(shapes))
+    at = token[(np.searchsorted(token, field.offsets[:-1])[:, None] + places)[used]]
+    subwords = np.insert(field.subwords, at, np.broadcast_to(markers, places.shape)[used])
+    return Uncut(subwords, np.insert(shapes, at, 0), field.offsets + starts_of(used.sum(1)))
 
 
 class Cut(NamedTuple):
@@ -169,20 +179,6 @@ class Frame(NamedTuple):
     def size(self) -> int:
         """How many they are."""
         return sum(map(len, self))
-
-
-class Flat(Protocol):
-    """An array, or a file that is sliced like one."""
-
-    def __getitem__(self, part: slice, /) -> npt.NDArray[Any]:
-        """A slice of it."""
-
-
-def taken(subwords: Flat, word_shape_ids: Flat, offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.integer]) -> tuple[Any, Any, Any]:
-    """Subwords, offsets and word_shape_ids of some rows."""
-    parts = [slice(start, stop) for start, stop in zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True)]
-    own = [np.concatenate([flat[part] for part in parts]) if parts else flat[0:0] for flat in (subwords, word_shape_ids)]
-    return own[0], _starts(offsets[rows + 1] - offsets[rows]), own[1]
 
 
 def word_shape(token: str) -> int:
@@ -313,7 +309,10 @@ class SubwordTokenizer:
             left: the only field of each row, or the left one.
             max_length, right: as in ``encode``.
         """
-        fields, pairs = self.uncut(words, left, right), with_two_fields(left, right)
+        return self.beginning(self.uncut(words, left, right), with_two_fields(left, right), max_length)
+
+    def beginning(self, fields: Sequence[Uncut], pairs: npt.NDArray[np.bool_], max_length: int) -> Encoded:
+        """The same for rows that are subwords already; ``pairs`` says which rows have two fields, ``[rows]``."""
         cuts = beginnings(fields, self.room(pairs, max_length))
         return self.framed(cuts, pairs, lost(cuts))
 
@@ -330,7 +329,7 @@ class SubwordTokenizer:
 
     def uncut(self, words: list[str], left: Field, right: Field | None = None) -> list[Uncut]:
         """The subwords of each field."""
-        table = _Table(*self._words(words))
+        table = self.table(words)
         return [table.look_up(field) for field in (left, right) if field is not None]
 
     def framed(
@@ -346,19 +345,19 @@ class SubwordTokenizer:
         sizes = [np.where(pairs, len(two), len(one)) for one, two in zip(self.single, self.pair, strict=True)]
         starts = [sizes[0], sizes[0] + cuts[0].sizes + sizes[1]]  # of each field in its row
         lengths = np.sum([*sizes, *(cut.sizes for cut in cuts)], axis=0)
-        offsets = _starts(lengths)
+        offsets = starts_of(lengths)
         total, boundary = int(offsets[-1]), np.where(pairs, starts[1], lengths).astype(np.int32)
         subwords, word_shape_ids = np.zeros(total, dtype=np.int32), np.zeros(total, dtype=np.int8)
         for frame, rows in ((self.single, ~pairs), (self.pair, pairs)):
             for part, stop in zip(frame, (*starts, lengths), strict=True):
                 subwords[((offsets[:-1] + stop)[rows, None] - len(part)) + np.arange(len(part))] = part
         for cut, start in zip(cuts, starts, strict=False):
-            at, source = _ranges(offsets[:-1] + start, cut.sizes), _ranges(cut.starts, cut.sizes)
+            at, source = ranges(offsets[:-1] + start, cut.sizes), ranges(cut.starts, cut.sizes)
             subwords[at], word_shape_ids[at] = cut.field.subwords[source], cut.field.word_shape_ids[source]
         return Encoded(subwords, offsets, word_shape_ids, lost.astype(np.int32), boundary, owner, begin)
 
-    def _words(self, words: list[str]) -> tuple[npt.NDArray[np.int32], Ints, npt.NDArray[np.int8]]:
-        """Subwords of all words end to end, where each starts ``[words + 1]``, and the shape class of its first subword."""
+    def table(self, words: Sequence[str]) -> "Table":
+        """The subwords of distinct words."""
         # Half a surrogate pair, which JSON can spell, has no UTF-8 form and would stop the tokenizer.
         clean = [[word.encode("utf-8", "replace").decode()] for word in words]
         with one_line(EncoderError, "the tokenizer cannot encode a text"):
@@ -366,7 +365,11 @@ class SubwordTokenizer:
         ids = [encoding.ids or [self.unknown] for encoding in encodings]
         flat = np.array([subword for word in ids for subword in word], dtype=np.int32)
         word_shape_ids = np.array([1 + 2 * word_shape(word) for word in words], dtype=np.int8)
-        return flat, _starts(np.array([len(word) for word in ids], dtype=np.int64)), word_shape_ids
+        return Table(flat, starts_of(np.array([len(word) for word in ids], dtype=np.int64)), word_shape_ids)
+
+    def checksum(self) -> str:
+        """sha256 of vocabulary and rules."""
+        return hashlib.sha256(self._tokenizer.to_str().encode()).hexdigest()
 
     def copy(self) -> Tokenizer:
         """Its tokenizer of the library, to be changed."""
@@ -383,14 +386,9 @@ class SubwordTokenizer:
         Raises:
             EncoderError: the file is missing or not a tokenizer.
         """
-        try:
-            content = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise EncoderError(f"{path}: is not a tokenizer: {error}") from None
+        tokenizer = parse_tokenizer(path)
         with one_line(EncoderError, f"{path}: is not a tokenizer"), without_panic_message():
-            return cls(Tokenizer.from_str(content))
+            return cls(tokenizer)
 
     @classmethod
     def train(cls, rows: Iterable[Sequence[str]], size: int) -> "SubwordTokenizer":
@@ -424,6 +422,22 @@ class SubwordTokenizer:
         return cls(tokenizer)
 
 
+def parse_tokenizer(path: Path) -> Tokenizer:
+    """Read ``tokenizer.json``.
+
+    Raises:
+        EncoderError: the file is missing or not a tokenizer.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise EncoderError(f"{path}: is not a tokenizer: {error}") from None
+    with one_line(EncoderError, f"{path}: is not a tokenizer"), without_panic_message():
+        return Tokenizer.from_str(content)
+
+
 @contextmanager
 def without_panic_message() -> Iterator[None]:
     """Hide what a panic in Rust prints, beside the exception that it raises: it writes to the process's standard error itself."""
@@ -440,40 +454,42 @@ def without_panic_message() -> Iterator[None]:
             os.close(kept)
 
 
-def _starts(sizes: npt.NDArray[Any]) -> Ints:
+def starts_of(sizes: npt.NDArray[Any]) -> Ints:
     """Where items of these sizes begin when laid end to end, and where the last ends: ``[n + 1]``."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
 
-def _ranges(starts: Ints, sizes: Ints) -> Ints:
+def ranges(starts: Ints, sizes: Ints) -> Ints:
     """The integers of the ranges that begin there and have these sizes, end to end."""
     ends = np.cumsum(sizes)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + sizes, sizes)
 
 
-class _Table(NamedTuple):
-    """The subwords of distinct words; see ``SubwordTokenizer._words``."""
+class Table(NamedTuple):
+    """The subwords of distinct words, end to end."""
 
     subwords: npt.NDArray[np.int32]
     starts: Ints
+    """``[words + 1]``."""
     word_shape_ids: npt.NDArray[np.int8]
+    """``[words]``, the shape class of each word's first subword."""
 
     def look_up(self, field: Field) -> Uncut:
         """The subwords of all rows of a field."""
         if (field.token < 0).any():
             return self._with_markers(field)
         sizes = np.diff(self.starts)[field.token]
-        begin = _starts(sizes)
+        begin = starts_of(sizes)
         first = self.word_shape_ids[field.token]
         word_shape_ids = np.repeat(first + (first > 0), sizes)
         word_shape_ids[begin[:-1]] = first
-        offsets = begin[_starts(np.maximum(field.counts, 0))]
-        return Uncut(self.subwords[_ranges(self.starts[field.token], sizes)], word_shape_ids, offsets)
+        offsets = begin[starts_of(np.maximum(field.counts, 0))]
+        return Uncut(self.subwords[ranges(self.starts[field.token], sizes)], word_shape_ids, offsets)
 
     def _with_markers(self, field: Field) -> Uncut:
         """Markers are one more word each, of the shape class of special subwords."""
         markers = np.unique(field.token[field.token < 0])
-        table = _Table(
+        table = Table(
             np.concatenate([self.subwords, ~markers]).astype(np.int32),
             np.concatenate([self.starts, self.starts[-1] + 1 + np.arange(len(markers))]),
             np.concatenate([self.word_shape_ids, np.zeros(len(markers), dtype=np.int8)]),

@@ -23,10 +23,10 @@ from mtl.encoders import fused, probes
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
-from mtl.encoders.tokenizer import SubwordTokenizer, without_panic_message
+from mtl.encoders.tokenizer import SubwordTokenizer, parse_tokenizer, without_panic_message
 from mtl.errors import EncoderError, one_line
 
-HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
+HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout", "dropout_rate")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 PACKING = {"albert", "bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"}
 """Model types whose layers see other positions only through attention, take positions as an argument and pass other arguments on to
@@ -88,10 +88,10 @@ class TransformerEncoder(Encoder):
             raise EncoderError("an encoder of type transformer needs the folder of its source")
         with one_line(EncoderError, f"{source}: cannot be used as an encoder"):
             config = _read_config(source)
-            _set_dropout(config, settings.dropout)
-            tokenizer = _read_tokenizer(source)
-            model = _read_model(source, config)
-            _check(source, model, tokenizer, settings.max_length)
+            set_dropout(config, settings.dropout)
+            tokenizer = subword_tokenizer(source)
+            model = read_model(source, config)
+            check(source, model, tokenizer, settings.max_length)
             encoder = cls(model, word_shape=settings.word_shape, pooling=settings.pooling, task_layers=settings.task_layers)
             encoder._check_task_layers(source)
             return encoder, tokenizer
@@ -381,6 +381,22 @@ def _parameter_count(module: nn.Module) -> int:
 
 def _read_config(folder: Path) -> PretrainedConfig:
     """The model's configuration, if it is that of an encoder."""
+    config = read_config(folder)
+    model_type = config.model_type
+    decoder_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if getattr(config, "is_encoder_decoder", False):
+        raise EncoderError(f"{folder / 'config.json'}: model_type {model_type!r} has a decoder too; set encoder.type: encoder_decoder")
+    if getattr(config, "is_decoder", False) or decoder_only:
+        raise EncoderError(f"{folder / 'config.json'}: model_type {model_type!r} is not an encoder; choose a BERT-like model")
+    return config
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The configuration of a model in a folder that may be read.
+
+    Raises:
+        EncoderError: it lacks a file, or has one that may not be read.
+    """
     if not (folder / "config.json").is_file():
         raise EncoderError(f"{folder}: is not an encoder: config.json is missing")
     if not list(folder.glob("*.safetensors")):
@@ -392,14 +408,10 @@ def _read_config(folder: Path) -> PretrainedConfig:
         model_files.check(folder)
     with one_line(EncoderError, f"{folder / 'config.json'}: cannot be used"):
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    model_type = config.model_type
-    decoder_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False) or decoder_only:
-        raise EncoderError(f"{folder / 'config.json'}: model_type {model_type!r} is not an encoder; choose a BERT-like model")
     return config
 
 
-def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
+def set_dropout(config: PretrainedConfig, dropout: float) -> None:
     """Set the dropout of hidden states; that of attention is off: it costs 6-12 % of the time, and hidden dropout regularises enough."""
     for names, value in ((HIDDEN_DROPOUT, dropout), (ATTENTION_DROPOUT, 0.0)):
         for name in names:
@@ -408,7 +420,7 @@ def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bar and no table of unused weights: what matters is checked and raised."""
     library: Any = logging  # untyped
     verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
@@ -422,10 +434,10 @@ def _quiet() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def _read_model(folder: Path, config: PretrainedConfig) -> Any:
+def read_model(folder: Path, config: PretrainedConfig, auto: Any = AutoModel) -> Any:
     """The weights in float32; a weight that the folder lacks is an error, not a random one."""
-    with one_line(EncoderError, f"{folder}: weights cannot be read"), _quiet():
-        model, info = AutoModel.from_pretrained(
+    with one_line(EncoderError, f"{folder}: weights cannot be read"), quiet():
+        model, info = auto.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -440,21 +452,31 @@ def _read_model(folder: Path, config: PretrainedConfig) -> Any:
     return model
 
 
-def _read_tokenizer(folder: Path) -> SubwordTokenizer:
-    """``tokenizer.json``, or a tokenizer made from an older type of vocabulary file."""
-    if (folder / "tokenizer.json").is_file():
-        return SubwordTokenizer.load(folder / "tokenizer.json")
+def subword_tokenizer(folder: Path) -> SubwordTokenizer:
+    """See ``read_tokenizer``."""
+    path = folder / "tokenizer.json"
+    return SubwordTokenizer.load(path) if path.is_file() else SubwordTokenizer(read_tokenizer(folder))
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """``tokenizer.json``, or a tokenizer made from an older type of vocabulary file.
+
+    Raises:
+        EncoderError: the folder has neither, or what it has cannot be read.
+    """
+    if (path := folder / "tokenizer.json").is_file():
+        return parse_tokenizer(path)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise EncoderError(f"{folder}: is not an encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
-    with one_line(EncoderError, f"{folder}: no tokenizer can be made from its vocabulary"), _quiet(), without_panic_message():
+    with one_line(EncoderError, f"{folder}: no tokenizer can be made from its vocabulary"), quiet(), without_panic_message():
         loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         backend = getattr(loaded, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise EncoderError(f"{folder}: its tokenizer does not have a fast form (tokenizer.json)")
-        return SubwordTokenizer(backend)
+        return backend
 
 
-def _check(folder: Path, model: Any, tokenizer: SubwordTokenizer, max_length: int) -> None:
+def check(folder: Path, model: Any, tokenizer: SubwordTokenizer, max_length: int) -> None:
     """The length must fit the positions, the tokenizer the embeddings."""
     if not isinstance(model.get_input_embeddings(), nn.Embedding):
         raise EncoderError(f"{folder / 'config.json'}: model_type {model.config.model_type!r} does not read text; choose a BERT-like model")

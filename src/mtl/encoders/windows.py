@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mtl.encoders.tokenizer import Cut, Encoded, Field, Ints, Row, SubwordTokenizer, Uncut, beginnings, lost, with_two_fields
+from mtl.encoders.tokenizer import Cut, Encoded, Ints, Row, SubwordTokenizer, Uncut, beginnings, lost, with_two_fields
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,30 +33,28 @@ def encode_windows(
         EncoderError: ``max_length`` leaves no room beside the special subwords.
     """
     words, left, other = tokenizer.coded(rows, right)
-    sliding = _sliding(tokenizer, words, left, other, max_length, stride)
+    return windows(tokenizer, tokenizer.uncut(words, left, other), with_two_fields(left, other), max_length, stride)
+
+
+def windows(tokenizer: SubwordTokenizer, fields: list[Uncut], pairs: Mask, max_length: int, stride: int | None = None) -> Encoded:
+    """The same of rows that are subwords already; ``pairs`` says which rows have two fields, ``[rows]``."""
+    sliding = _sliding(tokenizer, fields, pairs, max_length, stride)
     owner, place, begin = sliding.windows()
-    unseen = np.where(sliding.pairs, sliding.fields[0].lost(sliding.repeated), 0)
-    unseen = np.concatenate([unseen, 0 * owner[len(rows) :]])
-    return tokenizer.framed(sliding.cuts(owner, place), sliding.pairs[owner], unseen, owner=owner, begin=begin)
+    unseen = np.where(pairs, fields[0].lost(sliding.repeated), 0)
+    unseen = np.concatenate([unseen, 0 * owner[len(pairs) :]])
+    return tokenizer.framed(sliding.cuts(owner, place), pairs[owner], unseen, owner=owner, begin=begin)
 
 
-def encode_around(
-    tokenizer: SubwordTokenizer,
-    words: list[str],
-    left: Field,
-    right: Field | None,
-    max_length: int,
-    passages: Ints,
-    stride: int | None = None,
+def around(
+    tokenizer: SubwordTokenizer, fields: list[Uncut], pairs: Mask, max_length: int, passages: Ints, stride: int | None = None
 ) -> Encoded:
-    """Encode rows, each cut to one window: the one of ``encode_windows`` in which a passage has the most context on both sides.
+    """Rows, each cut to one window: the one of ``windows`` in which a passage has the most context on both sides.
 
     Args:
-        tokenizer, max_length, stride: see ``encode_windows``.
-        words, left, right: see ``SubwordTokenizer.encode_distinct``.
+        tokenizer, fields, pairs, max_length, stride: see ``windows``.
         passages: ``[rows, 2]``, the tokens ``[start, end)`` of each in the last field; -1 for a row whose beginning is kept.
     """
-    sliding = _sliding(tokenizer, words, left, right, max_length, stride)
+    sliding = _sliding(tokenizer, fields, pairs, max_length, stride)
     moved = sliding.too_long & (passages[:, 0] >= 0)
     place, begin = np.zeros((2, len(moved)), dtype=np.int64)
     for row in np.flatnonzero(moved).tolist():
@@ -123,10 +121,7 @@ class _Sliding(NamedTuple):
         return cuts
 
 
-def _sliding(
-    tokenizer: SubwordTokenizer, words: list[str], left: Field, right: Field | None, max_length: int, stride: int | None
-) -> _Sliding:
-    fields, pairs = tokenizer.uncut(words, left, right), with_two_fields(left, right)
+def _sliding(tokenizer: SubwordTokenizer, fields: list[Uncut], pairs: Mask, max_length: int, stride: int | None) -> _Sliding:
     room = tokenizer.room(pairs, max_length)
     too_long = lost(beginnings(fields, room)) > 0
     repeated = np.where(pairs, np.minimum(fields[0].lengths, np.where(too_long, room // 2, room)), 0)

@@ -4,7 +4,7 @@ Every array of resampled scores is ``[seeds, resamples]``; column r of all of th
 test rows, so that a difference of two arrays is paired by row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,8 +61,10 @@ def pairs(scores: Mapping[Key, Scores]) -> list[Pair]:
     return sorted(result, key=lambda pair: pair.kind != "joint")
 
 
-def compare(scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, Any]]:
+def compare(scores: Mapping[Key, Scores], confidence: float, target: str | None = None) -> list[dict[str, Any]]:
     """Every paired difference, with its plain interval, its Bonferroni-corrected interval and the verdict of the corrected one.
+
+    The comparisons of the task ``target``, which was named before any score was seen, are a family of their own.
 
     Bonferroni's correction keeps the chance of any false verdict among all comparisons below ``1 - confidence``, whatever their
     dependence (Dunn 1961). Holm's correction would reject more, but a verdict could then contradict its interval, and the sign (gained,
@@ -72,9 +74,11 @@ def compare(scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, A
         For each comparison: ``kind`` (``joint`` or ``augmentation``), ``within`` (see ``Pair``), ``size`` (see ``Key``),
         ``task``, ``first`` and ``second`` (mean scores of the sides), ``difference`` (first - second), ``sd`` (of the difference over
         seeds; None for a single one), ``seeds`` (of both sides), ``low`` and ``high`` (interval at ``confidence``),
-        ``corrected_low`` and ``corrected_high``, and ``verdict`` (see ``verdict``).
+        ``corrected_low`` and ``corrected_high`` (interval at ``corrected_confidence``), and ``verdict`` (see ``verdict``).
     """
-    return compared(pairs(scores), scores, confidence)
+    asked = pairs(scores)
+    families = [pair for pair in asked if pair.first.task == target], [pair for pair in asked if pair.first.task != target]
+    return [item for family in families for item in compared(family, scores, confidence)]
 
 
 def compared(asked: Sequence[Pair], scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, Any]]:
@@ -107,19 +111,27 @@ def _compared(pair: Pair, first: Scores, second: Scores, confidence: float, corr
         "high": high,
         "corrected_low": corrected_low,
         "corrected_high": corrected_high,
+        "corrected_confidence": corrected,
         "verdict": verdict(corrected_low, corrected_high, seeds=len(values), sign=first.sign),
     }
 
 
 def shared(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     """Both sides with only the seeds that both have, paired by seed."""
-    seeds = tuple(seed for seed in first.seeds if seed in second.seeds)
+    seeds = common_seeds([first, second])
+    return of_seeds(first, seeds), of_seeds(second, seeds)
 
-    def keep(side: Scores) -> Scores:
-        index = [side.seeds.index(seed) for seed in seeds]
-        return Scores(seeds, side.values[index], side.draws[index], side.sign)
 
-    return keep(first), keep(second)
+def common_seeds(scores: Iterable[Scores]) -> tuple[int, ...]:
+    """The seeds that all have, in the order of the first."""
+    every = [side.seeds for side in scores]
+    return tuple(seed for seed in every[0] if all(seed in seeds for seeds in every))
+
+
+def of_seeds(scores: Scores, seeds: Sequence[int]) -> Scores:
+    """Only the runs with these seeds."""
+    index = [scores.seeds.index(seed) for seed in seeds]
+    return Scores(tuple(seeds), scores.values[index], scores.draws[index], scores.sign)
 
 
 def spread(values: Array) -> float | None:
@@ -150,8 +162,9 @@ def overall(scores: Mapping[Key, Scores], tasks: Sequence[str], confidence: floa
     for data, size in dict.fromkeys((key.data, key.size) for key in scores):
         sides = [(Key(task, "joint", data, size), Key(task, "single", data, size)) for task in tasks]
         if len(tasks) > 1 and all(key in scores for side in sides for key in side):
-            paired = {joint.task: shared(scores[joint], scores[single]) for joint, single in sides}
-            result.append({"data": data, "size": size, **delta_m(paired, confidence)})
+            seeds = common_seeds(scores[key] for side in sides for key in side)
+            paired = {joint.task: (of_seeds(scores[joint], seeds), of_seeds(scores[single], seeds)) for joint, single in sides}
+            result.append({"data": data, "size": size, "seeds": list(seeds), **delta_m(paired, confidence)})
     return result
 
 

@@ -1,7 +1,7 @@
 """All results of an experiment: ``comparisons.json`` for the report, ``metrics.json`` and ``plots/`` for DVC."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +54,8 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
         DataError: a task has no test row.
     """
     runs = params.runs()
-    by_run = {name: read_predictions(predictions / f"{name}.parquet", run) for name, run in runs.items()}
+    frozen = {task: params.frozen_of(task) for task in params.tasks}
+    by_run = {name: read_predictions(predictions / f"{name}.parquet", run, frozen) for name, run in runs.items()}
     check_paired(by_run)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
     trained = training_of(params, models, histories) if params.experiment.groups else None
@@ -69,8 +70,8 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     write_csv(confusion_rows(params, by_run[joint_run(params).name]), out / "plots" / "confusion.csv")
 
 
-def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
-    """A run's predictions by task.
+def read_predictions(path: Path, run: Run, datasets: Mapping[str, Collection[str]] | None = None) -> dict[str, Predictions]:
+    """A run's predictions by task; with ``datasets``, only on the rows of these, by task.
 
     Raises:
         PipelineError: the file is missing, damaged, or has other tasks than the run.
@@ -85,7 +86,8 @@ def read_predictions(path: Path, run: Run) -> dict[str, Predictions]:
     for task, dataset, id_, *labels in zip(*columns, strict=True):
         if task not in rows:
             raise PipelineError(f"{path}: holds task {task!r}, but run {run.name} has: {', '.join(run.tasks)}")
-        rows[task].append([f"{dataset}\x1e{id_}", *labels])
+        if datasets is None or dataset in datasets[task]:
+            rows[task].append([f"{dataset}\x1e{id_}", *labels])
     for task, found in rows.items():
         if not found:
             raise DataError(f"{path}: no test row for task {task}; give the split test of its datasets a share or a source")
@@ -145,14 +147,15 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
     for task in params.tasks:
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
-    compared = compare(scores, confidence)
+    compared = compare(scores, confidence, params.experiment.target)
     groups = transfer(params, scores, trained) if trained else {"comparisons": []}
-    largest = max(len(compared), len(groups["comparisons"]))
+    of_target = sum(item["task"] == params.experiment.target for item in compared)
+    largest = max(of_target, len(compared) - of_target, len(groups["comparisons"]))
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
         "correction": "Bonferroni",
-        "corrected_confidence": corrected_confidence(confidence, len(compared)),
+        "target": params.experiment.target,
         "seeds": list(params.experiment.seeds),
         "sizes": list(params.experiment.sizes),
         "headline": joint_run(params).data,

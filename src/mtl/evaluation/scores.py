@@ -25,7 +25,7 @@ def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Sco
         ModelError: the model folder is incomplete or damaged.
     """
     try:
-        rows = predict(params, run, model, examples)
+        rows = [row for row in predict(params, run, model, examples) if row["dataset"] in params.frozen_of(row["task"])]
     except DataError:
         return []
     return [score for task in run.tasks for score in _scores(params, task, [row for row in rows if row["task"] == task])]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mtl.config import Params
 from mtl.evaluation.bootstrap import Array
-from mtl.evaluation.comparison import Key, Pair, Scores, compared, corrected_confidence, delta_m, relative_gain, shared
+from mtl.evaluation.comparison import Key, Pair, Scores, common_seeds, compared, corrected_confidence, delta_m, of_seeds, relative_gain
 from mtl.evaluation.grouping import best_models, serving
 from mtl.evaluation.intervals import over_seeds
 from mtl.names import RunName, group_of
@@ -109,11 +109,12 @@ def transfer(params: Params, scores: Mapping[Key, Scores], trained: Training) ->
 
 def _gains(params: Params, validation: Validation) -> dict[str, dict[str, float]]:
     """By model and task the relative gain over the single-task model on the validation rows, of the mean over seeds; 0 for itself."""
-    data, seeds = params.compared_data, params.experiment.seeds
+    data = params.compared_data
     models = {run.model: run.tasks for run in params.runs().values() if (run.data, run.size) == (data, "all")}
 
     def mean(model: str, task: str) -> float | None:
-        values = [validation[str(RunName(model, data, seed))].get(task) for seed in seeds]
+        names = [str(RunName(model, data, seed)) for seed in params.experiment.seeds]
+        values = [validation[name].get(task) for name in names if name in validation]
         return None if None in values else fmean(value for value in values if value is not None)
 
     gains: dict[str, dict[str, float]] = {}
@@ -152,7 +153,8 @@ def _sides(params: Params, scores: Mapping[Key, Scores], served: Mapping[str, st
     def key(task: str, model: str) -> Key:
         return Key(task, "single" if model == task else model, params.compared_data)
 
-    return {task: shared(scores[key(task, model)], scores[key(task, task)]) for task, model in served.items()}
+    seeds = common_seeds(side for at, side in scores.items() if (at.data, at.size) == (params.compared_data, "all"))
+    return {task: (of_seeds(scores[key(task, model)], seeds), of_seeds(scores[key(task, task)], seeds)) for task, model in served.items()}
 
 
 def _advised(params: Params, scores: Mapping[Key, Scores], groupings: Sequence[Mapping[str, Any]]) -> int | None:

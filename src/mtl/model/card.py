@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, ModelCardData
 
 from mtl import plugins
-from mtl.config import Params, Run, TransformerEncoder
+from mtl.config import Params, PretrainedEncoder, Run
 from mtl.tasks.base import code
 
 NAME = "README.md"
@@ -183,10 +183,11 @@ def _hub_metric(params: Params, score: Score) -> str:
 def _summary(params: Params, run: Run) -> str:
     heads = f"a head for each of {len(run.tasks)} tasks, trained jointly" if len(run.tasks) > 1 else f"a head for the task {run.tasks[0]}"
     summary = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
-    if isinstance(params.encoder, TransformerEncoder):
+    if isinstance(params.encoder, PretrainedEncoder):
         summary += f" The encoder was pretrained: {code(params.encoder.source.url)}."
-        if len(run.tasks) > 1 and params.encoder.task_layers:
-            summary += f" Each task has its own copy of the top layers: {params.encoder.task_layers} of them."
+        own_layers: int = getattr(params.encoder, "task_layers", 0)
+        if len(run.tasks) > 1 and own_layers:
+            summary += f" Each task has its own copy of the top layers: {own_layers} of them."
     return summary
 
 

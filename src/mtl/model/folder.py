@@ -100,7 +100,7 @@ def _built(config: Mapping[str, Any], folder: Path) -> Model:
     decoder = None
     if "decoder" in config:
         model_files.check_config(config["decoder"], folder / WEIGHTS)
-        decoder = decoders.restore(config["decoder"])
+        decoder = encoder.decoder(config["decoder"]) or decoders.restore(config["decoder"])
     model = Model(encoder, tokenizer, tasks, max_length=max_length, dropout=config["dropout"], decoder=decoder)
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval()

@@ -89,9 +89,14 @@ class Joiner:
 
 def encode(tokenizer: SubwordTokenizer, rows: Sequence[TokenRow], max_length: int, tasks: Iterable[TaskType | type[TaskType]]) -> Encoded:
     """Rows as these tasks need them: all windows of a long row if one of the tasks wants them, else its beginning."""
+    joined, stride = wanted_windows(tasks)
+    return encode_rows(tokenizer, rows, max_length, windows=joined, stride=stride)
+
+
+def wanted_windows(tasks: Iterable[TaskType | type[TaskType]]) -> tuple[bool, int | None]:
+    """Whether one of the tasks wants all windows of long rows, and their stride."""
     joined = [task for task in tasks if task.all_windows]
-    stride = min((task.stride for task in joined if task.stride), default=None)
-    return encode_rows(tokenizer, rows, max_length, windows=bool(joined), stride=stride)
+    return bool(joined), min((task.stride for task in joined if task.stride), default=None)
 
 
 def counts_of(rows: Sequence[TokenRow]) -> Counts:

@@ -43,6 +43,8 @@ class Search:
 
 def _key(params: Params) -> str:
     """A fingerprint of all that decides a trial. More trials, or more runs in the experiment, leave it as it is."""
-    content = params.model_dump(mode="json", exclude={"experiment": True, "evaluate": True, "report": True, "tune": {"trials"}})
+    content = params.model_dump(
+        mode="json", exclude={"experiment": True, "evaluate": True, "report": True, "promote": True, "tune": {"trials"}}
+    )
     run = ["augmented" in params.experiment.joint, params.experiment.seeds[0]]
     return fingerprint([content, run, fingerprint_code(CODE)])[:16]

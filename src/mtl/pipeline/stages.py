@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mtl import plugins
-from mtl.config import Params, Run, Source, TransformerEncoder
+from mtl.config import Params, PretrainedEncoder, Run, Source
 from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
@@ -90,7 +90,7 @@ def before(stage: str) -> set[str]:
 def sources(params: Params) -> dict[str, dict[str, Source]]:
     """Everything to download: ``{download: {file or folder of it: source}}``."""
     downloads = {name: dataset.sources for name, dataset in params.datasets.items()}
-    if isinstance(params.encoder, TransformerEncoder):
+    if isinstance(params.encoder, PretrainedEncoder):
         downloads[ENCODER] = {"": params.encoder.source}
     for name, method in params.augment.methods.items():
         if method.downloads:
@@ -167,6 +167,12 @@ def _of_run(params: Params, run: Run, *sections: str) -> dict[str, Any]:
     dumped = {task: spec.model_dump(mode="json") for task, spec in own.items()}
     content = params.model_dump(mode="json", include=set(sections))
     return content | {"tasks": dumped} | _outside([own, *(getattr(params, section) for section in sections)])
+
+
+def _frozen(params: Params, tasks: Iterable[str]) -> dict[str, Any]:
+    """The datasets whose test rows are scored, of tasks that have others too."""
+    frozen = {task: list(params.frozen_of(task)) for task in tasks if params.frozen_of(task) != params.datasets_of(task)}
+    return {"frozen": frozen} if frozen else {}
 
 
 def _outside(models: Any) -> dict[str, Any]:
@@ -249,6 +255,7 @@ def _card(params: Params) -> Iterator[Job]:
             "encoder": content["encoder"],
             "augment": content["augment"] if run.data == "augmented" else None,
             **_outside([params.tasks[task] for task in run.tasks]),
+            **_frozen(params, run.tasks),
         }
         yield Job("card_run", name, f"models/{name}", *reads, settings, files=("README.md",))
 
@@ -266,7 +273,8 @@ RESULTS = ("metrics.json", "comparisons.json", "plots/loss.csv", "plots/validati
 
 def _evaluate(params: Params) -> Iterator[Job]:
     reads = _models(params.runs(), "history.jsonl", "run.json") | _predictions(params.runs())
-    yield Job("evaluate_runs", "all", "results", *reads, _settings(params, "tasks", "experiment", "evaluate"), files=RESULTS)
+    settings = _settings(params, "tasks", "experiment", "evaluate") | _frozen(params, params.tasks)
+    yield Job("evaluate_runs", "all", "results", *reads, settings, files=RESULTS)
 
 
 REPORTED = ("seed", "datasets", "tasks", "augment", "encoder", "train", "experiment", "evaluate", "report")

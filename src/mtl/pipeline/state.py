@@ -30,6 +30,9 @@ MISSING = ".missing-"
 """A job that had to do without an optional program says so by a file ``<name>.missing-<program>`` (see ``mtl.pipeline.programs``); once
 the program is installed, it is built again."""
 
+SUBWORDS = Path("work/subwords")
+"""Tokenised tables, which training makes for itself (see ``mtl.training.subwords``): no job's result."""
+
 Produce = Callable[[Path, Path], None]
 """Builds a job: takes a data folder that holds what the job reads and nothing else, and the folder to write into."""
 
@@ -67,6 +70,7 @@ class State:
         self.data = root / "data"
         self._state = root / "work" / "state"
         self._views = root / "work" / "inputs"
+        self._subwords = root / SUBWORDS
         self.checksums = FileChecksums(root / "work" / "checksums")
         self.store = Store(root / "work" / "store", self.checksums)
         self._code: dict[str, str] = {}
@@ -300,7 +304,8 @@ class State:
         missing = [name for name, valid in self.sync().items() if not valid]
         if missing:
             raise PipelineError(f"not all is built ({', '.join(missing)}); run snakemake first, or delete work/ altogether")
-        shutil.rmtree(self._views, ignore_errors=True)
+        for folder in (self._views, self._subwords):  # whatever trains next makes those that it needs
+            shutil.rmtree(folder, ignore_errors=True)
         deleted = self.store.prune({read_mapping(path).get("key", "") for path in self._state.glob("*/*.json")})
         self.checksums.prune()
         return deleted

@@ -7,11 +7,13 @@ Same input, same bytes: selections have fixed names, and no date or random id is
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import altair as alt
 import pandas as pd
+from altair.utils import schemapi
 
 from mtl.report.blocks import Spec
 from mtl.report.text import visible
@@ -211,6 +213,24 @@ def stacked(frame: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str
     return _spec(bars, frame, ROW * len(order) + 30 + (LEGEND * lines if legend else 0))
 
 
+def paired(frame: pd.DataFrame, sides: Sequence[str]) -> Spec | None:
+    """Two bars for each row, one of each side: columns ``name``, ``side`` (one of ``sides``) and ``value``."""
+    if frame.empty:
+        return None
+    drawn = (
+        alt.Chart(_DATA)
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("value", type="quantitative", title=None, axis=alt.Axis(tickCount=5)),
+            y=alt.Y("name", type="nominal", sort=None, title=None, axis=_names(130)),
+            yOffset=alt.YOffset("side", type="nominal", scale=alt.Scale(domain=list(sides))),
+            color=alt.Color("side", type="nominal", scale=_scale(sides, list(PALETTE[: len(sides)])), legend=_legend("square")),
+            tooltip=[_text("name"), _text("side"), _number("value", ".3~f")],
+        )
+    )
+    return _spec(drawn, frame, ROW * frame["name"].nunique() + LEGEND + 34)
+
+
 def bars(frame: pd.DataFrame, number: str, *, mark: float | None = None, tooltip: Sequence[str] = ()) -> Spec | None:
     """A bar for each row: columns ``name``, ``share`` (formatted by ``number``) and those of the tooltip; a line stands at ``mark``."""
     if frame.empty:
@@ -327,9 +347,14 @@ _HALO: dict[str, Any] = {"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin"
 """Drawn below a text, it keeps lines away from the letters."""
 
 
+def unchecked() -> AbstractContextManager[None]:
+    """Charts are not checked against the schema of Vega-Lite, which takes half of the time of a report. Tests check them."""
+    return schemapi.debug_mode(False)
+
+
 def _spec(chart: Any, frame: pd.DataFrame, height: float) -> Spec:
     sized = chart.properties(width="container", height=round(height), autosize=alt.AutoSizeParams(type="fit", contains="padding"))
-    spec: Spec = sized.to_dict()
+    spec: Spec = sized.to_dict(validate=schemapi.DEBUG_MODE)
     del spec["config"], spec["$schema"]  # both are the page's
     spec.setdefault("datasets", {})["rows"] = [_compact(row) for row in frame.to_dict("records")]
     return {key: visible_strings(value) for key, value in spec.items()}

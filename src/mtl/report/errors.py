@@ -1,4 +1,4 @@
-"""The error browser: wrong predictions of the joint model and of each single-task model, the most confident ones first."""
+"""The error browser: wrong predictions of the joint model and of each single-task model, the worst or most confident ones first."""
 
 import json
 from collections import Counter

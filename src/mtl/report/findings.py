@@ -83,6 +83,24 @@ def joint_comparisons(comparisons: Json) -> list[Json]:
     return [item for item in rows if item["within"] == comparisons["headline"]] or rows
 
 
+def families(comparisons: Json) -> str:
+    """Which comparisons the correction holds together, as the end of a sentence; empty for a single one."""
+    target, every = comparisons["target"], comparisons["comparisons"]
+    own = sum(item["task"] == target for item in every)
+    named = f"the {counted(own, 'comparison')} of {target}" if own else f"all {len(every)} comparisons"
+    rest = f", and so do the {counted(len(every) - own, 'comparison')} of the other tasks" if 0 < own < len(every) else ""
+    return f", so that {named} hold together with {percent(comparisons['confidence'])} confidence{rest}" if len(every) > 1 else ""
+
+
+def over_seeds(comparisons: Json) -> str:
+    """What the intervals say of other seeds."""
+    every = {len(item["seeds"]) for item in comparisons["comparisons"]} or {len(comparisons["seeds"])}
+    if every == {1}:
+        return "There is one seed, so the intervals do not include the variance over seeds."
+    several = f"The intervals include the variance over the {max(every)} seeds"
+    return f"{several} where both sides have them; those of one seed hold for its two models." if 1 in every else f"{several}."
+
+
 def lead(comparisons: Json) -> list[Json]:
     """A sentence on joint training and one on augmentation."""
     claims = headline_claims(comparisons)

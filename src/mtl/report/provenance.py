@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mtl.config import Params, TransformerEncoder
+from mtl.config import Params, PretrainedEncoder
 from mtl.files import checksum
 from mtl.report.blocks import Table
 from mtl.report.inputs import Inputs
@@ -17,7 +17,7 @@ NOT_STATED = "not stated"
 def checksums(params: Params, inputs: Inputs) -> list[Table]:
     """SHA-256 of sources, data and models. Those of sources are stated in the settings; the download checked them."""
     sources = [(source["url"], source["sha256"]) for card in inputs.cards.values() for source in card.get("sources", {}).values()]
-    if isinstance(params.encoder, TransformerEncoder):
+    if isinstance(params.encoder, PretrainedEncoder):
         sources.append((params.encoder.source.url, params.encoder.source.sha256))
     data = [*inputs.examples.values(), *(path for paths in inputs.shards.values() for path in paths)]
     models = [path for folder in inputs.models.values() for path in sorted(folder.glob("*")) if path.suffix in {".safetensors", ".json"}]

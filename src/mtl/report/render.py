@@ -39,7 +39,8 @@ def render(params: Params, data: Path, out: Path) -> None:
         PipelineError: a file is missing or damaged.
         DataError: a shard is damaged.
     """
-    write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
+    with charts.unchecked():
+        write_text(out / "report.html", environment().get_template("page.html").render(context(params, load(params, data))))
 
 
 def environment() -> Environment:
@@ -106,6 +107,8 @@ def context(params: Params, everything: Inputs) -> Json:
         "transfer": groups,
         "cards": findings.cards(comparisons),
         "claims": findings.all_claims(everything.comparisons),
+        "families": findings.families(everything.comparisons),
+        "over_seeds": findings.over_seeds(everything.comparisons),
         "budget": evidence.budget(params, everything),
         "settings_table": evidence.settings_table(everything.comparisons),
         "learning_curves": evidence.learning_curves(params, everything),
@@ -137,7 +140,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "top_warnings": TOP_WARNINGS,
         "versions": _versions(inputs.runs),
         "checksums": provenance.checksums(params, inputs),
-        "settings": settings.dump(params.model_copy(update={"tune": None, "audit": None})),  # these change nothing that is shown here
+        "settings": settings.dump(params.model_copy(update=dict.fromkeys(("tune", "audit", "promote")))),  # they change nothing shown here
         "tasks": list(params.tasks),
     }
 

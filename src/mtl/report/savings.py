@@ -39,7 +39,7 @@ Costs = Mapping[str, float]
 
 
 def costs(runs: Mapping[str, Json], params: Params, models: Sequence[str]) -> Costs:
-    """The cost of serving all tasks with these models, a mean over seeds, by the names of ``MEASURES``; without what was not recorded.
+    """The cost of serving all tasks with these models, a mean over the seeds that all have, by the names of ``MEASURES``.
 
     Args:
         runs: ``run.json`` and ``cost.json`` by run.
@@ -50,8 +50,9 @@ def costs(runs: Mapping[str, Json], params: Params, models: Sequence[str]) -> Co
     for name, measure in MEASURES.items():
         by_seed = [[_recorded(runs, params, model, seed, measure) for model in models] for seed in params.experiment.seeds]
         values = [[value for value in of_models if value is not None] for of_models in by_seed]
-        if models and all(len(kept) == len(models) for kept in values):
-            known[name] = fmean(measure.total(kept) for kept in values)
+        whole = [kept for kept in values if len(kept) == len(models) > 0]
+        if whole:
+            known[name] = fmean(measure.total(kept) for kept in whole)
     return known
 
 

@@ -257,6 +257,10 @@ class TaskType(ABC):
         """Learn from the train labels what depends on the decoder's vocabulary, where the task writes; returns warnings about them."""
         return []
 
+    def target_lengths(self, labels: Sequence[Label | None]) -> npt.NDArray[np.int64]:
+        """Target subwords of each row, ``[rows]``, which the decoder computes where the task writes."""
+        return np.zeros(len(labels), dtype=np.int64)
+
     def validated(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         """Which of the labelled validation rows are predicted at each validation, where the task writes."""
         return rows

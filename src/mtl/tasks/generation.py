@@ -87,7 +87,7 @@ class Generation(TaskType):
             if label is not None:
                 [ids] = self.vocabulary.encode([str(label)])
                 counts.update(ids[:longest])
-                counts[decoders.END] += len(ids) < longest
+                counts[self.vocabulary.end] += len(ids) < longest
                 cut_rows, cut_subwords = cut_rows + (len(ids) >= longest), cut_subwords + max(len(ids) - longest, 0)
         frequencies = {str(subword): counts[subword] for subword in range(self.vocabulary.size)}
         self.state["loss_scale"] = loss_scale(frequencies, self.state["label_smoothing"])
@@ -96,8 +96,8 @@ class Generation(TaskType):
         return [f"decoder.max_length {longest} cuts target texts: {plural(cut_rows, 'train row')} (subwords lost: {cut_subwords})"]
 
     def use_decoder(self, decoder: Decoder) -> None:
-        """Keep its vocabulary and its longest text."""
-        self.vocabulary, self.longest = decoder.vocabulary, decoder.max_length
+        """Keep its vocabulary, its longest text, and what it begins with."""
+        self.vocabulary, self.longest, self.begin_with = decoder.vocabulary, decoder.max_length, decoder.begin_with()
 
     def validated(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         """Evenly spaced rows."""
@@ -108,7 +108,7 @@ class Generation(TaskType):
     def head(self, width: int, dropout: float) -> nn.Module:
         """What the decoder writes for this task is decided by what stands before the first subword."""
         search = decoders.Search(self.state["beams"], self.state["length_penalty"], self.state["no_repeat"])
-        return heads.WritingHead(width, self.state["label_smoothing"], search)
+        return heads.WritingHead(width, self.state["label_smoothing"], search, self.begin_with)
 
     def positions(self, batch: Positions) -> Tensor:
         """All: the decoder attends to the whole text."""
@@ -117,11 +117,22 @@ class Generation(TaskType):
     def targets(self, labels: Sequence[Label | None], word_ids: WordIds | None = None) -> Tensor:
         """Subwords and the end, int64 ``[rows, subwords]``, then ``IGNORED``. A target that is cut off has no end."""
         known = [row for row, label in enumerate(labels) if label is not None]
-        texts = [[*ids, decoders.END][: self.longest] for ids in self.vocabulary.encode([str(labels[row]) for row in known])]
+        texts = self._encoded(labels)
         result = torch.full((len(labels), max(map(len, texts), default=1)), IGNORED)
         for row, ids in zip(known, texts, strict=True):
             result[row, : len(ids)] = torch.tensor(ids)
         return result
+
+    def _encoded(self, labels: Sequence[Label | None]) -> list[list[int]]:
+        """Subwords and the end of the labels that are known."""
+        texts = [str(label) for label in labels if label is not None]
+        return [[*ids, self.vocabulary.end][: self.longest] for ids in self.vocabulary.encode(texts)]
+
+    def target_lengths(self, labels: Sequence[Label | None]) -> npt.NDArray[np.int64]:
+        """Those of ``targets``."""
+        lengths = np.zeros(len(labels), dtype=np.int64)
+        lengths[[label is not None for label in labels]] = [len(ids) for ids in self._encoded(labels)]
+        return lengths
 
     def labelled(self, targets: Tensor) -> Tensor:
         """Bool ``[rows]``."""

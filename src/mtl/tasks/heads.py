@@ -94,10 +94,11 @@ class PassageHead(nn.Module):
 class WritingHead(nn.Module):
     """Writes text with the shared decoder: holds what stands before the first subword, by which the decoder knows the task."""
 
-    def __init__(self, width: int, label_smoothing: float, search: Search) -> None:
+    def __init__(self, width: int, label_smoothing: float, search: Search, start: Tensor | None = None) -> None:
         super().__init__()
-        self.start = nn.Parameter(torch.empty(width))
-        nn.init.normal_(self.start, std=0.02)
+        self.start = nn.Parameter(torch.empty(width) if start is None else start.detach().clone())
+        if start is None:
+            nn.init.normal_(self.start, std=0.02)
         self.label_smoothing, self.search = label_smoothing, search
 
     def forward(self, states: Tensor, mask: Tensor, decoder: Decoder, targets: Tensor | None = None) -> Tensor:

@@ -146,24 +146,31 @@ class Feed:
         beside = np.concatenate([np.full(len(sampled), -1), sampled[unused]])
         return StepRows(np.concatenate([sampled, added]), beside, np.concatenate([originals, added]))
 
+    def _written(self, rows: Rows) -> Rows:
+        """Target subwords of each row, which a decoder computes beside those of the source."""
+        labels = {name: self.data.train.labels[name] for name, task in self.tasks.items() if task.writes}
+        written = [self.tasks[name].target_lengths([column[row] for row in rows]) for name, column in labels.items()]
+        return np.sum([np.zeros(len(rows), dtype=np.int64), *written], axis=0)
+
     def tasks_in(self, step: StepRows) -> list[str]:
         """The tasks that have a label in a step."""
         return [name for name in self.tasks if self.data.train.labels[name].known[step.rows].any()]
 
     def batches(self, step: StepRows, *, apart: bool) -> StepBatches:
-        """This process's share of a step, sorted by length and cut so that hardly any padding is computed.
+        """This process's share of a step, sorted by the length of source and targets, and cut so that hardly any padding is computed.
 
         Args:
             apart: put no rows of two datasets into one batch. Where gradients are measured, the backward pass of a task then covers only
                 rows of its own datasets.
         """
-        own = self.processes.share(np.arange(len(step.rows)), self.lengths[step.rows])
+        sizes = self.lengths[step.rows] + self._written(step.rows)
+        own = self.processes.share(np.arange(len(step.rows)), sizes)
         groups = self.data.groups[step.originals[own]]
         parts = [own[groups == group] for group in np.unique(groups)] if apart else [own]
         batches = [
             labelled_batch(self.data.train, step.rows[part[cut]], self.tasks, step.beside[part[cut]])
             for part in parts
-            for cut in self.model.micro_batches(self.lengths[step.rows[part]], self.limit, self.overhead)
+            for cut in self.model.micro_batches(sizes[part], self.limit, self.overhead)
         ]
         # A loss is a mean over the labelled items of the whole step, however the step is cut: hence the counts of all batches.
         counts = self.processes.total([sum(batch.counts.get(task, 0) for batch in batches) for task in self.model.tasks])

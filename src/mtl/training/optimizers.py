@@ -125,7 +125,7 @@ def _rates(model: Model, settings: Train) -> Iterable[tuple[Iterable[nn.Paramete
         yield layer, settings.learning_rate * settings.layer_decay**depth
     yield model.heads.parameters(), settings.head_learning_rate
     if model.decoder is not None:
-        yield model.decoder.parameters(), settings.head_learning_rate
+        yield model.decoder.parameters(), settings.learning_rate if model.decoder.pretrained else settings.head_learning_rate
 
 
 def freeze(encoder: Encoder, count: int) -> None:

@@ -4,19 +4,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from mtl import decoders, encoders, plugins
-from mtl.config import TEXT, Params, Run
+from mtl.config import TEXT, Params, Run, SmallEncoder
 from mtl.decoders import Decoder
-from mtl.encoders import SubwordTokenizer
-from mtl.encoders.store import encode_stored
+from mtl.encoders import Encoded, Encoder, SubwordTokenizer
+from mtl.encoders.store import Layout, Rows, Stored
 from mtl.errors import TrainingError
 from mtl.model.device import Precision
-from mtl.model.joining import counts_of, encode
+from mtl.model.joining import wanted_windows
 from mtl.model.model import Model
 from mtl.seeds import seed_of
 from mtl.tasks.base import TaskType
@@ -27,16 +28,23 @@ from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
 from mtl.training.letters import lost_letters
 from mtl.training.loop import Loop
-from mtl.training.markers import coded_parts, marked_rows
+from mtl.training.markers import layout
 from mtl.training.segmentations import segmentations, unlike
 from mtl.training.splits import Splits
-from mtl.training.texts import variants_of
+from mtl.training.subwords import Subwords
+from mtl.training.texts import Texts, Tokens, variants_of
 
 
 def prepare(
-    params: Params, run: Run, splits: Splits, source: Path | None, precision: Precision, processes: Processes = SINGLE_PROCESS
+    params: Params,
+    run: Run,
+    splits: Splits,
+    source: Path | None,
+    precision: Precision,
+    processes: Processes = SINGLE_PROCESS,
+    subwords: Subwords | None = None,
 ) -> tuple[Loop, list[str]]:
-    """The loop of a run, and warnings about settings and data.
+    """The loop of a run, and warnings about settings and data. Without a folder of subwords, all tables are tokenised for this run only.
 
     Raises:
         EncoderError: the encoder cannot be used.
@@ -45,24 +53,29 @@ def prepare(
     """
     torch.manual_seed(seed_of("encoder", run.seed))
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.
-    encoder, tokenizer = encoders.build(params.encoder, source, splits.train.tokens.texts())
+    subwords, texts = subwords or Subwords(), splits.train.tokens
+    if isinstance(params.encoder, SmallEncoder):
+        source = subwords.learnt(texts, params.encoder.vocabulary)
+    encoder, tokenizer = encoders.build(params.encoder, source, texts.texts())
+    validation = splits.validation.only(splits.validation.labelled(run.tasks))
+    learnt = Tokens(texts.files + splits.variants.tokens.files)
+    rows = Tokenised(subwords.rows(tokenizer, learnt), validation, subwords.rows(tokenizer, validation.tokens))
     split_into = segmentations(params, run, splits)
     tasks = {name: _fitted(params, name, splits, split_into[name]) for name in run.tasks}
     if run.size == "all":  # a sample may lack a rare class; mtl.data.check does not see what a search tries
         _check_classes(params, tasks)
-    decoder = _decoder(params, run, splits, tasks, encoder.width)
+    decoder = _decoder(params, run, splits, tasks, encoder)
     markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
-    data, used = encode_data(params, run, splits, tokenizer, tasks, markers)
+    data, used = encode_data(params, run, splits, rows, encoder, tokenizer, tasks, markers)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
     length, dropout = params.encoder.max_length, params.encoder.dropout
     model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed, decoder=decoder).to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
-    texts = splits.train.tokens.texts()
     fitted = [warning for name, task in tasks.items() for warning in task.fit_targets(splits.train.labels[name])]
-    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts), fitted)
+    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts.texts()), fitted)
     return loop, [*chain(*warnings), *cut_off(tasks, splits.train, data.train.encoded, length)]
 
 
@@ -77,13 +90,15 @@ def _fitted(params: Params, name: str, splits: Splits, segmentation: str) -> Tas
     return task_type(task_type.fit(splits.train.labels[name], settings) | about | chosen | {"segmentation": segmentation})
 
 
-def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], width: int) -> Decoder | None:
-    """The decoder of the tasks that write, if there are some. Its vocabulary is that of all such tasks of the settings."""
-    settings = params.decoder
-    if settings is None or not any(task.writes for task in tasks.values()):
+def _decoder(params: Params, run: Run, splits: Splits, tasks: Mapping[str, TaskType], encoder: Encoder) -> Decoder | None:
+    """The decoder of the tasks that write, if there are some. The vocabulary of a new one is that of all such tasks of the settings."""
+    if not any(task.writes for task in tasks.values()):
         return None
+    if (settings := params.decoder) is None:
+        found: Decoder = encoder.decoder()
+        return found
     texts = (str(label) for name in params.writing for label in splits.train.labels[name] if label is not None)
-    return decoders.build(settings, texts, width, run.seed)
+    return decoders.build(settings, texts, encoder.width, run.seed)
 
 
 def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
@@ -101,21 +116,36 @@ def _check_classes(params: Params, tasks: Mapping[str, TaskType]) -> None:
                 )
 
 
+class Tokenised(NamedTuple):
+    """The rows of a run as subwords, before markers and cuts."""
+
+    train: Rows
+    """Of the train split, then their variants."""
+    texts: Texts
+    """The validation rows with a label of a task of the run."""
+    validation: Rows
+
+
 def encode_data(
-    params: Params, run: Run, splits: Splits, tokenizer: SubwordTokenizer, tasks: Mapping[str, TaskType], markers: Mapping[str, int]
+    params: Params,
+    run: Run,
+    splits: Splits,
+    rows: Tokenised,
+    encoder: Encoder,
+    tokenizer: SubwordTokenizer,
+    tasks: Mapping[str, TaskType],
+    markers: Mapping[str, int],
 ) -> tuple[Data, npt.NDArray[np.int64]]:
     """Encoded rows: those of the train split, then their variants. And the subwords that occur, which are numbered anew."""
-    train, variants, length = splits.train, splits.variants, params.encoder.max_length
-    stored = encode_stored(tokenizer, chain(*(coded_parts(texts, tasks, tokenizer) for texts in (train, variants))), length)
-    validation = splits.validation.only(splits.validation.labelled(run.tasks))
-    rows = marked_rows(validation, tasks)
-    encoded = encode(tokenizer, rows, length, tasks.values())
-    used = np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64)
-    numbers = np.full(tokenizer.size, -1, dtype=np.int32)
-    numbers[used] = np.arange(len(used))
+    train, variants, validation, length = splits.train, splits.variants, rows.texts, params.encoder.max_length
     labels = {
         task: Column.joined([train.labels[task], variants.labels[task]] if len(variants) else [train.labels[task]]) for task in run.tasks
     }
+    stored = Stored.of(rows.train, layout(tokenizer, length, tasks, labels))
+    encoded = _windows(rows.validation, layout(tokenizer, length, tasks, validation.labels), tasks)
+    used = encoder.needed(np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64))
+    numbers = np.full(encoder.vocabulary, -1, dtype=np.int32)
+    numbers[used] = np.arange(len(used))
     data = Data(
         train=Corpus(replace(stored, numbers=numbers), labels),
         ids=train.ids,
@@ -127,7 +157,13 @@ def encode_data(
         variants=variants_of(train, variants).shifted(len(train)),
         share=params.augment.share,
         validation=Corpus(replace(encoded, numbers=numbers), {task: validation.labels[task] for task in run.tasks}),
-        validation_counts=counts_of(rows),
+        validation_counts=rows.validation.counts(),
         validation_texts=validation.tokens,
     )
     return data, used
+
+
+def _windows(rows: Rows, layout: Layout, tasks: Mapping[str, TaskType]) -> Encoded:
+    """Validation rows as prediction has them: with all windows of a long row if a task wants them, else its beginning."""
+    joined, stride = wanted_windows(tasks.values())
+    return layout.windows(rows, stride) if joined else replace(layout, passages=None).encode(rows, np.arange(len(rows)))

@@ -20,6 +20,7 @@ from mtl.training.results import write_results
 from mtl.training.resume import identity, resume
 from mtl.training.signals import Preempted, stop_signals
 from mtl.training.splits import read_splits
+from mtl.training.subwords import Subwords
 
 __all__ = ["Preempted", "dismiss", "train"]
 
@@ -38,6 +39,7 @@ def train(
     progress: bool = False,
     device: str = "auto",
     live: Path | None = None,
+    subwords: Path | None = None,
     watch: Watch = lambda history, done: None,
 ) -> bool:
     """Train one run and write its model folder.
@@ -55,6 +57,7 @@ def train(
         progress: show a bar on stderr.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         live: folder for metrics that can be read while the run trains (see ``live.py``).
+        subwords: folder of tokenised tables, which runs share (see ``subwords.py``); this run's own if not given.
         watch: called after each checkpoint, so not after the last validation; may end the run by an exception.
 
     Returns:
@@ -75,7 +78,7 @@ def train(
         splits = read_splits(params, run, examples, shards)
         checkpoints = out / "checkpoint"
         with _own_random_state(place), memory_errors(place):
-            loop, warnings = prepare(params, run, splits, encoder, precision, processes)
+            loop, warnings = prepare(params, run, splits, encoder, precision, processes, Subwords(subwords))
             key = identity(params, run, loop)
             processes.check_equal(key, loop.model)
             warnings += resume(loop, checkpoints, key)

@@ -22,6 +22,7 @@ from mtl.evaluation.results import joint_run
 from mtl.files import write_json
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER
+from mtl.pipeline.state import SUBWORDS
 from mtl.report import text
 from mtl.training.run import train
 from mtl.tuning.inputs import Inputs
@@ -133,7 +134,9 @@ def _train(params: Params, values: space.Values, number: int, search: Search, re
     inputs.models(tried, raw)
     run, encoder = joint_run(tried), raw / ENCODER
     shards = inputs.shards(tried, raw) if run.data == "augmented" else out
-    train(tried, run, inputs.examples(), shards, encoder if encoder.exists() else None, out, progress=True, watch=recorder.watch)
+    subwords = search.work / SUBWORDS.name
+    source = encoder if encoder.exists() else None
+    train(tried, run, inputs.examples(), shards, source, out, progress=True, subwords=subwords, watch=recorder.watch)
     return out
 
 
