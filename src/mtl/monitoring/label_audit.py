@@ -178,7 +178,8 @@ def find_issues(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The likely wrong labels of one task, the most likely one first.
 
     Which labels are wrong, and how many, is estimated by confident learning (Northcutt et al. 2021, "Confident learning: estimating
-    uncertainty in dataset labels"), for each decision of a row by itself. They are ranked by how much more probable another choice is.
+    uncertainty in dataset labels"), for each decision of a row by itself. They are ranked by the
+    probability of the label (self-confidence).
 
     Args:
         rows: in the form of ``JUDGED``.
@@ -194,7 +195,7 @@ def find_issues(rows: pd.DataFrame) -> list[dict[str, Any]]:
         with warnings.catch_warnings(action="ignore"):  # about classes that few labels have
             flagged = find_label_issues(labels, probabilities, n_jobs=1)
         wrong = np.flatnonzero(flagged & (probabilities.argmax(axis=1) != labels))
-        scores = get_label_quality_scores(labels, probabilities, method="normalized_margin")
+        scores = get_label_quality_scores(labels, probabilities, method="self_confidence")
         found += [(float(scores[i]), _issue(own.iloc[i], choices, labels[i], probabilities[i])) for i in wrong.tolist()]
     return [issue for _, issue in sorted(found, key=lambda item: (item[0], item[1]["dataset"], item[1]["id"]))]
 

@@ -32,5 +32,5 @@ class LabelAudit:
 
 def _key(params: Params, settings: Audit, run: Run) -> str:
     """A fingerprint of all that decides a fold."""
-    content = params.model_dump(mode="json", exclude={"experiment", "evaluate", "report", "tune", "augment", "audit"})
+    content = params.model_dump(mode="json", exclude={"experiment", "evaluate", "report", "tune", "augment", "audit", "promote"})
     return fingerprint([content, settings.model_dump(mode="json"), run.model_dump(mode="json"), fingerprint_code(CODE)])[:16]
