@@ -337,7 +337,7 @@ def compare(tasks: Mapping[str, TaskType], sides: Mapping[str, Sequence[Sample]]
 
 
 def strangest(reference: Sample, new: Sample) -> list[str]:
-    """The new texts that are least like the reference: where the witness function of the discrepancy is highest."""
+    """The new texts that are least like the reference, each once: where the witness function of the discrepancy is highest."""
     similarity = kernel(np.concatenate([reference.embeddings, new.embeddings]))[len(reference.texts) :]
     witness = similarity[:, len(reference.texts) :].mean(1) - similarity[:, : len(reference.texts)].mean(1)
-    return [new.texts[i] for i in np.argsort(-witness, kind="stable")[:STRANGEST].tolist()]
+    return list(dict.fromkeys(new.texts[i] for i in np.argsort(-witness, kind="stable").tolist()))[:STRANGEST]
