@@ -445,7 +445,7 @@ def _promote(options: argparse.Namespace) -> None:
         print(f"{folder / 'current'} is {NAME}@{Versions(folder).rollback()} again")
         return
     params = mtl.config.load(options.file)
-    drift = bool(options.drift and _read_results(options.drift)["drift"])
+    drift = bool(options.drift and _has_drift(options.drift))
     model = options.model or Path("data/models") / joint_run(params).name
     decision = promote(params, model, Path("data/examples"), folder, drift=drift)
     for one in decision["compared"]:
@@ -457,15 +457,14 @@ def _promote(options: argparse.Namespace) -> None:
     print(f"{model}: {done[decision['action']]} {NAME}@{decision['version']} ({decision['reason']})")
 
 
-def _read_results(path: Path) -> dict[str, bool]:
-    """What ``mtl drift --json`` printed.
+def _has_drift(path: Path) -> bool:
+    """Whether ``mtl drift --json``, which printed the file, found drift.
 
     Raises:
         DataError: the file holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {"drift": content["drift"]}
+        return bool(json.loads(path.read_text(encoding="utf-8"))["drift"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: is not the output of mtl drift --json: {error!r}") from None
 

@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 from mtl.config import Params, space
+from mtl.pipeline.search import Search
 from mtl.tuning.study import Study
 from tuning.conftest import searched
 
@@ -75,3 +76,10 @@ def test_a_line_that_a_kill_left_half_written_is_cut_off(tmp_path: Path) -> None
     assert tried(searched(), journal, [2, 1])[1] == values[1]
     assert b'"wor{' not in journal.read_bytes()
     assert len(Study(searched(), journal).trials()) == 4
+
+
+@pytest.mark.parametrize(("section", "content"), [("promote", {"margin": 0.02}), ("audit", {"folds": 3}), ("report", {"title": "Other"})])
+def test_sections_that_train_nothing_leave_the_search_as_it_is(section: str, content: dict[str, object]) -> None:
+    params = searched()
+    changed = Params.model_validate(params.model_dump(mode="json") | {section: content})
+    assert Search(changed).study == Search(params).study

@@ -43,7 +43,7 @@ from mtl.config.decoder import Decoder
 from mtl.config.encoder import BaseEncoder, Encoder, EncoderDecoder, PretrainedEncoder, SmallEncoder, TransformerEncoder
 from mtl.config.experiment import Experiment, Run, Size
 from mtl.config.loading import dump, load, parse
-from mtl.config.params import Params
+from mtl.config.params import UNTRAINED, Params
 from mtl.config.promote import Promote
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
@@ -71,6 +71,7 @@ __all__ = [
     "BALANCING_TYPES",
     "SPLITS",
     "TEXT",
+    "UNTRAINED",
     "UNWEIGHTED",
     "AnnealedSampling",
     "Audit",

@@ -21,6 +21,9 @@ from mtl.config.train import Train
 from mtl.config.tune import Tune
 from mtl.names import group_of
 
+UNTRAINED = frozenset({"experiment", "evaluate", "report", "tune", "promote", "audit"})
+"""Sections that decide nothing about a model that is trained for given tasks, data and seed."""
+
 
 class Params(Section):
     """All of ``params.yaml``. Sections that have defaults may be left out or empty; DVC tracks sections by name, so a project under DVC

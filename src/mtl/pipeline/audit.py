@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mtl.config import Audit, Params, Run
+from mtl.config import UNTRAINED, Audit, Params, Run
 from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
 from mtl.pipeline.stages import MODEL
 
@@ -32,5 +32,5 @@ class LabelAudit:
 
 def _key(params: Params, settings: Audit, run: Run) -> str:
     """A fingerprint of all that decides a fold."""
-    content = params.model_dump(mode="json", exclude={"experiment", "evaluate", "report", "tune", "augment", "audit", "promote"})
+    content = params.model_dump(mode="json", exclude={*UNTRAINED, "augment"})
     return fingerprint([content, settings.model_dump(mode="json"), run.model_dump(mode="json"), fingerprint_code(CODE)])[:16]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mtl.config import Params, space
+from mtl.config import UNTRAINED, Params, space
 from mtl.errors import Issue, ParamsError
 from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
 from mtl.pipeline.stages import MODEL
@@ -43,8 +43,6 @@ class Search:
 
 def _key(params: Params) -> str:
     """A fingerprint of all that decides a trial. More trials, or more runs in the experiment, leave it as it is."""
-    content = params.model_dump(
-        mode="json", exclude={"experiment": True, "evaluate": True, "report": True, "promote": True, "tune": {"trials"}}
-    )
+    content = params.model_dump(mode="json", exclude=dict.fromkeys(UNTRAINED, True) | {"tune": {"trials"}})
     run = ["augmented" in params.experiment.joint, params.experiment.seeds[0]]
     return fingerprint([content, run, fingerprint_code(CODE)])[:16]
