@@ -7,7 +7,7 @@ from mtl.errors import Issue, ParamsError
 from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
 from mtl.pipeline.stages import MODEL
 
-CODE = ("data", "augment", "encoders", "tasks", *MODEL, "training", "tuning", "config/space.py", "names.py")
+CODE = ("data", "augment", "decoders", "encoders", "tasks", *MODEL, "training", "tuning", "config/space.py", "names.py")
 
 
 class Search:
