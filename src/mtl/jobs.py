@@ -88,32 +88,31 @@ def dismiss() -> None:
     dismiss()
 
 
-def card_run(params: Params, job: str, data: Path, out: Path) -> None:
-    """Score a trained model on the test split and write its card."""
-    from mtl.evaluation.scores import scores_of
-    from mtl.model.card import NAME, card, leaks
-    from mtl.pipeline.fingerprint import checksums
-    from mtl.training.texts import shards_of
-
-    run, model = params.runs()[job], data / "models" / job
-    facts, config = (json.loads((model / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
-    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.tasks)]
-    if run.data == "augmented":
-        files += [path for _, path in shards_of(params, data / "shards", run.tasks)]
-    examples = data / "examples"
-    used = params.used_datasets(run.tasks)
-    cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
-    across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
-    scores = scores_of(params, run, model, examples)
-    languages = [tag for name in used if (tag := cards[name].get("language", {}).get("tag"))]
-    write_text(out / NAME, card(params, run, facts, config, scores, checksums(files), leaks(params, run, cards, across), languages))
-
-
 def predict_run(params: Params, job: str, data: Path, out: Path) -> None:
     """Predict the test rows with one trained model."""
     from mtl.evaluation.predictions import predict_run
 
     predict_run(params, params.runs()[job], data / "models" / job, data / "examples", out)
+
+
+def card_run(params: Params, job: str, data: Path, out: Path) -> None:
+    """Score the predictions of a trained model and write its card."""
+    from mtl.evaluation.scores import scores_of
+    from mtl.model.card import NAME, card, leaks
+    from mtl.pipeline.fingerprint import checksums
+
+    run, model = params.runs()[job], data / "models" / job
+    facts, config = (json.loads((model / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
+    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.tasks)]
+    if run.data == "augmented":
+        files += [data / "shards" / shard.file for shard in params.shards_for(run.tasks)]
+    examples = data / "examples"
+    used = params.used_datasets(run.tasks)
+    cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
+    across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
+    scores = scores_of(params, run, data / "predictions" / f"{job}.parquet")
+    languages = [tag for name in used if (tag := cards[name].get("language", {}).get("tag"))]
+    write_text(out / NAME, card(params, run, facts, config, scores, checksums(files), leaks(params, run, cards, across), languages))
 
 
 def evaluate_runs(params: Params, job: str, data: Path, out: Path) -> None:
@@ -138,8 +137,8 @@ JOBS: dict[str, Callable[[Params, str, Path, Path], None]] = {
         check_examples,
         augment_shard,
         train_run,
-        card_run,
         predict_run,
+        card_run,
         evaluate_runs,
         render_report,
     )

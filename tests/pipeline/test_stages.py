@@ -94,7 +94,7 @@ def test_the_code_of_an_outside_package_decides_the_jobs_that_use_it(monkeypatch
     monkeypatch.setattr(mtl.plugins, "outside_code", of_a_task)
     after = [job for stage in STAGES.values() for job in stage.jobs(settings)]
     changed = [job.rule for job, other in zip(after, before, strict=True) if job != other]
-    assert list(dict.fromkeys(changed)) == ["train_run", "card_run", "predict_run", "evaluate_runs", "render_report"]
+    assert list(dict.fromkeys(changed)) == ["train_run", "predict_run", "card_run", "evaluate_runs", "render_report"]
 
 
 def runs_of(content: dict[str, Any]) -> dict[str, tuple[Any, ...]]:

@@ -94,8 +94,8 @@ def test_an_edit_builds_what_it_touches_and_a_revert_builds_nothing(tmp_path: Pa
     tuned = build_all(tmp_path, params(train__epochs=9), lambda job: f"{job} tuned")
     assert [job.split("/")[0] for job in tuned] == [
         *["train_run"] * 2,
-        *["card_run"] * 2,
         *["predict_run"] * 2,
+        *["card_run"] * 2,
         "evaluate_runs",
         "render_report",
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from mtl.config import Params
 from mtl.data import schema
-from mtl.training.texts import augmented_datasets, read_split, read_variants, variants_of
+from mtl.training.texts import read_split, read_variants, variants_of
 
 Table = Callable[[str, list[dict[str, Any]]], pa.Table]
 METHODS = {"swap": {"type": "swap", "copies": 2}, "typo": {"type": "typo"}, "mention": {"type": "mention_replace"}}
@@ -94,4 +94,4 @@ def test_rows_as_written_keep_their_labels_and_find_their_variants(folder: Path,
 def test_augmented_data_sets_have_a_method_that_a_task_of_the_run_learns_from(
     make_settings: Callable[..., Params], methods: dict[str, Any], tasks: list[str], datasets: tuple[str, ...]
 ) -> None:
-    assert augmented_datasets(settings(make_settings, **methods), tasks) == datasets
+    assert settings(make_settings, **methods).augmented_datasets(tasks) == datasets

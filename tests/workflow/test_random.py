@@ -66,7 +66,7 @@ ACTIONS: dict[str, Callable[[Project, Random], object]] = {
     "run snakemake": lambda project, _: project.snakemake(),
     "run snakemake up to train": lambda project, _: project.snakemake("train"),
     "run dvc": lambda project, _: project.dvc("repro"),
-    "run dvc up to predict": lambda project, _: project.dvc("repro", "predict"),
+    "run dvc up to evaluate": lambda project, _: project.dvc("repro", "evaluate"),
 }
 
 

@@ -7,7 +7,7 @@ OUTPUTS: data/promoted
 
 rule retrain:
     input:
-        flow.after("predict"),
+        flow.after("evaluate"),
     log:
         "logs/retrain.log",
     resources:

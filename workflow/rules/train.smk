@@ -1,7 +1,7 @@
-"""Train one run of the experiment, joint or single-task, and write the card of its model.
+"""Train one run of the experiment, joint or single-task, predict its test rows, and write the card of its model.
 
 INPUTS:  data/raw, data/examples, data/shards
-OUTPUTS: data/models
+OUTPUTS: data/models, data/predictions
 """
 
 
@@ -28,6 +28,26 @@ rule train_run:
         " 2>&1 | tee {log:q}"
 
 
+rule predict_run:
+    input:
+        lambda wildcards: flow.inputs("predict_run", wildcards.job),
+    output:
+        "work/state/predict_run/{job}.json",
+    log:
+        "logs/predict_run/{job}.log",
+    resources:
+        gpu=flow.gpus_of_run(),
+    params:
+        settings=flow.settings,
+    message:
+        "Predict the test rows with {wildcards.job}"
+    shell:
+        "python -m mtl predict_run"
+        " --settings {params.settings:q}"
+        " --job {wildcards.job:q}"
+        " 2>&1 | tee {log:q}"
+
+
 rule card_run:
     input:
         lambda wildcards: flow.inputs("card_run", wildcards.job),
@@ -35,8 +55,6 @@ rule card_run:
         "work/state/card_run/{job}.json",
     log:
         "logs/card_run/{job}.log",
-    resources:
-        gpu=flow.gpus_of_run(),
     params:
         settings=flow.settings,
     message:
@@ -59,7 +77,7 @@ rule train:
     params:
         settings=flow.settings,
     message:
-        "Publish the models to data/models"
+        "Publish the models to data/models and their predictions to data/predictions"
     shell:
         "python -m mtl publish train"
         " --settings {params.settings:q}"

@@ -19,7 +19,7 @@ from mtl.config.report import Report
 from mtl.config.tasks import Task, WritingSettings
 from mtl.config.train import Train
 from mtl.config.tune import Tune
-from mtl.names import group_of
+from mtl.names import ShardName, group_of
 
 UNTRAINED = frozenset({"experiment", "evaluate", "report", "tune", "promote", "audit"})
 """Sections that decide nothing about a model that is trained for given tasks, data and seed."""
@@ -109,6 +109,20 @@ class Params(Section):
             for name, method in self.augment.methods.items()
             if (method.datasets is None or dataset in method.datasets) and self.fields_of(method, dataset)
         }
+
+    def augmented_datasets(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """The datasets to which some augmentation method is applied that one of the tasks learns from there."""
+        tasks = tuple(tasks)
+        learners = {name: [self.tasks[task] for task in tasks if name in self.datasets_of(task)] for name in self.datasets}
+        return tuple(
+            name
+            for name in self.used_datasets(tasks)
+            if any(spec.learns_from(method, 0) for method in self.methods_of(name) for spec in learners[name])
+        )
+
+    def shards_for(self, tasks: Iterable[str]) -> list[ShardName]:
+        """The shards in which there may be variants that one of the tasks learns from."""
+        return [shard for name in self.augmented_datasets(tasks) for shard in ShardName.all(name, self.shards_of(name))]
 
     def shards_of(self, dataset: str) -> int:
         """How many shards of augmented rows a dataset has: none where no method is applied to it."""

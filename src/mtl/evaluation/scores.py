@@ -3,35 +3,25 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from mtl import plugins
 from mtl.config import Params, Run
-from mtl.errors import DataError
 from mtl.evaluation.bootstrap import draws, interval, resample
 from mtl.evaluation.parity import Labels, parity
-from mtl.evaluation.predictions import predict
-from mtl.evaluation.scored import Predictions, predictions_of
+from mtl.evaluation.scored import COLUMNS, Predictions, predictions_of
 from mtl.model.card import CONFIDENCE, RESAMPLES, Calibration, RawText, Score
 
 
-def scores_of(params: Params, run: Run, model: Path, examples: Path) -> list[Score]:
-    """All metrics on the test split, the main one of each task first; none if a task has no test row, which ``predict`` will refuse.
+def scores_of(params: Params, run: Run, predictions: Path) -> list[Score]:
+    """All metrics on the test split, the main one of each task first.
 
     Args:
-        model: the run's model folder.
-        examples: folder of the canonical tables.
-
-    Raises:
-        ModelError: the model folder is incomplete or damaged.
+        predictions: the run's predictions file.
     """
-    try:
-        table = predict(params, run, model, examples)
-    except DataError:
-        return []
-    return [
-        score
-        for task, rows in predictions_of(run.tasks, table, {task: params.frozen_of(task) for task in run.tasks}).items()
-        for score in _scores(params, task, rows)
-    ]
+    table = pq.read_table(predictions, columns=COLUMNS)
+    datasets = {task: params.frozen_of(task) for task in run.tasks}
+    return [score for task, rows in predictions_of(run.tasks, table, datasets).items() for score in _scores(params, task, rows)]
 
 
 def _scores(params: Params, task: str, rows: Predictions) -> Iterator[Score]:

@@ -94,7 +94,7 @@ def card(
     Args:
         facts: run.json of the model folder.
         config: config.json of the model folder.
-        scores: on the test split, the main metric of each task first; none if a task has no test row.
+        scores: on the test split, the main metric of each task first.
         checksums: name and sha256 of the model's files and of the tables that it was trained on.
         leaked: held-out texts in its train rows.
         languages: tags of BCP 47 of its datasets.
@@ -203,8 +203,6 @@ def _task(name: str, task: Mapping[str, Any]) -> list[str]:
 
 
 def _score_table(run: Run, scores: Sequence[Score]) -> str:
-    if not scores:
-        return "None: the test split has no label of some task."
     rows = [[score.task, score.metric, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}", str(score.rows)] for score in scores]
     note = (
         f"On the test split, with {CONFIDENCE:.0%} intervals of the percentile bootstrap over rows ({RESAMPLES} resamples). This is one "

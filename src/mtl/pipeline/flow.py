@@ -310,7 +310,7 @@ def _text(path: Path) -> str:
 def obstacle() -> str:
     """Why DVC cannot record results in this folder; empty where it can."""
     here = Path.cwd()
-    for out in ("data", *(f"data/{stage.out}" for stage in STAGES.values())):
+    for out in ("data", *(f"data/{out}" for stage in STAGES.values() for out in stage.outs)):
         if not (target := Path(out).resolve()).is_relative_to(here):
             return f"{out} is a link to {target}, outside of this project; make it a folder, and move DVC's cache there (dvc cache dir)"
     if {"{", "}"} & set(str(here)):

@@ -1,6 +1,6 @@
 """The stages of the workflow: one table that the Snakefile, ``dvc.yaml`` (by a test) and the fingerprints agree on.
 
-A stage is what DVC versions: a folder below ``data/``. Its jobs, of one or more rules, are what Snakemake runs.
+A stage is what DVC versions: folders below ``data/``. Its jobs, of one or more rules, are what Snakemake runs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,8 +53,8 @@ class Rule(NamedTuple):
 class Stage(NamedTuple):
     """A step of the workflow: a Snakemake rule that publishes, and a DVC stage, both of the same name."""
 
-    out: str
-    """Folder below ``data/``."""
+    outs: tuple[str, ...]
+    """Folders below ``data/``."""
     rules: tuple[str, ...]
     """The rules of its jobs; those of a later one may read what those of an earlier one made."""
     after: tuple[str, ...]
@@ -243,11 +243,20 @@ def _train(params: Params) -> Iterator[Job]:
         yield Job("train_run", name, f"models/{name}", *reads, own, files=(*MODEL_FILES, "history.jsonl", "run.json", "cost.json"))
 
 
+def _predict(params: Params) -> Iterator[Job]:
+    for name, run in params.runs().items():
+        reads = _examples(params.used_datasets(run.tasks)) | _models([name], *MODEL_FILES)
+        learnt = {task: params.datasets_of(task) for task in run.tasks}
+        settings = {**_of_run(params, run), "datasets": learnt, "run": run.model_dump(mode="json")}
+        yield Job("predict_run", name, "predictions", *reads, settings, files=(f"{name}.parquet",))
+
+
 def _card(params: Params) -> Iterator[Job]:
     for name, run in params.runs().items():
         content = _of_run(params, run, "encoder", "augment")
         used = params.used_datasets(run.tasks)
-        reads = _models([name], *MODEL_FILES, "run.json") | _examples(used, ".parquet", ".json") | COMPARED | _learnt(params, run)
+        reads = _models([name], *MODEL_FILES, "run.json") | _predictions([name])
+        reads |= _examples(used, ".parquet", ".json") | COMPARED | _learnt(params, run)
         settings = {
             "run": run.model_dump(mode="json"),
             "tasks": {task: [content["tasks"][task], params.datasets_of(task)] for task in run.tasks},
@@ -258,14 +267,6 @@ def _card(params: Params) -> Iterator[Job]:
             **_frozen(params, run.tasks),
         }
         yield Job("card_run", name, f"models/{name}", *reads, settings, files=("README.md",))
-
-
-def _predict(params: Params) -> Iterator[Job]:
-    for name, run in params.runs().items():
-        reads = _examples(params.used_datasets(run.tasks)) | _models([name], *MODEL_FILES)
-        learnt = {task: params.datasets_of(task) for task in run.tasks}
-        settings = {**_of_run(params, run), "datasets": learnt, "run": run.model_dump(mode="json")}
-        yield Job("predict_run", name, "predictions", *reads, settings, files=(f"{name}.parquet",))
 
 
 RESULTS = ("metrics.json", "comparisons.json", "plots/loss.csv", "plots/validation.csv", "plots/confusion.csv")
@@ -308,27 +309,6 @@ RULES: dict[str, Rule] = {
     "check_examples": Rule(("data",), _check),
     "augment_shard": Rule(("augment", *_TABLE, "data/model_files.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
     "train_run": Rule(("decoders", "encoders", *_TASKS, "training", *MODEL, *_TABLE, "names.py"), _train),
-    "card_run": Rule(
-        (
-            "model/card.py",
-            "evaluation/scored.py",
-            "evaluation/scores.py",
-            "evaluation/bootstrap.py",
-            "evaluation/calibration.py",
-            "evaluation/parity.py",
-            "evaluation/predictions.py",
-            "evaluation/raw_text.py",
-            "training/columns.py",
-            "training/texts.py",
-            "decoders",
-            "encoders",
-            *_TASKS,
-            *MODEL,
-            *_TABLE,
-            "names.py",
-        ),
-        _card,
-    ),
     "predict_run": Rule(
         (
             *(f"evaluation/{name}.py" for name in ("calibration", "predictions", "raw_text")),
@@ -340,23 +320,36 @@ RULES: dict[str, Rule] = {
         ),
         _predict,
     ),
+    "card_run": Rule(
+        (
+            "model/card.py",
+            "evaluation/scored.py",
+            "evaluation/scores.py",
+            "evaluation/bootstrap.py",
+            "evaluation/calibration.py",
+            "evaluation/parity.py",
+            *_TASKS,
+            *_TABLE,
+            "names.py",
+        ),
+        _card,
+    ),
     "evaluate_runs": Rule(("evaluation", *_TASKS, *_TABLE), _evaluate),
     "render_report": Rule(("report", "evaluation", "augment", "tasks", "data", "names.py"), _report),
 }
 """Rule name to what its jobs need."""
 
 STAGES: dict[str, Stage] = {
-    "download": Stage("raw", ("download_source",), (), ("datasets", "augment", "encoder")),
-    "prepare": Stage("examples", ("prepare_dataset", "check_examples"), ("download",), ("seed", "datasets", "tasks")),
-    "augment": Stage("shards", ("augment_shard",), ("download", "prepare"), ("seed", "datasets", "augment")),
+    "download": Stage(("raw",), ("download_source",), (), ("datasets", "augment", "encoder")),
+    "prepare": Stage(("examples",), ("prepare_dataset", "check_examples"), ("download",), ("seed", "datasets", "tasks")),
+    "augment": Stage(("shards",), ("augment_shard",), ("download", "prepare"), ("seed", "datasets", "augment")),
     "train": Stage(
-        "models",
-        ("train_run", "card_run"),
+        ("models", "predictions"),
+        ("train_run", "predict_run", "card_run"),
         ("download", "prepare", "augment"),
         ("datasets", "tasks", "augment", "encoder", "train", "experiment"),
     ),
-    "predict": Stage("predictions", ("predict_run",), ("prepare", "train"), ("datasets", "tasks", "experiment")),
-    "evaluate": Stage("results", ("evaluate_runs",), ("train", "predict")),
-    "report": Stage("report", ("render_report",), ("prepare", "augment", "train", "predict", "evaluate")),
+    "evaluate": Stage(("results",), ("evaluate_runs",), ("train",)),
+    "report": Stage(("report",), ("render_report",), ("prepare", "augment", "train", "evaluate")),
 }
 """Rule and DVC stage name to what it needs, in the order of the data."""

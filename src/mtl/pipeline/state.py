@@ -1,8 +1,8 @@
 """Which jobs and stages are valid now, kept as state files on whose existence Snakemake decides.
 
     work/state/<rule>/<job>.json     the job is in the store          {"key": …, "files": {path below data/: sha256}}
-    work/state/<stage>.json          data/<out>/ holds the stage      {"key": …}
-    data/records/<stage>.json        what data/<out>/ was built from  {"key": …, "jobs": {<rule>/<job>: {"key": …, "files": …}}}
+    work/state/<stage>.json          its folders below data/ hold it  {"key": …}
+    data/records/<stage>.json        what they were built from        {"key": …, "jobs": {<rule>/<job>: {"key": …, "files": …}}}
 
 The record travels with the data (it is an output of the DVC stage), the state does not.
 A key is a fingerprint of settings, code and the checksums of the files read. Where a job upstream is not valid, the keys below it are
@@ -273,10 +273,11 @@ class State:
             for path, checksum in entry["files"].items():
                 if self.checksums.of(self.data / path) != checksum:
                     link(places[path], self.data / path)
-        folder = self.data / STAGES[stage].out
-        folder.mkdir(parents=True, exist_ok=True)  # DVC expects it, also of a stage without jobs
-        for empty in sorted((path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())), reverse=True):
-            empty.rmdir()
+        for out in STAGES[stage].outs:
+            folder = self.data / out
+            folder.mkdir(parents=True, exist_ok=True)  # DVC expects it, also of a stage without jobs
+            for empty in sorted((path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())), reverse=True):
+                empty.rmdir()
         write_json(self.record(stage), {"key": _stage_key(jobs), "jobs": jobs})
         write_json(self.marker(stage), {"key": _stage_key(jobs)})
         self.checksums.save()
@@ -392,9 +393,9 @@ class State:
         write_json(self.marker(job.id), {"key": key, "into": job.into, "files": published})
 
     def _published(self, stage: Stage) -> Files:
-        """The files that lie in a stage's folder."""
-        folder = self.data / stage.out
-        return {f"{stage.out}/{path}": self.checksums.of(folder / path) or "" for path in files_below(folder)}
+        """The files that lie in a stage's folders."""
+        paths = [f"{out}/{path}" for out in stage.outs for path in files_below(self.data / out)]
+        return {path: self.checksums.of(self.data / path) or "" for path in paths}
 
     # --- records ----------------------------------------------------------------------------------------------------
 

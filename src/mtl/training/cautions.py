@@ -13,7 +13,7 @@ from mtl.model.device import Precision
 from mtl.tasks.base import TaskType
 from mtl.training.splits import Splits
 from mtl.training.subsets import size_cautions
-from mtl.training.texts import Texts, augmented_datasets
+from mtl.training.texts import Texts
 
 FEW_ROWS = 0.2
 """Share of the train rows with a variant below which augmentation changes little."""
@@ -51,7 +51,7 @@ def _of_variants(params: Params, run: Run, splits: Splits) -> Iterator[str]:
     augmented = set(variants.groups.tolist())
     for i, name in enumerate(params.datasets):
         if name in params.used_datasets(run.tasks) and i not in augmented:
-            applied = name in augmented_datasets(params, run.tasks)
+            applied = name in params.augmented_datasets(run.tasks)
             reason = "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
             yield f"{name}: this run is augmented, but the dataset has no variants: {reason}"
         elif i in augmented:

@@ -16,7 +16,7 @@ from mtl.data.labels import label_type
 from mtl.data.labels.base import Storage
 from mtl.errors import DataError
 from mtl.model.batch import Pair, TokenRow
-from mtl.names import ShardName, VariantId
+from mtl.names import VariantId
 from mtl.tasks.base import TextRow
 from mtl.training.columns import PART, Column, Columns, Groups, Growing, Mask, Strings
 
@@ -194,34 +194,14 @@ def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str
     return _read(params, tasks, [_Table(name, examples / f"{name}.parquet", split) for name in params.used_datasets(tasks)])
 
 
-def augmented_datasets(params: Params, tasks: Iterable[str]) -> tuple[str, ...]:
-    """The datasets to which some augmentation method is applied that one of the tasks learns from there."""
-    tasks = tuple(tasks)
-    return tuple(
-        name
-        for name in params.used_datasets(tasks)
-        if any(params.tasks[task].learns_from(method, 0) for method in params.methods_of(name) for task in _learners(params, name, tasks))
-    )
-
-
-def shards_of(params: Params, folder: Path, tasks: Iterable[str]) -> list[tuple[str, Path]]:
-    """The shards, each with its dataset, in which there may be variants that one of the tasks learns from."""
-    names = [name for dataset in augmented_datasets(params, tasks) for name in ShardName.all(dataset, params.shards_of(dataset))]
-    return [(name.dataset, folder / name.file) for name in names]
-
-
-def _learners(params: Params, dataset: str, tasks: Iterable[str]) -> list[str]:
-    """Those of the tasks that learn from a dataset."""
-    return [task for task in tasks if dataset in params.datasets_of(task)]
-
-
 def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
     """The augmented rows that teach one of the tasks something.
 
     Raises:
         DataError: a shard is missing or damaged.
     """
-    texts = _read(params, tasks, [_Table(name, path) for name, path in shards_of(params, shards, tasks)])
+    tables = [_Table(shard.dataset, shards / shard.file) for shard in params.shards_for(tasks)]
+    texts = _read(params, tasks, tables)
     return texts.only(texts.labelled(tasks))
 
 
