@@ -330,7 +330,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="a project's data folder, prepared")
     parser.add_argument("--encoder", type=Path, help="folder of the transformer; other encoders need none")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its datasets, tasks, encoder, train, and augment as mix")
+    parser.add_argument(
+        "--params", type=Path, default=Path("examples/tweets/params.yaml"), help="its datasets, tasks, encoder, train, and augment as mix"
+    )
     parser.add_argument("--results", type=Path, required=True, help="CSV file, which grows by a line a run")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])

@@ -81,7 +81,7 @@ def main() -> None:
     known = methods()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="a project's data folder, prepared")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("examples/tweets/params.yaml"))
     parser.add_argument("--rows", type=int, default=30, help="of each method, the same number from each dataset")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=known, default=list(known))

@@ -6,7 +6,7 @@ NEWSWIRE is a CoNLL file with the token first and the IOB2 tag of entities last,
 default encoder learns entities from a fifth of its sentences. Then all tests of `mtl drift` compare random samples of unseen sentences:
 
 false_alarms      share of draws with drift where the reference and the new texts are both newswire; at most 0.05
-detected          share of draws with drift where the new texts are tweets (those of the default params file); at least 0.95
+detected          share of draws with drift where the new texts are tweets (those of examples/tweets); at least 0.95
 train_reference   share of draws with drift where the reference are sentences that the model learnt from and the new texts are newswire: why
                   the reference must be unseen
 
@@ -39,8 +39,8 @@ LEVEL, POOL = 0.01, 4000
 
 
 def settings(newswire: Path, quick: bool) -> Params:
-    """The default encoder and tweets; entities of newswire."""
-    default = mtl.config.read_yaml(ROOT / "params.yaml")
+    """The default encoder, the tweets of ``examples/tweets``, and entities of newswire."""
+    default = mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml")
     own = {
         "source": {"url": str(newswire)},
         "reader": {"format": "conll", "columns": first_and_last(newswire)},
@@ -141,7 +141,7 @@ def _by_test(results: Sequence[dict[str, Any]]) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("newswire", type=Path, help="CoNLL file: token first, tag last")
-    parser.add_argument("--tweets", type=Path, help="file in place of the tweets of the default params file")
+    parser.add_argument("--tweets", type=Path, help="file in place of the tweets of examples/tweets")
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--rows", type=int, default=500, help="new texts of a draw")
     parser.add_argument("--reference", type=int, default=1000, help="texts of the reference of a draw")

@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="data folder of a project with prepared datasets")
     parser.add_argument("--encoder", type=Path, help="folder of the transformer; not needed for other encoders")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("examples/tweets/params.yaml"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])

@@ -471,7 +471,7 @@ def size(text: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("examples/tweets/params.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--encoder", type=Path, default=Path("data/raw/model.encoder"))
     parser.add_argument("--random", type=size, metavar="WIDTHxLAYERS", help="an encoder of this size with random weights instead")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_plan_says_to_which_datasets_each_method_is_applied() -> None:
-    content = mtl.config.read_yaml(ROOT / "params.yaml")
+    content = mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml")
     content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
     content["augment"]["methods"] = {
         "everywhere": {"type": "typo", "copies": 2},
@@ -32,7 +32,7 @@ def test_the_plan_says_to_which_datasets_each_method_is_applied() -> None:
 
 
 def test_the_plan_says_why_a_method_is_not_applied_to_pairs() -> None:
-    content = mtl.config.read_yaml(ROOT / "params.yaml")
+    content = mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml")
     content["tasks"] = {name: task | {"methods": None} for name, task in content["tasks"].items()}
     content["datasets"]["tweets_sentiment"] |= {"text": {"premise": "row", "hypothesis": "text"}}
     content["augment"]["methods"] = {"swap": {"type": "swap"}, "bold": {"type": "swap", "pairs": True}}
@@ -44,7 +44,7 @@ def test_the_plan_says_why_a_method_is_not_applied_to_pairs() -> None:
 
 
 def test_the_plan_says_that_every_size_makes_as_many_steps(tmp_path: Path) -> None:
-    content = mtl.config.read_yaml(ROOT / "params.yaml")
+    content = mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml")
     (tmp_path / "examples").mkdir()
     for name in content["datasets"]:
         card = {"rows": dict.fromkeys(("train", "validation", "test"), 9), "tokens": {"train": 9}}

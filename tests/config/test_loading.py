@@ -25,7 +25,7 @@ SHIPPED = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    return copy.deepcopy(mtl.config.read_yaml(ROOT / "params.yaml"))
+    return copy.deepcopy(mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml"))
 
 
 def issues(content: dict[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from mtl.config import Params, space
 from mtl.pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
-CONTENT = mtl.config.read_yaml(ROOT / "params.yaml")
+CONTENT = mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml")
 
 
 def params(tune: dict[str, Any], **sections: Any) -> Params:
@@ -29,9 +29,10 @@ def test_the_search_bears_on_no_stage() -> None:
 
 @pytest.mark.parametrize("file", ["params.yaml", "docs/how-to/search-settings.md"])
 def test_the_spaces_that_are_shown_are_valid(file: str) -> None:
-    text = re.sub(r"^# ?", "", (ROOT / file).read_text(), flags=re.MULTILINE) if file == "params.yaml" else (ROOT / file).read_text()
-    (section,) = re.findall(r"^tune:\n(?: .*\n)+", text, flags=re.MULTILINE)
-    settings = params(YAML(typ="safe").load(section)["tune"])
+    text, default = (ROOT / file).read_text(), file == "params.yaml"
+    (section,) = re.findall(r"^tune:\n(?: .*\n)+", re.sub(r"^# ?", "", text, flags=re.MULTILINE) if default else text, flags=re.MULTILINE)
+    base = mtl.config.read_yaml(ROOT / file) if default else {}
+    settings = params(YAML(typ="safe").load(section)["tune"], **base)
     assert space.issues(settings) == []
     assert space.count(settings) == 20
 

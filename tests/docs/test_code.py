@@ -18,9 +18,9 @@ import mtl.config
 from docs.pages import PAGES, ROOT, Block, blocks, name
 from mtl.errors import ParamsError
 
-PARAMS = mtl.config.read_yaml(ROOT / "params.yaml")
+PARAMS = mtl.config.read_yaml(ROOT / "examples/tweets/params.yaml")
 BY_NAME = ("datasets", "tasks", "methods")
-"""Sections whose entries have names; in examples they stand beside those of ``params.yaml``."""
+"""Sections whose entries have names; in examples they stand beside those of ``examples/tweets``."""
 
 PAGES_WITH = {
     language: [page for page in PAGES if not all(block.skipped for block in blocks(page, language))]

@@ -73,7 +73,7 @@ def test_the_card_decides_cards_alone(name: str) -> None:
 
 
 def test_jobs_read_what_jobs_before_them_made() -> None:
-    settings = mtl.config.load(ROOT / "params.yaml")
+    settings = mtl.config.load(ROOT / "examples/tweets/params.yaml")
     before: set[str] = set()
     for stage in STAGES.values():
         for job in stage.jobs(settings):
@@ -84,7 +84,7 @@ def test_jobs_read_what_jobs_before_them_made() -> None:
 
 
 def test_the_code_of_an_outside_package_decides_the_jobs_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = mtl.config.load(ROOT / "params.yaml")
+    settings = mtl.config.load(ROOT / "examples/tweets/params.yaml")
     before = [job for stage in STAGES.values() for job in stage.jobs(settings)]
 
     def of_a_task(value: Any) -> dict[str, str]:
@@ -108,7 +108,7 @@ def runs_of(content: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
 
 
 def test_a_group_builds_its_own_runs_and_a_setting_of_a_task_those_that_have_the_task() -> None:
-    content = read_yaml(ROOT / "params.yaml")
+    content = read_yaml(ROOT / "examples/tweets/params.yaml")
     before = runs_of(content)
     content["experiment"]["groups"] = "pairs"
     after = runs_of(content)

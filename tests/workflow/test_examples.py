@@ -126,8 +126,15 @@ def sentences(seed: int) -> list[list[str]]:
     return [[line.split(" ")[0] for line in sentence.split("\n")] for sentence in entities(150, seed).strip().split("\n\n")]
 
 
-TASKS = {"chinese": 2, "conll_sst2": 2, "generation": 6, "intent_slots": 2, "reviews": 2, "squad": 1, "understanding": 5}
-SAMPLES = [chinese, conll_sst2, generation, intent_slots, reviews, squad, understanding]
+def tweets(folder: Path) -> dict[str, object]:
+    (folder / "ner.txt").write_text(entities(150, 1).replace(" ", "\t"))
+    rated = [line.split(",", 1) for line in ratings(150, 5).splitlines()[1:]]
+    (folder / "tweets.tsv").write_text("".join(f"{number}\t{rating}\t{text[1:-1]}\n" for number, (rating, text) in enumerate(rated)))
+    return {"tweets_sentiment": {"source": source(folder / "tweets.tsv")}, "tweets_entities": {"source": source(folder / "ner.txt")}}
+
+
+TASKS = {"chinese": 2, "conll_sst2": 2, "generation": 6, "intent_slots": 2, "reviews": 2, "squad": 1, "tweets": 3, "understanding": 5}
+SAMPLES = [chinese, conll_sst2, generation, intent_slots, reviews, squad, tweets, understanding]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.__name__)
@@ -150,7 +157,7 @@ def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) ->
     project.run("snakemake", "--cores", "2", "--configfile", str(ROOT / f"examples/{sample.__name__}/params.yaml"), "--config", *overrides)
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
     assert len(metrics.keys() - {"score", "delta_m", "raw_text"}) == TASKS[sample.__name__]
-    assert ("raw_text" in metrics) == (sample in (chinese, conll_sst2, intent_slots, understanding))  # whose tasks have tags
+    assert ("raw_text" in metrics) == (sample in (chinese, conll_sst2, intent_slots, tweets, understanding))  # whose tasks have tags
     assert ("delta_m" in metrics) == (sample is reviews)
     assert (project.folder / "data/report/report.html").stat().st_size > 10_000
 
