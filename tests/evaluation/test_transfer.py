@@ -55,9 +55,14 @@ def test_each_task_of_a_group_has_a_verdict_against_its_single_task_model() -> N
     assert all(item["corrected_low"] < item["low"] and item["corrected_high"] > item["high"] for item in found.values())
 
 
+def test_the_comparisons_of_the_target_are_corrected_apart() -> None:
+    found = results(experiment(target="rating"))["comparisons"]
+    assert [(item["task"] == "rating", item["corrected_confidence"]) for item in found] == [(True, 0.95)] + [(False, 1 - 0.05 / 3)] * 3
+
+
 def test_for_each_number_of_models_the_best_are_chosen_and_measured() -> None:
     found = results(experiment())
-    assert found["corrected_confidence"] == 1 - 0.05 / 4
+    assert {item["corrected_confidence"] for item in found["comparisons"]} == {1 - 0.05 / 4}
     chosen = [(item["models"], item["chosen"], item["serving"]["mood"], item["serving"]["rating"]) for item in found["groupings"]]
     assert chosen == [(1, ["joint"], "joint", "joint"), (2, ["joint", "mood+rating"], "mood+rating", "joint")]
     assert [round(item["delta_m"], 6) for item in found["groupings"]] == [round(100 * gain / 0.6 / 3, 6) for gain in (0.06, 0.11)]

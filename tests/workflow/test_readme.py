@@ -47,7 +47,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     for command in COMMANDS:
         if command in OTHERWISE:
             continue
-        line = command.replace("make run", "make -o .venv/run -o apertium run").replace("--task sentiment", "--task mood")
+        line = command.replace("make run", "make -o .venv/run -o apertium run").replace("--task products", "--task mood")
         line = line.replace("train.learning_rate=0.0001", "train.learning_rate=0.001")
         outputs[command] = project.run("bash", "-o", "pipefail", "-c", line)
     assert "data/report/report.html" in outputs["make run"] or "Nothing to be done" in outputs["make run"]

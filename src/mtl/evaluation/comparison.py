@@ -76,15 +76,23 @@ def compare(scores: Mapping[Key, Scores], confidence: float, target: str | None 
         seeds; None for a single one), ``seeds`` (of both sides), ``low`` and ``high`` (interval at ``confidence``),
         ``corrected_low`` and ``corrected_high`` (interval at ``corrected_confidence``), and ``verdict`` (see ``verdict``).
     """
-    asked = pairs(scores)
+    return compared(pairs(scores), scores, confidence, target)
+
+
+def compared(asked: Sequence[Pair], scores: Mapping[Key, Scores], confidence: float, target: str | None = None) -> list[dict[str, Any]]:
+    """Comparisons that are corrected together, those of the task ``target`` apart from the others and before them; see ``compare``."""
     families = [pair for pair in asked if pair.first.task == target], [pair for pair in asked if pair.first.task != target]
-    return [item for family in families for item in compared(family, scores, confidence)]
+    return [
+        _compared(pair, scores[pair.first], scores[pair.second], confidence, corrected_confidence(confidence, len(family)))
+        for family in families
+        for pair in family
+    ]
 
 
-def compared(asked: Sequence[Pair], scores: Mapping[Key, Scores], confidence: float) -> list[dict[str, Any]]:
-    """A family of comparisons that are corrected together; see ``compare``."""
-    corrected = corrected_confidence(confidence, len(asked))
-    return [_compared(pair, scores[pair.first], scores[pair.second], confidence, corrected) for pair in asked]
+def largest_family(comparisons: Sequence[Mapping[str, Any]], target: str | None) -> int:
+    """How many of these comparisons are corrected together, at most."""
+    of_target = sum(item["task"] == target for item in comparisons)
+    return max(of_target, len(comparisons) - of_target)
 
 
 def corrected_confidence(confidence: float, comparisons: int) -> float:

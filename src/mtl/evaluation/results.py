@@ -14,7 +14,7 @@ from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError, PipelineError
 from mtl.evaluation.bootstrap import Array, draws, interval, resample
-from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, overall, spread
+from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, largest_family, overall, spread
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.parity import Labels, Parity, parity
 from mtl.evaluation.scored import COLUMNS, Predictions, predictions_of
@@ -123,15 +123,15 @@ def results(params: Params, predictions: Mapping[str, Mapping[str, Predictions]]
     for task in params.tasks:
         sampled = _score_task(params, task, {name: found[task] for name, found in predictions.items() if task in found}, details)
         scores.update(_grouped(params, task, sampled, details))
-    compared = compare(scores, confidence, params.experiment.target)
+    target = params.experiment.target
+    compared = compare(scores, confidence, target)
     groups = transfer(params, scores, trained) if trained else {"comparisons": []}
-    of_target = sum(item["task"] == params.experiment.target for item in compared)
-    largest = max(of_target, len(compared) - of_target, len(groups["comparisons"]))
+    largest = max(largest_family(family, target) for family in (compared, groups["comparisons"]))
     return {
         "confidence": confidence,
         "resamples": params.evaluate.resamples,
         "correction": "Bonferroni",
-        "target": params.experiment.target,
+        "target": target,
         "seeds": list(params.experiment.seeds),
         "sizes": list(params.experiment.sizes),
         "headline": joint_run(params).data,

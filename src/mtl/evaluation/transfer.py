@@ -96,10 +96,9 @@ def transfer(params: Params, scores: Mapping[Key, Scores], trained: Training) ->
     gains = _gains(params, trained.validation)
     groupings = [_grouping(params, scores, gains, budget) for budget in range(1, len(params.tasks) + 1)]
     known = {tuple(item["chosen"]): item for item in reversed(groupings) if item["chosen"]}
-    comparisons = compared(pairs, scores, confidence)
+    comparisons = compared(pairs, scores, confidence, params.experiment.target)
     return {
         "data": data,
-        "corrected_confidence": corrected_confidence(confidence, len(pairs)),
         "comparisons": comparisons,
         "forecast": _forecast(trained.cosines, comparisons, {task: spec.main_metric.sign for task, spec in params.tasks.items()}),
         "groupings": sorted(known.values(), key=lambda item: item["models"]),

@@ -83,9 +83,9 @@ def joint_comparisons(comparisons: Json) -> list[Json]:
     return [item for item in rows if item["within"] == comparisons["headline"]] or rows
 
 
-def families(comparisons: Json) -> str:
-    """Which comparisons the correction holds together, as the end of a sentence; empty for a single one."""
-    target, every = comparisons["target"], comparisons["comparisons"]
+def families(comparisons: Json, every: Sequence[Json]) -> str:
+    """Which of these comparisons the correction holds together, as the end of a sentence; empty for a single one."""
+    target = comparisons["target"]
     own = sum(item["task"] == target for item in every)
     named = f"the {counted(own, 'comparison')} of {target}" if own else f"all {len(every)} comparisons"
     rest = f", and so do the {counted(len(every) - own, 'comparison')} of the other tasks" if 0 < own < len(every) else ""

@@ -107,7 +107,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "transfer": groups,
         "cards": findings.cards(comparisons),
         "claims": findings.all_claims(everything.comparisons),
-        "families": findings.families(everything.comparisons),
+        "families": findings.families(everything.comparisons, everything.comparisons["comparisons"]),
         "over_seeds": findings.over_seeds(everything.comparisons),
         "budget": evidence.budget(params, everything),
         "settings_table": evidence.settings_table(everything.comparisons),

@@ -8,7 +8,7 @@ from mtl.config import Params
 from mtl.names import group_of, members_of
 from mtl.report import charts, savings
 from mtl.report.blocks import Figure, Table
-from mtl.report.findings import VERDICT_COLOURS, claim, main_metric
+from mtl.report.findings import VERDICT_COLOURS, claim, families, main_metric
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import counted, ends, listed, percent, signed, size
 
@@ -146,11 +146,7 @@ def _groups(comparisons: Json, claims: Sequence[Json], forecast: Json) -> Table 
             COSINE: pd.Series([forecast["cosines"].get(item["within"]) for item in claims], dtype=float),
         }
     ).dropna(axis="columns", how="all")
-    confidence = percent(comparisons["confidence"])
-    note = (
-        f"Intervals have the {comparisons['correction']} correction, so that these {counted(len(claims), 'comparison')} hold together with "
-        f"{confidence} confidence. They are a family of their own, beside the comparisons of the summary."
-    )
+    note = f"Intervals have the {comparisons['correction']} correction{families(comparisons, claims)}, apart from those of the summary."
     formats = {"difference": signed, COSINE: lambda cosine: signed(cosine, 2)}
     return Table(
         "Every group",
