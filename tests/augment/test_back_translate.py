@@ -9,23 +9,26 @@ from hypothesis import strategies as st
 
 from mtl.augment import apertium
 from mtl.augment.alignment import entities
-from mtl.augment.back_translate import BackTranslateAugmenter, Row, _judged, _row
+from mtl.augment.back_translate import BackTranslateAugmenter, Sent, _judged, _sent
+from mtl.augment.languages import base
 from mtl.augment.randomness import Stream
+from mtl.augment.rows import Row
 from mtl.augment.variants import Variant
 from mtl.config import BackTranslate
 from mtl.data.spans import legal_iob2
 
 from .rows import HOSTILE, tagged, tagged_rows, texts, tokens
 
-needs_apertium = pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="Apertium is not installed")
+needs_apertium = pytest.mark.skipif(apertium.available("en", ["eo", "es"]) is not None, reason="Apertium is not installed")
 
 
-def row_of(words: list[str], tags: list[str] | None) -> Row:
-    return _row({**tokens(words), "entities": tags}, ["entities"])
+def row_of(words: list[str], tags: list[str] | None, language: str = "en") -> Sent:
+    content = tokens(words)
+    return _sent(base.of(language) or base.Language(language), Row(content["tokens"], content["space_after"], {"entities": tags}))
 
 
-def judged(row: Row, output: str) -> Variant:
-    return _judged(row, 0, 0, output)
+def judged(row: Sent, output: str, language: str = "en") -> Variant:
+    return _judged(base.of(language) or base.Language(language), row, 0, 0, output)
 
 
 def test_what_is_sent():

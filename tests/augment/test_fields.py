@@ -222,7 +222,7 @@ def test_another_number_of_shards_and_row_groups_gives_the_same_rows(tmp_path: P
     assert [values for index in range(3) for values in read(tmp_path / ShardName("d", index, 3).file).to_pylist()] == table.to_pylist()
 
 
-@pytest.mark.skipif(apertium.available(["eo"]) is not None, reason="needs Apertium")
+@pytest.mark.skipif(apertium.available("en", ["eo"]) is not None, reason="needs Apertium")
 def test_back_translation_of_two_fields(tmp_path: Path):
     context = ["The", "garden", "of", "Ann", "Lee", "is", "very", "big", "and", "beautiful", "."]
     content = [

