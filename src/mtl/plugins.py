@@ -53,6 +53,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "swap": "mtl.config.augment:Swap",
         "insert_punctuation": "mtl.config.augment:InsertPunctuation",
         "typo": "mtl.config.augment:Typo",
+        "look_alike": "mtl.config.augment:LookAlike",
+        "number_form": "mtl.config.augment:NumberForm",
+        "script": "mtl.config.augment:Script",
         "nlpaug": "mtl.config.augment:Nlpaug",
     },
     ENCODERS: {

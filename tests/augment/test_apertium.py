@@ -66,7 +66,7 @@ def test_only_the_text_that_breaks_the_chain_is_lost(bad: str, stalling: Path):
 
 def test_a_chunk_that_stalls_once_loses_nothing(stalling: Path):
     assert apertium.round_trip(["one", "hiccup", "three"], "en", "es", seconds=1) == ["ONE", "HICCUP", "THREE"]
-    assert (stalling / "calls").read_text().split() == ["3", "3", "3"]
+    assert (stalling / "calls").read_text().split() == ["0", "3", "3", "3"]  # the list of modes, the chunk that stalls, there and back
     assert not any(map(alive, (stalling / "processes").read_text().split()))
 
 
@@ -115,6 +115,16 @@ def test_an_incomplete_apertium_says_what_is_missing_and_what_is_there(tmp_path:
     assert "apt-get install" in missing
     assert missing.endswith("there: eo")
     assert "\n" not in missing
+
+
+def test_modes_are_named_by_the_tags_of_their_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put(tmp_path / "apertium", "#!/bin/sh\necho '  spa-cat'; echo '  cat-spa'; echo '  es-pt'; echo '  spa-cat_valencia'; echo eng-spa\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert apertium.installed("es-MX") == ["ca"]
+    assert apertium.installed("ca") == ["es"]
+    assert apertium.available("spa", ["cat"]) is None
+    assert "pivot pt lacks pt-es;" in (apertium.available("es", ["pt"]) or "")
+    assert "the package with es-pt, if there is one" in (apertium.available("es", ["pt"]) or "")
 
 
 @needs_apertium

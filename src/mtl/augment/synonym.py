@@ -20,10 +20,10 @@ from mtl.augment.languages.base import Synonyms as WordSynonyms
 from mtl.augment.languages.en import starts_with_vowel_sound
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.rows import Row, RowAugmenter
+from mtl.augment.tables import folder_of
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.config import Synonym
 from mtl.data.coded import Lists, look_up, same
-from mtl.errors import AugmentError
 
 _PLAIN = r"""\A(?P<before>[("'“‘*\[]*)(?P<word>[A-Za-z]{3,})(?P<after>[.,;:!?…"'”’)*\]]*)\z"""
 _AROUND = """("'“‘*[.,;:!?…”’)]"""
@@ -254,12 +254,7 @@ class WordSynonymAugmenter(RowAugmenter):
         Raises:
             AugmentError: it was not downloaded, or cannot be read.
         """
-        key = self.spec.table_of(self.language.tag)
-        folder = None if self.models is None or key is None else self.models / key
-        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
-        if not files:
-            raise AugmentError(f"{self.stream.method}: the table of {self.language.tag} is not in {folder}; run: snakemake download")
-        return self.language.synonyms(files[0])
+        return self.language.synonyms(min(path for path in folder_of(self).rglob("*") if path.is_file()))
 
     @staticmethod
     def _choices(row: Row, word: Word, table: WordSynonyms) -> Sequence[str]:

@@ -60,7 +60,7 @@ class Augmenter(ABC):
     models: Path | None = None
     """Folder of what the workflow downloaded for the method, one folder each; without it, models are fetched."""
 
-    language: languages.Language = English()
+    language: languages.Language = English("en")
     """That of the texts."""
 
     def __init__(self, spec: Any, stream: Stream) -> None:

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 from mtl import plugins
 from mtl.config.base import Language, Name, OneOf, Rate, Section, Share, Source
 
-Feature = Literal["words", "slips", "synonyms"]
-"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms."""
+Feature = Literal["words", "slips", "synonyms", "look_alikes", "numerals", "scripts"]
+"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, characters that look
+alike, two forms of numbers, two scripts."""
 
 
 class Method(Section):
@@ -47,17 +48,13 @@ class RelationChanging(Method):
     something else about the other text than its label does, such as a hypothesis without the word that contradicts the premise."""
 
 
-class Synonym(Method):
-    """Replaces words by synonyms of the shipped table, one token for one token."""
+class Tabled(Method):
+    """A method that works with a table for each language."""
 
-    implementation = "mtl.augment.synonym:SynonymAugmenter"
-    needs = "synonyms"
-    type: Literal["synonym"]
-    rate: Rate = 0.3
-    """Share of the words with synonyms that are replaced."""
+    hint: ClassVar[str]
+    """The attribute of a language that says where a table may come from; empty if the package has one."""
     tables: dict[Language, Source] = {}
-    """Language to its table of synonyms: a gzip of lines ``word<TAB>synonym,synonym``, or a form that its module reads. English has one in
-    the package."""
+    """Language to its table, in a form that the module of the language reads."""
 
     @property
     def downloads(self) -> dict[str, Source]:
@@ -68,6 +65,49 @@ class Synonym(Method):
         """The key of the download of a language's table; None if the package has it, or none is named."""
         names = (name for name in self.tables if plugins.language(name) is plugins.language(language))
         return next((f"tables.{name}" for name in names), None)
+
+
+class Synonym(Tabled):
+    """Replaces words by synonyms of the shipped table, one token for one token."""
+
+    implementation = "mtl.augment.synonym:SynonymAugmenter"
+    needs = "synonyms"
+    hint = "table"
+    type: Literal["synonym"]
+    rate: Rate = 0.3
+    """Share of the words with synonyms that are replaced."""
+    tables: dict[Language, Source] = {}
+    """Language to its table of synonyms: a gzip of lines ``word<TAB>synonym,synonym``, or a form that its module reads. English has one in
+    the package."""
+
+
+class LookAlike(Tabled):
+    """Replaces one character in some words by one that looks like it, never in entities."""
+
+    implementation = "mtl.augment.look_alike:LookAlikeAugmenter"
+    needs = "look_alikes"
+    hint = "shapes"
+    type: Literal["look_alike"]
+    rate: Rate = 0.1
+    """Probability that a word is changed, at least one per row."""
+
+
+class NumberForm(Method):
+    """Writes numbers in the other form of the language, as 三十分钟 for 30分钟, never in entities."""
+
+    implementation = "mtl.augment.number_form:NumberFormAugmenter"
+    needs = "numerals"
+    type: Literal["number_form"]
+    rate: Rate = 0.5
+    """Share of the numbers that are changed, at least one per row."""
+
+
+class Script(Method):
+    """Writes texts in the other script of the language: traditional Chinese where they are simplified, and the reverse; entities too."""
+
+    implementation = "mtl.augment.script:ScriptAugmenter"
+    needs = "scripts"
+    type: Literal["script"]
 
 
 class BackTranslate(Method):

@@ -76,10 +76,11 @@ def test_a_guessed_language_stops_the_shard_and_is_shown_by_the_plan(tmp_path: P
     assert "    Language: xx, as the texts look; if they are not, set datasets.d.language.\n" in plan(params(None), tmp_path)
 
 
-def test_each_method_names_a_thing_that_english_has_or_none():
+def test_each_method_knows_chinese_and_all_but_three_know_english():
     english = plugins.language("en")
-    for name in plugins.names(plugins.AUGMENTERS):
-        assert knows(plugins.settings_of(plugins.AUGMENTERS, name), "en")
+    methods = {name: plugins.settings_of(plugins.AUGMENTERS, name) for name in plugins.names(plugins.AUGMENTERS)}
+    assert all(knows(method, "zh") for method in methods.values())
+    assert {name for name, method in methods.items() if not knows(method, "en")} == {"look_alike", "number_form", "script"}
     assert english.features == {"words", "slips", "synonyms"}
 
 

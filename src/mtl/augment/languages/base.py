@@ -38,6 +38,16 @@ class Word(NamedTuple):
         return [self.before + text + self.behind] if self.end == self.start + 1 else list(text)
 
 
+class Form(NamedTuple):
+    """A number of a row in another form."""
+
+    start: int
+    end: int
+    """Position behind its last token."""
+    tokens: list[str]
+    """What may stand in the place of these."""
+
+
 class Language:
     """A language that puts spaces between words; subclasses say what else holds."""
 
@@ -59,6 +69,8 @@ class Language:
     """Punctuation that may be inserted."""
     table: ClassVar[str] = "a source"
     """Where a table of synonyms may come from, in the words of a message; empty if the package has one."""
+    shapes: ClassVar[str] = "a source"
+    """Where a table of characters that look alike may come from, in the words of a message."""
     pivots: ClassVar[tuple[str, ...]] = ()
     """Languages by which ``back_translate`` with Apertium goes if its settings name none."""
 
@@ -158,6 +170,22 @@ class Language:
 
     def _may_change(self, word: str) -> bool:
         return self.is_plain(word) and not self.is_grammar(word)
+
+    def look_alikes(self, folder: Path) -> Mapping[str, Sequence[str]]:
+        """Each character with those that look like it, by the files that the settings name.
+
+        Raises:
+            AugmentError: they cannot be read.
+        """
+        return {}
+
+    def number_forms(self, row: "Row") -> list[Form]:
+        """The numbers outside entities that may be written in another form."""
+        return []
+
+    def other_script(self, text: str) -> str:
+        """A text in the other script, with as many characters."""
+        return text
 
     def words_of(self, text: str) -> list[str]:
         """The words of a text, in lower case."""
