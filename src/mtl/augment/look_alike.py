@@ -21,4 +21,4 @@ class LookAlikeAugmenter(TypoAugmenter):
         at = int(place * len(word))
         others = self._table.get(word[at], ())
         slip = word[:at] + others[int(number * len(others))] + word[at + 1 :] if others else word
-        return [] if slip == word or self.language.denies(slip) else [slip]
+        return [] if slip == word or self.language.is_grammar(word) or self.language.denies(slip) else [slip]

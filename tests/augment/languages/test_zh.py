@@ -26,10 +26,18 @@ from mtl.plugins import implementation_of
 
 METHODS = ["synonym", "typo", "look_alike", "number_form", "script", "swap", "delete", "insert_punctuation"]
 TREE = {
-    "A": {"tag": "-", "sub": {"01=": ["高兴", "高歌", "快乐"], "02=": ["餐馆", "餐厅", "饭馆"], "03#": ["菜肴", "菜式"], "04=": ["餐厅"]}}
+    "A": {
+        "tag": "-",
+        "sub": {
+            "01=": ["每天", "每日", "天天"],
+            "02=": ["天", "日"],
+            "03=": ["餐馆", "饭馆"],
+            "04=": ["收到", "接到", "得到"],
+            "05=": ["收", "接"],
+        },
+    }
 }
-
-
+"""每 is shared and 天 means what 日 does; 餐 has another group than 饭, so that 餐馆 keeps its place."""
 SHAPES = {
     "order": {"味": "25111234", "妹": "53111234", "抹": "12111234", "课": "4525111234", "態": "1", "時": "2511121124"},
     "struct": {"味": "1", "妹": "1", "抹": "1", "课": "1"},
@@ -147,13 +155,20 @@ def test_what_denies_and_numbers_stay():
 
 
 def test_a_synonym_may_have_other_characters_and_tags_follow(tmp_path: Path):
-    words = list("他在餐馆高兴")
-    tags = ["B-PER", "O", "O", "O", "O", "O"]
-    (variant,) = variants("synonym", tmp_path, table((words, [False] * 6, tags)), rate=1.0)
-    assert variant["tokens"] == list("他在饭馆高歌")  # 餐厅 has two meanings, 快乐 shares no character
+    words = list("他每天在餐馆收到")
+    tags = ["B-PER", *["O"] * 7]
+    (variant,) = variants("synonym", tmp_path, table((words, [False] * 8, tags)), rate=1.0)
+    assert variant["tokens"] == list("他每日在餐馆接到")
     assert variant["entities"] == tags
-    (whole,) = variants("synonym", tmp_path, table((["他", "在", "餐馆"], [False] * 3, ["B-PER", "O", "O"])), rate=1.0)
-    assert whole["tokens"] == ["他", "在", "饭馆"]
+    rows = table(
+        (["他", "每天", "收到"], [False] * 3, ["B-PER", "O", "O"]),
+        (["每天", "@", "每天", "#", "每天", "#"], [False] * 6, ["O"] * 6),
+        (["每天", "收到"], [False] * 2, ["B-x", "I-x"]),
+    )
+    whole, marked, entity = variants("synonym", tmp_path, rows, rate=1.0)
+    assert whole["tokens"] == ["他", "每日", "接到"]
+    assert marked["tokens"] == ["每日", "@", "每天", "#", "每天", "#"]
+    assert entity["reason"] == "unchanged"
 
 
 def test_a_slip_sounds_the_same(tmp_path: Path):

@@ -52,6 +52,26 @@ _NUMBER = re.compile(
     rf"|(?<![{_UNITS}第几幾数數每点點])(?:(?:(?!二[^百千十])[二三四五六七八九两兩][{_UNITS}]*)|十[一二三四五六七八九]?))"
     rf"(?=多?(?:{_MEASURES})(?![\d周{_UNITS}]))"
 )
+_RARE = 100
+"""Frequency in the dictionary of jieba of a word that is too rare for a synonym."""
+_MEANINGS = 2
+"""Groups of the thesaurus of which a word with synonyms may be, at most."""
+_FREQUENT = 0.2
+"""Least share of a word's frequency that its synonym must have."""
+_ODD_WORDS = """
+下肢 下落 下跌 个儿 中心 主见 乌鱼 从业 传出 传到 传开 余暇 作为 作文 倒腾 儿女 共事 兴许 其时 内心 再有 出产
+分公司 切块 切片 刊载 刚巧 创下 务求 募集 升降 华贵 协议 卑鄙 友爱 发出 发源 发生 口角 只是 只有 可喜 同事 后续
+听任 喂养 回到 回来 固然 地方 声腔 复出 大人 大地 大好 大宗 大方 大爷 奇人 奋发 女士 女子 好奇 好好 子公司 字画
+学家 学者 安息 安歇 完美 宝贵 家政 容许 宽度 对答 封皮 小小 幅度 平缓 年节 应对 应答 建立 建筑 开动 开设 当下 形似
+形状 形象 彼时 得以 心怀 快快 怀有 恰恰 惊奇 惟独 感动 感悟 感触 慈善 打倒 投射 投掷 抽水 指尖 指望 推翻 提取 撰文
+收养 改制 改造 放宽 救救 方士 既是 时段 时空 时节 时限 星宿 映射 映照 显出 暖气 暗自 曾经 来临 来源 构筑 树立 案子
+比拟 水军 水流 江猪 沉沉 注入 活计 深海 游戏 火气 火药 爱心 特异 特等 特级 狭隘 现年 生计 男士 男女 疾患 白话 看出
+看来 看看 真真 破败 硕大 票子 票据 私自 稀缺 空闲 空隙 竞赛 竟是 答应 精良 素有 经过 结果 继续 缓缓 缩水 翻看 翻翻
+翻腾 老人 而是 聚集 背负 自己 自我 自然 荣耀 行为 行家 行文 表皮 要求 观望 观看 觉悟 论证 语音 误伤 貌似 负有 起伏
+起兵 起源 起火 起降 足以 足足 转嫁 通体 通过 采集 集聚 需求 面相 音响 领取 饭铺
+"""
+_ODD = frozenset(_ODD_WORDS.split())
+"""Words for which others, and that for others, can seldom stand."""
 _SHAPES = ("order", "struct", "fourangle")
 _LATIN = re.compile(r"[A-Za-z0-9]")
 
@@ -100,12 +120,14 @@ class Chinese(Language):
         return not (_LATIN.match(before) and _LATIN.match(behind))
 
     def bare(self, row: "Row") -> list[Word]:
-        """The plain words of at least two characters that are not function words."""
+        """The plain words of at least two characters."""
         words = ((start, end, "".join(row.tokens[start:end])) for start, end in self.words(row))
-        return [Word(start, end, "", text, "") for start, end, text in words if len(text) > 1 and text not in self.grammar]
+        return [Word(start, end, "", text, "") for start, end, text in words if len(text) > 1]
 
     def slips(self, word: str, place: float, number: float) -> list[str]:
         """The word with one character, the one at a place of it, exchanged for another that sounds the same, as of an input method."""
+        if word in self.grammar:
+            return []
         at = int(place * len(word))
         others = [other for other in _same_sound(word)[at] if not self.denies(other) and not _NUMERALS.match(other)]
         return [word[:at] + others[int(number * len(others))] + word[at + 1 :]] if others else []
@@ -187,24 +209,40 @@ def _groups(tree: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _fitting(groups: Sequence[Sequence[str]], language: Chinese) -> Synonyms:
-    """Words of one group only, with those of it that have as many characters, at least two, and share one of them; words that the
-    segmenter does not know are too rare."""
-    meanings: dict[str, int] = defaultdict(int)
+    """Words of at most two groups, with those of their groups that differ in synonymous characters only, have the same part of speech and
+    are not much rarer. Words that the segmenter does not know, or that are rare or odd, are left out."""
+    of = defaultdict(set)
+    for number, group in enumerate(groups):
+        for word in group:
+            of[word].add(number)
+
+    def agree(word: str, other: str) -> bool:
+        return all(one == another or not of[one].isdisjoint(of[another]) for one, another in zip(word, other, strict=True))
+
+    synonyms: dict[str, list[str]] = {}
     for group in groups:
-        for word in set(group):
-            meanings[word] += 1
-    synonyms = {}
-    for group in groups:
-        clear = [
-            word
-            for word in dict.fromkeys(group)
-            if meanings[word] == 1 and len(word) > 1 and language.is_plain(word) and _segmenter().has_word(word)
-        ]
+        clear = [word for word in dict.fromkeys(group) if len(word) > 1 and len(of[word]) <= _MEANINGS and word not in _ODD]
+        sharing = defaultdict(list)  # by length, and a character in its place
         for word in clear:
-            alike = [other for other in clear if other != word and len(other) == len(word) and set(other) & set(word)]
-            if alike:
-                synonyms[word] = alike
+            for place, character in enumerate(word):
+                sharing[len(word), place, character].append(word)
+        alike: dict[str, set[str]] = defaultdict(set)
+        for words in (words for words in sharing.values() if len(words) > 1):
+            for word in words:
+                alike[word].update(other for other in words if other != word and agree(word, other))
+        known = {word: found for word in clear if alike[word] and language.is_plain(word) and (found := _entry(word))}
+        for word, (speech, frequency) in known.items():
+            near = [other for other in clear if other in alike[word] and other in known and known[other][0] == speech]
+            if frequent := [other for other in near if known[other][1] >= _FREQUENT * frequency]:
+                synonyms[word] = list(dict.fromkeys([*synonyms.get(word, ()), *frequent]))
     return synonyms
+
+
+def _entry(word: str) -> tuple[str, int] | None:
+    """Part of speech and frequency of a word in the segmenter's dictionary; None if it is not there, or rare."""
+    segmenter = _segmenter()
+    frequency = segmenter.suggest_freq(word) if segmenter.has_word(word) else 0
+    return None if frequency < _RARE else (segmenter.tag(word)[0][1], frequency)
 
 
 def _alike(strokes: Mapping[str, str], structure: Mapping[str, str], corners: Mapping[str, str]) -> dict[str, list[str]]:
