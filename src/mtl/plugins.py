@@ -73,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "rjieba": "mtl.data.segmentation:into_chinese_words",
     },
     LANGUAGES: {
+        "de": "mtl.augment.languages.de:German",
         "en": "mtl.augment.languages.en:English",
         "es": "mtl.augment.languages.es:Spanish",
         "zh": "mtl.augment.languages.zh:Chinese",
