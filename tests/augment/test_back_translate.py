@@ -125,7 +125,7 @@ def test_pivots_are_taken_in_turn():
     ("language", "pivots", "text", "kept"),
     [
         ("es-MX", None, "La comida estaba riquísima, pero el servicio fue lento en @casa.", ["@casa."]),
-        ("eo", ["en"], "Morgaŭ ni devas vojaĝi al la ĉefurbo kun @bob .", ["@bob"]),
+        ("eo", ["en"], "Morgaŭ ni devas vojaĝi al la ĉefurbo kun @bob.", ["@bob."]),
         ("ca", ["es"], "No m'agrada gens aquest hotel, l'aigua era freda a @casa", ["@casa"]),
     ],
 )
