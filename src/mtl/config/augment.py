@@ -86,7 +86,7 @@ class LookAlike(Tabled):
 
     implementation = "mtl.augment.look_alike:LookAlikeAugmenter"
     needs = "look_alikes"
-    hint = "shapes"
+    hint = "look_alike_table"
     type: Literal["look_alike"]
     rate: Rate = 0.1
     """Probability that a word is changed, at least one per row."""

@@ -38,7 +38,7 @@ TREE = {
     }
 }
 """每 is shared and 天 means what 日 does; 餐 has another group than 饭, so that 餐馆 keeps its place."""
-SHAPES = {
+TABLES = {
     "order": {"味": "25111234", "妹": "53111234", "抹": "12111234", "课": "4525111234", "態": "1", "時": "2511121124"},
     "struct": {"味": "1", "妹": "1", "抹": "1", "课": "1"},
     "fourangle": {"味": "65090", "妹": "45490", "抹": "55090", "课": "46794"},
@@ -55,7 +55,7 @@ def augmenter(method: str, folder: Path, **spec: Any) -> Augmenter:
     made: Augmenter = implementation_of(settings_).for_language(language)(settings_, Stream(1, method))
     made.language, made.models = language, folder
     (folder / "tables.zh").mkdir(exist_ok=True)
-    files = {"tree.json": TREE} if method == "synonym" else {f"char_{name}.dict": content for name, content in SHAPES.items()}
+    files = {"tree.json": TREE} if method == "synonym" else {f"char_{name}.dict": content for name, content in TABLES.items()}
     for name, content in files.items():
         (folder / "tables.zh" / name).write_text(json.dumps(content), encoding="utf-8")
     return made

@@ -69,7 +69,7 @@ class Language:
     """Punctuation that may be inserted."""
     table: ClassVar[str] = "a source"
     """Where a table of synonyms may come from, in the words of a message; empty if the package has one."""
-    shapes: ClassVar[str] = "a source"
+    look_alike_table: ClassVar[str] = "a source"
     """Where a table of characters that look alike may come from, in the words of a message."""
     pivots: ClassVar[tuple[str, ...]] = ()
     """Languages by which ``back_translate`` with Apertium goes if its settings name none."""

