@@ -14,6 +14,7 @@ from mtl import config, plugins
 from mtl.augment import apertium
 from mtl.augment.shards import augment_shard
 from mtl.config import Params
+from mtl.config.checks import knows
 from mtl.data.labels import reader_of
 from mtl.data.marks import marked_tokens
 from mtl.data.schema import read, schema, write
@@ -24,7 +25,7 @@ from .rows import HOSTILE
 METHODS: dict[str, dict[str, Any]] = {
     name: {"type": name, "copies": 2}
     for name in plugins.names(plugins.AUGMENTERS)
-    if not plugins.settings_of(plugins.AUGMENTERS, name).needs_tags
+    if not (method := plugins.settings_of(plugins.AUGMENTERS, name)).needs_tags and knows(method, "en")
 }
 METHODS["nlpaug"]["augmenter"] = "RandomCharAug"
 SCHEMA = schema({"link": "relation"})
@@ -107,7 +108,7 @@ def variants_of(texts: Sequence[str], params: Params, folder: Path) -> list[dict
     return variants
 
 
-def translated(texts: Sequence[str], pivot: str) -> list[str | None]:
+def translated(texts: Sequence[str], language: str, pivot: str) -> list[str | None]:
     """What a bad translator may return: words in another order, some missing, some twice."""
     draw = random.Random(f"{pivot} {texts}")
     results: list[str | None] = []
