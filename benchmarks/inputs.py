@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from mtl import config
 from mtl.augment.languages.en import is_grammar
 from mtl.data.schema import ROW_GROUP, Writer, schema
+from mtl.data.segmentation import into_chinese_words
 
 WORDNET = Path("/usr/share/wordnet")
 NAMES = ["Ann Lee", "Bob", "New York", "Eva Stone", "Oslo", "Acme"]
@@ -82,9 +83,27 @@ def texts(rows: int) -> list[str]:
     return [" ".join(tokens) for tokens, _ in sentences(rows)]
 
 
-def settings(method: dict[str, Any], *, tagged: bool = False, shards: int = 1) -> config.Params:
+def table_of(texts: list[str]) -> pa.Table:
+    """Chinese texts as words, of the class a."""
+    content = [{"id": str(number), "split": "train", "label": "a", **into_words(text)} for number, text in enumerate(texts)]
+    return pa.Table.from_pylist(content, schema=schema({"label": "class"}))
+
+
+def into_words(text: str) -> dict[str, Any]:
+    """The columns of a text."""
+    tokens, space_after, _ = into_chinese_words(text)
+    return {"tokens": tokens, "space_after": space_after}
+
+
+def settings(method: dict[str, Any], *, tagged: bool = False, shards: int = 1, language: str = "en") -> config.Params:
     label = {"type": "tags" if tagged else "class", "column": "label"}
-    dataset = {"source": {"url": "x"}, "reader": {"format": "parquet"}, "labels": {"label": label}, "split": {"train": 0.9, "test": 0.1}}
+    dataset: dict[str, Any] = {
+        "source": {"url": "x"},
+        "reader": {"format": "parquet"},
+        "labels": {"label": label},
+        "split": {"train": 0.9, "test": 0.1},
+    }
+    dataset["language"] = language
     task = {"type": "token_classification" if tagged else "classification", "label": "label"}
     rest: dict[str, Any] = {"seed": 1, "encoder": {"type": "cnn"}, "train": {}, "experiment": {}, "evaluate": {}, "report": {}}
     augment = {"shards": shards, "methods": {"method": method}}

@@ -39,7 +39,7 @@ def settings() -> Params:
 @pytest.mark.parametrize(
     ("modes", "missing"),
     [
-        (None, ["en-eo", "eng-spa", "eo-en", "spa-eng"]),
+        (None, ["en-eo", "en-es", "eo-en", "es-en"]),
         ("en-eo eng-spa spa-eng", ["eo-en"]),
     ],
     ids=["no Apertium", "one direction missing"],

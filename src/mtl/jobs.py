@@ -8,6 +8,7 @@ Heavy packages are imported by the job that needs them, so that the others start
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtl.config import AugmentMethod, BackTranslate, Params
 from mtl.files import write_text
@@ -16,6 +17,9 @@ from mtl.pipeline import programs
 from mtl.pipeline.stages import ENCODER, MODEL_FILES, key_of, sources
 from mtl.pipeline.state import MISSING, SUBWORDS
 from mtl.progress import warn
+
+if TYPE_CHECKING:
+    from mtl.augment.languages.base import Language
 
 
 def download_source(params: Params, job: str, data: Path, out: Path) -> None:
@@ -45,7 +49,7 @@ def check_examples(params: Params, job: str, data: Path, out: Path) -> None:
 
 def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
     """Augment one shard of one dataset, and write a file beside it for each program that was missing."""
-    from mtl.augment.shards import augment_shard, few_kept, read_counts
+    from mtl.augment.shards import augment_shard, few_kept, language_of, read_counts
 
     shard = ShardName.parse(job)
     augment_shard(params, shard.dataset, shard.number, data / "examples", out, data / "raw")
@@ -53,19 +57,20 @@ def augment_shard(params: Params, job: str, data: Path, out: Path) -> None:
     for name, counts in methods.items():
         if text := few_kept(counts["made"], counts["kept"], counts["dropped"]):
             warn(f"{job}: {name} {text}")
+    language = language_of(params, shard.dataset, data / "examples" / f"{shard.dataset}.json")
     without = [params.augment.methods[name] for name, counts in methods.items() if "engine missing" in counts["dropped"]]
-    for program in {program for method in without for program in _programs(method)}:
+    for program in {program for method in without for program in _programs(method, language)}:
         if not programs.installed(program):
             (out / f"{job}{MISSING}{program}").touch()
 
 
-def _programs(method: AugmentMethod) -> list[str]:
-    """The programs that a method uses, by their names in ``mtl.pipeline.programs``."""
-    from mtl.augment.apertium import PIVOTS
+def _programs(method: AugmentMethod, language: "Language") -> list[str]:
+    """The programs that a method uses for texts in a language, by their names in ``mtl.pipeline.programs``."""
+    from mtl.augment.apertium import modes
 
     if not isinstance(method, BackTranslate) or method.engine != "apertium":
         return []
-    return [f"apertium.{mode}" for pivot in method.pivots for mode in PIVOTS[pivot]]
+    return [f"apertium.{mode}" for pivot in method.pivots or language.pivots for mode in modes(language.tag, pivot)]
 
 
 def train_run(params: Params, job: str, data: Path, out: Path) -> None:

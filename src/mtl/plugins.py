@@ -53,6 +53,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "swap": "mtl.config.augment:Swap",
         "insert_punctuation": "mtl.config.augment:InsertPunctuation",
         "typo": "mtl.config.augment:Typo",
+        "look_alike": "mtl.config.augment:LookAlike",
+        "number_form": "mtl.config.augment:NumberForm",
+        "script": "mtl.config.augment:Script",
         "nlpaug": "mtl.config.augment:Nlpaug",
     },
     ENCODERS: {
@@ -70,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "rjieba": "mtl.data.segmentation:into_chinese_words",
     },
     LANGUAGES: {
+        "de": "mtl.augment.languages.de:German",
         "en": "mtl.augment.languages.en:English",
         "es": "mtl.augment.languages.es:Spanish",
         "zh": "mtl.augment.languages.zh:Chinese",

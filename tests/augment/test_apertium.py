@@ -10,7 +10,7 @@ import pytest
 
 from mtl.augment import apertium
 
-needs_apertium = pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="Apertium is not installed")
+needs_apertium = pytest.mark.skipif(apertium.available("en", ["eo", "es"]) is not None, reason="Apertium is not installed")
 
 # Stands for a translator that stalls on one text, fails on another and loses a third; else its output is in capitals. It writes down how
 # many texts each call has, and the processes that it starts: one that goes on in the background, and one that ends before its child.
@@ -53,7 +53,7 @@ def alive(process: str) -> bool:
 @pytest.mark.parametrize("bad", ["stall", "leave", "fail", "lose"])
 def test_only_the_text_that_breaks_the_chain_is_lost(bad: str, stalling: Path):
     start = time.monotonic()
-    outputs = apertium.round_trip(["one", "two", bad, "four.", "five"], "eo", seconds=1)
+    outputs = apertium.round_trip(["one", "two", bad, "four.", "five"], "en", "eo", seconds=1)
     assert outputs == ["ONE", "TWO", None, "FOUR.", "FIVE"]
     assert time.monotonic() - start < 30
     # tried twice as a whole, then in halves: [one two] there and back, [stall four. five], [stall] alone, the others there and back
@@ -65,8 +65,8 @@ def test_only_the_text_that_breaks_the_chain_is_lost(bad: str, stalling: Path):
 
 
 def test_a_chunk_that_stalls_once_loses_nothing(stalling: Path):
-    assert apertium.round_trip(["one", "hiccup", "three"], "es", seconds=1) == ["ONE", "HICCUP", "THREE"]
-    assert (stalling / "calls").read_text().split() == ["3", "3", "3"]
+    assert apertium.round_trip(["one", "hiccup", "three"], "en", "es", seconds=1) == ["ONE", "HICCUP", "THREE"]
+    assert (stalling / "calls").read_text().split() == ["0", "3", "3", "3"]  # the list of modes, the chunk that stalls, there and back
     assert not any(map(alive, (stalling / "processes").read_text().split()))
 
 
@@ -82,7 +82,7 @@ def test_an_interrupt_ends_the_chain(stalling: Path):
     signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
     try:
         with pytest.raises(KeyboardInterrupt):
-            apertium.round_trip(["stall"], "eo", seconds=60)
+            apertium.round_trip(["stall"], "en", "eo", seconds=60)
     finally:
         signal.signal(signal.SIGALRM, before)
     processes = started.read_text().split()
@@ -94,12 +94,12 @@ def test_an_interrupt_ends_the_chain(stalling: Path):
 
 @pytest.mark.usefixtures("stalling")
 def test_texts_that_are_not_plain_are_not_sent():
-    assert apertium.round_trip(["one", "a^b", "é", "a\nb", "[x]", ""], "es", seconds=5) == ["ONE", None, None, None, None, ""]
+    assert apertium.round_trip(["one", "a^b", "é", "a\nb", "[x]", ""], "en", "es", seconds=5) == ["ONE", None, "é", None, None, ""]
 
 
 def test_a_missing_apertium_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    missing = apertium.available(["eo"])
+    missing = apertium.available("en", ["eo"])
     assert missing is not None
     assert "apt-get install apertium apertium-eo-en" in missing
     assert "\n" not in missing
@@ -108,13 +108,23 @@ def test_a_missing_apertium_says_how_to_install_it(tmp_path: Path, monkeypatch: 
 def test_an_incomplete_apertium_says_what_is_missing_and_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     put(tmp_path / "apertium", "#!/bin/sh\necho '  en-eo'; echo '  eo-en'; echo '  spa-eng'\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert apertium.available(["eo"]) is None
-    missing = apertium.available(["eo", "es"])
+    assert apertium.available("en", ["eo"]) is None
+    missing = apertium.available("en", ["eo", "es"])
     assert missing is not None
-    assert "pivot es lacks eng-spa;" in missing
+    assert "pivot es lacks en-es;" in missing
     assert "apt-get install" in missing
     assert missing.endswith("there: eo")
     assert "\n" not in missing
+
+
+def test_modes_are_named_by_the_tags_of_their_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put(tmp_path / "apertium", "#!/bin/sh\necho '  spa-cat'; echo '  cat-spa'; echo '  es-pt'; echo '  spa-cat_valencia'; echo eng-spa\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert apertium.installed("es-MX") == ["ca"]
+    assert apertium.installed("ca") == ["es"]
+    assert apertium.available("spa", ["cat"]) is None
+    assert "pivot pt lacks pt-es;" in (apertium.available("es", ["pt"]) or "")
+    assert "the package with es-pt, if there is one" in (apertium.available("es", ["pt"]) or "")
 
 
 @needs_apertium
@@ -122,11 +132,11 @@ def test_an_incomplete_apertium_says_what_is_missing_and_what_is_there(tmp_path:
 def test_real_round_trips_keep_order_placeholders_and_full_stops(pivot: str):
     texts = [f"I saw Qzbaq with {number} dogs in the garden." for number in range(20)]
     texts += ["What a day", "No biscuit!", "", "...", 'He said "go" (twice).', "a - b -- c", "x % y & z", "Why?!"]
-    outputs = apertium.round_trip(texts, pivot)
+    outputs = apertium.round_trip(texts, "en", pivot)
     assert None not in outputs
     for number, output in enumerate(outputs[:20]):
         assert output is not None
         assert output.count("Qzbaq") == 1
         assert f" {number} " in output
         assert output.endswith(".")
-    assert apertium.round_trip(texts, pivot) == outputs
+    assert apertium.round_trip(texts, "en", pivot) == outputs

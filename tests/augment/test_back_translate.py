@@ -9,23 +9,26 @@ from hypothesis import strategies as st
 
 from mtl.augment import apertium
 from mtl.augment.alignment import entities
-from mtl.augment.back_translate import BackTranslateAugmenter, Row, _judged, _row
+from mtl.augment.back_translate import BackTranslateAugmenter, Sent, _judged, _sent
+from mtl.augment.languages import base
 from mtl.augment.randomness import Stream
+from mtl.augment.rows import Row
 from mtl.augment.variants import Variant
 from mtl.config import BackTranslate
 from mtl.data.spans import legal_iob2
 
 from .rows import HOSTILE, tagged, tagged_rows, texts, tokens
 
-needs_apertium = pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="Apertium is not installed")
+needs_apertium = pytest.mark.skipif(apertium.available("en", ["eo", "es"]) is not None, reason="Apertium is not installed")
 
 
-def row_of(words: list[str], tags: list[str] | None) -> Row:
-    return _row({**tokens(words), "entities": tags}, ["entities"])
+def row_of(words: list[str], tags: list[str] | None, language: str = "en") -> Sent:
+    content = tokens(words)
+    return _sent(base.of(language) or base.Language(language), Row(content["tokens"], content["space_after"], {"entities": tags}))
 
 
-def judged(row: Row, output: str) -> Variant:
-    return _judged(row, 0, 0, output)
+def judged(row: Sent, output: str, language: str = "en") -> Variant:
+    return _judged(base.of(language) or base.Language(language), row, 0, 0, output)
 
 
 def test_what_is_sent():
@@ -98,9 +101,11 @@ def test_any_answer_gives_aligned_tags_or_a_reason(content: tuple[list[str], lis
         assert entities(variant.tokens, variant.tags["entities"]) == entities(words, tags)
 
 
-def augmented(rows: Any, **options: Any) -> list[dict[str, Any]]:
+def augmented(rows: Any, language: base.Language = BackTranslateAugmenter.language, **options: Any) -> list[dict[str, Any]]:
     spec = BackTranslate(type="back_translate", **options)
-    variants: list[dict[str, Any]] = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(rows).to_pylist()
+    augmenter = BackTranslateAugmenter(spec, Stream(1, "bt"))
+    augmenter.language = language
+    variants: list[dict[str, Any]] = augmenter.augment(rows).to_pylist()
     return variants
 
 
@@ -113,6 +118,33 @@ def test_pivots_are_taken_in_turn():
     assert variants[0]["tokens"] != variants[3]["tokens"]
     assert variants[0]["tokens"] == variants[6]["tokens"]
     assert {row["reason"] for row in variants if row["row"] > 0} == {"unchanged"}
+
+
+@needs_apertium
+@pytest.mark.parametrize(
+    ("language", "pivots", "text", "kept"),
+    [
+        ("es-MX", None, "La comida estaba riquísima, pero el servicio fue lento en @casa.", ["@casa."]),
+        ("eo", ["en"], "Morgaŭ ni devas vojaĝi al la ĉefurbo kun @bob.", ["@bob."]),
+        ("ca", ["es"], "No m'agrada gens aquest hotel, l'aigua era freda a @casa", ["@casa"]),
+    ],
+)
+def test_other_languages_go_by_the_pairs_that_are_installed(language: str, pivots: list[str] | None, text: str, kept: list[str]):
+    if missing := apertium.available(language, pivots or ["en"]):
+        pytest.skip(missing)
+    (row,) = augmented(texts(text), base.of(language) or base.Language(language), pivots=pivots)
+    assert row["reason"] is None
+    assert row["tokens"] != text.split()
+    assert set(kept) <= set(row["tokens"])
+
+
+def test_words_that_the_way_back_does_not_know_are_made_up_where_there_is_no_lexicon():
+    sent = row_of(["L", "'", "hotel", "és", "bonic"], None, "ca")
+    assert judged(sent, "L'hotel és *bonito", "ca").reason == "made-up word"
+    assert judged(sent, "L'*hotel és molt bonic", "ca").tokens == ["L'hotel", "és", "molt", "bonic"]
+    spanish = row_of(["¿", "No", "vino", "nadie", "?"], None, "es")
+    assert spanish.text == "¿No vino nadie?"
+    assert judged(spanish, "¿Vino nadie?", "es").reason == "negation"
 
 
 @needs_apertium

@@ -14,6 +14,7 @@ from mtl import config, plugins
 from mtl.augment import apertium
 from mtl.augment.shards import augment_shard
 from mtl.config import Params
+from mtl.config.checks import knows
 from mtl.data.labels import reader_of
 from mtl.data.marks import marked_tokens
 from mtl.data.schema import read, schema, write
@@ -24,7 +25,7 @@ from .rows import HOSTILE
 METHODS: dict[str, dict[str, Any]] = {
     name: {"type": name, "copies": 2}
     for name in plugins.names(plugins.AUGMENTERS)
-    if not plugins.settings_of(plugins.AUGMENTERS, name).needs_tags
+    if not (method := plugins.settings_of(plugins.AUGMENTERS, name)).needs_tags and knows(method, "en")
 }
 METHODS["nlpaug"]["augmenter"] = "RandomCharAug"
 SCHEMA = schema({"link": "relation"})
@@ -107,7 +108,7 @@ def variants_of(texts: Sequence[str], params: Params, folder: Path) -> list[dict
     return variants
 
 
-def translated(texts: Sequence[str], pivot: str) -> list[str | None]:
+def translated(texts: Sequence[str], language: str, pivot: str) -> list[str | None]:
     """What a bad translator may return: words in another order, some missing, some twice."""
     draw = random.Random(f"{pivot} {texts}")
     results: list[str | None] = []
@@ -121,13 +122,13 @@ def translated(texts: Sequence[str], pivot: str) -> list[str | None]:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(marked_texts(), min_size=1, max_size=8), st.sampled_from(["spaces", "words"]))
 def test_marked_ranges_are_carried_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str], segmentation: str):
-    monkeypatch.setattr(apertium, "available", lambda pivots: None)
+    monkeypatch.setattr(apertium, "available", lambda language, pivots: None)
     monkeypatch.setattr(apertium, "round_trip", translated)
     variants_of(texts, settings_of(segmentation), tmp_path)
 
 
 def test_every_method_makes_variants_of_marked_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(apertium, "available", lambda pivots: None)
+    monkeypatch.setattr(apertium, "available", lambda language, pivots: None)
     monkeypatch.setattr(apertium, "round_trip", translated)
     texts = [
         f"I really think that the big <e1>dog {i}</e1><e2>שלום e\u0301</e2> was amazing and made the movie beautiful" for i in range(30)
@@ -135,7 +136,7 @@ def test_every_method_makes_variants_of_marked_texts(tmp_path: Path, monkeypatch
     assert {variant["augmenter"] for variant in variants_of(texts, settings_of("spaces"), tmp_path)} == set(METHODS)
 
 
-@pytest.mark.skipif(apertium.available(["eo", "es"]) is not None, reason="needs Apertium")
+@pytest.mark.skipif(apertium.available("en", ["eo", "es"]) is not None, reason="needs Apertium")
 @settings(max_examples=3, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(marked_texts(), min_size=20, max_size=20))
 def test_marked_ranges_come_through_the_real_translator(tmp_path: Path, texts: list[str]):

@@ -136,7 +136,7 @@ def test_texts_of_like_length_go_together_and_answers_keep_their_order():
 @engines
 def test_the_augmenter_accounts_for_every_row(engine: str, model: Source):
     spec = BackTranslate(type="back_translate", engine=engine, forward=model, backward=model, copies=2)
-    assert BackTranslateAugmenter.available(spec) is None
+    assert BackTranslateAugmenter.available(spec, BackTranslateAugmenter.language) is None
     variants = BackTranslateAugmenter(spec, Stream(1, "bt")).augment(texts(*TEXTS[:2])).to_pylist()
     assert [(row["copy"], row["row"]) for row in variants] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 

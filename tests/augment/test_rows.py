@@ -13,11 +13,13 @@ from mtl import plugins
 from mtl.augment.randomness import Stream
 from mtl.augment.rows import Pool, Row, RowAugmenter, rows_of
 from mtl.config import AugmentMethod
+from mtl.config.checks import knows
 from mtl.data.spans import legal_iob2
 
 from .rows import tagged, tagged_rows, texts
 
-AUGMENTERS = {name: plugins.implementation_of(plugins.settings_of(plugins.AUGMENTERS, name)) for name in plugins.names(plugins.AUGMENTERS)}
+SETTINGS = {name: plugins.settings_of(plugins.AUGMENTERS, name) for name in plugins.names(plugins.AUGMENTERS)}
+AUGMENTERS = {name: plugins.implementation_of(settings) for name, settings in SETTINGS.items() if knows(settings, "en")}
 METHODS = [name for name, augmenter in AUGMENTERS.items() if not augmenter.together and name != "nlpaug"]
 ROWS = [name for name in METHODS if issubclass(AUGMENTERS[name], RowAugmenter)]
 SPEC: TypeAdapter[Any] = TypeAdapter(AugmentMethod)

@@ -160,7 +160,6 @@ def set_(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "augment.methods.mention.datasets",
             "changes ranges such as entities, and 'tweets_entities' in question has none that may be changed",
         ),
-        ("augment.methods.back_translate.pivots", ["fr"], "augment.methods.back_translate", "unknown pivot fr; choose from: eo, es"),
         ("augment.methods.back_translate.engine", "ctranslate2", "augment.methods.back_translate", "needs forward and backward models"),
         ("augment.methods.encoder", MODELS, "augment.methods.encoder", "the name is reserved for the download of the encoder"),
         ("augment.min_similarity", 1.5, "augment.min_similarity", "less than or equal to 1"),
@@ -340,7 +339,8 @@ def test_methods_that_may_break_what_two_texts_say_about_each_other_are_off(cont
     methods["nlpaug"] = {"type": "nlpaug:AntonymAug"}
     content["augment"]["methods"] = methods
     content["datasets"]["tweets_sentiment"] |= {"text": {"premise": "row", "hypothesis": "text"}}
-    assert set(mtl.config.parse(content).methods_of("tweets_sentiment")) == {"back_translate", "insert_punctuation", "synonym", "typo"}
+    kept = {"back_translate", "insert_punctuation", "look_alike", "number_form", "script", "synonym", "typo"}
+    assert set(mtl.config.parse(content).methods_of("tweets_sentiment")) == kept
     content["augment"]["methods"] = {"delete": {"type": "delete", "datasets": ["tweets_sentiment"]}}
     message = issues(content)["augment.methods.delete.datasets"]
     assert "label 'sentiment' of 'tweets_sentiment' is about both of its texts" in message

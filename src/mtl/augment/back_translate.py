@@ -8,34 +8,34 @@ and tags they had, and all else is tagged O, so the multiset of (entity text, ty
 import importlib.util
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 from itertools import count, pairwise, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
+import regex
 
 from mtl.augment import apertium
 from mtl.augment.ctranslate import CTranslate2Model
-from mtl.augment.languages import en as lexicon
+from mtl.augment.languages.base import Language
 from mtl.augment.neural import RoundTrip, TransformersModel, Translate
 from mtl.augment.randomness import Stream
+from mtl.augment.rows import Row, rows_of
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.config import BackTranslate
-from mtl.data.tokens import tokenize
 
 ENGINES: dict[str, Callable[[Path], Translate]] = {"transformers": TransformersModel, "ctranslate2": CTranslate2Model}
 """Engines that run a pair of models to what loads one."""
 
 _PLACEHOLDER = re.compile(r"Qz[a-z]+q(?![A-Za-z])")
 _ANY_PLACEHOLDER = re.compile(r"qz[a-z]+q", re.IGNORECASE)
-_PLAIN = re.compile(r"""["'(]?(?P<word>[A-Za-z]+(?:['’-][A-Za-z]+)*|\d+)(?:[.,;:!?]+|\.\.\.)?["')]?[.,;:!?]*""")
-_PUNCTUATION = re.compile(r"""[.,;:!?"'()]|\.\.\.+|--|!+|\?+|[!?]+""")
-_LEADING_CLITIC = re.compile(r"(?i)['’](?:s|m|d|re|ve|ll)(?![A-Za-z])")
-_NO_SPACE_BEFORE = re.compile(r"""[.,;:!?)]+|(?i:n['’]t|['’](?:s|m|d|re|ve|ll))""")
-_CONTRACTION = re.compile(r"[A-Za-z]['’][A-Za-z]")
-_INNER_TITLE = re.compile(r"(?<=[A-Za-z0-9,;] )[A-Z][a-z]+\b")  # not behind the end of a sentence
+_UNKNOWN = re.compile(r"\*(\w+)")
+_NO_SPACE_BEFORE = re.compile(r"[.,;:!?)»]+")
+_NO_SPACE_BEHIND = re.compile(r"[(¿¡«]")
+_ELIDED = re.compile(r"[^\W\d_]+['’]")
+_INNER_TITLE = regex.compile(r"(?<=[\p{L}\p{N},;] )\p{Lu}\p{Ll}+\b")  # not behind the end of a sentence
 _CONSONANTS, _VOWELS = "bcdfghjklmnprst", "aeiou"
 
 
@@ -47,12 +47,10 @@ class Part(NamedTuple):
     placeholder: str | None
 
 
-class Row(NamedTuple):
+class Sent(NamedTuple):
     """A row, and how it is sent."""
 
-    tokens: list[str]
-    space_after: list[bool]
-    tags: Mapping[str, list[str] | None]
+    row: Row
     parts: list[Part]
     text: str
     """The translator's input."""
@@ -68,10 +66,10 @@ class BackTranslateAugmenter(Augmenter):
         self._round_trip: RoundTrip | None = None
 
     @classmethod
-    def available(cls, spec: BackTranslate) -> str | None:
+    def available(cls, spec: BackTranslate, language: Language) -> str | None:
         """What is missing, and how to install it."""
         if spec.engine == "apertium":
-            return apertium.available(spec.pivots)
+            return apertium.available(language.tag, spec.pivots or language.pivots)
         return None if importlib.util.find_spec(spec.engine) else f"{spec.engine} is not installed; install it: pip install {spec.engine}"
 
     def augment(self, rows: pa.Table) -> pa.Table:
@@ -82,11 +80,10 @@ class BackTranslateAugmenter(Augmenter):
             AugmentError: a model cannot be loaded.
         """
         columns = tag_columns(rows)
-        sent = [_row(row, columns) for row in rows.select(["tokens", "space_after", *columns]).to_pylist()]
-        return table_of(self._variants(sent), columns)
+        return table_of(self._variants([_sent(self.language, row) for row in rows_of(rows)]), columns)
 
-    def _variants(self, rows: Sequence[Row]) -> Iterator[Variant]:
-        places = [place for place, row in enumerate(rows) if any(part.placeholder is None for part in row.parts)]
+    def _variants(self, rows: Sequence[Sent]) -> Iterator[Variant]:
+        places = [place for place, sent in enumerate(rows) if any(part.placeholder is None for part in sent.parts)]
         texts = [rows[place].text for place in places]
         outputs: dict[str, list[str | None]] = {}
         for copy in range(self.spec.copies):
@@ -94,60 +91,55 @@ class BackTranslateAugmenter(Augmenter):
             if source not in outputs:
                 outputs[source] = self._translate(texts, copy, source)
             of_rows: dict[int, str | None] = dict(zip(places, outputs[source], strict=True))
-            for place, row in enumerate(rows):
-                yield _judged(row, place, copy, of_rows[place]) if place in of_rows else Variant.dropped(place, copy, "unchanged")
+            for place, sent in enumerate(rows):
+                known = place in of_rows
+                yield _judged(self.language, sent, place, copy, of_rows[place]) if known else Variant.dropped(place, copy, "unchanged")
 
     def _source(self, copy: int) -> str:
         """Copies of the same source are the same."""
-        return self.spec.pivots[copy % len(self.spec.pivots)] if self.spec.engine == "apertium" else str(copy)
+        pivots = self.spec.pivots or self.language.pivots
+        return pivots[copy % len(pivots)] if self.spec.engine == "apertium" else str(copy)
 
     def _translate(self, texts: Sequence[str], copy: int, source: str) -> list[str | None]:
         if self.spec.engine == "apertium":
-            return apertium.round_trip(texts, source)
+            return apertium.round_trip(texts, self.language.tag, source)
         self._round_trip = self._round_trip or RoundTrip(ENGINES[self.spec.engine], self.spec.downloads, self.stream, self.models)
         return self._round_trip(texts, copy)
 
 
-def _row(row: Mapping[str, Any], columns: Sequence[str]) -> Row:
-    tags = {name: row[name] for name in columns}
-    parts = _parts(row["tokens"], [column for column in tags.values() if column is not None])
-    return Row(row["tokens"], row["space_after"], tags, parts, _text(row["tokens"], parts))
+def _sent(language: Language, row: Row) -> Sent:
+    parts = _parts(language, row)
+    return Sent(row, parts, _text(language, row, parts))
 
 
-def _text(tokens: Sequence[str], parts: Sequence[Part]) -> str:
+def _text(language: Language, row: Row, parts: Sequence[Part]) -> str:
     """A row with placeholders for its protected parts, and no space before punctuation."""
-    words = [part.placeholder or tokens[part.start].replace("’", "'") for part in parts]
+    words = [part.placeholder or row.tokens[part.start].replace("’", "'") for part in parts]
     kept = [(word, part) for word, part in zip(words, parts, strict=True) if word]
     text = kept[0][0] if kept else ""
-    for (before, _), (word, part) in pairwise(kept):
-        glued = (part.placeholder is None and _NO_SPACE_BEFORE.fullmatch(word)) or before == "("
-        text += word if glued else f" {word}"
+    for (before, last), (word, part) in pairwise(kept):
+        spaced = row.space_after[last.end - 1]
+        if language.spaced:
+            punctuation = part.placeholder is None and (_NO_SPACE_BEFORE.fullmatch(word) or language.is_clitic(word))
+            elided = not spaced and last.placeholder is None and _ELIDED.fullmatch(before)
+            spaced = not (punctuation or elided or _NO_SPACE_BEHIND.fullmatch(before))
+        text += f" {word}" if spaced else word
     return text
 
 
-def _parts(tokens: Sequence[str], tags: Sequence[Sequence[str]]) -> list[Part]:
+def _parts(language: Language, row: Row) -> list[Part]:
     """Cut a row into plain tokens and protected parts; a part holds whole entities of every column of tags."""
-    names = _placeholders(" ".join(tokens))
+    size, tags = len(row.tokens), row.known()
+    names = _placeholders(" ".join(row.tokens))
+    protected = [any(column[place] != "O" for column in tags) for place in range(size)]
+    goes_on = [any(column[place].startswith("I-") for column in tags) for place in range(size)]
+    for start, end in language.kept(row):
+        protected[start:end] = [True] * (end - start)
+        goes_on[start + 1 : end] = [True] * (end - start - 1)
     parts: list[Part] = []
-    start = 0
-    while start < len(tokens):
-        end = start + 1
-        while end < len(tokens) and any(column[end].startswith("I-") for column in tags):
-            end += 1
-        entity = any(column[start] != "O" for column in tags)
-        protected = entity or end > start + 1 or not _is_translatable(tokens[start])
-        parts.append(Part(start, end, next(names) if protected else None))
-        start = end
+    for start, end in pairwise([*(place for place in range(size) if not goes_on[place]), size]):
+        parts.append(Part(start, end, next(names) if any(protected[start:end]) else None))
     return parts
-
-
-@lru_cache(maxsize=100_000)
-def _is_translatable(token: str) -> bool:
-    """Whether a translator may see a token: punctuation, a number, or a word that the lexicon has. The empty token is left out."""
-    if not token or _PUNCTUATION.fullmatch(token) or lexicon.is_clitic(token):
-        return True
-    match = _PLAIN.fullmatch(token)
-    return match is not None and (match["word"].isdigit() or all(map(lexicon.known, lexicon.words(match["word"]))))
 
 
 def _placeholders(text: str) -> Iterator[str]:
@@ -161,23 +153,24 @@ def _placeholders(text: str) -> Iterator[str]:
                 yield name
 
 
-def _judged(row: Row, place: int, copy: int, output: str | None) -> Variant:
+def _judged(language: Language, sent: Sent, place: int, copy: int, output: str | None) -> Variant:
     """The variant that an output stands for, or why it is dropped."""
     drop = partial(Variant.dropped, place, copy)
     if output is None:
-        return drop("no output", row.text)
-    expected = Counter(part.placeholder for part in row.parts if part.placeholder)
+        return drop("no output", sent.text)
+    unknown = frozenset(word.lower() for word in _UNKNOWN.findall(output))
+    output = _UNKNOWN.sub(r"\1", output)
+    expected = Counter(part.placeholder for part in sent.parts if part.placeholder)
     if Counter(_PLACEHOLDER.findall(output)) != expected or len(_ANY_PLACEHOLDER.findall(output)) != sum(expected.values()):
         return drop("placeholder", output)
-    sent = row.text
-    output = _recased(sent, output)
-    reason = _issue(sent, output)
-    if reason:
-        return drop(reason, _restored(row, output))
-    if all(tags is None for tags in row.tags.values()):
-        words = _restored(row, output).split()
-        return Variant(place, copy, words, [True] * (len(words) - 1) + [False], dict.fromkeys(row.tags))
-    return Variant(place, copy, *_tagged(row, output))
+    output = _recased(sent.text, output)
+    if reason := _issue(language, sent.text, output, unknown):
+        return drop(reason, _restored(sent, output))
+    tags = sent.row.tags
+    if language.spaced and all(column is None for column in tags.values()):
+        words = _restored(sent, output).split()
+        return Variant(place, copy, words, [True] * (len(words) - 1) + [False], dict.fromkeys(tags))
+    return Variant(place, copy, *_tagged(language, sent, output))
 
 
 def _recased(sent: str, output: str) -> str:
@@ -190,21 +183,26 @@ def _recased(sent: str, output: str) -> str:
     return output
 
 
-def _issue(sent: str, output: str) -> str | None:
-    """The first filter that an output fails."""
-    before, after = lexicon.words(sent), lexicon.words(output)
+def _issue(language: Language, sent: str, output: str, unknown: Container[str]) -> str | None:
+    """The first filter that an output fails; ``unknown`` are words of it that the translator does not know."""
+    before, after = language.words_of(sent), language.words_of(output)
     if "".join(sent.split()).casefold() == "".join(output.split()).casefold():
         return "unchanged"
-    if any(word not in before and not _ANY_PLACEHOLDER.match(word) and not lexicon.known(word) for word in after):
+
+    def made_up(word: str) -> bool:
+        known = language.known(word)
+        return word not in before and not _ANY_PLACEHOLDER.match(word) and (word in unknown if known is None else not known)
+
+    if any(map(made_up, after)):
         return "made-up word"
-    if lexicon.negations(sent) != lexicon.negations(output):
+    if language.negations(sent) != language.negations(output):
         return "negation"
     return None if len(before) <= 2 * len(after) and len(after) <= 2 * len(before) else "length"
 
 
-def _restored(row: Row, output: str) -> str:
+def _restored(sent: Sent, output: str) -> str:
     """An output as text, with the protected parts in place."""
-    parts = {part.placeholder: part for part in row.parts}
+    parts, row = {part.placeholder: part for part in sent.parts}, sent.row
 
     def original(match: re.Match[str]) -> str:
         part = parts[match.group()]
@@ -214,20 +212,21 @@ def _restored(row: Row, output: str) -> str:
     return _PLACEHOLDER.sub(original, output)
 
 
-def _tagged(row: Row, output: str) -> tuple[list[str], list[bool], dict[str, list[str] | None]]:
+def _tagged(language: Language, sent: Sent, output: str) -> tuple[list[str], list[bool], dict[str, list[str] | None]]:
     """An output as tokens with spaces and tags, protected parts with those they had."""
-    parts = {part.placeholder: part for part in row.parts}
+    parts, row = {part.placeholder: part for part in sent.parts}, sent.row
     tokens: list[str] = []
     spaces: list[bool] = []
     tags: dict[str, list[str]] = {name: [] for name, column in row.tags.items() if column is not None}
     end = 0
     for match in [*_PLACEHOLDER.finditer(output), None]:
         plain = output[end : match.start() if match else len(output)]
-        words, flags = _tokenize(plain, row)
-        tokens += words
-        spaces += flags
-        for column in tags.values():
-            column += ["O"] * len(words)
+        if plain.strip():
+            words, flags = language.tokenize(plain, row)
+            tokens += words
+            spaces += [*flags[:-1], plain.endswith(" ")]
+            for column in tags.values():
+                column += ["O"] * len(words)
         if match is None:
             break
         part, end = parts[match.group()], match.end()
@@ -235,25 +234,7 @@ def _tagged(row: Row, output: str) -> tuple[list[str], list[bool], dict[str, lis
         spaces += [*row.space_after[part.start : part.end - 1], output[end : end + 1] == " "]
         for name, column in tags.items():
             column += (row.tags[name] or [])[part.start : part.end]
-    if all(row.space_after[:-1]):  # tokens of a column file, which does not tell how they were spaced
+    if language.spaced and all(row.space_after[:-1]):  # tokens of a column file, which does not tell how they were spaced
         spaces = [True] * len(spaces)
     spaces = [*spaces[:-1], row.space_after[-1] if row.space_after else False][: len(tokens)]
     return tokens, spaces, {**dict.fromkeys(row.tags), **tags}
-
-
-def _tokenize(text: str, row: Row) -> tuple[list[str], list[bool]]:
-    """Tokens of a stretch of an output, and whether a space follows each; contractions as the row writes them."""
-    clitic = _LEADING_CLITIC.match(text)
-    if clitic:
-        words, flags = _tokenize(text[clitic.end() :], row)
-        return [clitic.group(), *words], [text[clitic.end() : clitic.end() + 1] == " ", *flags]
-    if not text.strip():
-        return [], []
-    words, flags, _ = tokenize(text)
-    flags[-1] = text.endswith(" ")
-    if any(_CONTRACTION.search(token) for token in row.tokens):
-        for place in range(len(words) - 1, 0, -1):
-            if lexicon.is_clitic(words[place]) and not flags[place - 1] and words[place - 1][-1].isalpha():
-                words[place - 1 : place + 1] = [words[place - 1] + words[place]]
-                del flags[place - 1]
-    return words, flags

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mtl.augment.randomness import Stream
+from mtl.augment.variants import Augmenter
 from mtl.config import AugmentMethod
 from mtl.data.schema import schema, text_of
 from mtl.errors import AugmentError
@@ -34,7 +35,7 @@ class TextAugmenter:
         self.name = method.type
         if method.needs_tags:
             raise AugmentError(f"{method.type} works on tags, and a text has none; use it in augment.methods")
-        missing = implementation_of(method).available(method)
+        missing = implementation_of(method).available(method, Augmenter.language)
         if missing:
             raise AugmentError(missing)
         one = method.model_copy(update={"copies": 1})

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mtl.augment.confined import confined
+from mtl.augment.languages.base import Language
 from mtl.augment.randomness import Stream, draws, uniform
 from mtl.augment.variants import Augmenter, Variant, table_of, tag_columns
 from mtl.config import Nlpaug
@@ -34,7 +35,7 @@ class NlpaugAugmenter(Augmenter):
         self._loaded: Any = None
 
     @classmethod
-    def available(cls, spec: Nlpaug) -> str | None:
+    def available(cls, spec: Nlpaug, language: Language) -> str | None:
         """What is missing, and how to install it."""
         return None if importlib.util.find_spec("nlpaug") else "nlpaug is not installed; install it: pip install nlpaug"
 

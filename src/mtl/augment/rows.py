@@ -36,6 +36,11 @@ class Row(NamedTuple):
             return list(range(len(self.tokens)))
         return [place for place, tags in enumerate(zip(*known, strict=True)) if tags.count("O") == len(tags)]
 
+    def offsets(self) -> list[int]:
+        """Where each token starts in the text."""
+        lengths = (len(token) + space for token, space in zip(self.tokens, self.space_after, strict=True))
+        return list(accumulate(lengths, initial=0))[:-1]
+
     def replaced(self, changes: Iterable[tuple[int, int, list[str]]]) -> "Row":
         """The row with other tokens in the place of some outside entities; the space behind the last one stays.
 

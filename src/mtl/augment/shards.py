@@ -165,15 +165,19 @@ class _Shard:
         self.hashes = TextHashes((self.examples.kept + 1) * len(self.fields))
         self.originals = Originals(map(self._hash, self.examples.texts()), self.examples.rows)
         self.methods = methods = params.methods_of(dataset)
-        self.language = _language(params, dataset, path.with_suffix(".json"))
+        self.language = language_of(params, dataset, path.with_suffix(".json"))
         self.rows = 0
-        self.tallies = {name: _Tally(implementation_of(method).available(method), self.fields) for name, method in methods.items()}
+        self.tallies = {name: _Tally(self._missing(method), self.fields) for name, method in methods.items()}
         self.augmenters = {
             name: {field: self._augmenter(method, Stream(params.seed, name, field), raw) for field in params.fields_of(method, dataset)}
             for name, method in methods.items()
             if self.tallies[name].note is None
         }
         self.nearness = _nearness(params, raw)
+
+    def _missing(self, method: AugmentMethod) -> str | None:
+        missing: str | None = implementation_of(method).available(method, self.language)
+        return missing
 
     def _augmenter(self, method: AugmentMethod, stream: Stream, raw: Path | None) -> Augmenter:
         """A method for one text field."""
@@ -272,8 +276,8 @@ class _Shard:
         return {COUNTS: _json(counts), REJECTED: _json({name: tally.samples for name, tally in self.tallies.items()})}
 
 
-def _language(params: Params, dataset: str, card: Path) -> Language:
-    """The language of a dataset: the given one, or the one in its data card. English where there is none, or where no module has it.
+def language_of(params: Params, dataset: str, card: Path) -> Language:
+    """The language of a dataset: the given one, or the one in its data card. English where there is none.
 
     Raises:
         AugmentError: a method does not know it.
@@ -284,7 +288,7 @@ def _language(params: Params, dataset: str, card: Path) -> Language:
     own = params.model_copy(update={"datasets": {dataset: params.datasets[dataset]}})
     if issues := language_issues(own, {dataset: tag} if tag else {}):
         raise AugmentError("\n".join(f"{issue.key}: {issue.message}" for issue in issues))
-    return languages.of(tag) or Language()
+    return languages.of(tag) or Language(tag or "und")
 
 
 def _json(content: Any) -> bytes:

@@ -5,8 +5,8 @@ that is not a plain word with punctuation around it. Rows are worked on as whole
 for each distinct token of a part of the file.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +19,20 @@ from mtl.augment.languages.base import Language, Word
 from mtl.augment.languages.base import Synonyms as WordSynonyms
 from mtl.augment.languages.en import starts_with_vowel_sound
 from mtl.augment.randomness import Stream, draws, uniform
-from mtl.augment.rows import Row, RowAugmenter
+from mtl.augment.rows import Row, RowAugmenter, rows_of
+from mtl.augment.tables import folder_of
 from mtl.augment.variants import Augmenter, schema_of, tag_columns
 from mtl.config import Synonym
-from mtl.data.coded import Lists, look_up, same
-from mtl.errors import AugmentError
+from mtl.data.coded import Lists, look_up, plain, same, take
 
 _PLAIN = r"""\A(?P<before>[("'“‘*\[]*)(?P<word>[A-Za-z]{3,})(?P<after>[.,;:!?…"'”’)*\]]*)\z"""
 _AROUND = """("'“‘*[.,;:!?…”’)]"""
 """All that ``_PLAIN`` lets stand around a word."""
 _ENDS_SENTENCE = r"""[.!?…]["'”’)\]*]*$"""
+_WHOLE = r"^\p{Han}{2,}$"
+"""A word of a script without spaces."""
+_MARK = r"[@＠#＃\[【]|://|www\."
+"""What a handle, hashtag, emoticon, headline or web address begins with, words of which must stay."""
 _ARTICLES = ["a", "an", "A", "AN", "An", "aN"]
 
 Mask = npt.NDArray[np.bool_]
@@ -65,10 +69,10 @@ class Synonyms:
     """The table of synonyms as columns.
 
     Args:
-        table: each word with its synonyms, of ASCII letters in lower case.
+        table: each word with its synonyms, of ASCII letters in lower case or of a script without cases.
     """
 
-    def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, table: WordSynonyms) -> None:
         sound = starts_with_vowel_sound
         pool: list[str] = []
         same = []
@@ -106,10 +110,12 @@ class SynonymAugmenter(Augmenter):
 
     @classmethod
     def for_language(cls, language: Language) -> type[Augmenter]:
-        """Columns of codes for the table in the package, rows for those of the settings."""
-        return WordSynonymAugmenter if language.table else cls
+        """Columns of codes for the table in the package and for whole words without spaces between them, rows for all else."""
+        if not language.table:
+            return cls
+        return WordSynonymAugmenter if language.spaced else UnspacedSynonymAugmenter
 
-    def __init__(self, spec: Synonym, stream: Stream, synonyms: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    def __init__(self, spec: Synonym, stream: Stream, synonyms: WordSynonyms | None = None) -> None:
         super().__init__(spec, stream)
         self._synonyms = _synonyms() if synonyms is None else Synonyms(synonyms)
         self._vocabulary: Vocabulary | None = None
@@ -119,12 +125,16 @@ class SynonymAugmenter(Augmenter):
         tokens = Lists.of(rows["tokens"])
         if self._vocabulary is None or not same(tokens.words, self._vocabulary.words):
             self._vocabulary = _vocabulary(tokens.words, self._synonyms)
-        swappable = _swappable(rows, tokens, self._vocabulary)
+        swappable = self._allowed(rows, tokens, _swappable(rows, tokens, self._vocabulary))
         keys = self.stream.keys(rows["id"])
         copies = [
             self._copy(rows, tokens._replace(words=self._vocabulary.extended), copy, keys, swappable) for copy in range(self.spec.copies)
         ]
         return pa.concat_tables(copies).combine_chunks()
+
+    def _allowed(self, rows: pa.Table, tokens: Lists, swappable: Swappable) -> Swappable:
+        """Those of the tokens that may be replaced for all that else stands in their rows."""
+        return swappable
 
     def _copy(self, rows: pa.Table, tokens: Lists, copy: int, keys: npt.NDArray[np.uint64], swappable: Swappable) -> pa.Table:
         """One variant of each row; ``keys`` are those of the stream, [rows]."""
@@ -235,31 +245,23 @@ def _first(owner: Integers, order: npt.NDArray[np.uint64], of_owner: Integers, c
 class WordSynonymAugmenter(RowAugmenter):
     """Swaps words for synonyms of a table that the settings name; a word of several tokens may become one of fewer or more."""
 
-    _table: WordSynonyms | None = None
-
-    def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
-        """The row with a share of the words that have synonyms replaced, at least one."""
-        chance, pick = numbers
-        if self._table is None:
-            self._table = self._read()
-        choices = {word: synonyms for word in self.language.bare(row) if (synonyms := self._choices(row, word, self._table))}
-        chosen = [word for word in choices if chance[word.start] < self.spec.rate]
-        chosen = chosen or sorted(choices, key=lambda word: chance[word.start])[:1]
-        picked = {word: choices[word][int(pick[word.start] * len(choices[word]))] for word in chosen}
-        return row.replaced((word.start, word.end, word.tokens(text)) for word, text in picked.items())
-
-    def _read(self) -> WordSynonyms:
+    @cached_property
+    def table(self) -> WordSynonyms:
         """The language's table.
 
         Raises:
             AugmentError: it was not downloaded, or cannot be read.
         """
-        key = self.spec.table_of(self.language.tag)
-        folder = None if self.models is None or key is None else self.models / key
-        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
-        if not files:
-            raise AugmentError(f"{self.stream.method}: the table of {self.language.tag} is not in {folder}; run: snakemake download")
-        return self.language.synonyms(files[0])
+        return self.language.synonyms(min(path for path in folder_of(self).rglob("*") if path.is_file()))
+
+    def change(self, row: Row, numbers: Sequence[list[float]]) -> Row | None:
+        """The row with a share of the words that have synonyms replaced, at least one."""
+        chance, pick = numbers
+        choices = {word: synonyms for word in self.language.bare(row) if (synonyms := self._choices(row, word, self.table))}
+        chosen = [word for word in choices if chance[word.start] < self.spec.rate]
+        chosen = chosen or sorted(choices, key=lambda word: chance[word.start])[:1]
+        picked = {word: choices[word][int(pick[word.start] * len(choices[word]))] for word in chosen}
+        return row.replaced((word.start, word.end, word.tokens(text)) for word, text in picked.items())
 
     @staticmethod
     def _choices(row: Row, word: Word, table: WordSynonyms) -> Sequence[str]:
@@ -268,3 +270,40 @@ class WordSynonymAugmenter(RowAugmenter):
         if found or not word.text.istitle() or (word.start and not row.tokens[word.start - 1].endswith((".", "!", "?", "…"))):
             return found
         return [synonym[:1].upper() + synonym[1:] for synonym in table.get(word.text.lower(), ())]
+
+
+class UnspacedSynonymAugmenter(WordSynonymAugmenter):
+    """The same, by columns where most rows have words as tokens: a token that the table has becomes another one."""
+
+    coded = True
+
+    @cached_property
+    def _columns(self) -> SynonymAugmenter:
+        columns = _WordColumns(self.spec, self.stream, self.table)
+        columns.language = self.language
+        return columns
+
+    def augment(self, rows: pa.Table) -> pa.Table:
+        """Variants of rows; they do not depend on one another."""
+        tokens = Lists.of(rows["tokens"])
+        if 2 * len(_rows_with(tokens, _WHOLE)) >= len(rows):
+            return self._columns.augment(rows)
+        return super().augment(plain(rows)).cast(schema_of(tag_columns(rows), coded=True))
+
+
+class _WordColumns(SynonymAugmenter):
+    """Leaves words of handles, hashtags and the like as they are."""
+
+    def _allowed(self, rows: pa.Table, tokens: Lists, swappable: Swappable) -> Swappable:
+        marked = _rows_with(tokens, _MARK)
+        allowed = ~np.isin(swappable.row, marked)
+        for number, row in zip(marked.tolist(), rows_of(plain(take(rows, marked))), strict=True):
+            whole = [word.start for word in self.language.bare(row) if word.end == word.start + 1]
+            own = slice(*np.searchsorted(swappable.row, (number, number + 1)))
+            allowed[own] = np.isin(swappable.position[own], whole)
+        return Swappable(*(field[allowed] for field in swappable))
+
+
+def _rows_with(tokens: Lists, pattern: str) -> Integers:
+    """The rows with a token that a regular expression matches."""
+    return np.unique(tokens.owners()[look_up(_bools(pc.match_substring_regex(tokens.words, pattern)), tokens.codes)])

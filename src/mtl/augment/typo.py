@@ -22,10 +22,14 @@ class TypoAugmenter(RowAugmenter):
         chance, slip_type, letter, pick = numbers
 
         def slip(word: Word) -> str | None:
-            slips = self.language.slips(word.text, letter[word.start], pick[word.start])
+            slips = self.slips(word.text, letter[word.start], pick[word.start])
             return slips[int(slip_type[word.start] * len(slips))] if slips else None
 
         words = {word: slipped for word in self.language.bare(row) if (slipped := slip(word))}
         chosen = [word for word in words if chance[word.start] < self.spec.rate]
         chosen = chosen or sorted(words, key=lambda word: chance[word.start])[:1]
         return row.replaced((word.start, word.end, word.tokens(words[word])) for word in chosen)
+
+    def slips(self, word: str, place: float, number: float) -> list[str]:
+        """What a word may become (``mtl.augment.languages.base.Language.slips``)."""
+        return self.language.slips(word, place, number)

@@ -60,7 +60,7 @@ class Augmenter(ABC):
     models: Path | None = None
     """Folder of what the workflow downloaded for the method, one folder each; without it, models are fetched."""
 
-    language: languages.Language = English()
+    language: languages.Language = English("en")
     """That of the texts."""
 
     def __init__(self, spec: Any, stream: Stream) -> None:
@@ -72,8 +72,8 @@ class Augmenter(ABC):
         return cls
 
     @classmethod
-    def available(cls, spec: Any) -> str | None:
-        """None if the engine is there, else one line that says how to install it."""
+    def available(cls, spec: Any, language: languages.Language) -> str | None:
+        """None if the engine is there for texts in a language, else one line that says how to install it."""
         return None
 
     def fit(self, train: Iterable[pa.Table]) -> None:  # noqa: B027 - most have nothing to learn

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 from mtl import plugins
 from mtl.config.base import Language, Name, OneOf, Rate, Section, Share, Source
 
-Feature = Literal["words", "slips", "synonyms", "translation"]
-"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, a translator."""
+Feature = Literal["words", "slips", "synonyms", "look_alikes", "numerals", "scripts"]
+"""What a language can have, and a method need: words that may be moved or left out, slips of the keyboard, synonyms, characters that look
+alike, two forms of numbers, two scripts."""
 
 
 class Method(Section):
@@ -47,17 +48,13 @@ class RelationChanging(Method):
     something else about the other text than its label does, such as a hypothesis without the word that contradicts the premise."""
 
 
-class Synonym(Method):
-    """Replaces words by synonyms of the shipped table, one token for one token."""
+class Tabled(Method):
+    """A method that works with a table for each language."""
 
-    implementation = "mtl.augment.synonym:SynonymAugmenter"
-    needs = "synonyms"
-    type: Literal["synonym"]
-    rate: Rate = 0.3
-    """Share of the words with synonyms that are replaced."""
+    hint: ClassVar[str]
+    """The attribute of a language that says where a table may come from; empty if the package has one."""
     tables: dict[Language, Source] = {}
-    """Language to its table of synonyms: a gzip of lines ``word<TAB>synonym,synonym``, or a form that its module reads. English has one in
-    the package."""
+    """Language to its table, in a form that the module of the language reads."""
 
     @property
     def downloads(self) -> dict[str, Source]:
@@ -70,16 +67,58 @@ class Synonym(Method):
         return next((f"tables.{name}" for name in names), None)
 
 
+class Synonym(Tabled):
+    """Replaces words by synonyms of the shipped table, one token for one token."""
+
+    implementation = "mtl.augment.synonym:SynonymAugmenter"
+    needs = "synonyms"
+    hint = "table"
+    type: Literal["synonym"]
+    rate: Rate = 0.3
+    """Share of the words with synonyms that are replaced."""
+    tables: dict[Language, Source] = {}
+    """Language to its table of synonyms: a gzip of lines ``word<TAB>synonym,synonym``, or a form that its module reads. English has one in
+    the package."""
+
+
+class LookAlike(Tabled):
+    """Replaces one character in some words by one that looks like it, never in entities."""
+
+    implementation = "mtl.augment.look_alike:LookAlikeAugmenter"
+    needs = "look_alikes"
+    hint = "look_alike_table"
+    type: Literal["look_alike"]
+    rate: Rate = 0.1
+    """Probability that a word is changed, at least one per row."""
+
+
+class NumberForm(Method):
+    """Writes numbers in the other form of the language, as 三十分钟 for 30分钟, never in entities."""
+
+    implementation = "mtl.augment.number_form:NumberFormAugmenter"
+    needs = "numerals"
+    type: Literal["number_form"]
+    rate: Rate = 0.5
+    """Share of the numbers that are changed, at least one per row."""
+
+
+class Script(Method):
+    """Writes texts in the other script of the language: traditional Chinese where they are simplified, and the reverse; entities too."""
+
+    implementation = "mtl.augment.script:ScriptAugmenter"
+    needs = "scripts"
+    type: Literal["script"]
+
+
 class BackTranslate(Method):
     """Translates there and back; entities and other protected tokens go through as placeholders."""
 
     implementation = "mtl.augment.back_translate:BackTranslateAugmenter"
-    needs = "translation"
     type: Literal["back_translate"]
     engine: Literal["apertium", "transformers", "ctranslate2"] = "apertium"
     """Apertium translates by rules; the others run a pair of models, ctranslate2 with 8-bit weights and faster on a CPU."""
-    pivots: Annotated[tuple[str, ...], Field(min_length=1)] = ("eo", "es")
-    """Apertium: pivot languages, taken in turn by the copies. Other engines: ignored."""
+    pivots: Annotated[tuple[Language, ...], Field(min_length=1)] | None = None
+    """Apertium: pivot languages, taken in turn by the copies; by default those of the dataset's language. Other engines: ignored."""
     forward: Source | None = None
     """transformers, ctranslate2: the model into the pivot language."""
     backward: Source | None = None
@@ -95,9 +134,6 @@ class BackTranslate(Method):
     def _check(self) -> "BackTranslate":
         if self.engine != "apertium" and len(self.downloads) < 2:
             raise ValueError(f"engine {self.engine} needs forward and backward models")
-        unknown = set(self.pivots) - {"eo", "es"}
-        if self.engine == "apertium" and unknown:
-            raise ValueError(f"unknown pivot {', '.join(sorted(unknown))}; choose from: eo, es")
         return self
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mtl import plugins
-from mtl.config.augment import AugmentMethod, Synonym
+from mtl.config.augment import AugmentMethod, BackTranslate, Tabled
 from mtl.config.base import is_pattern
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
@@ -158,10 +158,20 @@ def language_issues(params: Params, guessed: Mapping[str, str] = MappingProxyTyp
             if not knows(method, tag):
                 message = f"{method.type} does not know {tag}, the language of {dataset!r}{origin}; choose from: {fitting}"
                 issues.append(Issue(f"augment.methods.{name}", f"{message}; or name only other datasets in {name}.datasets"))
-            elif isinstance(method, Synonym) and (table := plugins.language(tag).table) and method.table_of(tag) is None:
-                message = f"is required: the package has no synonyms of {tag}, the language of {dataset!r}; name a source, such as {table}"
+            elif isinstance(method, BackTranslate) and method.engine == "apertium" and not (method.pivots or _pivots(tag)):
+                message = f"is required: there are no default pivots for {tag}, the language of {dataset!r}{origin}; name some to which"
+                message += " `apertium -l` lists a pair, or use models: engine ctranslate2 or transformers"
+                issues.append(Issue(f"augment.methods.{name}.pivots", message))
+            elif isinstance(method, Tabled) and (table := getattr(plugins.language(tag), method.hint)) and method.table_of(tag) is None:
+                message = f"is required: the package has none for {tag}, the language of {dataset!r}; name a source, such as {table}"
                 issues.append(Issue(f"augment.methods.{name}.tables.{tag}", message))
     return issues
+
+
+def _pivots(tag: str) -> tuple[str, ...]:
+    """The default pivots of a language."""
+    language = plugins.language(tag)
+    return () if language is None else tuple(language.pivots)
 
 
 def knows(method: Any, tag: str) -> bool:

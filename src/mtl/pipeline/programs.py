@@ -1,12 +1,17 @@
-"""Optional programs from outside Python, by names that fit into a file's name: ``apertium``, or ``apertium.en-eo``, one of its modes."""
+"""Optional programs from outside Python, by names that fit into a file's name: ``apertium``, or ``apertium.en-eo``, one of its modes.
+
+A mode is named by the tags of its two languages, however its package spells them: ``es-ca`` for ``spa-cat``.
+"""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
+_PAIR = re.compile("([a-z]{2,3})-([a-z]{2,3})")
 _SECONDS = 60  # time limit of listing the modes of a program
 
 
@@ -16,14 +21,23 @@ def installed(name: str) -> bool:
     return shutil.which(program) is not None and (not mode or mode in modes(program))
 
 
-def modes(program: str) -> list[str]:
-    """The modes of a program that can list them; none if it does not answer within a minute.
+def modes(program: str) -> dict[str, str]:
+    """The modes of a program that can list them, by the tags of their languages; none if it does not answer within a minute.
 
     Names come from files, so only programs that are known here are run.
     """
     if program != "apertium":
-        return []
-    return (output_of(["apertium", "-l"], b"", _SECONDS) or b"").decode("utf-8", "replace").split()
+        return {}
+    listed = (output_of(["apertium", "-l"], b"", _SECONDS) or b"").decode("utf-8", "replace").split()
+    pairs = ((_PAIR.fullmatch(mode), mode) for mode in sorted(listed, reverse=True))
+    return {"-".join(map(language_of, pair.groups())): mode for pair, mode in pairs if pair}
+
+
+def language_of(tag: str) -> str:
+    """The tag of a language without script and region, from the shortest code: ``es`` for ``spa`` and for ``es-MX``."""
+    from langcodes import Language
+
+    return Language.get(tag).language or tag
 
 
 def output_of(command: Sequence[str], data: bytes, seconds: float) -> bytes | None:

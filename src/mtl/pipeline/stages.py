@@ -307,7 +307,9 @@ RULES: dict[str, Rule] = {
     "download_source": Rule(_SOURCES, _download),
     "prepare_dataset": Rule(("data",), _prepare),
     "check_examples": Rule(("data",), _check),
-    "augment_shard": Rule(("augment", *_TABLE, "data/model_files.py", "data/tokens.py", *_SOURCES, "names.py"), _augment),
+    "augment_shard": Rule(
+        ("augment", *_TABLE, "data/model_files.py", "data/segmentation.py", "data/tokens.py", *_SOURCES, "names.py"), _augment
+    ),
     "train_run": Rule(("decoders", "encoders", *_TASKS, "training", *MODEL, *_TABLE, "names.py"), _train),
     "predict_run": Rule(
         (

@@ -37,7 +37,20 @@ def test_a_given_language_that_a_method_does_not_know_is_an_error_that_names_tho
     assert issue.message.startswith("swap does not know xx-Latn, the language of 'd'; choose from: ")
     named = issue.message.partition("choose from: ")[2].partition(";")[0].split(", ")
     assert {"mention_replace", "label_token_replace", "shuffle_within_segments"} <= set(named)
-    assert not {"swap", "delete", "typo", "synonym", "back_translate", "insert_punctuation"} & set(named)
+    assert not {"swap", "delete", "typo", "synonym", "insert_punctuation"} & set(named)
+
+
+def test_apertium_needs_pivots_where_a_language_has_none():
+    models = {"engine": "ctranslate2", "forward": {"url": "a"}, "backward": {"url": "b"}}
+    with pytest.raises(ParamsError) as caught:
+        params("zh-Hans", {"a": {"type": "back_translate"}})
+    (issue,) = caught.value.issues
+    assert issue.key == "augment.methods.a.pivots"
+    assert "no default pivots for zh-Hans, the language of 'd'" in issue.message
+    assert "apertium -l" in issue.message
+    assert params("zh-Hans", {"a": {"type": "back_translate", **models}}).augment.methods
+    assert params("ca", {"a": {"type": "back_translate", "pivots": ["es"]}}).augment.methods
+    assert params("es-MX", {"a": {"type": "back_translate"}}).augment.methods
 
 
 @pytest.mark.parametrize("language", ["english", "e", "zh_CN", ""])
@@ -63,11 +76,12 @@ def test_a_guessed_language_stops_the_shard_and_is_shown_by_the_plan(tmp_path: P
     assert "    Language: xx, as the texts look; if they are not, set datasets.d.language.\n" in plan(params(None), tmp_path)
 
 
-def test_each_method_names_a_thing_that_english_has_or_none():
+def test_each_method_knows_chinese_and_all_but_three_know_english():
     english = plugins.language("en")
-    for name in plugins.names(plugins.AUGMENTERS):
-        assert knows(plugins.settings_of(plugins.AUGMENTERS, name), "en")
-    assert english.features == {"words", "slips", "synonyms", "translation"}
+    methods = {name: plugins.settings_of(plugins.AUGMENTERS, name) for name in plugins.names(plugins.AUGMENTERS)}
+    assert all(knows(method, "zh") for method in methods.values())
+    assert {name for name, method in methods.items() if not knows(method, "en")} == {"look_alike", "number_form", "script"}
+    assert english.features == {"words", "slips", "synonyms"}
 
 
 @pytest.mark.parametrize(

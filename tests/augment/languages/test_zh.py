@@ -14,29 +14,50 @@ from pypinyin import Style, pinyin
 from augment.rows import HOSTILE
 from augment.test_rows import SPEC
 from mtl.augment.alignment import prove
+from mtl.augment.back_translate import _judged, _sent
 from mtl.augment.languages import base
 from mtl.augment.languages.zh import Chinese
 from mtl.augment.randomness import Stream
-from mtl.augment.rows import rows_of
+from mtl.augment.rows import Row, rows_of
 from mtl.augment.variants import Augmenter, tag_columns
 from mtl.data.schema import schema, text_of
 from mtl.errors import AugmentError
 from mtl.plugins import implementation_of
 
-METHODS = ["synonym", "typo", "swap", "delete", "insert_punctuation"]
+METHODS = ["synonym", "typo", "look_alike", "number_form", "script", "swap", "delete", "insert_punctuation"]
 TREE = {
-    "A": {"tag": "-", "sub": {"01=": ["高兴", "高歌", "快乐"], "02=": ["餐馆", "餐厅", "饭馆"], "03#": ["菜肴", "菜式"], "04=": ["餐厅"]}}
+    "A": {
+        "tag": "-",
+        "sub": {
+            "01=": ["每天", "每日", "天天"],
+            "02=": ["天", "日"],
+            "03=": ["餐馆", "饭馆"],
+            "04=": ["收到", "接到", "得到"],
+            "05=": ["收", "接"],
+        },
+    }
 }
+"""每 is shared and 天 means what 日 does; 餐 has another group than 饭, so that 餐馆 keeps its place."""
+TABLES = {
+    "order": {"味": "25111234", "妹": "53111234", "抹": "12111234", "课": "4525111234", "態": "1", "時": "2511121124"},
+    "struct": {"味": "1", "妹": "1", "抹": "1", "课": "1"},
+    "fourangle": {"味": "65090", "妹": "45490", "抹": "55090", "课": "46794"},
+}
+"""As those of the package char-similar: of 味, 妹 has two corners and 抹 three; 课 has most strokes and no corner."""
 
 
 def augmenter(method: str, folder: Path, **spec: Any) -> Augmenter:
-    tables = {"tables": {"zh": {"url": "tree.json"}}} if method == "synonym" else {}
+    tables = {"tables": {"zh": {"url": "tree.json"}}} if method in ("synonym", "look_alike") else {}
+    if method == "script":
+        spec.pop("rate", None)
     settings_ = SPEC.validate_python({"type": method, **tables, **spec})
     language = base.of("zh-Hans")
     made: Augmenter = implementation_of(settings_).for_language(language)(settings_, Stream(1, method))
     made.language, made.models = language, folder
     (folder / "tables.zh").mkdir(exist_ok=True)
-    (folder / "tables.zh/tree.json").write_text(json.dumps(TREE), encoding="utf-8")
+    files = {"tree.json": TREE} if method == "synonym" else {f"char_{name}.dict": content for name, content in TABLES.items()}
+    for name, content in files.items():
+        (folder / "tables.zh" / name).write_text(json.dumps(content), encoding="utf-8")
     return made
 
 
@@ -110,7 +131,8 @@ def test_labels_stay_aligned_and_no_space_is_invented(method: str, tmp_path_fact
         assert len(variant["tokens"]) == len(variant["space_after"]) == len(variant["entities"] or variant["tokens"])
         assert sum(variant["space_after"]) <= sum(parent.space_after)
         before, after = (text_of(*pair) for pair in ((parent.tokens, parent.space_after), (variant["tokens"], variant["space_after"])))
-        for protected in ("http://t.cn/a", "@小王", "[笑]", "没有", "三", "１２"):
+        own = {"script": {"没有"}, "number_form": {"三"}}.get(method, set())
+        for protected in {"http://t.cn/a", "@小王", "[笑]", "没有", "三", "１２"} - own:
             assert before.count(protected) <= after.count(protected)
 
 
@@ -133,13 +155,20 @@ def test_what_denies_and_numbers_stay():
 
 
 def test_a_synonym_may_have_other_characters_and_tags_follow(tmp_path: Path):
-    words = list("他在餐馆高兴")
-    tags = ["B-PER", "O", "O", "O", "O", "O"]
-    (variant,) = variants("synonym", tmp_path, table((words, [False] * 6, tags)), rate=1.0)
-    assert variant["tokens"] == list("他在饭馆高歌")  # 餐厅 has two meanings, 快乐 shares no character
+    words = list("他每天在餐馆收到")
+    tags = ["B-PER", *["O"] * 7]
+    (variant,) = variants("synonym", tmp_path, table((words, [False] * 8, tags)), rate=1.0)
+    assert variant["tokens"] == list("他每日在餐馆接到")
     assert variant["entities"] == tags
-    (whole,) = variants("synonym", tmp_path, table((["他", "在", "餐馆"], [False] * 3, ["B-PER", "O", "O"])), rate=1.0)
-    assert whole["tokens"] == ["他", "在", "饭馆"]
+    rows = table(
+        (["他", "每天", "收到"], [False] * 3, ["B-PER", "O", "O"]),
+        (["每天", "@", "每天", "#", "每天", "#"], [False] * 6, ["O"] * 6),
+        (["每天", "收到"], [False] * 2, ["B-x", "I-x"]),
+    )
+    whole, marked, entity = variants("synonym", tmp_path, rows, rate=1.0)
+    assert whole["tokens"] == ["他", "每日", "接到"]
+    assert marked["tokens"] == ["每日", "@", "每天", "#", "每天", "#"]
+    assert entity["reason"] == "unchanged"
 
 
 def test_a_slip_sounds_the_same(tmp_path: Path):
@@ -149,6 +178,65 @@ def test_a_slip_sounds_the_same(tmp_path: Path):
             assert len(exchanged) in (1, 2)  # of two words
             for readings in (pinyin(list(pair), style=Style.TONE3, heteronym=True) for pair in exchanged):
                 assert set(readings[0]) & set(readings[1])
+
+
+def test_a_look_alike_shares_strokes_and_corners(tmp_path: Path):
+    made = variants("look_alike", tmp_path, table(characters("味道")), rate=1.0, copies=20)
+    assert {"".join(variant["tokens"]) for variant in made if variant["reason"] is None} == {"妹道", "抹道"}
+    (tmp_path / "tables.zh/char_order.dict").unlink()
+    with pytest.raises(AugmentError, match=r"tables\.zh: has no tables char_.*order"):
+        Chinese("zh").look_alikes(tmp_path / "tables.zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "variant"),
+    [
+        ("等了30分钟", "等了三十分钟"),
+        ("两个人", "2个人"),
+        ("2个人", "两个人"),
+        ("105元", "一百零五元"),
+        ("二十多块钱", "20多块钱"),
+        ("两千份", "2000份"),
+        *((text, None) for text in ("十分好吃", "一个人", "2016年5月", "第2次", "3-5天", "12.5元", "两块五", "三四个", "5s", "@小王3个")),
+    ],
+)
+def test_numbers_before_measure_words_have_two_forms(text: str, variant: str | None, tmp_path: Path):
+    for tokens, spaces, tags in (characters(text), ([text], [False], ["O"])):
+        (made,) = variants("number_form", tmp_path, table((tokens, spaces, tags)), rate=1.0)
+        assert (None if made["reason"] else "".join(made["tokens"])) == variant
+        assert variant is None or len(made["tokens"]) == (1 if tokens == [text] else len(variant))
+    entity = table((list(text), [False] * len(text), ["B-x", *["I-x"] * (len(text) - 1)]))
+    assert variants("number_form", tmp_path, entity, rate=1.0)[0]["reason"] == "unchanged"
+
+
+def test_the_other_script_is_that_of_the_whole_text(tmp_path: Path):
+    simplified, traditional = "这家餐馆的味道 @小王国 发", "這家餐館的味道 @小王国 發"
+    spaces = [character == " " for character in simplified[1:]] + [False]
+    keep = [place for place, character in enumerate(simplified) if character != " "]
+    tags = ["B-x", *["O"] * (len(keep) - 1)]
+    for text, other in ((simplified, traditional), (traditional, simplified)):
+        row = ([text[place] for place in keep], [spaces[place] for place in keep], tags)
+        (made,) = variants("script", tmp_path, table(row))
+        assert made["tokens"] == [other[place] for place in keep]
+        assert made["entities"] == tags
+    assert variants("script", tmp_path, table(characters("好吃")))[0]["reason"] == "unchanged"
+
+
+def test_a_translation_into_characters_keeps_what_no_translator_may_see():
+    tokens = [*"我在", "北", "京", *"买了", *"iPhone", *"，不贵"]
+    tags = ["O", "O", "B-LOC", "I-LOC", *["O"] * (len(tokens) - 4)]
+    language = Chinese("zh")
+    sent = _sent(language, Row(tokens, [False] * len(tokens), {"entities": tags}))
+    assert sent.text == "我在Qzbaq买了Qzbeq，不贵"
+    variant = _judged(language, sent, 0, 0, "我在 Qzbaq 买下了Qzbeq，价格不高。")
+    assert variant.reason is None
+    assert "".join(variant.tokens) == "我在北京买下了iPhone，价格不高。"
+    assert set(map(len, variant.tokens)) == {1}
+    assert variant.tags["entities"][2:4] == ["B-LOC", "I-LOC"]
+    assert variant.tags["entities"].count("O") == len(variant.tokens) - 2
+    assert _judged(language, sent, 0, 0, "我在Qzbaq买下了Qzbeq，很便宜。").reason == "negation"
+    words = _sent(language, Row(["我", "喜欢", "烤鸭", "。"], [False] * 4, {"entities": None}))
+    assert _judged(language, words, 0, 0, "我很喜欢吃烤鸭。").tokens == ["我", "很", "喜欢", "吃", "烤鸭", "。"]
 
 
 def test_a_word_between_latin_ones_is_not_deleted(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""What augmentation must know of a language: its words, those that must stay, and what may stand in their place.
+"""What augmentation must know of a language: its words, those that must stay, what may stand in their place, what a translator may see.
 
 The defaults are those of a language that puts spaces between words. Each language is a module of its own and declares what it has in
 ``features``; a method names the one that it needs in its settings (``mtl.config.Method.needs``).
@@ -6,17 +6,19 @@ The defaults are those of a language that puts spaces between words. Each langua
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mtl import plugins
 from mtl.config import Feature
+from mtl.data.tokens import tokenize
 from mtl.errors import AugmentError
 
 if TYPE_CHECKING:
     from mtl.augment.rows import Row
 
+PUNCTUATION = re.compile(r"""[.,;:!?"'()¿¡«»]|\.\.\.+|--|!+|\?+|[!?]+""")
 Synonyms = Mapping[str, Sequence[str]]
 """Each word with those that may stand in its place."""
 
@@ -34,6 +36,16 @@ class Word(NamedTuple):
     def tokens(self, text: str) -> list[str]:
         """The tokens of another word in its place: one where it is one, else one for each character."""
         return [self.before + text + self.behind] if self.end == self.start + 1 else list(text)
+
+
+class Form(NamedTuple):
+    """A number of a row in another form."""
+
+    start: int
+    end: int
+    """Position behind its last token."""
+    tokens: list[str]
+    """What may stand in the place of these."""
 
 
 class Language:
@@ -57,8 +69,10 @@ class Language:
     """Punctuation that may be inserted."""
     table: ClassVar[str] = "a source"
     """Where a table of synonyms may come from, in the words of a message; empty if the package has one."""
-    modes: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """Pivot language to the modes of Apertium that lead there and back."""
+    look_alike_table: ClassVar[str] = "a source"
+    """Where a table of characters that look alike may come from, in the words of a message."""
+    pivots: ClassVar[tuple[str, ...]] = ()
+    """Languages by which ``back_translate`` with Apertium goes if its settings name none."""
 
     def __init__(self, tag: str = "und") -> None:
         self.tag = tag
@@ -157,6 +171,48 @@ class Language:
     def _may_change(self, word: str) -> bool:
         return self.is_plain(word) and not self.is_grammar(word)
 
+    def look_alikes(self, folder: Path) -> Mapping[str, Sequence[str]]:
+        """Each character with those that look like it, by the files that the settings name.
+
+        Raises:
+            AugmentError: they cannot be read.
+        """
+        return {}
+
+    def number_forms(self, row: "Row") -> list[Form]:
+        """The numbers outside entities that may be written in another form."""
+        return []
+
+    def other_script(self, text: str) -> str:
+        """A text in the other script, with as many characters."""
+        return text
+
+    def words_of(self, text: str) -> list[str]:
+        """The words of a text, in lower case."""
+        return [word.lower() for word in _words(self.letters).findall(text.replace("’", "'"))]
+
+    def negations(self, text: str) -> int:
+        """How many words of a text deny something."""
+        return sum(map(self.denies, self.words_of(text)))
+
+    def known(self, word: str) -> bool | None:
+        """Whether the lexicon has a word in lower case; None if there is no lexicon, so that only a translator can tell."""
+        return None
+
+    def kept(self, row: "Row") -> list[tuple[int, int]]:
+        """Start and end of what no translator may see: all but words that may be known, numbers and punctuation."""
+        return [(place, place + 1) for place, token in enumerate(row.tokens) if not _is_translatable(self, token)]
+
+    def tokenize(self, text: str, row: "Row") -> tuple[list[str], list[bool]]:
+        """The tokens of a translation, and whether a space follows each.
+
+        Args:
+            text: a part of the translation.
+            row: that it stands for; tokens are as there.
+        """
+        tokens, space_after, _ = tokenize(text)
+        return tokens, space_after
+
     def after_article(self, article: str, old: str, new: str) -> str:
         """The article before a word for which another one is put."""
         return article
@@ -167,6 +223,28 @@ def of(tag: str | None) -> Language | None:
     """The language of a tag; English where none is known, and None where no module has it."""
     found = plugins.language(tag or "en")
     return None if found is None else found(tag or "en")
+
+
+@lru_cache(maxsize=100_000)
+def _is_translatable(language: Language, token: str) -> bool:
+    """Whether a translator may see a token. The empty token is left out."""
+    if not token or PUNCTUATION.fullmatch(token) or language.is_clitic(token):
+        return True
+    match = _translatable(language.letters).fullmatch(token)
+    if match is None:
+        return False
+    return match["word"].isdigit() or all(language.known(word) is not False for word in language.words_of(match["word"]))
+
+
+@cache
+def _translatable(letters: str) -> re.Pattern[str]:
+    word = rf"{letters}+(?:['’-]{letters}+)*['’]?|\d+"
+    return re.compile(rf"""["'(¿¡«]?(?P<word>{word})(?:[.,;:!?]+|\.\.\.)?["')»]?[.,;:!?]*""")
+
+
+@cache
+def _words(letters: str) -> re.Pattern[str]:
+    return re.compile(rf"{letters}+(?:'(?={letters}))?")
 
 
 @cache

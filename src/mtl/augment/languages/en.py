@@ -25,6 +25,8 @@ twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million b
 """
 _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 _CLITIC = re.compile(r"(?i)(n't|'(?:s|m|d|re|ve|ll))$")
+_LEADING_CLITIC = re.compile(r"(?i)['’](?:s|m|d|re|ve|ll)(?![A-Za-z])")
+_CONTRACTION = re.compile(r"[A-Za-z]['’][A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _DENYING_WORDS = """
 no not never none nobody no-one noone nope nothing nowhere neither nor cannot without
@@ -99,9 +101,10 @@ def starts_with_vowel_sound(word: str) -> bool:
 class English(Language):
     """Its synonym table is in the package, and ``mtl.augment.synonym`` works on it by whole columns."""
 
-    features = frozenset({"words", "slips", "synonyms", "translation"})
+    features = frozenset({"words", "slips", "synonyms"})
+    letters = "[A-Za-z]"
     table = ""
-    modes = {"eo": ("en-eo", "eo-en"), "es": ("eng-spa", "spa-eng")}
+    pivots = ("eo", "es")
 
     def denies(self, word: str) -> bool:
         """Whether a word denies something."""
@@ -122,6 +125,31 @@ class English(Language):
     def bare(self, row: "Row") -> list[Word]:
         """Words of at least four ASCII letters."""
         return [Word(place, place + 1, *parts) for place in row.outside() if (parts := bare(row.tokens[place]))]
+
+    def words_of(self, text: str) -> list[str]:
+        """The words of a text, contractions whole."""
+        return words(text)
+
+    def negations(self, text: str) -> int:
+        """How many words of a text deny something, ``do n't`` as one."""
+        return negations(text)
+
+    def known(self, word: str) -> bool:
+        """Whether a word is English."""
+        return known(word)
+
+    def tokenize(self, text: str, row: "Row") -> tuple[list[str], list[bool]]:
+        """Tokens with contractions as the row writes them; the text may begin with the end of one."""
+        if clitic := _LEADING_CLITIC.match(text):
+            tokens, space_after = self.tokenize(text[clitic.end() :], row)
+            return [clitic.group(), *tokens], [text[clitic.end() : clitic.end() + 1] == " ", *space_after]
+        tokens, space_after = super().tokenize(text, row)
+        if any(_CONTRACTION.search(token) for token in row.tokens):
+            for place in range(len(tokens) - 1, 0, -1):
+                if is_clitic(tokens[place]) and not space_after[place - 1] and tokens[place - 1][-1].isalpha():
+                    tokens[place - 1 : place + 1] = [tokens[place - 1] + tokens[place]]
+                    del space_after[place - 1]
+        return tokens, space_after
 
     def after_article(self, article: str, old: str, new: str) -> str:
         """``a`` or ``an``, by the sound with which the new word starts."""

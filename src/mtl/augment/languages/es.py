@@ -22,6 +22,7 @@ class Spanish(Language):
     denying = frozenset(_DENYING_WORDS.split())
     grammar = frozenset(_GRAMMAR_WORDS.split())
     keys = ("qwertyuiop", "asdfghjklñ", "zxcvbnm")
+    pivots = ("en",)
     table = "/usr/share/mythes/th_es_ES_v2.dat, of Debian's package mythes-es"
 
     def fits(self, word: str, synonym: str) -> bool:
