@@ -91,7 +91,7 @@ def compared(asked: Sequence[Pair], scores: Mapping[Key, Scores], confidence: fl
 
 def largest_family(comparisons: Sequence[Mapping[str, Any]], target: str | None) -> int:
     """How many of these comparisons are corrected together, at most."""
-    of_target = sum(item["task"] == target for item in comparisons)
+    of_target = len([item for item in comparisons if item["task"] == target])
     return max(of_target, len(comparisons) - of_target)
 
 
