@@ -45,5 +45,4 @@ class Counts(NamedTuple):
     warnings: list[str]
     """About the dataset as a whole."""
     dropped: dict[str, int]
-    """Train rows left out because their text is held out: ``exact`` and ``near``; empty where none had to be. And ``unlabelled`` rows of
-    validation and test."""
+    """Train rows left out because their text is held out: ``exact`` and ``near``; empty where none had to be."""

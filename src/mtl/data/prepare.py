@@ -79,10 +79,7 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
             repeated = repeats_others(dataset, scans, splits) | superseded(scans[dataset])
             splits[dataset][repeated] = LEFT_OUT
             counts.dropped.update(repeated=int(repeated.sum()))
-        if unlabelled:
-            held_out = scans[dataset].unlabelled & (splits[dataset] > 0)
-            splits[dataset][held_out] = LEFT_OUT
-            counts.dropped.update(unlabelled=int(held_out.sum()))
+        splits[dataset][scans[dataset].unlabelled & (splits[dataset] > 0)] = LEFT_OUT
         if settings.drop_leaked or settings.incoming or unlabelled:
             train, found = leaked(dataset, scans, splits)
             dropped = settings.drop_leaked or bool(settings.incoming) or scans[dataset].unlabelled[train]
