@@ -101,17 +101,16 @@ def _rows(data: Path, name: str) -> str:
 
 
 def _steps(params: Params, data: Path) -> str:
-    cards = [_card(data, name) for name in params.used_datasets(params.tasks)]
-    if not all(cards):
+    cards = {name: _card(data, name) for name in params.used_datasets(params.tasks)}
+    if not all(cards.values()):
         return f"{_epochs(params)}; the number of steps is known once the data is prepared (snakemake prepare)"
     size = ", the same for every size of the train split" if len(params.experiment.sizes) > 1 else ""
-    steps = _measured(params, data) or _estimated(params, cards)
+    steps = _measured(params, data) or _estimated(params, [card for name, card in cards.items() if params.datasets[name].labels])
     return f"{steps}: {_epochs(params)} with {params.train.batch_tokens} subwords per step{size}"
 
 
 def _estimated(params: Params, cards: Iterable[dict[str, Any]]) -> str:
-    labelled = [card for card in cards if card["labels"]]
-    subwords = sum(card["tokens"]["train"] for card in labelled) * SUBWORDS_PER_TOKEN
+    subwords = sum(card["tokens"]["train"] for card in cards) * SUBWORDS_PER_TOKEN
     steps = math.ceil(subwords * params.train.epochs / params.train.batch_tokens)
     return f"about {steps} per run (an estimate of {SUBWORDS_PER_TOKEN:g} subwords per token, until encoder and rows can be read)"
 
