@@ -136,6 +136,25 @@ def test_rows_without_labels_are_train_rows_and_change_no_other_split(tmp_path: 
     assert 0 < sum(row["tokens"][0] != "other" for row in kept) < 48
 
 
+def test_rows_without_labels_do_not_connect_near_duplicates(tmp_path: Path) -> None:
+    lines = []
+    for number in range(30):
+        words = [
+            f"{chr(97 + number % 26)}{chr(97 + place % 26)}{chr(97 + (number * 7 + place) % 26)}{'xyz'[place % 3]}" for place in range(46)
+        ]
+        one, other = words[:40], words[40:] + words[6:40]
+        between = words[40:43] + words[3:40]  # nearly the same as either of them, which are too different from each other
+        lines += [f"{' '.join(one)}\ta", f"{' '.join(other)}\tb", f"{' '.join(between)}\t"]
+    split = {"train": 0.5, "test": 0.5, "group_by": "near"}
+    dataset = {"reader": {**TSV, "columns": ["text", "label"]}, "labels": {"label": CLASS}, "split": split}
+    plain, _ = run(tmp_path, dataset, all="\n".join(lines).encode())
+    prepare(consistent(dataset), "d", tmp_path / "raw", tmp_path / "out")
+    splits = {row["id"]: row["split"] for row in schema.read(tmp_path / "out" / "d.parquet").to_pylist() if row["label"]}
+    assert splits == {row["id"]: row["split"] for row in plain.to_pylist()}
+    pairs = [(splits[f"all-{number}"], splits[f"all-{number + 1}"]) for number in range(1, 90, 3)]
+    assert any(one != other for one, other in pairs)
+
+
 def test_a_dataset_without_labels_is_all_train_but_for_held_out_texts(tmp_path: Path) -> None:
     dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"label": CLASS}, "split": {"train": 0.5, "test": 0.5}}
     texts = [f"{letter * 3} house, {letter * 4} street and {letter * 5} town" for letter in "abcdefghijklmnopqrst"]

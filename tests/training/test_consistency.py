@@ -18,6 +18,7 @@ from mtl.tasks.regression import Regression
 from mtl.training.consistency import SIGNALS, shared_tokens
 from mtl.training.loop import Loop
 from mtl.training.prepare import prepare
+from mtl.training.progress import Usage
 from mtl.training.run import train
 from mtl.training.signals import Preempted
 from mtl.training.splits import read_splits
@@ -259,6 +260,14 @@ def test_a_run_that_was_ended_comes_to_the_same_bytes(half_labelled: Path, make_
     records = history(whole, "train")
     assert all(record["followed"].keys() == {"mood", "rating", "names"} == record["consistency"].keys() for record in records)
     assert records[-1]["followed"]["rating"] == 1
+
+
+def test_a_record_has_the_means_since_the_one_before() -> None:
+    usage = Usage()
+    for numbers in ((1.0, 4, 2), (3.0, 4, 4)):
+        usage.compare({"mood": numbers})
+        assert usage.unlabelled_since_record() == {"mood": (numbers[0], numbers[2] / 4)}
+    assert usage.unlabelled_since_record() == {}
 
 
 def test_plain_runs_learn_from_labels_alone(half_labelled: Path, make_params: Callable[..., Params], tmp_path: Path) -> None:
