@@ -10,7 +10,7 @@ drawn by seed from what is left, so that fewer rows lie within more. Three ways 
 | way | learns from |
 |---|---|
 | supervised | the labelled rows |
-| consistency | the same, and the pool by ``consistency`` with its default settings, on back-translations and synonyms |
+| consistency | the same, and the pool by ``consistency`` with ``anneal: linear``, on back-translations and synonyms |
 | self_training | the same, and the pool with the predictions of the supervised model that are confident enough as its labels |
 
 All make the same number of updates, each over as many subwords of labelled rows, and those with the pool over ``--ratio`` times as many of
@@ -144,9 +144,9 @@ def settings(options: argparse.Namespace, job: Job, epochs: float) -> Params:
     source = {"source": {"url": "made-here"}, "reader": {"format": "jsonl"}, "language": "en"}
     labelled = source | {"labels": {"label": {"type": label_type, "column": "label"}}, "split": {"train": 0.5, "test": 0.5}}
     pool = {"consistency": {"pool": source}, "self_training": {"pool": labelled}}.get(job.way, {})
-    consistency = {"consistency": {"datasets": ["pool"]}} if job.way == "consistency" else {}
+    consistency = {"consistency": {"datasets": ["pool"], "anneal": "linear"}} if job.way == "consistency" else {}
     shares = {"type": "fixed", "shares": {"labelled": 1.0, "pool": options.ratio}}
-    pretrained = {"type": "transformer", "source": {"url": "made-here"}, "max_length": MAX_LENGTH, "word_shape": True, "pooling": "first"}
+    pretrained = {"type": "transformer", "source": {"url": "made-here"}, "max_length": MAX_LENGTH, "word_shape": True, "pooling": "mean"}
     rate = 1e-4 if options.encoder else 3e-3
     return mtl.config.parse(
         {
