@@ -27,7 +27,7 @@ def plan(params: Params, data: Path = Path("data")) -> str:
 
     lines = ["Datasets"]
     for name, dataset in params.datasets.items():
-        labels = ", ".join(f"{label} ({spec.type})" for label, spec in dataset.labels.items())
+        labels = ", ".join(f"{label} ({spec.type})" for label, spec in dataset.labels.items()) or "no labels"
         lines.append(f"  {name}: {labels}; {_rows(data, name)}")
         card = _card(data, name)
         if language := card.get("language"):
@@ -37,6 +37,9 @@ def plan(params: Params, data: Path = Path("data")) -> str:
     lines.append("Tasks, all served by one encoder")
     for name, task in params.tasks.items():
         lines.append(f"  {name}: {task.type}, weight {task.weight:g}, from {', '.join(params.datasets_of(name))}")
+        lines += [
+            f"    and from rows without its label of {_listed(unlabelled)}" for unlabelled in [params.unlabelled_of(name)] if unlabelled
+        ]
     lines.append(f"Encoder\n  {params.encoder.type}, at most {params.encoder.max_length} subwords per text")
     lines.append("Augmentation")
     for name, method in params.augment.methods.items():
@@ -90,15 +93,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _rows(data: Path, name: str) -> str:
     rows = _card(data, name).get("rows")
-    return f"{rows['train']} train, {rows['validation']} validation, {rows['test']} test" if rows else "not prepared yet"
+    if not rows:
+        return "not prepared yet"
+    kept = _card(data, name).get("unlabelled", {}).get("kept", 0)
+    unlabelled = f" ({kept} without a label)" if kept else ""
+    return f"{rows['train']} train{unlabelled}, {rows['validation']} validation, {rows['test']} test"
 
 
 def _steps(params: Params, data: Path) -> str:
-    cards = [_card(data, name) for name in params.datasets]
-    if not all(cards):
+    cards = {name: _card(data, name) for name in params.used_datasets(params.tasks)}
+    if not all(cards.values()):
         return f"{_epochs(params)}; the number of steps is known once the data is prepared (snakemake prepare)"
     size = ", the same for every size of the train split" if len(params.experiment.sizes) > 1 else ""
-    steps = _measured(params, data) or _estimated(params, cards)
+    steps = _measured(params, data) or _estimated(params, [card for name, card in cards.items() if params.datasets[name].labels])
     return f"{steps}: {_epochs(params)} with {params.train.batch_tokens} subwords per step{size}"
 
 

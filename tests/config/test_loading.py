@@ -354,6 +354,55 @@ def test_methods_that_may_break_what_two_texts_say_about_each_other_are_off(cont
     assert list(mtl.config.parse(content).methods_of("tweets_sentiment")) == ["delete"]  # its labels are about one text each
 
 
+@pytest.mark.parametrize(
+    ("task", "consistency", "key", "message"),
+    [
+        ("sentiment", {"methods": {"typo": 1}}, ".methods", "'typo' is not a method of augment.methods; choose from: "),
+        ("sentiment", {"datasets": ["films"]}, ".datasets", "'films' is not a dataset; choose from: tweets_sentiment, "),
+        ("sentiment", {"datasets": ["pairs"]}, ".datasets", "'pairs' has text fields left, right; those of 'tweets_sentiment' are text"),
+        ("sentiment", {"datasets": ["tweets_sentiment"], "methods": {"mention_replace": 1}}, ".methods", "is applied to tweets_sentiment"),
+        ("sentiment", {"temperature": 0}, ".temperature", "greater than 0, not 0"),
+        ("summary", {}, "", "generation does not say how predictions are compared; only these do: classification, .*regression"),
+        ("relation", {}, "", "relation_classification does not say how predictions are compared"),
+    ],
+)
+def test_consistency_needs_a_comparison_rows_and_variants(
+    content: dict[str, Any], task: str, consistency: Any, key: str, message: str
+) -> None:
+    content["augment"]["methods"] = {"synonym": {"type": "synonym"}, "mention_replace": {"type": "mention_replace"}}
+    pairs = {"source": {"url": "p"}, "reader": {"format": "jsonl"}, "text": ["left", "right"], "split": {"train": 0.5, "test": 0.5}}
+    marked = {**pairs, "text": "text", "marks": ["e1", "e2"]}
+    content["datasets"]["pairs"] = {**pairs, "labels": {"both": {"type": "class", "column": "c"}}}
+    content["datasets"]["marked"] = {
+        **marked,
+        "labels": {"relation": {"type": "relation", "column": "c", "head": "e1", "tail": "e2"}, "short": {"type": "text", "column": "s"}},
+    }
+    content["tasks"] |= {
+        "summary": {"type": "generation", "label": "short"},
+        "relation": {"type": "relation_classification", "label": "relation"},
+    }
+    content["tasks"][task]["consistency"] = consistency
+    for spec in content["tasks"].values():
+        spec.pop("methods", None)
+    found = issues(content)
+    assert re.search(message, found[f"tasks.{task}.consistency{key}"]), found
+
+
+def test_a_dataset_without_labels_needs_a_task_that_learns_from_it(content: dict[str, Any]) -> None:
+    content["datasets"]["more"] = {"source": {"url": "x"}, "reader": {"format": "jsonl"}}
+    assert "no task has consistency" in issues(content)["datasets.more.labels"]
+    content["tasks"]["sentiment"]["consistency"] = {}
+    params = mtl.config.parse(content)
+    assert params.unlabelled_of("sentiment") == ("tweets_sentiment", "more")
+    assert params.used_datasets(["sentiment"]) == ("tweets_sentiment", "more")
+    assert params.unlabelled_of("entities") == ()
+    content["datasets"]["more"]["split"] = {"train": 0.9, "test": 0.1}
+    assert "without labels all rows are train rows" in issues(content)["datasets.more.split"]
+    del content["datasets"]["more"]["split"]
+    content["experiment"] = {"joint": ["plain"], "single_task": []}
+    assert "which only augmented runs have" in issues(content)["tasks.sentiment.consistency"]
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
 def test_an_optimizer_is_a_name_or_a_mapping(content: dict[str, Any], name: str) -> None:
     found = []

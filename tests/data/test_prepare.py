@@ -100,6 +100,78 @@ def test_two_labels_of_one_column_and_white_space(tmp_path: Path) -> None:
     assert card["longest"] == {"id": "all-1", "tokens": 3, "characters": 5}
 
 
+def consistent(dataset: dict[str, Any], **others: dict[str, Any]) -> Params:
+    """Settings of a task that learns from rows without labels too."""
+    content = settings(dataset).model_dump(mode="json")
+    content["tasks"]["t"]["consistency"] = {}
+    content["augment"], content["experiment"] = {"methods": {"swap": {"type": "swap"}}}, {"joint": ["augmented"], "single_task": []}
+    content["datasets"] |= {name: {"source": {"url": "y"}, **other} for name, other in others.items()}
+    return parse(content)
+
+
+@pytest.mark.parametrize("group_by", ["text", "near", "group"])
+def test_rows_without_labels_are_train_rows_and_change_no_other_split(tmp_path: Path, group_by: str) -> None:
+    words = [f"{a} {b} house of {c} trees near {d}" for a, b, c, d in itertools.product("abcd", "efgh", "ijk", "lm")]
+    labelled = [f"{text} and the sea\tg{number % 30}\t{'ab'[number % 2]}" for number, text in enumerate(words)]
+    # Every second text again without a label, changed in one word, so that it is nearly the same; and some texts that are new.
+    bare = [line.replace("sea", "sea side").rsplit("\t", 1)[0] + "\t" for line in labelled[::2]]
+    bare += [f"other things number{number} come here today\th{number}\t" for number in range(40)]
+    dataset = {
+        "reader": {**TSV, "columns": ["text", "group", "label"]},
+        "labels": {"label": CLASS},
+        "split": {"train": 0.6, "validation": 0.2, "test": 0.2, "group_by": group_by},
+    }
+    plain, _ = run(tmp_path, dataset, all="\n".join([*labelled, *bare]).encode())
+    prepare(consistent(dataset), "d", tmp_path / "raw", tmp_path / "out")
+    table, card = schema.read(tmp_path / "out" / "d.parquet"), json.loads((tmp_path / "out" / "d.json").read_text())
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert {name: row for name, row in rows.items() if row["label"]} == {row["id"]: row for row in plain.to_pylist()}
+    kept = [row for row in rows.values() if row["label"] is None]
+    assert {row["split"] for row in kept} == {"train"}
+    assert card["unlabelled"] == {"total": 88, "all": 88, "kept": len(kept)}
+    assert sum(row["tokens"][0] == "other" for row in kept) == 40 or group_by == "group"
+    # None of those that are left repeats a held-out text, though every labelled row may.
+    held_out = {" ".join(row["tokens"]) for row in rows.values() if row["split"] != "train"}
+    assert not held_out & {" ".join(row["tokens"]).replace("sea side", "sea") for row in kept}
+    assert 0 < sum(row["tokens"][0] != "other" for row in kept) < 48
+
+
+def test_rows_without_labels_do_not_connect_near_duplicates(tmp_path: Path) -> None:
+    lines = []
+    for number in range(30):
+        words = [
+            f"{chr(97 + number % 26)}{chr(97 + place % 26)}{chr(97 + (number * 7 + place) % 26)}{'xyz'[place % 3]}" for place in range(46)
+        ]
+        one, other = words[:40], words[40:] + words[6:40]
+        between = words[40:43] + words[3:40]  # nearly the same as either of them, which are too different from each other
+        lines += [f"{' '.join(one)}\ta", f"{' '.join(other)}\tb", f"{' '.join(between)}\t"]
+    split = {"train": 0.5, "test": 0.5, "group_by": "near"}
+    dataset = {"reader": {**TSV, "columns": ["text", "label"]}, "labels": {"label": CLASS}, "split": split}
+    plain, _ = run(tmp_path, dataset, all="\n".join(lines).encode())
+    prepare(consistent(dataset), "d", tmp_path / "raw", tmp_path / "out")
+    splits = {row["id"]: row["split"] for row in schema.read(tmp_path / "out" / "d.parquet").to_pylist() if row["label"]}
+    assert splits == {row["id"]: row["split"] for row in plain.to_pylist()}
+    pairs = [(splits[f"all-{number}"], splits[f"all-{number + 1}"]) for number in range(1, 90, 3)]
+    assert any(one != other for one, other in pairs)
+
+
+def test_a_dataset_without_labels_is_all_train_but_for_held_out_texts(tmp_path: Path) -> None:
+    dataset = {"reader": {**TSV, "columns": ["label", "text"]}, "labels": {"label": CLASS}, "split": {"train": 0.5, "test": 0.5}}
+    texts = [f"{letter * 3} house, {letter * 4} street and {letter * 5} town" for letter in "abcdefghijklmnopqrst"]
+    for name, content in (("d", [f"{'ab'[i % 2]}\t{text}" for i, text in enumerate(texts)]), ("more", [*texts, "a new one"])):
+        (tmp_path / "raw" / name / "all").mkdir(parents=True)
+        (tmp_path / "raw" / name / "all" / "file").write_text("\n".join(content))
+    params = consistent(dataset, more={"reader": {**TSV, "columns": ["text"]}})
+    (tmp_path / "out").mkdir()
+    for name in ("d", "more"):
+        prepare(params, name, tmp_path / "raw" / name, tmp_path / "out")
+    labelled, more = (schema.read(tmp_path / "out" / f"{name}.parquet") for name in ("d", "more"))
+    held_out = [row["tokens"] for row in labelled.to_pylist() if row["split"] == "test"]
+    assert more["tokens"].to_pylist() == [text.split() for text in [*texts, "a new one"] if text.split() not in held_out]
+    assert set(more["split"].to_pylist()) == {"train"}
+    assert 0 < len(held_out) < 20
+
+
 def test_conll_in_bioes_with_official_splits(tmp_path: Path) -> None:
     source = {"train": {"url": "x"}, "test": {"url": "y"}}
     labels = {"e": {"type": "tags", "column": "tags", "scheme": "bioes"}}

@@ -47,7 +47,7 @@ from mtl.config.params import UNTRAINED, Params
 from mtl.config.promote import Promote
 from mtl.config.reading import read_option, read_yaml
 from mtl.config.schema import json_schema
-from mtl.config.tasks import Task, TaskSettings, WritingSettings
+from mtl.config.tasks import Consistency, Task, TaskSettings, WritingSettings, takes
 from mtl.config.train import (
     BALANCING_TYPES,
     UNWEIGHTED,
@@ -82,6 +82,7 @@ __all__ = [
     "BaseEncoder",
     "CagradBalancing",
     "ConllReader",
+    "Consistency",
     "Count",
     "Dataset",
     "Decoder",
@@ -147,6 +148,7 @@ __all__ = [
     "parse",
     "read_option",
     "read_yaml",
+    "takes",
 ]
 
 

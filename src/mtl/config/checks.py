@@ -11,6 +11,7 @@ from mtl.config.base import is_pattern
 from mtl.config.datasets import RESERVED, Dataset, ParallelReader
 from mtl.config.encoder import TransformerEncoder
 from mtl.config.params import Params
+from mtl.config.tasks import takes
 from mtl.config.train import UNWEIGHTED, FixedSampling
 from mtl.errors import Issue
 from mtl.names import group_of
@@ -37,6 +38,7 @@ def relations(params: Params) -> list[Issue]:
                 message = f"label {spec.label!r} of {name!r} is a {label_type}; choose {fitting}, or change the label's type"
                 issues.append(Issue(f"tasks.{task}.type", message))
         issues += _field_issues(params, task)
+        issues += _consistency_issues(params, task)
     decoders = {name: spec.decoder for name, spec in params.writing.items() if spec.decoder}
     for name, decoder in decoders.items():
         if params.encoder.has_decoder:
@@ -49,6 +51,8 @@ def relations(params: Params) -> list[Issue]:
             )
     for name, dataset in params.datasets.items():
         issues += _dataset_issues(name, dataset)
+        if not dataset.labels and not params.keeps_unlabelled(name):
+            issues.append(Issue(f"datasets.{name}.labels", "is required: no task has consistency, which learns from rows without labels"))
     for name, method in params.augment.methods.items():
         issues += _method_issues(params, name, method)
     issues += language_issues(params)
@@ -112,6 +116,39 @@ def _field_issues(params: Params, task: str) -> list[Issue]:
         for name, (fields, field) in about.items()
         if (fields, field) != first
     ]
+
+
+def _consistency_issues(params: Params, task: str) -> list[Issue]:
+    """Consistency that a task type does not have, or for which there are no rows, variants or runs."""
+    spec, key = params.tasks[task].consistency, f"tasks.{task}.consistency"
+    if spec is None or not (own := params.datasets_of(task)):
+        return []
+    issues, fields = [], list(params.datasets[own[0]].fields)
+    if not _compares(params.tasks[task].type):
+        fitting = ", ".join(name for name in plugins.names(plugins.TASKS) if _compares(name))
+        issues.append(Issue(key, f"{params.tasks[task].type} does not say how predictions are compared; only these do: {fitting}"))
+    for name in spec.datasets or ():
+        if name not in params.datasets:
+            issues.append(Issue(f"{key}.datasets", f"{name!r} is not a dataset; choose from: {', '.join(params.datasets)}"))
+        elif list(params.datasets[name].fields) != fields:
+            found = ", ".join(params.datasets[name].fields)
+            issues.append(Issue(f"{key}.datasets", f"{name!r} has text fields {found}; those of {own[0]!r} are {', '.join(fields)}"))
+    for name in spec.methods or ():
+        if name not in params.augment.methods:
+            choices = ", ".join(params.augment.methods) or "(none)"
+            issues.append(Issue(f"{key}.methods", f"{name!r} is not a method of augment.methods; choose from: {choices}"))
+    applied = {method for name in params.unlabelled_of(task) for method in params.methods_of(name)}
+    if not issues and not any(takes(spec.methods, method, 0) for method in applied):
+        names = ", ".join(params.unlabelled_of(task))
+        issues.append(Issue(f"{key}.methods", f"none of these methods is applied to {names}, so there is nothing to compare"))
+    if "augmented" not in (*params.experiment.joint, *params.experiment.single_task):
+        issues.append(Issue(key, "compares variants, which only augmented runs have; add augmented to experiment.joint or single_task"))
+    return issues
+
+
+def _compares(task_type: str) -> bool:
+    """Whether a task type says how predictions are compared (``mtl.tasks.base.TaskType.divergence``)."""
+    return bool(plugins.task_type(task_type).compares())
 
 
 def _method_issues(params: Params, name: str, method: AugmentMethod) -> list[Issue]:
@@ -219,7 +256,9 @@ def scoring_issues(params: Params) -> list[Issue]:
 def _dataset_issues(name: str, dataset: Dataset) -> list[Issue]:
     """Issues inside one dataset that involve several of its keys."""
     issues: list[Issue] = []
-    if not isinstance(dataset.source, dict) and dataset.split is None:
+    if not dataset.labels and (dataset.split is not None or (isinstance(dataset.source, dict) and set(dataset.source) != {"train"})):
+        issues.append(Issue(f"datasets.{name}.split", "must go, and sources other than train: without labels all rows are train rows"))
+    if dataset.labels and not isinstance(dataset.source, dict) and dataset.split is None:
         issues.append(Issue(f"datasets.{name}.split", "is required where there is one source"))
     if isinstance(dataset.source, dict) and "train" not in dataset.source:
         issues.append(Issue(f"datasets.{name}.source", "needs a source for train"))

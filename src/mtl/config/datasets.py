@@ -268,7 +268,7 @@ class Offsets(Section):
 
 
 class Dataset(Section):
-    """One labelled dataset."""
+    """One dataset."""
 
     source: Annotated[
         Annotated[Source, Tag("Source")] | Annotated[dict[Split, Source], Field(min_length=1), Tag("Sources")], Discriminator(_source_form)
@@ -296,10 +296,11 @@ class Dataset(Section):
     marks: tuple[Name, ...] | dict[Name, Offsets] = ()
     """Ranges of the text. A list names those that the text marks inline: ``e1`` is ``<e1>…</e1>``, which leaves the text without the marks.
     A mapping gives the columns with the offsets of each. Labels find the tokens of a range in a column of its name."""
-    labels: Annotated[dict[Name, Label], Field(min_length=1)]
+    labels: dict[Name, Label] = {}
+    """What the rows are labelled with; none in a dataset that tasks with ``consistency`` learn from. All of its rows are train rows."""
     split: Fractions | None = None
     """Assigns the rows of a single source to splits, or those of the source ``train`` where other splits have no source. Leave it out where
-    every split has a source."""
+    every split has a source, and where there are no labels."""
     encoding: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)] | None, AfterValidator(_text_encodings)] = None
     """Encoding of whole text files, such as ``cp1252``; UTF-8 without one. For files that mix encodings, a list: each line has the first
     that fits, so ``[utf-8, cp1252]`` reads UTF-8 with lines of cp1252. A byte that does not fit is an error."""
@@ -365,6 +366,8 @@ class Dataset(Section):
     @property
     def splits(self) -> tuple[Split, ...]:
         """The splits that have a source or a share of the rows."""
+        if not self.labels:
+            return ("train",)
         return tuple(name for name in SPLITS if name in self.sources or getattr(self.split, name, 0) > 0)
 
     @property

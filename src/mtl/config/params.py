@@ -16,7 +16,7 @@ from mtl.config.evaluate import Evaluate
 from mtl.config.experiment import Experiment, Run
 from mtl.config.promote import Promote
 from mtl.config.report import Report
-from mtl.config.tasks import Task, WritingSettings
+from mtl.config.tasks import Task, WritingSettings, takes
 from mtl.config.train import Train
 from mtl.config.tune import Tune
 from mtl.names import ShardName, group_of
@@ -67,25 +67,39 @@ class Params(Section):
             if spec.label in dataset.labels and (spec.datasets is None or name in spec.datasets)
         )
 
+    def unlabelled_of(self, task: str) -> tuple[str, ...]:
+        """The names of the datasets whose train rows without its label a task learns from too, in the order of ``datasets``."""
+        spec, own = self.tasks[task].consistency, self.datasets_of(task)
+        if spec is None or not own:
+            return ()
+        fields = list(self.datasets[own[0]].fields)
+        usual = {*own, *(name for name, dataset in self.datasets.items() if not dataset.labels and list(dataset.fields) == fields)}
+        return tuple(name for name in self.datasets if name in (spec.datasets or usual))
+
+    def keeps_unlabelled(self, dataset: str) -> bool:
+        """Whether a task learns from the rows of a dataset that have no label at all."""
+        return any(dataset in self.unlabelled_of(task) for task in self.tasks)
+
     def frozen_of(self, task: str) -> tuple[str, ...]:
         """The datasets of a task whose test rows are scored: without those that grow, unless it has no others."""
         datasets = self.datasets_of(task)
         return tuple(name for name in datasets if not self.datasets[name].incoming) or datasets
 
     def used_datasets(self, tasks: Iterable[str]) -> tuple[str, ...]:
-        """The datasets that any of the tasks learns from, in the order of ``datasets``."""
-        used = {dataset for task in tasks for dataset in self.datasets_of(task)}
+        """The datasets that any of the tasks learns from, with labels or without, in the order of ``datasets``."""
+        used = {dataset for task in tasks for dataset in (*self.datasets_of(task), *self.unlabelled_of(task))}
         return tuple(name for name in self.datasets if name in used)
 
     def compared_with(self, dataset: str) -> tuple[str, ...]:
-        """The other datasets whose texts decide splits of this one: all, unless none can hold out a text that this one trains on.
+        """The other datasets whose texts decide splits of this one: all with labels, unless none can hold out a text of its train rows.
 
-        Datasets with the same shares assign equal texts alike, and rows of a source for train are never moved.
+        Datasets with the same shares assign equal texts alike, and rows of a source for train are never moved. Rows without labels are
+        left out where another dataset holds out their text.
         """
-        own = self.datasets[dataset]
-        others = {name: other for name, other in self.datasets.items() if name != dataset and (own.incoming or not other.incoming)}
+        own, labelled = self.datasets[dataset], {name: other for name, other in self.datasets.items() if other.labels}
+        others = {name: other for name, other in labelled.items() if name != dataset and (own.incoming or not other.incoming)}
         moved = own.movable and not all(other.assigns_like(own) for other in others.values())
-        return tuple(others) if moved or own.drop_leaked or own.incoming else ()
+        return tuple(others) if moved or own.drop_leaked or own.incoming or self.keeps_unlabelled(dataset) else ()
 
     def label_of(self, task: str) -> LabelSettings:
         """The label that a task learns; its type is the same in all datasets of the task."""
@@ -111,14 +125,19 @@ class Params(Section):
         }
 
     def augmented_datasets(self, tasks: Iterable[str]) -> tuple[str, ...]:
-        """The datasets to which some augmentation method is applied that one of the tasks learns from there."""
+        """The datasets to which some augmentation method is applied that one of the tasks uses there, with labels or without."""
         tasks = tuple(tasks)
-        learners = {name: [self.tasks[task] for task in tasks if name in self.datasets_of(task)] for name in self.datasets}
         return tuple(
             name
             for name in self.used_datasets(tasks)
-            if any(spec.learns_from(method, 0) for method in self.methods_of(name) for spec in learners[name])
+            if any(self._uses(task, name, method) for method in self.methods_of(name) for task in tasks)
         )
+
+    def _uses(self, task: str, dataset: str, method: str) -> bool:
+        """Whether a task learns from a method's variants of a dataset, or compares them with the rows without labels."""
+        spec = self.tasks[task]
+        compares = spec.consistency is not None and dataset in self.unlabelled_of(task) and takes(spec.consistency.methods, method, 0)
+        return compares or (dataset in self.datasets_of(task) and spec.learns_from(method, 0))
 
     def shards_for(self, tasks: Iterable[str]) -> list[ShardName]:
         """The shards in which there may be variants that one of the tasks learns from."""

@@ -1,12 +1,37 @@
 """The section ``tasks``: what the settings of all task types have in common. Each type adds its own in its module of ``mtl.tasks``."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from mtl import plugins
-from mtl.config.base import Count, Name, OneOf, Positive, Section
+from mtl.config.base import Count, Name, OneOf, Positive, Rate, Section, Share
 from mtl.config.decoder import Decoder
+
+
+def takes(methods: dict[str, int] | None, method: str, copy: int) -> bool:
+    """Whether ``methods`` take a method's variant number ``copy``, counted from 0; None takes all."""
+    return methods is None or copy < methods.get(method, 0)
+
+
+class Consistency(Section):
+    """Training on rows without labels: the prediction on a variant follows that on its original row (UDA: Xie et al. 2020)."""
+
+    methods: dict[Name, Count] | None = None
+    """Augmentation methods whose variants are compared with their original rows, each with its maximum number of copies; by default all of
+    ``augment.methods``."""
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Datasets whose train rows without a label of this task are used; by default those that the task learns from, and those that have no
+    labels and the same text fields."""
+    weight: Positive = 1.0
+    """Factor of the consistency term, a mean over the compared rows or tokens, in the task's loss."""
+    confidence: Share = 0.8
+    """Probability that the best class or tag of an original row must have for its variant to follow. Numbers are always followed."""
+    temperature: Rate = 0.4
+    """What the logits of the original row are divided by, which makes its prediction sharper; 1 leaves it. Numbers have none."""
+    anneal: Literal["linear", "log", "exp"] | None = None
+    """Training signal annealing: labelled rows or tokens whose class is predicted with more than a probability are left out. It rises from
+    chance to 1 over the run: most slowly at first with ``exp``, fastest with ``log``. Null: no annealing. Numbers have none."""
 
 
 class TaskSettings(Section):
@@ -31,6 +56,8 @@ class TaskSettings(Section):
     methods: dict[Name, Count] | None = None
     """Augmentation methods whose variants this task learns from, each with its maximum number of copies; by default all of
     ``augment.methods``. ``{}``: none."""
+    consistency: Consistency | None = None
+    """Learns from rows without labels too, in augmented runs."""
 
     @field_validator("metric")
     @classmethod
@@ -51,7 +78,7 @@ class TaskSettings(Section):
 
     def learns_from(self, method: str, copy: int) -> bool:
         """Whether this task learns from a method's variant number ``copy``, counted from 0."""
-        return self.methods is None or copy < self.methods.get(method, 0)
+        return takes(self.methods, method, copy)
 
 
 class WritingSettings(TaskSettings):

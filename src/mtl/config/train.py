@@ -190,6 +190,9 @@ class Train(Section):
     sampling: Sampling = PlainSampling(type="proportional")
     """The share of each dataset in a step: a name, or ``{type: name, ...}`` with its settings. The number of steps is always that of
     ``epochs`` passes over all datasets."""
+    unlabelled: Positive = 1.0
+    """Subwords of rows without labels in a step, as a multiple of ``batch_tokens``, where a task has ``consistency``. Their variants come
+    on top."""
     eval_every: Count = 50
     """Steps between two validations."""
     patience: Count = 5

@@ -30,7 +30,8 @@ def assign_rows(datasets: Mapping[str, Dataset], scans: Mapping[str, Scan], seed
     """
     keys, rows = joined([part.keys for part in scans.values()]), numbers(scans)
     near = {name: rows[name] for name in scans if datasets[name].movable and group_by(datasets[name]) == "near"}
-    searched = np.concatenate([np.array([], np.int64), *near.values()])
+    # Rows without labels stay in train, and must not connect others: the splits are the same with and without them.
+    searched = np.concatenate([np.array([], np.int64), *(own[~scans[name].unlabelled] for name, own in near.items())])
     groups = near_groups(keys, searched)
     splits = {name: part.splits.copy() for name, part in scans.items()}
     for part, names in _named_groups(keys, groups, searched):

@@ -65,7 +65,7 @@ def make(
         "format": settings.reader.format,
         "rows_read": {"total": total, **counts.read},
         "malformed": {"total": malformed, "share": malformed / total, **counts.malformed, "samples": counts.samples},
-        "unlabelled": {"total": sum(counts.unlabelled.values()), **counts.unlabelled},
+        "unlabelled": {"total": sum(counts.unlabelled.values()), **counts.unlabelled, **_kept_unlabelled(kept)},
         **({"dropped": {"total": sum(counts.dropped.values()), **counts.dropped}} if counts.dropped else {}),
         "rows": {"total": len(order), **{split: len(own) for split, own in kept.numbers.items()}},
         "tokens": {"total": sum(tokens.values()), **tokens},
@@ -84,6 +84,12 @@ def make(
         "leakage": _leakage(kept),
         "warnings": counts.warnings,
     }
+
+
+def _kept_unlabelled(kept: Kept) -> dict[str, int]:
+    """The number of rows without a label in the table, if there are some."""
+    count = int(kept.scan.unlabelled[kept.order].sum())
+    return {"kept": count} if count else {}
 
 
 def describe_segmentation(segmentation: Mapping[str, Any]) -> str:

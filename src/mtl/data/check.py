@@ -83,7 +83,7 @@ def leakage(params: Params, examples: Path, out: Path) -> list[dict[str, Any]]:
         examples: folder of the canonical tables.
         out: where scratch files may be written.
     """
-    learners = {name: [task for task in params.tasks if name in params.datasets_of(task)] for name in params.datasets}
+    learners = {name: [task for task in params.tasks if name in params.used_datasets([task])] for name in params.datasets}
     with TemporaryDirectory(dir=out) as scratch:
         texts = {name: _texts(examples / f"{name}.parquet", Path(scratch) / name) for name in learners}
         keys = joined([own.keys for own in texts.values()])

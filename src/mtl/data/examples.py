@@ -9,7 +9,7 @@ FIELD_SEPARATOR = "\n"
 
 
 class Example(NamedTuple):
-    """One labelled row."""
+    """One row."""
 
     id: str
     split: Split | Literal[""]
@@ -39,7 +39,7 @@ class Counts(NamedTuple):
     read: dict[str, int]
     malformed: dict[str, int]
     unlabelled: dict[str, int]
-    """Rows left out because they have no label."""
+    """Rows that have no label; left out unless a task with consistency learns from them."""
     samples: list[dict[str, Any]]
     """The first malformed rows."""
     warnings: list[str]

@@ -51,7 +51,8 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
 
     Returns the warnings, which are in the data card too.
 
-    Malformed rows and rows without any label are left out and counted. Ids are ``<source>-<number>``: the row's number in its source,
+    Malformed rows and rows without any label are counted and left out; the latter stay where a task with consistency learns from them, as
+    train rows. Ids are ``<source>-<number>``: the row's number in its source,
     from 1. Rows that are left out count too, so ids do not depend on them.
 
     Args:
@@ -64,9 +65,10 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
         DataError: a file cannot be read as declared, too many rows are malformed, or a split has no rows.
     """
     settings, table = _with_segmentation(params.datasets[dataset], raw), out / f"{dataset}.parquet"
+    unlabelled = params.keeps_unlabelled(dataset)
     counts = Counts({}, {}, {}, [], [], {})
     with TemporaryDirectory(dir=out) as scratch:
-        scans = {dataset: _scan(params, dataset, raw, counts, Path(scratch), keep=True)}
+        scans = {dataset: _scan(params, dataset, raw, counts, Path(scratch), keep=True, unlabelled=unlabelled)}
         _check_malformed(dataset, settings, counts)
         if not settings.incoming:
             _check_labels(dataset, settings, scans[dataset], counts)
@@ -77,10 +79,12 @@ def prepare(params: Params, dataset: str, raw: Path, out: Path) -> list[str]:
             repeated = repeats_others(dataset, scans, splits) | superseded(scans[dataset])
             splits[dataset][repeated] = LEFT_OUT
             counts.dropped.update(repeated=int(repeated.sum()))
-        if settings.drop_leaked or settings.incoming:
+        splits[dataset][scans[dataset].unlabelled & (splits[dataset] > 0)] = LEFT_OUT
+        if settings.drop_leaked or settings.incoming or unlabelled:
             train, found = leaked(dataset, scans, splits)
-            splits[dataset][train[found.others >= 0]] = LEFT_OUT
-            counts.dropped.update(exact=int(found.exact.sum()), near=int(found.near.sum()))
+            dropped = settings.drop_leaked or bool(settings.incoming) or scans[dataset].unlabelled[train]
+            splits[dataset][train[(found.others >= 0) & dropped]] = LEFT_OUT
+            counts.dropped.update(exact=int((found.exact & dropped).sum()), near=int((found.near & dropped).sum()))
         rows = {split: np.flatnonzero(splits[dataset] == code) for code, split in enumerate(SPLITS)}
         kept = card.Kept(scans[dataset], rows, table)
         _check_splits(dataset, settings, kept)
@@ -158,10 +162,10 @@ def _segmentation_warnings(settings: Dataset, found: Match) -> Iterator[str]:
         )
 
 
-def _scan(params: Params, dataset: str, raw: Path, counts: Counts, scratch: Path, *, keep: bool) -> Scan:
-    """All labelled rows of a dataset in the order of its sources."""
+def _scan(params: Params, dataset: str, raw: Path, counts: Counts, scratch: Path, *, keep: bool, unlabelled: bool = False) -> Scan:
+    """All labelled rows of a dataset in the order of its sources, and those without a label on request."""
     settings = _with_segmentation(params.datasets[dataset], raw)
-    examples = (example for name in settings.sources for example in _examples(settings, name, raw / name, counts))
+    examples = (example for name in settings.sources for example in _examples(settings, name, raw / name, counts, unlabelled=unlabelled))
     return scan(settings, examples, params.seed, scratch / dataset, keep=keep)
 
 
@@ -171,8 +175,9 @@ def _first(kept: card.Kept) -> list[Example]:
     return [first[number] for number in order[np.isin(order, list(first))].tolist()]
 
 
-def _examples(settings: Dataset, source: str, folder: Path, counts: Counts) -> Iterator[Example]:
-    """The examples of one source; counts the rows that are left out."""
+def _examples(settings: Dataset, source: str, folder: Path, counts: Counts, *, unlabelled: bool = False) -> Iterator[Example]:
+    """The examples of one source; counts the rows that are left out. Rows without any label, on request, are train rows where shares assign
+    the others, unless these keep the rows of a column's values together."""
     counts.read[source] = counts.malformed[source] = counts.unlabelled[source] = 0
     columns = columns_of(settings)
     readers = {name: reader_of(label) for name, label in settings.labels.items()}
@@ -183,10 +188,13 @@ def _examples(settings: Dataset, source: str, folder: Path, counts: Counts) -> I
         example = example_of(settings, readers, source, number, row)
         if isinstance(example, Malformed):
             _count_malformed(counts, source, example)
-        elif all(value is None for value in example.labels.values()):
-            counts.unlabelled[source] += 1
-        else:
+        elif any(value is not None for value in example.labels.values()):
             yield example
+        else:
+            counts.unlabelled[source] += 1
+            if unlabelled:
+                grouped = settings.split is not None and settings.split.column is not None
+                yield example if example.split or grouped else example._replace(split="train")
 
 
 def _warn(counts: Counts, source: str, text: str) -> None:
@@ -363,7 +371,8 @@ def _check_splits(dataset: str, settings: Dataset, kept: card.Kept) -> None:
     for name in settings.splits:
         if not len(kept.numbers[name]):
             advice = _advice(dataset, settings, kept)
-            raise DataError(f"dataset {dataset}: split {name} has no labelled rows; {advice}, or give it a source of its own")
+            what = "labelled rows" if settings.labels else "rows"
+            raise DataError(f"dataset {dataset}: split {name} has no {what}; {advice}, or give it a source of its own")
     for label in settings.labels:
         if not kept.scan.labelled[label][kept.numbers["train"]].any():
             raise DataError(f"dataset {dataset}: no row of split train has the label {label!r}")

@@ -41,6 +41,14 @@ class Scan:
     rows: Spill
     """The canonical rows, if they were kept; their column ``split`` is not filled in yet."""
 
+    @property
+    def unlabelled(self) -> npt.NDArray[np.bool_]:
+        """Whether a row has no label at all."""
+        found = np.ones(len(self.splits), np.bool_)
+        for labelled in self.labelled.values():
+            found &= ~labelled
+        return found
+
 
 class _Columns:
     """The arrays of a scan while they grow."""

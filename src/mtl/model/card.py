@@ -70,7 +70,7 @@ class Leak(NamedTuple):
 def leaks(params: Params, run: Run, cards: Mapping[str, Mapping[str, Any]], across: Mapping[str, Any]) -> list[Leak]:
     """What a run learns from and is scored by, from data cards and the comparison of datasets. Nothing is in the list twice."""
     own = [{"held_out": name, "train": name, **card.get("leakage", {})} for name, card in cards.items()]
-    learners = {name: [task for task in run.tasks if name in params.datasets_of(task)] for name in cards}
+    learners = {name: [task for task in run.tasks if name in params.used_datasets([task])] for name in cards}
     return [
         Leak(name, train, tuple(task for task in learners[name] if task in learners[train]), entry.get("exact", {}), entry.get("near", {}))
         for entry in (*own, *across.get("leakage", ()))
@@ -99,7 +99,7 @@ def card(
         leaked: held-out texts in its train rows.
         languages: tags of BCP 47 of its datasets.
     """
-    used = [name for name in params.datasets if any(name in params.datasets_of(task) for task in run.tasks)]
+    used = list(params.used_datasets(run.tasks))
     paragraphs = [
         f"---\n{front_matter(params, run, used, scores, languages)}\n---",
         f"# {run.name}",

@@ -194,6 +194,7 @@ def _prepare(params: Params) -> Iterator[Job]:
         others = {other: params.datasets[other] for other in params.compared_with(name)}
         compared = {"compared": {other: spec.model_dump(mode="json") for other, spec in others.items()}} if others else {}
         own = {"seed": params.seed, "name": name, "dataset": dataset.model_dump(mode="json")}
+        own |= {"unlabelled": True} if params.keeps_unlabelled(name) else {}
         settings = own | compared | _outside([dataset, *others.values()])
         settings |= {"segmenters": code} if (code := plugins.outside_packages(plugins.SEGMENTERS)) else {}
         yield Job(
@@ -203,7 +204,10 @@ def _prepare(params: Params) -> Iterator[Job]:
 
 def _check(params: Params) -> Iterator[Job]:
     """A job of its own, so that another dataset or task does not prepare the others again."""
-    settings = {task: [spec.label, params.datasets_of(task), spec.named_classes()] for task, spec in params.tasks.items()}
+    settings = {
+        task: [spec.label, params.datasets_of(task), params.unlabelled_of(task), spec.named_classes()]
+        for task, spec in params.tasks.items()
+    }
     reads = _examples(params.datasets, ".parquet", ".json")
     yield Job("check_examples", "all", "examples", *reads, {"datasets": list(params.datasets), "tasks": settings}, files=(ACROSS_DATASETS,))
 
@@ -233,7 +237,7 @@ MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 def _train(params: Params) -> Iterator[Job]:
     # The number of steps goes by the labelled rows of all tasks, also in a run of some of them.
-    planned = {task: [spec.label, params.datasets_of(task)] for task, spec in params.tasks.items()}
+    planned = {task: [spec.label, params.datasets_of(task), params.unlabelled_of(task)] for task, spec in params.tasks.items()}
     for name, run in params.runs().items():
         settings = {**_of_run(params, run, "encoder", "train"), "order": list(params.datasets), "planned": planned}
         reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)

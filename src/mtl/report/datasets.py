@@ -67,6 +67,8 @@ def _row_table(card: Json, splits: Sequence[str]) -> pd.DataFrame:
 def _finding(card: Json, splits: Sequence[str]) -> str:
     counts = [f"{whole(card['rows'][split])} {split}" for split in splits]
     rows = f"{listed(counts)} rows" if counts else "No rows"
+    if unlabelled := card.get("unlabelled", {}).get("kept"):
+        rows += f", {whole(unlabelled)} of them without any label"
     leaked = sum(count for kind in ("exact", "near") for count in card.get("leakage", {}).get(kind, {}).values())
     malformed = counted(card.get("malformed", {}).get("total", 0), "malformed row")
     dropped = card.get("dropped", {}).get("total", 0)

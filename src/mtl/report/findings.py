@@ -9,7 +9,7 @@ from mtl.names import members_of
 from mtl.report import charts
 from mtl.report.blocks import Figure, Table
 from mtl.report.inputs import Json
-from mtl.report.text import at_most, counted, ends, listed, percent, score, signed
+from mtl.report.text import at_most, counted, ends, listed, percent, score, signed, whole
 
 SIGNS = {"gained": "▲", "lost": "▼", "ahead": "△", "behind": "▽", "no difference shown": "●"}
 STYLES = {"gained": "gained", "lost": "lost", "ahead": "gained", "behind": "lost", "no difference shown": "same"}
@@ -391,6 +391,21 @@ def calibration(comparisons: Json, runs: Mapping[str, Json]) -> Table | None:
         if "calibration" in about
     ]
     return Table("Calibration", "", pd.DataFrame(rows)) if rows else None
+
+
+def unlabelled(runs: Mapping[str, Json]) -> Table | None:
+    """For each run and task that learned from rows without labels, how many there are and how often they were followed; None without any.
+
+    Args:
+        runs: ``run.json`` by run.
+    """
+    rows = [
+        {"task": task, "run": name, "rows without a label": about["rows"], "passes": about["passes"], "followed": about["followed"]}
+        for name, run in runs.items()
+        for task, about in run.get("unlabelled", {}).items()
+    ]
+    formats = {"rows without a label": whole, "passes": lambda number: f"{number:.1f}", "followed": percent}
+    return Table("Rows without labels", "", pd.DataFrame(rows), formats) if rows else None
 
 
 def all_claims(comparisons: Json) -> list[dict[str, Any]]:

@@ -118,6 +118,7 @@ def context(params: Params, everything: Inputs) -> Json:
         "score_table": findings.score_table(comparisons),
         "raw_text": findings.raw_text(comparisons),
         "calibration": findings.calibration(comparisons, inputs.runs),
+        "unlabelled": findings.unlabelled(inputs.runs),
         "metric_tables": findings.metric_tables(comparisons),
         "balance": findings.balance(comparisons),
         "balance_figures": _balance_figures(params, inputs, joint),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from mtl.config import Consistency
     from mtl.decoders import Decoder
 
     Array = npt.NDArray[np.float64]
@@ -323,6 +324,38 @@ class TaskType(ABC):
         total, own = self.loss_sum(logits, targets)
         return total / torch.as_tensor(own if count is None else count, device=total.device).clamp(min=1)
 
+    # --- rows without labels ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def compares(cls) -> bool:
+        """Whether ``divergence`` is there, and a row can be computed without its label, which says where the markers are."""
+        return cls.divergence is not TaskType.divergence and not cls.markers
+
+    def divergence(self, original: Tensor, variant: Tensor, settings: Consistency) -> tuple[Tensor, Tensor]:
+        """How far predictions on variants are from those on their original rows.
+
+        Args:
+            original: float32 outputs of the head for the original rows, ``[items, outputs]``, without a gradient.
+            variant: those for their variants. An item is a row, or for a task on tokens a token that both rows have.
+            settings: of the task.
+
+        Returns:
+            The float32 sum over the items that are followed, in the unit of ``loss_sum``, and their number, both scalars.
+        """
+        raise NotImplementedError(f"{self.name} does not say how predictions are compared")
+
+    def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Targets without the items that are already predicted with confidence (training signal annealing of UDA: Xie et al. 2020).
+
+        Args:
+            logits: output of the head, float32.
+            targets: from ``targets``.
+            share: how far the highest probability has risen from chance to 1; see ``mtl.training.consistency``.
+        """
+        return targets
+
+    # --- predictions ------------------------------------------------------------------------------------------------
+
     def activate(self, logits: Tensor) -> Tensor:
         """What ``predict`` reads, such as probabilities, from the float32 output of the head. Exported graphs compute it."""
         return logits
@@ -579,6 +612,22 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, state: State) -> Tensor:
     # Not its own argument ``weight``, which would weight the smoothed share of a target by the other classes' weights.
     losses = nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, label_smoothing=smoothing, reduction="none")
     return (losses * losses.new_tensor(weights)[wanted.clamp(min=0)]).sum() / scale
+
+
+def sharpened_divergence(original: Tensor, variant: Tensor, settings: Consistency, state: State) -> tuple[Tensor, Tensor]:
+    """Summed Kullback-Leibler divergence, over the entropy of the labels, of predicted classes from the sharpened ones of the original
+    rows, and the number of items that are confident enough to be followed (UDA: Xie et al. 2020); see ``TaskType.divergence``."""
+    followed = original.softmax(-1).amax(-1) >= settings.confidence
+    sharp = (original / settings.temperature).softmax(-1)
+    each = nn.functional.kl_div(variant.log_softmax(-1), sharp, reduction="none").sum(-1)
+    return (each * followed).sum() / float(state["loss_scale"]), followed.sum()
+
+
+def without_confident(logits: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Targets of classes with ``IGNORED`` where the right one has a probability above the threshold; see ``TaskType.annealed``."""
+    chance = 1 / logits.shape[-1]
+    right = logits.detach().softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return targets.masked_fill(right > chance + share * (1 - chance), IGNORED)
 
 
 def precision_recall_f1(hits: Array, predicted: Array, gold: Array) -> tuple[Array, Array, Array]:

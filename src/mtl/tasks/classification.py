@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mtl.config import Positive, TaskSettings
+from mtl.config import Consistency, Positive, TaskSettings
 from mtl.lazy import lazy
-from mtl.tasks.base import IGNORED, Label, Metric, PlainHead, Prediction, State, TaskType, TextRow, code, cross_entropy_sum, loss_scale
+from mtl.tasks.base import (
+    IGNORED,
+    Label,
+    Metric,
+    PlainHead,
+    Prediction,
+    State,
+    TaskType,
+    TextRow,
+    code,
+    cross_entropy_sum,
+    loss_scale,
+    sharpened_divergence,
+    without_confident,
+)
 from mtl.tasks.views import Judge, Judged, written
 
 if TYPE_CHECKING:
@@ -166,6 +180,14 @@ class Classification(TaskType):
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy over the entropy of the classes, and the number of labelled rows."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
+
+    def divergence(self, original: Tensor, variant: Tensor, settings: Consistency) -> tuple[Tensor, Tensor]:
+        """Kullback-Leibler divergence of the classes."""
+        return sharpened_divergence(original, variant, settings, self.state)
+
+    def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Without the rows whose class is predicted with confidence."""
+        return without_confident(logits, targets, share)
 
     def activate(self, logits: Tensor) -> Tensor:
         """The probability of each class, ``[rows, classes]``."""

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtl.config import TaskSettings
+from mtl.config import Consistency, TaskSettings
 from mtl.lazy import lazy
 from mtl.tasks.base import Label, Metric, PlainHead, Prediction, State, TaskType, TextRow
 from mtl.tasks.views import Judge, Judged, written
@@ -132,6 +132,11 @@ class Regression(TaskType):
         # Filled before the square, whose gradient would be NaN × 0 otherwise.
         error = (logits.float().squeeze(-1) - targets).masked_fill(~self.labelled(targets), 0.0)
         return error.square().sum(), self.count(targets)
+
+    def divergence(self, original: Tensor, variant: Tensor, settings: Consistency) -> tuple[Tensor, Tensor]:
+        """Squared difference in units of the train variance. A number states no confidence: all are followed."""
+        difference = (variant - original).squeeze(-1)
+        return difference.square().sum(), torch.tensor(len(difference), device=difference.device)
 
     def activate(self, logits: Tensor) -> Tensor:
         """The number in the label's own units, float64 ``[rows]``."""

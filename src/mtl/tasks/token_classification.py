@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtl.config import TaskSettings
+from mtl.config import Consistency, TaskSettings
 from mtl.data.spacing import joined
 from mtl.data.spans import Entity, entities
 from mtl.lazy import lazy
@@ -29,6 +29,8 @@ from mtl.tasks.base import (
     cross_entropy_sum,
     loss_scale,
     precision_recall_f1,
+    sharpened_divergence,
+    without_confident,
 )
 from mtl.tasks.views import Judge, Judged, Mark, listed, stretches
 
@@ -201,6 +203,14 @@ class TokenClassification(TaskType):
     def loss_sum(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy over the entropy of the tags, and the number of labelled tokens."""
         return cross_entropy_sum(logits, targets, self.state), self.count(targets)
+
+    def divergence(self, original: Tensor, variant: Tensor, settings: Consistency) -> tuple[Tensor, Tensor]:
+        """Kullback-Leibler divergence of the tags of each token."""
+        return sharpened_divergence(original, variant, settings, self.state)
+
+    def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Without the tokens whose tag is predicted with confidence."""
+        return without_confident(logits, targets, share)
 
     def activate(self, logits: Tensor) -> Tensor:
         """The logarithm of the probability of each tag, ``[rows, positions, tags]``."""

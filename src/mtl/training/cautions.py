@@ -46,8 +46,12 @@ def _of_precision(precision: Precision) -> Iterator[str]:
 
 
 def _of_variants(params: Params, run: Run, splits: Splits) -> Iterator[str]:
-    """Datasets of an augmented run without variants, or with variants of few rows."""
+    """Consistency without rows; datasets of an augmented run without variants, or with variants of few rows."""
     rows, variants = splits.train, splits.variants
+    for task in run.tasks:
+        if params.tasks[task].consistency and not (rows.without_label([task]).any() and variants.without_label([task]).any()):
+            missing = "variant of a row" if rows.without_label([task]).any() else "train row"
+            yield f"{task}: consistency finds no {missing} without a label in {', '.join(params.unlabelled_of(task))}"
     augmented = set(variants.groups.tolist())
     for i, name in enumerate(params.datasets):
         if name in params.used_datasets(run.tasks) and i not in augmented:
@@ -55,7 +59,7 @@ def _of_variants(params: Params, run: Run, splits: Splits) -> Iterator[str]:
             reason = "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
             yield f"{name}: this run is augmented, but the dataset has no variants: {reason}"
         elif i in augmented:
-            count = int((rows.labelled(run.tasks) & (rows.groups == i)).sum())
+            count = int(((rows.labelled(run.tasks) | rows.without_label(run.tasks)) & (rows.groups == i)).sum())
             share = pc.count_distinct(variants.parents.array.filter(pa.array(variants.groups == i))).as_py() / count
             if share < FEW_ROWS:
                 yield f"{name}: only {share:.0%} of its train rows have a variant, so augmentation changes little"

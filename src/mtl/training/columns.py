@@ -315,6 +315,11 @@ class Groups(Sequence[npt.NDArray[np.int64]]):
     def __init__(self, offsets: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> None:
         self.offsets, self.places = offsets, places
 
+    def only(self, wanted: Mask) -> "Groups":
+        """The wanted places; of each, whether it is wanted."""
+        kept = wanted[self.places]
+        return Groups(np.concatenate([[0], np.cumsum(kept)])[self.offsets], self.places[kept])
+
     def shifted(self, by: int) -> "Groups":
         """All places moved."""
         return Groups(self.offsets, self.places + by)

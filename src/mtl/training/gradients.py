@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mtl.config import Balancing
+from mtl.config import Balancing, Consistency
 from mtl.model.batch import Batch
 from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.seeds import seed_of
 from mtl.training import balancing
+from mtl.training.consistency import SIGNALS, PairBatch, term
 from mtl.training.distributed import Processes
 from mtl.training.feed import StepBatches
 
@@ -37,6 +38,8 @@ class StepResult:
     loss_factors: Mapping[str, float]
     """By task, the factor in the gradients of its own part. Divide by this to recover the unweighted gradient."""
     seconds: float
+    unlabelled: Mapping[str, tuple[float, float, float]]
+    """By task with consistency, its term in the loss, the items compared and those of them that were followed."""
 
     @property
     def broken(self) -> set[str]:
@@ -56,12 +59,17 @@ class Gradients:
         seed: int,
         precision: Precision,
         processes: Processes,
+        consistency: Mapping[str, Consistency] | None = None,
     ) -> None:
-        """Balance the tasks with these weights; ``sources`` is equal for tasks that learn from the same datasets."""
+        """Balance the tasks with these weights; ``sources`` is equal for tasks that learn from the same datasets; ``consistency`` has the
+        settings of the tasks that learn from rows without labels."""
         self.model = model
         self.seed = seed
         self.precision = precision
         self.processes = processes
+        self.consistency = consistency or {}
+        self._terms: dict[str, Tensor] = {}
+        """By task with consistency, its term in the step so far and the number of items followed, on the device."""
         self.scaler = precision.scaler()
         # The first use gives the scaler its scale. It must have one also in a process without a row in the first step.
         self.scaler.scale(torch.zeros((), device=precision.device))
@@ -86,9 +94,12 @@ class Gradients:
         separate: Separate = {}
         measured = self.measures(step, tasks)
         factors = self.balancer.factors(tasks)
+        self._terms = {task: torch.zeros(2, dtype=torch.float64, device=self.precision.device) for task in sorted(batches.compared)}
         losses = self._backward_apart(batches, tasks, separate) if measured else self._backward(batches, tasks, factors)
         # From here on numbers are those of all processes, so that all of them agree on what is finite.
-        *values, tokens, padded, rows = self.processes.total([*losses.values(), *self._sizes(batches.batches, tasks)])
+        terms = [number for pair in self._terms.values() for number in pair.tolist()]
+        *values, tokens, padded, rows = self.processes.total([*terms, *losses.values(), *self._sizes(batches, tasks)])
+        terms, values = values[: len(terms)], values[len(terms) :]
         losses = dict(zip(losses, values, strict=True))
         if all(map(math.isfinite, losses.values())):
             if measured:
@@ -98,11 +109,16 @@ class Gradients:
                 self.processes.add_up_gradients(self.model.parameters())
             self.balancer.learn(losses)
         kind, factors = ("separate", {}) if measured else ("plain", factors)
-        return StepResult(losses, int(tokens), int(padded), int(rows), kind, factors, time.perf_counter() - began)
+        unlabelled = {
+            task: (terms[2 * i], float(batches.compared[task]), terms[2 * i + 1])
+            for i, task in enumerate(self._terms)
+            if task in tasks and batches.compared[task]
+        }
+        return StepResult(losses, int(tokens), int(padded), int(rows), kind, factors, time.perf_counter() - began, unlabelled)
 
     def time_plain(self, batches: StepBatches) -> float:
         """The seconds of a backward pass for all tasks together, of which nothing is kept; 0 if memory does not suffice."""
-        tasks = {task for batch in batches.batches for task in batch.targets}
+        tasks = batches.tasks
         began = time.perf_counter()
         try:
             self._backward(batches, tasks, self.balancer.weights)
@@ -153,25 +169,49 @@ class Gradients:
         for batch in step.batches:
             present = [task for task in sorted(tasks) if task in batch.targets]
             if present:
-                yield self.losses(batch.to(self.precision.device), present, step.labelled)
+                yield self.losses(batch.to(self.precision.device), present, step.labelled, step.done)
+        # Those with labels come first: their dropout masks are the same with and without the others.
+        for pairs in step.pairs:
+            present = [task for task in sorted(tasks) if task in pairs.items]
+            if present:
+                yield self._consistency(pairs.to(self.precision.device), present, step.compared)
 
-    def losses(self, batch: Batch, tasks: Sequence[str], labelled: Mapping[str, int]) -> dict[str, Tensor]:
-        """The part of one micro-batch, on the device already, in the tasks' losses over a step with so many labelled items."""
+    def losses(self, batch: Batch, tasks: Sequence[str], labelled: Mapping[str, int], done: float = 1.0) -> dict[str, Tensor]:
+        """The part of one micro-batch, on the device already, in the tasks' losses over a step with so many labelled items.
+
+        Args:
+            done: the share of the run's steps before this one.
+        """
         with self.precision.autocast():
             logits = self.model(batch, tasks)
-        return {task: self.model.tasks[task].loss(logits[task].float(), batch.targets[task], labelled[task]) for task in tasks}
+        losses = {}
+        for task in tasks:
+            own, targets = logits[task].float(), batch.targets[task]
+            if task in self.consistency and (signal := self.consistency[task].anneal):
+                targets = self.model.tasks[task].annealed(own, targets, SIGNALS[signal](done))
+            losses[task] = self.model.tasks[task].loss(own, targets, labelled[task])
+        return losses
+
+    def _consistency(self, pairs: PairBatch, tasks: Sequence[str], compared: Mapping[str, int]) -> dict[str, Tensor]:
+        """The part of one micro-batch in the consistency terms of the tasks' losses over a step with so many compared items."""
+        losses, followed = term(self.model, self.precision, pairs, tasks, compared, self.consistency)
+        for task, loss in losses.items():
+            if task in self._terms:
+                self._terms[task] += torch.stack([loss.detach().double(), followed[task].double()])
+        return losses
 
     def _zeros(self, tasks: set[str]) -> dict[str, Tensor]:
         """A sum for each task, on the device: reading a loss would make the host wait for it."""
         return dict(zip(sorted(tasks), torch.zeros(len(tasks), dtype=torch.float64, device=self.precision.device), strict=True))
 
-    def _sizes(self, batches: Sequence[Batch], tasks: set[str]) -> list[int]:
+    def _sizes(self, step: StepBatches, tasks: set[str]) -> list[int]:
         """Subwords without and with padding in the batches that these tasks learn from, and the rows of all batches."""
-        used = [batch for batch in batches if not tasks.isdisjoint(batch.targets)]
+        used = [batch for batch in step.batches if not tasks.isdisjoint(batch.targets)]
+        used += [part for pairs in step.pairs if not tasks.isdisjoint(pairs.items) for part in (pairs.originals, pairs.variants)]
         return [
             sum(batch.real for batch in used),
             sum(self.model.computed(batch) for batch in used),
-            sum(len(batch.mask) for batch in batches),
+            sum(len(batch.mask) for batch in step.parts),
         ]
 
     # --- balance ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 Record = Mapping[str, Any]
+BY_TASK = ("loss", "consistency", "followed")
+"""Measures of a training record with a value for each task."""
 LOG = logging.getLogger(__name__)
 
 
@@ -52,6 +54,7 @@ def live_metrics(folder: Path | None, history: Callable[[], Sequence[Record]]) -
 def metrics_of(record: Record) -> dict[str, float]:
     """The metrics in a record of the history; slashes separate the parts of a name, which is a path: a class name must not add any."""
     if record["kind"] == "train":
-        return {"learning_rate": record["learning_rate"]} | {f"loss/{task}": loss for task, loss in record["loss"].items()}
+        of_tasks = ((name, task, value) for name in BY_TASK for task, value in record.get(name, {}).items())
+        return {"learning_rate": record["learning_rate"]} | {f"{name}/{task}": value for name, task, value in of_tasks}
     scores = ((task, name.replace("/", "_"), value) for task, values in record["metrics"].items() for name, value in values.items())
     return {"score": record["score"]} | {f"validation/{task}/{name}": value for task, name, value in scores}

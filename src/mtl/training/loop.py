@@ -24,7 +24,7 @@ from mtl.training import costs, optimizers
 from mtl.training.calibration import fit_temperatures
 from mtl.training.cautions import still_rising
 from mtl.training.distributed import SINGLE_PROCESS, Processes
-from mtl.training.feed import Data, Feed, StepBatches, plan_run
+from mtl.training.feed import Data, Feed, StepBatches, plan_run, plan_unlabelled
 from mtl.training.gradients import Gradients, StepResult
 from mtl.training.memory import MemoryRetry
 from mtl.training.progress import Progress
@@ -63,10 +63,12 @@ class Loop:
         self.precision = precision
         self.processes = processes
         self.progress = Progress()
-        self.feed = Feed(model, data, plan_run(data, settings, seed), settings.micro_batch_tokens, processes)
+        plan, unlabelled = plan_run(data, settings, seed), plan_unlabelled(data, settings, seed)
+        self.feed = Feed(model, data, plan, settings.micro_batch_tokens, processes, unlabelled)
         optimizers.freeze(model.encoder, settings.freeze_layers)
         self.optimizer = optimizers.build(model, settings, precision.device)
-        self.gradients = Gradients(model, settings.balancing, weights, data.sources(model.tasks), seed, precision, processes)
+        consistency = data.unlabelled.settings if data.unlabelled else {}
+        self.gradients = Gradients(model, settings.balancing, weights, data.sources(model.tasks), seed, precision, processes, consistency)
         self.memory = MemoryRetry(self.gradients, self.feed, settings)
         self.stopping = Stopping(model, settings)
 
@@ -144,11 +146,12 @@ class Loop:
         """One update; none, and no result, where no task of the step has a finite loss."""
         self._reseed()
         batches, result = self._batches(), None
-        tasks = {task for task, count in batches.labelled.items() if count}
+        tasks = batches.tasks
         while tasks:
             batches, result = self.memory.compute(self.progress.step, batches, tasks, self._recut)
             if not result.broken:
                 self.progress.usage.add(result.losses, result.tokens, result.padded, result.rows)
+                self.progress.usage.compare(result.unlabelled)
                 self._update(result)
                 break
             # A loss that is not finite spoils all gradients it is added to, and 0 × inf hides which one it was. So the step is done
@@ -225,6 +228,7 @@ class Loop:
     def _record(self) -> str:
         """Add the mean losses since the last record to the history; returns them as one line."""
         now, balancer, scaler = self.progress, self.gradients.balancer, self.gradients.scaler
+        unlabelled = now.usage.unlabelled_since_record()
         losses, speed = now.usage.since_record()
         record = {
             "step": now.step,
@@ -237,6 +241,9 @@ class Loop:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "tokens_per_second": speed,
         }
+        if unlabelled:
+            record |= {"consistency": {task: term for task, (term, _) in unlabelled.items()}}
+            record |= {"followed": {task: share for task, (_, share) in unlabelled.items()}}
         if scaler.is_enabled():
             record |= {"loss_scale": scaler.get_scale(), "skipped": now.skipped}
         now.history.append(record)

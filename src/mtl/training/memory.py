@@ -53,7 +53,7 @@ class MemoryRetry:
                 return batches, result
             # Not in the handler above: its traceback holds on to all that was computed so far.
             self.gradients.model.zero_grad(set_to_none=True)
-            self.set_limit(self._smaller(step, batches.batches, reason))
+            self.set_limit(self._smaller(step, batches.parts, reason))
             retried = True
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()

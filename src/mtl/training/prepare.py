@@ -22,7 +22,8 @@ from mtl.model.model import Model
 from mtl.seeds import seed_of
 from mtl.tasks.base import TaskType
 from mtl.training.cautions import cautions, cut_off
-from mtl.training.columns import Column
+from mtl.training.columns import Column, Groups
+from mtl.training.consistency import Unlabelled
 from mtl.training.corpus import Corpus
 from mtl.training.distributed import SINGLE_PROCESS, Processes
 from mtl.training.feed import Data
@@ -146,6 +147,7 @@ def encode_data(
     used = encoder.needed(np.union1d(np.union1d(stored.used, encoded.subwords), [*markers.values()]).astype(np.int64))
     numbers = np.full(encoder.vocabulary, -1, dtype=np.int32)
     numbers[used] = np.arange(len(used))
+    groups = variants_of(train, variants).shifted(len(train))
     data = Data(
         train=Corpus(replace(stored, numbers=numbers), labels),
         ids=train.ids,
@@ -154,13 +156,24 @@ def encode_data(
         planned=train.labelled(params.tasks),
         counted=splits.counted,
         labelled=train.labelled(run.tasks),
-        variants=variants_of(train, variants).shifted(len(train)),
+        variants=groups.only(np.concatenate([np.zeros(len(train), dtype=np.bool_), variants.labelled(run.tasks)])),
         share=params.augment.share,
         validation=Corpus(replace(encoded, numbers=numbers), {task: validation.labels[task] for task in run.tasks}),
         validation_counts=rows.validation.counts(),
         validation_texts=validation.tokens,
+        unlabelled=_unlabelled(params, run, train, variants, groups),
     )
     return data, used
+
+
+def _unlabelled(params: Params, run: Run, train: Texts, variants: Texts, groups: Groups) -> Unlabelled | None:
+    """Rows without labels, where a task of an augmented run has consistency."""
+    settings = {task: spec for task in run.tasks if (spec := params.tasks[task].consistency)}
+    if not settings or not len(variants):
+        return None
+    rows = {task: np.concatenate([train.compared[task], variants.compared[task]]) for task in settings}
+    compared = np.concatenate([np.zeros(len(train), dtype=np.bool_), variants.without_label(run.tasks)])
+    return Unlabelled(settings, train.without_label(params.tasks), rows, groups.only(compared))
 
 
 def _windows(rows: Rows, layout: Layout, tasks: Mapping[str, TaskType]) -> Encoded:

@@ -52,6 +52,10 @@ class Usage:
     """Losses since the last record, by task."""
     recorded: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """Tokens and seconds at the last record."""
+    unlabelled: dict[str, list[float]] = field(default_factory=dict)
+    """By task with consistency: steps, the sum of its terms in the loss, the items compared and those followed."""
+    unlabelled_recorded: dict[str, list[float]] = field(default_factory=dict)
+    """The same at the last record."""
 
     def add(self, losses: Mapping[str, float], tokens: int, padded: int, rows: int) -> None:
         """Count a step."""
@@ -60,6 +64,23 @@ class Usage:
         self.rows += rows
         for task, loss in losses.items():
             self.losses.setdefault(task, []).append(loss)
+
+    def compare(self, terms: Mapping[str, tuple[float, float, float]]) -> None:
+        """Count what a step compared: by task its term in the loss, the items compared and those followed."""
+        for task, numbers in terms.items():
+            before = self.unlabelled.get(task, [0.0] * 4)
+            self.unlabelled[task] = [old + new for old, new in zip(before, (1.0, *numbers), strict=True)]
+
+    def unlabelled_since_record(self) -> dict[str, tuple[float, float]]:
+        """By task its mean term and the share of items followed since the last record; the next one starts here."""
+        found = {}
+        for task, now in sorted(self.unlabelled.items()):
+            before = self.unlabelled_recorded.get(task, [0.0] * 4)
+            steps, total, compared, followed = (new - old for new, old in zip(now, before, strict=True))
+            if steps:
+                found[task] = (total / steps, followed / compared)
+        self.unlabelled_recorded = {task: list(numbers) for task, numbers in self.unlabelled.items()}
+        return found
 
     def since_record(self) -> tuple[dict[str, float], float]:
         """Mean losses by task and tokens per second since the last record; the next one starts here."""

@@ -67,6 +67,7 @@ def _facts(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, An
         "sampled": sampled,
         "temperatures": {name: task.temperature for name, task in loop.model.tasks.items() if task.has_temperature},
         "rows": _labelled_rows(params, run, loop),
+        **_unlabelled(loop),
         "tokens": loop.progress.usage.tokens,
         "padding_share": 1 - loop.progress.usage.tokens / max(loop.progress.usage.padded, 1),
         **_machine(loop),
@@ -116,7 +117,12 @@ def _machine(loop: Loop) -> dict[str, Any]:
 def _labelled_rows(params: Params, run: Run, loop: Loop) -> dict[str, int]:
     """Original rows of each dataset that have a label of a task of the run."""
     groups, order = loop.feed.data.groups[loop.feed.data.labelled], list(params.datasets)
-    return {name: int((groups == order.index(name)).sum()) for name in params.used_datasets(run.tasks)}
+    return {name: int((groups == order.index(name)).sum()) for name in _learnt(params, run)}
+
+
+def _learnt(params: Params, run: Run) -> list[str]:
+    """The datasets whose labels the run learns, in the order of the settings."""
+    return [name for name in params.datasets if any(name in params.datasets_of(task) for task in run.tasks)]
 
 
 def _sampled(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, dict[str, dict[str, float]]]:
@@ -134,9 +140,24 @@ def _sampled(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, 
     by_task = {task: assigned[last[task]] * labelled[task] for task in run.tasks}
     times = np.max(list(by_task.values()), axis=0)
     return {
-        "datasets": {name: _counts(times, data.labelled & (data.groups == order.index(name))) for name in params.used_datasets(run.tasks)},
+        "datasets": {name: _counts(times, data.labelled & (data.groups == order.index(name))) for name in _learnt(params, run)},
         "tasks": {task: _counts(by_task[task], labelled[task]) for task in run.tasks},
     }
+
+
+def _unlabelled(loop: Loop) -> dict[str, Any]:
+    """What each task with consistency learned from rows without its label: how many have a variant to compare, how often they were compared
+    (``passes``, ``coverage``), and the share of the compared rows or tokens that were ``followed``; nothing where no task has it."""
+    data, plan, now = loop.feed.data, loop.feed.unlabelled, loop.progress
+    if data.unlabelled is None or plan is None:
+        return {}
+    facts, paired = {}, np.diff(data.unlabelled.variants.offsets) > 0
+    for task, compared in data.unlabelled.rows.items():
+        rows = compared[: len(paired)] & paired
+        _, _, items, followed = now.usage.unlabelled.get(task, [0.0] * 4)
+        counts = _counts(plan.times_assigned(now.tasks.stopped.get(task, now.step)), rows)
+        facts[task] = counts | {"rows": int(rows.sum()), "followed": followed / items if items else 0.0}
+    return {"unlabelled": facts}
 
 
 def _counts(times: npt.NDArray[np.integer], rows: Mask) -> dict[str, float]:

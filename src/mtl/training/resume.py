@@ -10,7 +10,7 @@ from mtl.config import Params, Run
 from mtl.training import checkpoint
 from mtl.training.loop import Loop
 
-LAYOUT = 2
+LAYOUT = 3
 """Of a checkpoint's content; raised when the content changes, so that older checkpoints are passed over."""
 VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "torchjd", "transformers")
 
@@ -30,6 +30,7 @@ def identity(params: Params, run: Run, loop: Loop) -> str:
         "ids": _ids(loop),
         # The plan depends on the labels of all tasks, also on those that are not the run's.
         "plan": [plan.steps, plan.epoch_steps, hashlib.sha256(plan.groups.tobytes()).hexdigest()],
+        "unlabelled": _unlabelled(loop),
         "data": _data(loop),
         "versions": {name: version(name) for name in VERSIONS},
     }
@@ -42,6 +43,14 @@ def _ids(loop: Loop) -> str:
     for part in loop.feed.data.ids.parts():
         ids.update("\n".join([*part, ""]).encode())
     return ids.hexdigest()
+
+
+def _unlabelled(loop: Loop) -> list[str]:
+    """Checksums of what tells the rows without labels, if the run learns from such."""
+    if loop.feed.data.unlabelled is None:
+        return []
+    own = loop.feed.data.unlabelled
+    return [hashlib.sha256(mask.tobytes()).hexdigest() for mask in (own.planned, *own.rows.values())]
 
 
 def _data(loop: Loop) -> str:

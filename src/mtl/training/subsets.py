@@ -34,10 +34,10 @@ def subset(texts: Texts, run: Run) -> Texts:
 
 
 def variants_within(params: Params, run: Run, train: Texts, variants: Texts) -> Texts:
-    """The variants of the labelled rows; in a run of a size, none that may contain words of rows that are left out."""
+    """The variants of labelled and compared rows; in a run of a size, none that may contain words of rows that are left out."""
     if run.size == "all":
         return variants
-    rows = {train.ids[row] for row in train.labelled(train.tasks).nonzero()[0].tolist()}
+    rows = {train.ids[row] for row in (train.labelled(train.tasks) | train.without_label(train.tasks)).nonzero()[0].tolist()}
     kept = [
         parent in rows and not params.augment.methods[VariantId.parse(row).method].borrows
         for row, parent in zip(variants.ids, variants.parents, strict=True)

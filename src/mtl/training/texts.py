@@ -1,6 +1,6 @@
 """The rows that a run learns from or is judged by, read from canonical tables part by part: labels into columns, tokens when asked for."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.config import Params, Split, Task
+from mtl.config import Params, Split, Task, takes
 from mtl.data import schema
 from mtl.data.labels import label_type
 from mtl.data.labels.base import Storage
@@ -98,6 +98,8 @@ class Texts:
     tokens: Tokens = Tokens()
     labels: dict[str, Column] = field(default_factory=dict)
     """By task, one a row; ``None`` where the row has no label of that task."""
+    compared: dict[str, Mask] = field(default_factory=dict)
+    """By task with consistency, whether it compares a row: an original row without its label, or a variant of one; ``[rows]``."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +112,14 @@ class Texts:
                 found |= self.labels[task].known
         return found
 
+    def without_label(self, tasks: Iterable[str]) -> Mask:
+        """Whether any of these tasks compares each row, ``[rows]``."""
+        found = np.zeros(len(self), dtype=np.bool_)
+        for task in tasks:
+            if task in self.compared:
+                found |= self.compared[task]
+        return found
+
     def only(self, wanted: Mask) -> "Texts":
         """The wanted rows, ``[rows]``."""
         mask = pa.array(wanted)
@@ -120,6 +130,7 @@ class Texts:
             self.groups[wanted],
             self.tokens.only(wanted),
             {task: labels.only(wanted) for task, labels in self.labels.items()},
+            {task: compared[wanted] for task, compared in self.compared.items()},
         )
 
 
@@ -141,6 +152,7 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
     ids, parents, groups, files = [], [], Growing(np.int16), []
     storages = {task: label_type(params.label_of(task).type).storage for task in tasks}
     labels = {task: Columns(storage) for task, storage in storages.items()}
+    compared = {task: Growing(np.bool_) for task in tasks if params.tasks[task].consistency}
     for source in tables:
         _check(source.path, params, source.dataset)
         masks = Growing(np.bool_)
@@ -158,6 +170,8 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
                     labels[task].add(_labels(params.tasks[task], part, storages[task]))
                 else:
                     labels[task].skip(len(part))
+            for task, grown in compared.items():
+                grown.add(_compared(params, task, source.dataset, part))
         columns_of_tokens = tuple(schema.columns_of(field)[0] for field in params.datasets[source.dataset].fields)
         files.append(TokenFile(source.path, masks.array(), columns_of_tokens))
     pa.default_memory_pool().release_unused()
@@ -168,6 +182,7 @@ def _read(params: Params, tasks: Sequence[str], tables: Sequence[_Table]) -> Tex
         groups.array(),
         Tokens(tuple(files)),
         {task: column.joined() for task, column in labels.items()},
+        {task: grown.array() for task, grown in compared.items()},
     )
 
 
@@ -179,10 +194,25 @@ def _prefixed(dataset: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _labels(task: Task, table: pa.Table, storage: Storage) -> Column:
     """The labels that a task finds in a canonical table."""
     labels = Column.of(table.column(task.label), storage)
-    if task.methods is None:
-        return labels
+    return labels if task.methods is None else labels.masked(_made_by(table, task.learns_from))
+
+
+def _compared(params: Params, task: str, dataset: str, table: pa.Table) -> Mask:
+    """The rows of a canonical table that a task compares: original rows without its label, and their variants by its methods."""
+    spec = params.tasks[task]
+    if spec.consistency is None or dataset not in params.unlabelled_of(task):
+        return np.zeros(len(table), dtype=np.bool_)
+    rows = np.ones(len(table), dtype=np.bool_)
+    if dataset in params.datasets_of(task):
+        rows &= ~np.asarray(table.column(spec.label).is_valid(), dtype=np.bool_)
+    methods = spec.consistency.methods
+    return rows if methods is None else rows & _made_by(table, lambda method, copy: takes(methods, method, copy))
+
+
+def _made_by(table: pa.Table, wanted: Callable[[str, int], bool]) -> Mask:
+    """Which rows are original ones, or wanted variants by their method and copy."""
     rows = zip(table.column("id").to_pylist(), table.column("parent_id").to_pylist(), strict=True)
-    return labels.masked(np.array([parent is None or task.learns_from(*VariantId.parse(row)[1:]) for row, parent in rows], dtype=np.bool_))
+    return np.array([parent is None or wanted(*VariantId.parse(row)[1:]) for row, parent in rows], dtype=np.bool_)
 
 
 def read_split(params: Params, split: Split, examples: Path, tasks: Sequence[str]) -> Texts:
@@ -202,7 +232,7 @@ def read_variants(params: Params, shards: Path, tasks: Sequence[str]) -> Texts:
     """
     tables = [_Table(shard.dataset, shards / shard.file) for shard in params.shards_for(tasks)]
     texts = _read(params, tasks, tables)
-    return texts.only(texts.labelled(tasks))
+    return texts.only(texts.labelled(tasks) | texts.without_label(tasks))
 
 
 def _check(path: Path, params: Params, dataset: str) -> None:
