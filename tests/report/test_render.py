@@ -368,6 +368,32 @@ def test_a_method_that_keeps_few_variants_is_named(finished: Any, tmp_path: Path
     assert "notes_entities (synonym)" not in warned
 
 
+def test_runs_with_one_warning_are_named_once(finished: Any) -> None:
+    inputs = readers.load(finished.params, finished.data)
+    runs = {
+        name: {**inputs.runs[next(iter(inputs.runs))], "warnings": ["Odd."]} for name in ("joint-plain-1", "joint-plain-2", "joint-plain-3")
+    }
+    warned = [where for where, what in datasets.warnings(finished.params, replace(inputs, runs=runs)) if what == "Odd."]
+    assert warned == ["joint-plain-1 and 2 other seeds"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "target", "words"),
+    [
+        ("abc", None, ", so that all 3 comparisons hold together with 95 % confidence"),
+        (
+            "abb",
+            "a",
+            ", so that the comparison of a stands alone and the 2 comparisons of the other tasks hold together with 95 % confidence",
+        ),
+        ("a", "a", ""),
+    ],
+)
+def test_what_the_correction_holds_together(tasks: str, target: str | None, words: str) -> None:
+    about = {"target": target, "confidence": 0.95}
+    assert findings.families(about, [{"task": task} for task in tasks]) == words
+
+
 def test_the_keyboard_reaches_what_scrolls(page: Element) -> None:
     boxes = page.by_class("scroll")
     assert boxes

@@ -9,7 +9,7 @@ from tests.report.chromium import PROGRAM, Chromium
 
 from mtl.report.inputs import Inputs, load
 from mtl.report.render import render
-from mtl.report.transfer import in_words, section
+from mtl.report.transfer import _summary, in_words, section
 
 EXPERIMENT = {"seeds": [1, 2, 3], "joint": ["augmented"], "single_task": ["augmented"], "groups": "pairs"}
 
@@ -34,6 +34,17 @@ def grouped(make_project: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 )
 def test_a_choice_in_words(serving: dict[str, str], words: str) -> None:
     assert in_words(serving, "abc") == words
+
+
+def test_the_summary_names_what_is_shown() -> None:
+    def claims(*verdicts: str) -> list[dict[str, str]]:
+        return [{"task": "a", "within": f"a+{other}", "verdict": verdict} for other, verdict in zip("bcdef", verdicts, strict=False)]
+
+    same = "no difference shown"
+    assert _summary(claims("gained", "lost", same), "Keep c apart.") == "Groups: a with b gained; a with c lost. Keep c apart."
+    assert _summary(claims(same), "Keep c apart.") == "Groups: no difference shown for any task. Keep c apart."
+    assert _summary(claims(*["gained"] * 4, same), "").startswith("Groups: 4 of 5 comparisons gained.")
+    assert _summary([], "Keep c apart.") == "Groups: Keep c apart."
 
 
 def test_every_pair_has_a_cell_with_its_interval_and_verdict(grouped: Any) -> None:

@@ -1,7 +1,7 @@
 """The data card of each dataset, as tables and figures."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from mtl.config import SPLITS, Params
 from mtl.data.card import describe_language, describe_segmentation
 from mtl.data.check import describe_leak
+from mtl.names import RunName
 from mtl.report import charts
 from mtl.report.blocks import Block, Figure, Table
 from mtl.report.inputs import Inputs, Json
@@ -145,4 +146,12 @@ def warnings(params: Params, inputs: Inputs) -> list[tuple[str, str]]:
     places: dict[str, list[str]] = {}
     for where, what in warned:
         places.setdefault(what, []).append(where)
-    return [(", ".join(wheres), what) for what, wheres in places.items()]
+    return [(", ".join(_without_seeds(wheres, inputs.runs)), what) for what, wheres in places.items()]
+
+
+def _without_seeds(places: Sequence[str], runs: Collection[str]) -> list[str]:
+    """Runs that differ in their seeds only under the name of the first; other places as they are."""
+    seeds: dict[RunName | str, list[str]] = {}
+    for place in places:
+        seeds.setdefault(RunName.parse(place)._replace(seed=0) if place in runs else place, []).append(place)
+    return [first if not others else f"{first} and {counted(len(others), 'other seed')}" for first, *others in seeds.values()]

@@ -85,11 +85,18 @@ def joint_comparisons(comparisons: Json) -> list[Json]:
 
 def families(comparisons: Json, every: Sequence[Json]) -> str:
     """Which of these comparisons the correction holds together, as the end of a sentence; empty for a single one."""
-    target = comparisons["target"]
+    target, confidence = comparisons["target"], percent(comparisons["confidence"])
     own = sum(item["task"] == target for item in every)
-    named = f"the {counted(own, 'comparison')} of {target}" if own else f"all {len(every)} comparisons"
-    rest = f", and so do the {counted(len(every) - own, 'comparison')} of the other tasks" if 0 < own < len(every) else ""
-    return f", so that {named} hold together with {percent(comparisons['confidence'])} confidence{rest}" if len(every) > 1 else ""
+    if len(every) < 2:
+        return ""
+    if not own:
+        return f", so that all {len(every)} comparisons hold together with {confidence} confidence"
+    parts = [
+        f"the {size} comparisons {whose} hold together with {confidence} confidence" if size > 1 else f"the comparison {whose} stands alone"
+        for whose, size in {f"of {target}": own, "of the other tasks": len(every) - own}.items()
+        if size
+    ]
+    return f", so that {' and '.join(parts)}"
 
 
 def over_seeds(comparisons: Json) -> str:
@@ -113,8 +120,11 @@ def lead(comparisons: Json) -> list[Json]:
 
 def _caution(claims: Sequence[Json]) -> str:
     """A warning where a difference may come from the variance over seeds."""
-    one_seed = any(item["verdict"] != "no difference shown" and len(item["seeds"]) == 1 for item in claims)
-    return " One seed: another training run may differ." if one_seed else ""
+    single = [item["task"] for item in claims if item["verdict"] != "no difference shown" and len(item["seeds"]) == 1]
+    if not single:
+        return ""
+    whose = f" for {listed(single)}" if any(len(item["seeds"]) > 1 for item in claims) else ""
+    return f" One seed{whose}: another training run may differ."
 
 
 def _sentence(aspect: str, claims: Sequence[Json], comparisons: Json) -> str:

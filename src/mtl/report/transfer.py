@@ -8,11 +8,13 @@ from mtl.config import Params
 from mtl.names import group_of, members_of
 from mtl.report import charts, savings
 from mtl.report.blocks import Figure, Table
-from mtl.report.findings import VERDICT_COLOURS, claim, families, main_metric
+from mtl.report.findings import SIGNS, VERDICT_COLOURS, claim, families, main_metric
 from mtl.report.inputs import Inputs, Json
 from mtl.report.text import counted, ends, listed, percent, signed, size
 
 COSINE = "cosine"
+FEW = 3
+"""Comparisons of one verdict that the summary names, at most."""
 
 
 def section(params: Params, inputs: Inputs) -> Json | None:
@@ -22,8 +24,10 @@ def section(params: Params, inputs: Inputs) -> Json | None:
         return None
     claims = [claim(item) for item in found["comparisons"]]
     advised = next((item for item in found["groupings"] if item["models"] == found["advised"]), None)
+    advice = _advice(advised, list(params.tasks))
     return {
-        "advice": _advice(advised, list(params.tasks)),
+        "summary": _summary(claims, advice),
+        "advice": advice,
         "reasons": _reasons(params, inputs, advised) if advised else [],
         "matrix": _matrix(params, inputs.comparisons, claims),
         "groupings": _groupings(params, inputs, found["groupings"]),
@@ -46,6 +50,23 @@ def in_words(serving: Mapping[str, str], tasks: Sequence[str]) -> str:
             sentences.append(f"{learned}, and use that model for {listed(own)} only" if others else learned)
     apart = [model for model in served if model in tasks]
     return "; ".join([*sentences, *([f"keep {listed(apart)} apart"] if apart else [])])
+
+
+def _summary(claims: Sequence[Json], advice: str) -> str:
+    """The differences that are shown, and the advice."""
+    named = {verdict: [item for item in claims if item["verdict"] == verdict] for verdict in SIGNS if verdict != "no difference shown"}
+    parts = [f"{_which(items, len(claims))} {verdict}" for verdict, items in named.items() if items]
+    shown = f"{'; '.join(parts) or 'no difference shown for any task'}. " if claims else ""
+    return f"Groups: {shown}{advice}"
+
+
+def _which(items: Sequence[Json], of: int) -> str:
+    """Tasks with what they were trained with, or how many where there are many."""
+    if len(items) > FEW:
+        return f"{len(items)} of {of} comparisons"
+    return listed(
+        [f"{item['task']} with {listed([task for task in members_of(item['within']) if task != item['task']])}" for item in items]
+    )
 
 
 def _advice(advised: Json | None, tasks: Sequence[str]) -> str:

@@ -56,6 +56,8 @@ def _of_variants(params: Params, run: Run, splits: Splits) -> Iterator[str]:
     for i, name in enumerate(params.datasets):
         if name in params.used_datasets(run.tasks) and i not in augmented:
             applied = name in params.augmented_datasets(run.tasks)
+            if not applied and any(method.datasets and name not in method.datasets for method in params.augment.methods.values()):
+                continue  # the settings say which datasets are augmented, and this one is not
             reason = "its shards hold none that the run learns from" if applied else "no method that the run learns from is applied to it"
             yield f"{name}: this run is augmented, but the dataset has no variants: {reason}"
         elif i in augmented:
