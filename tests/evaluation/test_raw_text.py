@@ -143,6 +143,6 @@ def test_a_score_that_raw_texts_do_not_reach_is_a_warning(built: Callable[[Param
     assert parity["difference"] == -parity["tokens"]
     assert parity["high"] < 0
     assert any(warning.startswith("names: scores 0.000 on the raw text") for warning in comparisons["warnings"])
-    scores = scores_of(params, params.runs()["joint-plain-1"], data / "models/joint-plain-1", data / "examples")
+    scores = scores_of(params, params.runs()["joint-plain-1"], data / "predictions/joint-plain-1.parquet")
     (on_raw_text,) = [score.raw_text for score in scores if score.raw_text]
     assert (on_raw_text.value, on_raw_text.high < 0) == (0, True)

@@ -9,6 +9,7 @@ import pytest
 
 from mtl.config import Params
 from mtl.data import schema
+from mtl.evaluation.predictions import predict_run
 from mtl.evaluation.scores import scores_of
 from mtl.training.calibration import FEWEST, temperature
 from mtl.training.run import train
@@ -84,7 +85,9 @@ def test_an_overconfident_model_is_calibrated_on_rows_it_has_not_seen(tmp_path: 
     facts = json.loads((out / "run.json").read_text())
     assert facts["temperatures"] == {name: state["temperature"] for name, state in states.items()}
     assert states["mood"]["temperature"] > 1.2
-    errors = {score.task: score.calibration for score in scores_of(params, run, out, tmp_path) if score.calibration}
+    predict_run(params, run, out, tmp_path, tmp_path)
+    scores = scores_of(params, run, tmp_path / f"{run.name}.parquet")
+    errors = {score.task: score.calibration for score in scores if score.calibration}
     assert errors["mood"].after < errors["mood"].before / 2
     assert errors["names"].after < errors["names"].before
     assert errors["mood"].confidences == 300

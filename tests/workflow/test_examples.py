@@ -152,7 +152,7 @@ def test_an_example_runs_on_a_sample(sample, tiny_bert: Path, tmp_path: Path) ->
         (tmp_path / "sample/tree.json").write_text(json.dumps({"A": {"sub": leaves}}))
         small["augment"] = {"shards": 1, "methods": {"synonym": {"tables": {"zh": source(tmp_path / "sample/tree.json")}}}}
     if sample is not reviews:
-        small["encoder"] = {"source": source(tiny_bert), "max_length": 48}
+        small["encoder"] = {"source": source(tiny_bert), "max_length": 48} | ({"task_layers": 1} if sample is tweets else {})
     overrides = [f"{section}={json.dumps(value)}" for section, value in {"datasets": datasets, **small}.items()]
     project.run("snakemake", "--cores", "2", "--configfile", str(ROOT / f"examples/{sample.__name__}/params.yaml"), "--config", *overrides)
     metrics = json.loads((project.folder / "data/results/metrics.json").read_text())
