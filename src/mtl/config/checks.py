@@ -1,7 +1,7 @@
 """Checks across sections."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -39,16 +39,7 @@ def relations(params: Params) -> list[Issue]:
                 issues.append(Issue(f"tasks.{task}.type", message))
         issues += _field_issues(params, task)
         issues += _consistency_issues(params, task)
-    decoders = {name: spec.decoder for name, spec in params.writing.items() if spec.decoder}
-    for name, decoder in decoders.items():
-        if params.encoder.has_decoder:
-            message = f"must go: an encoder of type {params.encoder.type} has a decoder; encoder.target_length is its longest text"
-            issues.append(Issue(f"tasks.{name}.decoder", message))
-        elif decoder != params.decoder:
-            first = next(iter(decoders))
-            issues.append(
-                Issue(f"tasks.{name}.decoder", f"differs from that of {first}; all tasks share one decoder: set it for one of them")
-            )
+    issues += _decoder_issues(params)
     for name, dataset in params.datasets.items():
         issues += _dataset_issues(name, dataset)
         if not dataset.labels and not params.keeps_unlabelled(name):
@@ -60,10 +51,7 @@ def relations(params: Params) -> list[Issue]:
         found = f"encoder.type is {params.encoder.type!r}; choose transformer, or null for no such filter"
         issues.append(Issue("augment.min_similarity", f"needs a pretrained encoder, and {found}"))
     for task, spec in params.tasks.items():
-        for name in spec.methods or ():
-            if name not in params.augment.methods:
-                choices = ", ".join(params.augment.methods) or "(none)"
-                issues.append(Issue(f"tasks.{task}.methods", f"{name!r} is not a method of augment.methods; choose from: {choices}"))
+        issues += _unknown_methods(params, f"tasks.{task}.methods", spec.methods)
     if params.train.score != "mean" and params.train.score not in params.tasks:
         issues.append(Issue("train.score", f"{params.train.score!r} is unknown; choose from: mean, {', '.join(params.tasks)}"))
     issues += _training_issues(params)
@@ -102,6 +90,29 @@ def _group_issues(params: Params) -> list[Issue]:
     return issues
 
 
+def _decoder_issues(params: Params) -> list[Issue]:
+    """Decoders beside an encoder that has one, and unlike ones: all tasks that write share one."""
+    issues: list[Issue] = []
+    decoders = {name: spec.decoder for name, spec in params.writing.items() if spec.decoder}
+    for name, decoder in decoders.items():
+        if params.encoder.has_decoder:
+            message = f"must go: an encoder of type {params.encoder.type} has a decoder; encoder.target_length is its longest text"
+            issues.append(Issue(f"tasks.{name}.decoder", message))
+        elif decoder != params.decoder:
+            first = next(iter(decoders))
+            issues.append(
+                Issue(f"tasks.{name}.decoder", f"differs from that of {first}; all tasks share one decoder: set it for one of them")
+            )
+    return issues
+
+
+def _unknown_methods(params: Params, key: str, methods: Iterable[str] | None) -> list[Issue]:
+    """Names that are no method of ``augment.methods``."""
+    choices = ", ".join(params.augment.methods) or "(none)"
+    unknown = [name for name in methods or () if name not in params.augment.methods]
+    return [Issue(key, f"{name!r} is not a method of augment.methods; choose from: {choices}") for name in unknown]
+
+
 def _field_issues(params: Params, task: str) -> list[Issue]:
     """The datasets of a task must have the same text fields, and its labels must be about the same one."""
     spec, label = params.tasks[task], params.tasks[task].label
@@ -133,10 +144,7 @@ def _consistency_issues(params: Params, task: str) -> list[Issue]:
         elif list(params.datasets[name].fields) != fields:
             found = ", ".join(params.datasets[name].fields)
             issues.append(Issue(f"{key}.datasets", f"{name!r} has text fields {found}; those of {own[0]!r} are {', '.join(fields)}"))
-    for name in spec.methods or ():
-        if name not in params.augment.methods:
-            choices = ", ".join(params.augment.methods) or "(none)"
-            issues.append(Issue(f"{key}.methods", f"{name!r} is not a method of augment.methods; choose from: {choices}"))
+    issues += _unknown_methods(params, f"{key}.methods", spec.methods)
     applied = {method for name in params.unlabelled_of(task) for method in params.methods_of(name)}
     if not issues and not any(takes(spec.methods, method, 0) for method in applied):
         names = ", ".join(params.unlabelled_of(task))
