@@ -15,6 +15,8 @@ hf_default      Hugging Face's Trainer with its defaults, padded to the longest 
 hf_grouped      the same with batches of its own length-grouped sampler
 hf_default_8,   the same with Trainer's default batch of 8 rows, accumulated to the rows of an update
 hf_grouped_8
+ours_bf16,      on a CPU with instructions for bfloat16: ours with ``precision: bf16``, and Trainer with ``bf16=True``
+hf_grouped_bf16
 
 With --json the last line is one JSON object.
 """
@@ -28,8 +30,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -44,6 +46,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mtl.data import schema
 from mtl.encoders.cheap import Dropout
+from mtl.encoders.products import FORMAT, has_bf16_units, onednn
 from mtl.model.batch import Batch
 from mtl.model.device import Precision
 from mtl.training.loop import Loop
@@ -58,9 +61,10 @@ def steps(loop: Loop, count: int) -> float:
     clock, usage = Clock(loop.precision.device), loop.progress.usage
     before = usage.tokens
     start = clock()
-    for _ in range(count):
-        loop._step()
-        loop.progress.step += 1
+    with loop.precision.float32_products():
+        for _ in range(count):
+            loop._step()
+            loop.progress.step += 1
     return (usage.tokens - before) / (clock() - start)
 
 
@@ -108,7 +112,7 @@ class Others:
         self.updates["tutorial_one_pass" if one_pass else "tutorial"] += updates
         return subwords / seconds
 
-    def trainer(self, updates: int, *, rows: int, grouped: bool) -> float:
+    def trainer(self, updates: int, *, rows: int, grouped: bool, bf16: bool = False) -> float:
         """Some updates of Trainer after one that does not count."""
         accumulated = max(1, round(self.rows_per_update / rows))
         batches = self.batches(rows, grouped, (updates + 1) * accumulated)
@@ -117,14 +121,14 @@ class Others:
             arguments = TrainingArguments(
                 folder, per_device_train_batch_size=rows, gradient_accumulation_steps=accumulated, max_steps=updates + 1, report_to="none",
                 save_strategy="no", train_sampling_strategy="sequential", remove_unused_columns=False, disable_tqdm=True,
-                learning_rate=self.loop.settings.learning_rate, bf16=self.loop.precision.name == "bf16",
+                learning_rate=self.loop.settings.learning_rate, bf16=bf16 or self.loop.precision.name == "bf16",
                 fp16=self.loop.precision.name == "fp16", use_cpu=self.device.type == "cpu",
             )  # fmt: skip
             items = [int(row) for batch in batches for row in batch]
             trainer = Trainer(self.module, arguments, train_dataset=items, data_collator=self.inputs, callbacks=[watch])  # type: ignore[arg-type]
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-        name = f"hf_{'grouped' if grouped else 'default'}_{rows}"
+        name = f"hf_{'grouped' if grouped else 'default'}_{rows}{'_bf16' if bf16 else ''}"
         real = int(watch.real)
         self.padding[name] = 1 - real / watch.computed
         self.updates[name] += trainer.state.global_step - 1
@@ -213,7 +217,7 @@ class Peak:
         self.order = products(loop, batch)
         number = torch.float32 if loop.precision.dtype is None else loop.precision.dtype
         make = lambda *size: torch.randn(*size, device=loop.precision.device, dtype=number)  # noqa: E731
-        self.clock = Clock(loop.precision.device)
+        self.precision, self.clock = loop.precision, Clock(loop.precision.device)
         self.work = {
             product: (make(product.rows, product.ins), make(product.outs, product.ins), make(product.rows, product.outs))
             for product in set(self.order)
@@ -224,9 +228,10 @@ class Peak:
     def __call__(self) -> float:
         """Subwords per second, were there nothing else to do."""
         start = self.clock()
-        for product in self.order:
-            inputs, weight, gradient = self.work[product]
-            nn.functional.linear(inputs, weight), gradient @ weight, gradient.t() @ inputs
+        with self.precision.float32_products(), onednn() if FORMAT.get() == "onednn" else nullcontext():
+            for product in self.order:
+                inputs, weight, gradient = self.work[product]
+                nn.functional.linear(inputs, weight), gradient @ weight, gradient.t() @ inputs
         return self.subwords / (self.clock() - start)
 
 
@@ -270,6 +275,7 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
     ours, others = make(balancing="static"), Others(make(balancing="static", whole=True))
     difference = check_equal(ours, others)
     peak, rows = Peak(ours), others.rows_per_update
+    rounded = make(balancing="static", precision="bf16") if both_formats(ours) else None
     sides: dict[str, Turn] = {
         "peak": peak,
         "ours": lambda: steps(ours, updates),
@@ -280,6 +286,14 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
         "tutorial": lambda: others.tutorial(updates, one_pass=False),
         "tutorial_one_pass": lambda: others.tutorial(updates, one_pass=True),
     }
+    if rounded is not None:
+        loop, peak_bf16 = rounded, Peak(rounded)
+        sides |= {
+            "peak_bf16": peak_bf16,
+            "ours_bf16": lambda: steps(loop, updates),
+            "hf_grouped_bf16": lambda: others.trainer(updates, rows=rows, grouped=True, bf16=True),
+        }
+        steps(loop, 1)
     steps(ours, 1)
     others.tutorial(1, one_pass=True)
     others.updates.clear()
@@ -295,7 +309,11 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
     if set(made.values()) != {turns * updates}:
         raise SystemExit(f"the sides did not make the same updates: {made}")
     return {
-        **{f"vs_{name}": round(ratio(rates["ours"], rates[name]), 3) for name in sides if name not in ("ours", "peak")},
+        **{
+            f"vs_{name}": round(ratio(rates["ours"], rates[name]), 3)
+            for name in sides
+            if name.startswith(("tutorial", "hf_")) and "bf16" not in name
+        },
         "gemm_share": round(ratio(rates["ours"], rates["peak"]), 3),
         "peak_gflops": round(median(rates["peak"]) / peak.subwords * peak.flops / 1e9, 1),
         "subwords_per_second": round(median(rates["ours"])),
@@ -305,7 +323,25 @@ def compare(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, An
         "updates": turns * updates,
         "difference": difference,
         "device": device_name(ours.precision.device),
+        **({} if rounded is None else in_bf16(rates, peak_bf16)),
     }
+
+
+def both_formats(loop: Loop) -> bool:
+    """Whether ours is compared in bf16 too: on a CPU with instructions for it, beside fp32."""
+    return loop.precision.name == "fp32" and loop.precision.device.type == "cpu" and has_bf16_units()
+
+
+def in_bf16(rates: Mapping[str, list[float]], peak: Peak) -> dict[str, float]:
+    """Ours in bf16 beside ours in fp32, Trainer in bf16, the tutorial's way as it is written, in fp32, and the products by themselves."""
+    others = {
+        "bf16_vs_fp32": "ours",
+        "vs_hf_grouped_bf16": "hf_grouped_bf16",
+        "vs_tutorial_bf16": "tutorial",
+        "gemm_share_bf16": "peak_bf16",
+    }
+    ratios = {key: round(ratio(rates["ours_bf16"], rates[name]), 3) for key, name in others.items()}
+    return ratios | {"peak_gflops_bf16": round(median(rates["peak_bf16"]) / peak.subwords * peak.flops / 1e9, 1)}
 
 
 def ablate(make: Callable[..., Loop], turns: int, updates: int) -> dict[str, Any]:

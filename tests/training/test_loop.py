@@ -194,10 +194,11 @@ def disturb_scores(loop: Loop) -> None:
         ({"optimizer": {"type": "sgdw", "momentum": 0.5}, "learning_rate": 0.1}, disturb_nothing),
         ({"freeze_layers": 2}, disturb_nothing),
         ({"precision": "fp16", "schedule": "cosine"}, disturb_overflows),
+        ({"precision": "bf16"}, disturb_nothing),
         ({"micro_batch_tokens": 200}, disturb_memory),
         ({"stop": "each", "patience": 2, "epochs": 4}, disturb_scores),
     ],
-    ids=["adam", "sgd", "sgdw", "frozen", "fp16", "memory", "each"],
+    ids=["adam", "sgd", "sgdw", "frozen", "fp16", "bf16", "memory", "each"],
 )
 def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(
     make_loop: MakeLoop, options: dict[str, Any], disturb: Callable[[Loop], None]

@@ -370,13 +370,23 @@ def test_what_the_data_lacks_is_named(project: Path, make_settings: Settings, em
         }
         return row | more if row["id"] == "all-0" else row
 
-    params = make_settings(epochs=0.5, precision="bf16")
+    params = make_settings(epochs=0.5, precision="fp16")
     facts = run(params, "joint-plain-1", changed(project, empty("odd"), "places", odd), empty("out"))
     text = "\n".join(facts["warnings"])
     assert "encoder.max_length 32 cuts" in text
     assert "gold entities and ranges: 1)" in text
     assert text.count(" cuts ") == 1
-    assert "precision bf16 on a CPU" in text
+    assert "precision fp16 on a CPU" in text
+    assert facts["precision"] == "fp16"
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_bf16_is_slow_only_where_a_cpu_has_no_instructions_for_it(
+    project: Path, make_settings: Settings, empty: Maker, monkeypatch: pytest.MonkeyPatch, units: bool
+) -> None:
+    monkeypatch.setattr("mtl.training.cautions.has_bf16_units", lambda: units)
+    facts = run(make_settings(epochs=0.5, precision="bf16"), "joint-plain-1", project, empty("out"))
+    assert any("precision bf16 on a CPU" in warning for warning in facts["warnings"]) is not units
     assert facts["precision"] == "bf16"
 
 

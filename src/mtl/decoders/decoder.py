@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mtl.decoders.base import IGNORED, Decoder
 from mtl.decoders.vocabulary import TargetVocabulary
 from mtl.encoders.cheap import make_cheap
+from mtl.encoders.products import linear
 
 KeysValues = tuple[Tensor, Tensor]
 """Of an attention layer, each ``[rows, heads, positions, width of a head]``."""
@@ -203,4 +204,4 @@ class TransformerDecoder(Decoder):
         return list(self.layers)
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        return nn.functional.linear(hidden, self.subwords.weight)
+        return linear(hidden, self.subwords.weight)

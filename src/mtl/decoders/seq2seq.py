@@ -20,6 +20,7 @@ from mtl.decoders.base import IGNORED, Decoder
 from mtl.decoders.vocabulary import clean
 from mtl.encoders import marian
 from mtl.encoders.cheap import make_cheap
+from mtl.encoders.products import linear
 from mtl.encoders.tokenizer import SubwordTokenizer
 from mtl.encoders.transformer import TransformerEncoder, check, read_config, read_model, read_tokenizer, set_dropout, subword_tokenizer
 from mtl.errors import EncoderError, ModelError, one_line
@@ -127,7 +128,7 @@ class Tied(Borrowed):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Logits of the first subwords."""
-        return nn.functional.linear(hidden, self.owner[0].weight[: self.rows])
+        return linear(hidden, self.owner[0].weight[: self.rows])
 
 
 class WrittenSubwords:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mtl.encoders.products import plain_products
+
 VARIABLE = "MTL_PUBLIC"
 
 
@@ -51,6 +53,7 @@ def _passes(name: str, *about: str | type) -> bool:
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast("cpu", enabled=False),
+            plain_products(),
             torch.random.fork_rng(devices=[]),
         ):
             torch.manual_seed(0)

@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from mtl.encoders.products import bf16_products, fast_float32
 from mtl.errors import TrainingError
+from mtl.model import speed
 
 MICRO_BATCH = {"cpu": (512, 48), "cuda": (32_768, 4_096)}
 """Device to the largest size of a micro-batch and the cost of starting one, both in subwords (see ``batching.micro_batches``).
@@ -27,23 +29,29 @@ class Precision:
 
     name: str
     device: torch.device
+    reason: str = ""
+    """Why it was chosen, if it was."""
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """What autocast computes in, ``None`` without autocast."""
+        """The 16-bit format, ``None`` without one."""
         return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The context of forward pass and losses."""
+        """The context of forward pass and losses. With bf16 on a CPU only linear layers are in it (see ``encoders/products.py``)."""
+        if self.name == "bf16" and self.device.type == "cpu":
+            return bf16_products()
         return nullcontext() if self.dtype is None else torch.autocast(self.device.type, dtype=self.dtype)
 
     @contextmanager
     def float32_products(self) -> Iterator[None]:
         """Within it, float32 products on a GPU are rounded to TF32 if that is the format, and not if it is another; afterwards all is as
-        before. torch by itself rounds convolutions and recurrent layers, but not matrix products.
+        before. torch by itself rounds convolutions and recurrent layers, but not matrix products. On a CPU they are computed by the faster
+        library.
         """
         if self.device.type != "cuda":
-            yield
+            with fast_float32():
+                yield
             return
         rounded = self.name == "tf32"
         before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
@@ -100,15 +108,20 @@ def first_free(names: Sequence[str], folder: str | Path) -> tuple[int, FileLock 
     return 0, None
 
 
-def choose_precision(setting: str, device: torch.device) -> Precision:
+def choose_precision(setting: str, device: torch.device, encoder: Path | None = None) -> Precision:
     """What a setting of ``train.precision`` means on a device.
 
-    ``auto`` never uses autocast on a CPU: without matrix units for them, 16-bit formats are many times slower there.
+    Args:
+        setting: its value.
+        device: where to train.
+        encoder: folder of a transformer. On a CPU, ``auto`` is bf16 if layers of its size train faster so; without a folder it is fp32.
     """
     if setting != "auto":
         return Precision(setting, device)
-    if device.type != "cuda":
-        return Precision("fp32", device)
+    if device.type == "cpu":
+        found = 0.0 if encoder is None else speed.bf16_speed(encoder)
+        reason = f"bf16 trains {found:.2f} times as fast as fp32 on this CPU" if found else ""
+        return Precision("bf16" if found >= speed.PAYS else "fp32", device, reason)
     capability = torch.cuda.get_device_capability(device)
     return Precision("bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32", device)
 

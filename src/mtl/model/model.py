@@ -52,7 +52,7 @@ class Model(nn.Module):
                 torch.manual_seed(seed_of("head", seed, name))
                 heads[name] = task.head(decoder.width if decoder and task.writes else encoder.width, dropout)
         self.heads = ByTask(heads)
-        make_cheap(self.heads)
+        make_cheap(self)
         encoder.branch(self.tasks)
 
     def forward(self, batch: Batch, tasks: Iterable[str]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from mtl.config import Params, Run, SmallEncoder
 from mtl.encoders import Encoded
+from mtl.encoders.products import has_bf16_units
 from mtl.encoders.store import Stored
 from mtl.model.device import Precision
 from mtl.tasks.base import TaskType
@@ -39,8 +40,8 @@ def cautions(params: Params, run: Run, splits: Splits, precision: Precision) -> 
 def _of_precision(precision: Precision) -> Iterator[str]:
     if precision.device.type != "cpu":
         return
-    if precision.dtype is not None:
-        yield f"precision {precision.name} on a CPU: without matrix units for it this is many times slower than fp32"
+    if precision.dtype is not None and not (precision.name == "bf16" and has_bf16_units()):
+        yield f"precision {precision.name} on a CPU: without instructions for it this is many times slower than fp32"
     if precision.name == "tf32":
         yield "precision tf32 on a CPU has no effect: all is computed in fp32"
 

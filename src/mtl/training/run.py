@@ -74,7 +74,7 @@ def train(
         if not processes.from_first(lambda: True):
             return False
         place = choose_device(processes.device(device))
-        precision = choose_precision(params.train.precision, place)
+        precision = choose_precision(params.train.precision, place, encoder)
         splits = read_splits(params, run, examples, shards)
         checkpoints = out / "checkpoint"
         with _own_random_state(place), memory_errors(place):
@@ -131,6 +131,8 @@ def _display(run: Run, loop: Loop, live: Path | None, warnings: Sequence[str], *
             bar.set_postfix_str(line, refresh=False)
             bar.update(step - bar.n)
 
+        if loop.precision.reason:
+            note(bar, f"{run.name}: precision {loop.precision.name}: {loop.precision.reason}")
         yield show
         for warning in (*warnings, *loop.warnings()):
             note(bar, f"{run.name}: warning: {warning}")
