@@ -14,6 +14,9 @@ vs_unfused, ...        beside the same without ``Encoder.fuse``, in fp32 on a CP
 vs_pipelines, ...      with --pipelines: beside a Hugging Face pipeline per task, 32 texts at a time, with random weights of the same
                        architecture, whose predictions are not compared
 
+bf16_vs_fp32, ...      on a CPU with instructions for bfloat16: ours in bf16 beside ours in fp32; bf16_unequal_share is the share of classes
+                       and tags that differ
+
 window_growth          seconds per row to join the windows of 800 rows of 200 words, beside those of 100 rows: 1 is linear in the rows
 
 With --json the last line is one JSON object.
@@ -35,6 +38,7 @@ from baselines import Clock, device_name, padded, ratio, show
 from torch import nn
 
 from mtl.data import schema
+from mtl.encoders.products import has_bf16_units
 from mtl.encoders.transformer import TransformerEncoder
 from mtl.encoders.windows import best_windows, encode_windows
 from mtl.model import folder as models
@@ -46,6 +50,8 @@ from mtl.model.prediction import Predictor, predictions
 from mtl.tasks.base import Prediction
 
 WIDTH, ROWS, PIPELINE_ROWS = 128, 16, 32
+BF16 = "bf16_"
+"""The side of ours in bf16."""
 
 
 class Request(NamedTuple):
@@ -196,6 +202,9 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
     if exact:
         sides["unfused_"] = ours(unfused, precision)
     compared = list(sides)[1:]
+    rounded = exact and has_bf16_units()
+    if rounded:
+        sides[BF16] = ours(Predictor.load(folder, precision="bf16"), precision)
     if with_pipelines:
         sides["pipelines_"] = pipelines(folder, model, precision)
     every = [Request([row for request in own for row in request.rows], list(model.tasks))]
@@ -205,6 +214,7 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
         side([Request(request.rows[:ROWS], request.tasks) for request in own])
     seconds: dict[str, list[float]] = {}
     differences: list[Difference] = []
+    roundings: list[Difference] = []
     for _ in range(turns):
         for name, requests in kinds.items():
             predicted = {}
@@ -213,10 +223,20 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
                 predicted[side] = prediction(requests)
                 seconds.setdefault(f"{side}{name}", []).append(clock() - start)
             differences += [difference(predicted[""], predicted[side], exact=exact) for side in compared]
+            if rounded:
+                roundings.append(difference(predicted[""], predicted[BF16], exact=False))
+    in_bf16 = {
+        **{f"bf16_vs_fp32{name}": round(ratio(seconds[name], seconds[f"{BF16}{name}"]), 3) for name in kinds},
+        **{f"bf16_vs_tutorial{name}": round(ratio(seconds[f"tutorial_{name}"], seconds[f"{BF16}{name}"]), 3) for name in kinds},
+        "bf16_unequal_share": max((each.unequal for each in roundings), default=0.0),
+        "bf16_difference": max((each.number for each in roundings), default=0.0),
+    }
     return {
+        **(in_bf16 if rounded else {}),
         **{
             f"vs_{side.removesuffix('_')}{name}": round(ratio(seconds[f"{side}{name}"], seconds[name]), 3)
             for side in list(sides)[1:]
+            if side != BF16
             for name in kinds
         },
         **{f"{side}subwords_per_second{name}": round(subwords / median(seconds[f"{side}{name}"])) for side in sides for name in kinds},

@@ -18,9 +18,10 @@ import pytest
 
 import mtl
 from mtl.config import Params, TransformerEncoder
-from mtl.errors import DataError, InputError, ModelError, MtlError
+from mtl.errors import DataError, InputError, ModelError, MtlError, TrainingError
 from mtl.model.folder import save
 from mtl.predict import predict_lines
+from mtl.serving.served import ServedModel
 from training.conftest import empty, make_settings, make_table, project
 
 __all__ = ["empty", "make_settings", "make_table", "project"]
@@ -104,6 +105,24 @@ def test_predictions_are_those_of_the_command_line(folder: Path, model: mtl.Trai
     assert predictions == [{name: line[name] for name in model.tasks} for line in lines]
     assert predictions[1] == {"names": None, "mood": None, "rating": None}
     json.dumps(predictions)
+
+
+def test_in_bf16_the_service_s_and_the_command_line_s_predictions_are_about_the_same(
+    folder: Path, model: mtl.TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtl.model.device.has_bf16_units", lambda: True)  # elsewhere it is slow
+    exact = model.predict(TEXTS)
+    for rounded in (
+        mtl.load(folder, "cpu", "bf16").predict(TEXTS),
+        list(predict_lines(folder, TEXTS, precision="bf16")),
+        ServedModel(folder, "cpu", "bf16")._model.predict(TEXTS),
+    ):
+        for row, other in zip(rounded, exact, strict=True):
+            assert (row["mood"] is None) == (other["mood"] is None)
+            if row["mood"] is not None:
+                assert row["mood"]["probability"] == pytest.approx(other["mood"]["probability"], abs=0.05)
+    with pytest.raises(TrainingError, match="precision 'int4' is not known; choose from: fp32, bf16"):
+        mtl.load(folder, precision="int4")
 
 
 def test_below_the_minimum_there_is_no_prediction(folder: Path, model: mtl.TrainedModel) -> None:

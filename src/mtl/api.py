@@ -39,8 +39,8 @@ class TaskInfo:
 class TrainedModel:
     """A trained model on a device; ``mtl.load`` makes it. It is ready for prediction only: it cannot be trained further, or saved."""
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        self._predictor = Predictor.load(folder, device)
+    def __init__(self, folder: Path, device: str = "auto", precision: str = "fp32") -> None:
+        self._predictor = Predictor.load(folder, device, precision)
         specs, tasks = read_config(folder)["tasks"], self._predictor.model.tasks
         card = folder / CARD
         self.tasks: dict[str, TaskInfo] = {
@@ -117,21 +117,22 @@ class TrainedModel:
         return [_row(number, text, requested) for number, text in enumerate(texts)]
 
 
-def load(source: str | Path, device: str = "auto") -> TrainedModel:
+def load(source: str | Path, device: str = "auto", precision: str = "fp32") -> TrainedModel:
     """Load a trained model.
 
     Args:
         source: a model folder, or ``hf://owner/name`` (``hf://owner/name@revision``) on the Hugging Face hub. Of the latter, the weights,
             the two JSON files and the card are downloaded into the cache of ``huggingface_hub``, and nothing in them runs code.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; ``auto`` takes a GPU where there is one.
+        precision: ``fp32``, or ``bf16``, which is faster on GPUs and on CPUs with instructions for it, and rounds.
 
     Raises:
         ModelError: the source is not a complete model of this version, or cannot be downloaded.
         PluginError: a task type or encoder of another package cannot be imported.
-        TrainingError: the device is not available.
+        TrainingError: the device is not available, or lacks the precision.
     """
     remote = isinstance(source, str) and source.startswith(HUB)
-    return TrainedModel(_downloaded(str(source)) if remote else Path(source), device)
+    return TrainedModel(_downloaded(str(source)) if remote else Path(source), device, precision)
 
 
 def _row(number: int, text: Text, tasks: Mapping[str, TaskType]) -> Fields:

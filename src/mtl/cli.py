@@ -35,6 +35,8 @@ predicts by itself"""
 """What `mtl export` can write."""
 REFERENCE = """texts to compare with: a file, or a folder of examples, whose validation and test rows are compared (those of training would
 differ from any others); default: data/examples"""
+FORMATS = ("fp32", "bf16")
+"""Number formats to predict in."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -90,6 +92,7 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
     predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
     predict.add_argument("--min-confidence", type=_share, default=0.0, metavar="P", help="answer null below this confidence, in 0..1")
+    predict.add_argument("--precision", choices=FORMATS, default="fp32", help="bf16: faster where the device has it, and rounded")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     _add_serve(commands)
@@ -118,6 +121,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--insecure", action="store_true", help="listen beyond this machine without a token")
     serve.add_argument("--corrections", type=Path, metavar="FILE", help="JSON lines file that corrected predictions are appended to")
     serve.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    serve.add_argument("--precision", choices=FORMATS, default="fp32", help="bf16: faster where the device has it, and rounded")
     serve.add_argument("--max-body", type=_positive, default=2**20, metavar="BYTES", help="size of a request")
     serve.add_argument("--max-texts", type=_positive, default=256, metavar="N", help="texts of a request")
     serve.add_argument("--max-characters", type=_positive, default=20_000, metavar="N", help="characters of a text")
@@ -355,11 +359,15 @@ def _predict(options: argparse.Namespace) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     options.extra = "export" if is_exported(options.model) else "workflow"
+    if options.extra == "export" and options.precision != "fp32":
+        raise ExportError(f"{options.model}: an exported model predicts in the format that it was exported in; leave out --precision")
     model = OnnxPredictor(options.model) if is_exported(options.model) else options.model
     try:
         with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as lines:
             texts, least = decoded(lines, options.file), options.min_confidence
-            for prediction in predict_lines(model, texts, tasks=options.task, form=options.format, min_confidence=least):
+            for prediction in predict_lines(
+                model, texts, tasks=options.task, form=options.format, min_confidence=least, precision=options.precision
+            ):
                 print(json.dumps(prediction, ensure_ascii=False))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{options.file}: cannot be read: {error}") from None
@@ -387,6 +395,7 @@ def _serve(options: argparse.Namespace) -> None:
         insecure=options.insecure,
         corrections=options.corrections,
         device=options.device,
+        precision=options.precision,
         limits=limits,
     )
     server = Server.start(settings)

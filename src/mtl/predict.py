@@ -149,6 +149,7 @@ def predict_lines(
     tasks: Sequence[str] | None = None,
     form: Format = "auto",
     min_confidence: float = 0.0,
+    precision: str = "fp32",
 ) -> Iterator[dict[str, Any]]:
     """Predict each line, in order.
 
@@ -161,6 +162,7 @@ def predict_lines(
         form: ``auto`` takes all lines as JSON if the first one that is not blank is a JSON object, else as text. A first line that
             begins like JSON but is not an object is an error, and so is a JSON object among lines of text.
         min_confidence: in 0..1; a task with less confidence is null for the line, and entities with less are left out.
+        precision: of a model folder, ``fp32`` or ``bf16``.
 
     Yields:
         The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or
@@ -171,7 +173,7 @@ def predict_lines(
         ModelError: the folder is not a complete model, or the model has no such task.
         DataError: a line is not JSON of that form; names the line.
     """
-    predictor = _loaded(model) if isinstance(model, Path) else model
+    predictor = _loaded(model, precision) if isinstance(model, Path) else model
     requested = {name: predictor.tasks[name] for name in chosen(predictor.tasks, tasks)}
     for chunk in read_lines(lines, requested, form):
         predictions = predict_rows(predictor, [line.fields for line in chunk], requested, min_confidence=min_confidence)
@@ -203,10 +205,10 @@ def read_lines(lines: Iterable[str], tasks: Mapping[str, TaskType], form: Format
         yield [_line(line.rstrip("\r\n"), number, form, tasks) for number, line in chunk]
 
 
-def _loaded(model: Path) -> RowPredictor:
+def _loaded(model: Path, precision: str) -> RowPredictor:
     from mtl.model.prediction import Predictor  # imports torch, which an exported model does without
 
-    return Predictor.load(model)
+    return Predictor.load(model, precision=precision)
 
 
 def _form(number: int, line: str) -> Format:

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from mtl.encoders.products import has_bf16_units
 from mtl.training.loop import Loop
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -46,6 +47,8 @@ def test_the_last_line_has_all_figures(run: Run) -> None:
     assert found["padding_share"] == 0
     assert found["padding_share_of_others"]["hf_default_8"] > 0.1
     assert found["device"].startswith("cpu")
+    in_bf16 = {"bf16_vs_fp32", "vs_hf_grouped_bf16", "vs_tutorial_bf16", "gemm_share_bf16"}
+    assert all(found[ratio] > 0 for ratio in in_bf16) if has_bf16_units() else in_bf16.isdisjoint(found)
 
 
 def test_an_encoder_of_another_size_and_larger_steps(run: Run, train: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,19 @@ def test_fused_is_the_same(kind: str, name: str) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@needs_fused
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_fused_in_bfloat16_is_about_the_same_and_float32_outside_of_products(name: str) -> None:
+    encoder, (subwords, mask, word_shape_ids) = encoder_of("bert").eval(), inputs()
+    same, selected = copy.deepcopy(encoder), selected_of(name, mask)
+    same.fuse(torch.bfloat16)
+    with torch.inference_mode():
+        expected, found = (one(subwords, mask, word_shape_ids, selected, None) for one in (encoder, same))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
+    assert name == "none" or not torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("kind", ["albert", "distilbert"])
 def test_other_kinds_stay_as_they_are(kind: str) -> None:
     encoder = encoder_of(kind)

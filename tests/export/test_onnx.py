@@ -129,6 +129,13 @@ def test_a_damaged_folder_is_an_error_of_one_line(
     assert error.count("\n") == 1
 
 
+def test_an_exported_model_has_one_format(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtl.cli import main
+
+    assert main(["predict", "--model", str(exported), "--precision", "bf16", "/dev/null"]) == 2
+    assert "leave out --precision" in capsys.readouterr().err
+
+
 def test_an_existing_folder_is_not_replaced(model: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from mtl.cli import main
 

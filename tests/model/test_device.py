@@ -9,7 +9,7 @@ import torch
 
 from mtl.encoders.products import FORMAT
 from mtl.errors import TrainingError
-from mtl.model.device import Precision, choose_device, choose_precision, peak_memory
+from mtl.model.device import Precision, choose_device, choose_precision, for_prediction, peak_memory
 
 CPU = torch.device("cpu")
 
@@ -36,6 +36,17 @@ def test_a_format_that_is_asked_for_is_used(name: str, dtype: torch.dtype | None
 def test_auto_goes_by_what_a_gpu_can_do(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision("auto", torch.device("cuda")).name == name
+
+
+def test_bf16_is_refused_for_prediction_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl.model.device.has_bf16_units", lambda: False)
+    assert for_prediction("fp32", CPU).name == "fp32"
+    with pytest.raises(TrainingError, match="needs a CPU with avx512_bf16 or amx_bf16"):
+        for_prediction("bf16", CPU)
+    with pytest.raises(TrainingError, match="'fp16' is not known; choose from: fp32, bf16"):
+        for_prediction("fp16", CPU)
+    monkeypatch.setattr("mtl.model.device.has_bf16_units", lambda: True)
+    assert for_prediction("bf16", CPU).dtype == torch.bfloat16
 
 
 def rounding() -> tuple[str, bool]:

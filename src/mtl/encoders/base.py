@@ -143,8 +143,11 @@ class Encoder(nn.Module, ABC):
     def pad(self) -> None:
         """Compute padding on every device, as a graph for another runtime does."""
 
-    def fuse(self) -> None:
-        """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved."""
+    def fuse(self, dtype: torch.dtype = torch.float32) -> None:
+        """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved.
+
+        ``dtype`` is the format of products: float32, or bfloat16 on a CPU with instructions for it.
+        """
 
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:

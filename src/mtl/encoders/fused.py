@@ -22,20 +22,23 @@ def available() -> bool:
 
 
 class FusedLinear:
-    """A linear layer with fixed weights, of ``[packed, ins]`` to ``[packed, outs]``."""
+    """A linear layer with fixed weights, of ``[packed, ins]`` to ``[packed, outs]``; in bfloat16 if told so."""
 
-    def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
-        self.bias = linear.bias.detach()
-        self.activation = activation
+    def __init__(self, linear: nn.Linear, activation: str = "none", dtype: torch.dtype = torch.float32) -> None:
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(dtype), ROWS)
+        self.bias = linear.bias.detach().to(dtype)
+        self.activation, self.dtype = activation, dtype
 
     def __call__(self, states: Tensor) -> Tensor:
-        """The product, the bias and the activation."""
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, self.activation, [], "none")
+        """The product, the bias and the activation, in its own format."""
+        rounded = states.to(self.dtype)
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(rounded, self.weight, self.bias, self.activation, [], "none")
         return result
 
     def plus(self, states: Tensor, other: Tensor) -> Tensor:
-        """The product and the bias, added to ``[packed, outs]``."""
+        """The product and the bias, added to ``[packed, outs]``, in float32."""
+        if self.dtype != torch.float32:
+            return self(states) + other
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(states, other, self.weight, self.bias, "add")
         return result
 
@@ -47,18 +50,19 @@ class FusedLayer(nn.Module):
         TypeError: it is trained or saved; copying and moving raise errors of torch's.
     """
 
-    def __init__(self, layer: Any, *, last: bool) -> None:
+    def __init__(self, layer: Any, *, last: bool, dtype: torch.dtype = torch.float32) -> None:
+        """``dtype`` is the format of the products; attention, norms and residual connections are float32."""
         super().__init__()
         attention, self.last = layer.attention.self, last
         self.heads, self.width, self.scaling = attention.num_attention_heads, attention.attention_head_size, attention.scaling
-        self.projections = [FusedLinear(part) for part in (attention.query, attention.key, attention.value)]
+        self.projections = [FusedLinear(part, dtype=dtype) for part in (attention.query, attention.key, attention.value)]
         if last:
             self.key, self.value = attention.key.weight.detach(), attention.value.weight.detach()
-        self.attended, self.norm = FusedLinear(layer.attention.output.dense), layer.attention.output.LayerNorm
+        self.attended, self.norm = FusedLinear(layer.attention.output.dense, dtype=dtype), layer.attention.output.LayerNorm
         activation = layer.intermediate.intermediate_act_fn
         gelu = getattr(activation, "act", None) is nn.functional.gelu
-        self.up, self.act = FusedLinear(layer.intermediate.dense, "gelu" if gelu else "none"), nn.Identity() if gelu else activation
-        self.down, self.down_norm = FusedLinear(layer.output.dense), layer.output.LayerNorm
+        self.up, self.act = FusedLinear(layer.intermediate.dense, "gelu" if gelu else "none", dtype), nn.Identity() if gelu else activation
+        self.down, self.down_norm = FusedLinear(layer.output.dense, dtype=dtype), layer.output.LayerNorm
 
     def forward(self, hidden_states: Tensor, *_: Any, packed: Packed, **__: Any) -> Tensor:
         """Hidden states ``[1, packed, width]``, in the last layer only those at ``SELECTED``."""
@@ -82,9 +86,9 @@ class FusedLayer(nn.Module):
         raise TypeError("an encoder prepared for prediction cannot be saved")
 
     def _attend(self, states: Tensor, packed: Packed) -> Tensor:
-        query, key, value = (part(states).view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
+        query, key, value = (part(states).float().view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
         return packed_attention(self, query, key, value, None, packed=packed, scaling=self.scaling)[0].view_as(states)
 
     def _attend_once(self, states: Tensor, positions: Tensor, runs: Runs) -> Tensor:
-        query = self.projections[0](states[positions]).view(-1, self.heads, self.width)
+        query = self.projections[0](states[positions]).float().view(-1, self.heads, self.width)
         return attend_once(query, self.key, self.value, states, runs, self.scaling) + self.projections[2].bias

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from mtl.encoders.products import bf16_products, fast_float32
+from mtl.encoders.products import bf16_products, fast_float32, has_bf16_units
 from mtl.errors import TrainingError
 from mtl.model import speed
 
@@ -21,6 +21,8 @@ MICRO_BATCH = {"cpu": (512, 48), "cuda": (32_768, 4_096)}
 A CPU wants what fits its caches and pays little for one more; a GPU wants few and large ones."""
 PACKED_MICRO_BATCH = (1024, 256)
 """The same where padding is not computed (on a CPU): unlike lengths can share a micro-batch, so there may be few."""
+PREDICTION = ("fp32", "bf16")
+"""Number formats to predict in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,19 @@ def choose_precision(setting: str, device: torch.device, encoder: Path | None = 
         return Precision("bf16" if found >= speed.PAYS else "fp32", device, reason)
     capability = torch.cuda.get_device_capability(device)
     return Precision("bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32", device)
+
+
+def for_prediction(name: str, device: torch.device) -> Precision:
+    """A number format to predict in.
+
+    Raises:
+        TrainingError: it is none of ``PREDICTION``, or the device would take many times longer with it.
+    """
+    if name not in PREDICTION:
+        raise TrainingError(f"precision {name!r} is not known; choose from: {', '.join(PREDICTION)}")
+    if name == "bf16" and device.type == "cpu" and not has_bf16_units():
+        raise TrainingError("precision 'bf16' needs a CPU with avx512_bf16 or amx_bf16 (see lscpu), which this one has not; choose fp32")
+    return Precision(name, device)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -10,7 +10,7 @@ import torch
 from mtl.encoders import Encoded
 from mtl.errors import ModelError, one_line
 from mtl.model.batch import Pair, TokenRow, collate, encode_rows
-from mtl.model.device import Precision, choose_device
+from mtl.model.device import Precision, choose_device, for_prediction
 from mtl.model.folder import load
 from mtl.model.joining import Counts, Decoder, Joiner, check_rows, chosen, counts_of, encode
 from mtl.model.model import Model
@@ -79,20 +79,26 @@ def _decoder(task: TaskType) -> Decoder:
 class Predictor:
     """A trained model on a device. It takes the model over: see ``Encoder.fuse``."""
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", precision: str = "fp32") -> None:
+        """``precision`` is ``fp32`` or ``bf16``.
+
+        Raises:
+            TrainingError: the device is not there, or lacks the precision.
+        """
         self.model = model.to(choose_device(device)).eval()
+        self.precision = for_prediction(precision, self.model.device)
         if self.model.device.type == "cpu":
-            self.model.encoder.fuse()
+            self.model.encoder.fuse(self.precision.dtype or torch.float32)
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> "Predictor":
+    def load(cls, folder: Path, device: str = "auto", precision: str = "fp32") -> "Predictor":
         """From a model folder.
 
         Raises:
             ModelError: the folder is not a whole model of this version.
-            TrainingError: the device is not there.
+            TrainingError: the device is not there, or lacks the precision.
         """
-        predictor = cls(load(folder), device)
+        predictor = cls(load(folder), device, precision)
         with one_line(ModelError, f"{folder}: cannot predict"):
             predictor._try_out()
         return predictor
@@ -135,7 +141,7 @@ class Predictor:
         wanted = self.chosen(tasks)
         check_rows(rows)
         encoded = encode(self.model.tokenizer, rows, self.model.max_length, [self.model.tasks[name] for name in wanted])
-        return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens, beside=beside)
+        return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens, precision=self.precision, beside=beside)
 
     def embed(self, rows: Sequence[TokenRow], task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:
         """The pooled hidden states of each row's beginning, ``[rows, width]``.
@@ -155,7 +161,7 @@ class Predictor:
         check_rows(rows)
         encoded = encode_rows(model.tokenizer, rows, model.max_length, windows=False)
         vectors = np.zeros((len(rows), model.encoder.width), dtype=np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), self.precision.autocast():
             for places in model.micro_batches(encoded.lengths, batch_tokens or BATCH_TOKENS[model.device.type]):
                 vectors[places] = model.embed(collate(encoded, places).to(model.device), name).float().cpu().numpy()
         return vectors

@@ -19,15 +19,15 @@ DIGITS = 12
 class ServedModel:
     """A model and what the service says of it. It stays as it is when another version takes over."""
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
+    def __init__(self, folder: Path, device: str = "auto", precision: str = "fp32") -> None:
         """Load a model.
 
         Raises:
             ModelError: the folder is not a complete model of this version.
-            TrainingError: the device is not available.
+            TrainingError: the device is not available, or lacks the precision.
         """
         folder = folder.resolve()  # all files come from one folder, also if a link is switched meanwhile
-        self._model = TrainedModel(folder, device)
+        self._model = TrainedModel(folder, device, precision)
         self.config = read_config(folder)
         self.card = self._model.card
         self.checksums = {name: checksum(folder / name) for name in (CONFIG, TOKENIZER, WEIGHTS)}

@@ -38,7 +38,7 @@ class Server:
         if settings.corrections is not None:
             corrections.check_file(settings.corrections)
         listener = _listen(settings.host, settings.port)
-        model = ServedModel(settings.model, settings.device)
+        model = ServedModel(settings.model, settings.device, settings.precision)
         listener.listen(BACKLOG)
         return cls(settings, model, listener)
 

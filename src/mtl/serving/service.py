@@ -68,7 +68,7 @@ class Service:
         """
         async with self._loading:
             try:
-                model = await asyncio.to_thread(ServedModel, self.settings.model, self.settings.device)
+                model = await asyncio.to_thread(ServedModel, self.settings.model, self.settings.device, self.settings.precision)
             except (MtlError, OSError) as error:
                 self.metrics.reloads.labels("failed").inc()
                 LOG.error("the old model stays: %s", error)

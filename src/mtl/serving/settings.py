@@ -50,6 +50,8 @@ class Settings:
     corrections: Path | None = None
     """JSON lines file that corrected predictions are appended to."""
     device: str = "auto"
+    precision: str = "fp32"
+    """``fp32`` or ``bf16``."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
