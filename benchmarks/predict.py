@@ -225,14 +225,8 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
             differences += [difference(predicted[""], predicted[side], exact=exact) for side in compared]
             if rounded:
                 roundings.append(difference(predicted[""], predicted[BF16], exact=False))
-    in_bf16 = {
-        **{f"bf16_vs_fp32{name}": round(ratio(seconds[name], seconds[f"{BF16}{name}"]), 3) for name in kinds},
-        **{f"bf16_vs_tutorial{name}": round(ratio(seconds[f"tutorial_{name}"], seconds[f"{BF16}{name}"]), 3) for name in kinds},
-        "bf16_unequal_share": max((each.unequal for each in roundings), default=0.0),
-        "bf16_difference": max((each.number for each in roundings), default=0.0),
-    }
     return {
-        **(in_bf16 if rounded else {}),
+        **(in_bf16(seconds, roundings) if rounded else {}),
         **{
             f"vs_{side.removesuffix('_')}{name}": round(ratio(seconds[f"{side}{name}"], seconds[name]), 3)
             for side in list(sides)[1:]
@@ -253,6 +247,17 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
         "precision": precision.name,
         "device": device_name(model.device),
     }
+
+
+def in_bf16(seconds: dict[str, list[float]], differences: Sequence[Difference]) -> dict[str, float]:
+    """Ours in bf16 beside ours in fp32 and the tutorial way in fp32, for both sorts of requests."""
+    speeds = {
+        f"bf16_vs_{key}{name}": round(ratio(seconds[f"{side}{name}"], seconds[f"{BF16}{name}"]), 3)
+        for key, side in (("fp32", ""), ("tutorial", "tutorial_"))
+        for name in ("", "_all_tasks")
+    }
+    unequal, worst = (max(values) for values in zip(*((each.unequal, each.number) for each in differences), strict=True))
+    return speeds | {"bf16_unequal_share": unequal, "bf16_difference": worst}
 
 
 def window_growth(model: Model, turns: int = 3) -> float:
