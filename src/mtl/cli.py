@@ -35,8 +35,6 @@ predicts by itself"""
 """What `mtl export` can write."""
 REFERENCE = """texts to compare with: a file, or a folder of examples, whose validation and test rows are compared (those of training would
 differ from any others); default: data/examples"""
-FORMATS = ("fp32", "bf16")
-"""Number formats to predict in."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -92,7 +90,7 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
     predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
     predict.add_argument("--min-confidence", type=_share, default=0.0, metavar="P", help="answer null below this confidence, in 0..1")
-    predict.add_argument("--precision", choices=FORMATS, default="fp32", help="bf16: faster where the device has it, and rounded")
+    predict.add_argument("--precision", default="fp32", help="fp32, or bf16: faster where the device has it, and rounded")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     _add_serve(commands)
@@ -121,7 +119,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--insecure", action="store_true", help="listen beyond this machine without a token")
     serve.add_argument("--corrections", type=Path, metavar="FILE", help="JSON lines file that corrected predictions are appended to")
     serve.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    serve.add_argument("--precision", choices=FORMATS, default="fp32", help="bf16: faster where the device has it, and rounded")
+    serve.add_argument("--precision", default="fp32", help="fp32, or bf16: faster where the device has it, and rounded")
     serve.add_argument("--max-body", type=_positive, default=2**20, metavar="BYTES", help="size of a request")
     serve.add_argument("--max-texts", type=_positive, default=256, metavar="N", help="texts of a request")
     serve.add_argument("--max-characters", type=_positive, default=20_000, metavar="N", help="characters of a text")

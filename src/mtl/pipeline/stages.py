@@ -299,7 +299,10 @@ _SOURCES = ("data/sources.py", "data/packages.py", "data/downloads.py", "data/ar
 _TABLE = ("data/coded.py", "data/labels", "data/schema.py", "data/spans.py")
 _TASKS = ("tasks", "data/spacing.py", "data/tokens.py")
 MODEL = (
-    *(f"model/{name}.py" for name in ("batch", "decisions", "device", "folder", "joining", "micro_batches", "model", "prediction")),
+    *(
+        f"model/{name}.py"
+        for name in ("batch", "decisions", "device", "folder", "joining", "micro_batches", "model", "prediction", "speed")
+    ),
     "seeds.py",
     "data/model_files.py",
     "data/segmentation.py",
