@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mtl.errors import EncoderError
 from mtl.model import speed
@@ -39,6 +40,14 @@ def test_it_is_measured_once_for_each_size(measured: list[tuple[int, int, int]],
     path.write_text("{", encoding="utf-8")
     assert [speed.bf16_speed(folder) for folder in (tiny_bert, other)] == [1.5] * 2
     assert len(measured) == 3
+
+
+def test_a_width_that_its_heads_do_not_divide_is_measured_too(measured: list[tuple[int, int, int]], tmp_path: Path) -> None:
+    config = {"model_type": "t5", "d_model": 32, "num_heads": 6, "d_kv": 8, "d_ff": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
+    assert speed.bf16_speed(tmp_path) == 1.5
+    assert measured == [(32, 1, 128)]
 
 
 def test_a_result_that_cannot_be_kept_is_used(

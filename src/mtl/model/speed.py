@@ -38,8 +38,9 @@ def bf16_speed(encoder: Path) -> float:
     from mtl.encoders.transformer import read_config  # transformers is slow to import, and most CPUs need not
 
     config = read_config(encoder)
-    width, heads = int(config.hidden_size), int(config.num_attention_heads)
-    size = (width, heads, int(getattr(config, "intermediate_size", 4 * width)))
+    width, heads = int(config.hidden_size), int(getattr(config, "num_attention_heads", 1))
+    # Heads of T5 may be of a width of their own, and some models have none: what attention takes decides little.
+    size = (width, heads if width % heads == 0 else 1, int(getattr(config, "intermediate_size", 4 * width)))
     about = [capabilities().get("cpu_name"), version("torch"), torch.get_num_threads(), *size]
     path = cache_folder() / f"bf16-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}.json"
     with suppress(OSError):
