@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 
+T = TypeVar("T")
 FORMAT: ContextVar[str] = ContextVar("format", default="")
 """How linear layers on a CPU multiply in the present thread's forward pass: ``bf16``, ``onednn``, or as torch does."""
 ROWS = 32
@@ -25,7 +26,7 @@ MEDIUM = "medium"
 
 def bf16_products() -> AbstractContextManager[None]:
     """Within it, linear layers on a CPU multiply in bfloat16, forward and backward."""
-    return _multiplying("bf16")
+    return setting(FORMAT, "bf16")
 
 
 def fast_float32() -> AbstractContextManager[None]:
@@ -34,21 +35,22 @@ def fast_float32() -> AbstractContextManager[None]:
     On an AMD CPU with AVX-512, MKL's took 2.3 times as long. Torch uses oneDNN for float32 where it is allowed to round, which oneDNN does
     with matrix units only (AMX). Where those are, or a product shows a rounded number, nothing is changed.
     """
-    return _multiplying("onednn" if _exact_in_onednn() else "")
+    return setting(FORMAT, "onednn" if _exact_in_onednn() else "")
 
 
 def plain_products() -> AbstractContextManager[None]:
     """Within it, linear layers multiply as torch does."""
-    return _multiplying("")
+    return setting(FORMAT, "")
 
 
 @contextmanager
-def _multiplying(how: str) -> Iterator[None]:
-    token = FORMAT.set(how)
+def setting(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Within it, a variable of the present thread has this value."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        FORMAT.reset(token)
+        variable.reset(token)
 
 
 def changed(states: Tensor) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import torch
 from tokenizers import Tokenizer
@@ -23,6 +23,7 @@ from mtl.encoders import fused, probes
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
+from mtl.encoders.products import setting
 from mtl.encoders.tokenizer import SubwordTokenizer, parse_tokenizer, without_panic_message
 from mtl.errors import EncoderError, one_line
 
@@ -48,7 +49,6 @@ class Part(NamedTuple):
 
 PARTS: ContextVar[tuple[Mapping[str, Part], dict[str, Tensor]]] = ContextVar("parts")
 """By task, what its own layers compute in the present thread's forward pass, and their hidden states."""
-T = TypeVar("T")
 
 AttentionInterface.register("packed", packed_attention)
 
@@ -149,7 +149,7 @@ class TransformerEncoder(Encoder):
             chosen = {task: packed.pack(positions).nonzero().squeeze(1) for task, positions in selected.items()}
             parts = {task: _part(packed, own) for task, own in chosen.items() if len(own)}
             if parts:
-                with _set(PARTS, (parts, states)):
+                with setting(PARTS, (parts, states)):
                     self._packed(subwords, word_shape_ids, packed, None, segment_ids)
             return {
                 task: packed.unpack(states[task][0], own) if task in states else torch.zeros(*mask.shape, self.width)
@@ -157,7 +157,7 @@ class TransformerEncoder(Encoder):
             }
         every = torch.arange(mask.shape[0], device=mask.device)
         parts = {task: Part(rows.get(task, every)) for task in selected}
-        with _set(PARTS, (parts, states)):
+        with setting(PARTS, (parts, states)):
             self.padded(subwords, mask, word_shape_ids, segment_ids)
         return {task: own.new_zeros(*mask.shape, self.width).index_copy(0, parts[task].rows, own) for task, own in states.items()}
 
@@ -224,7 +224,7 @@ class TransformerEncoder(Encoder):
         model: Any = self.model
         embedded, positions = self._embed(packed.pack(subwords), packed.pack(word_shape_ids)), packed.positions + _first_position(model)
         types = self._token_types(None if segment_ids is None else packed.pack(segment_ids)[None])
-        with _set(SELECTED, selected):
+        with setting(SELECTED, selected):
             hidden: Tensor = model(inputs_embeds=embedded[None], position_ids=positions[None], packed=packed, **types).last_hidden_state
         return hidden[0]
 
@@ -320,7 +320,7 @@ class Branches(nn.Module):
                 kwargs = {**kwargs, "packed": part.packed}
             elif mask is not None:
                 mask = mask.index_select(0, part.rows)
-            with _set(SELECTED, part.selected):
+            with setting(SELECTED, part.selected):
                 for layer in self.copies[task]:
                     states = layer(states, mask, *args, **kwargs)
             results[task] = states
@@ -332,15 +332,6 @@ def _part(packed: Packed, selected: Tensor) -> Part:
     kept = torch.bincount(packed.rows[selected], minlength=len(packed.mask)) > 0
     part, positions, inner = packed.only(kept, selected)
     return Part(positions, part, inner)
-
-
-@contextmanager
-def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
 
 
 def _pruned(attention: Any) -> Any:
