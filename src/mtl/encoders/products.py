@@ -64,69 +64,45 @@ def linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """``torch.nn.functional.linear``, or the same in another way."""
     if not changed(states):
         return nn.functional.linear(states, weight, bias)
-    kind = Bf16Linear if FORMAT.get() == "bf16" else OnednnLinear
-    result: Tensor = kind.apply(states, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = Product.apply(states, weight, bias, FORMAT.get() == "bf16")  # type: ignore[no-untyped-call]
     return result
 
 
-class OnednnLinear(Function):
-    """A linear layer in float32 whose products are oneDNN's.
+class Product(Function):
+    """A linear layer whose products are oneDNN's, of float32 numbers or of numbers rounded to bfloat16.
 
-    Torch is told so for these products only: oneDNN's are slow for small matrices, such as those of attention.
+    Of rounded numbers too, a product adds up in float32 (Micikevicius et al. 2018, ICLR, "Mixed precision training"); weights stay float32.
+    Torch is told to take oneDNN for these products only, which is slow for small matrices, such as those of attention.
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``[…, ins]``, ``[outs, ins]`` and ``[outs]`` to ``[…, outs]``."""
-        ctx.save_for_backward(states, weight)
-        with onednn():
-            product = nn.functional.linear(states, weight)
-        return product if bias is None else product.add_(bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of states, weight and bias, as far as they are needed."""
-        states, weight = ctx.saved_tensors
-        of_states, of_weight, of_bias = ctx.needs_input_grad
-        upper = gradient.reshape(-1, gradient.shape[-1])
-        with onednn():
-            return (
-                (upper @ weight).view(states.shape) if of_states else None,
-                upper.t() @ states.reshape(-1, states.shape[-1]) if of_weight else None,
-                upper.sum(0) if of_bias else None,
-            )
-
-
-class Bf16Linear(Function):
-    """A linear layer whose weights, inputs and gradients are rounded to bfloat16 before they are multiplied.
-
-    Within a product numbers are added up in float32 (Micikevicius et al. 2018, ICLR, "Mixed precision training"); weights stay float32.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, rounded: bool) -> Tensor:
         """``[…, ins]``, ``[outs, ins]`` and ``[outs]`` to ``[…, outs]``, all float32."""
         flat = states.reshape(-1, states.shape[-1])
-        rounded, rounded_weight = _rounded(flat), weight.to(torch.bfloat16)
-        ctx.save_for_backward(rounded, rounded_weight)
-        ctx.shape = states.shape
-        product = (rounded @ rounded_weight.t())[: len(flat)]
-        return (product.float() if bias is None else product + bias).view(*states.shape[:-1], -1)
+        rows, weight = (_rounded(flat), weight.to(torch.bfloat16)) if rounded else (flat, weight)
+        ctx.save_for_backward(rows, weight)
+        ctx.shape, ctx.rounded = states.shape, rounded
+        with onednn():
+            product = (rows @ weight.t())[: len(flat)]
+        if bias is not None:
+            product = product + bias if rounded else product.add_(bias)  # a sum with float32 is float32 without a pass of its own
+        return product.float().view(*states.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of states, weight and bias, as far as they are needed."""
-        states, weight = ctx.saved_tensors
-        of_states, of_weight, of_bias = ctx.needs_input_grad
+        rows, weight = ctx.saved_tensors
+        of_states, of_weight, of_bias, _ = ctx.needs_input_grad
         upper = gradient.reshape(-1, gradient.shape[-1])
-        rounded = _rounded(upper) if of_states or of_weight else upper
-        return (
-            (rounded @ weight)[: len(upper)].float().view(ctx.shape) if of_states else None,
-            (rounded.t() @ states).float() if of_weight else None,
-            upper.sum(0) if of_bias else None,
-        )
+        own = _rounded(upper) if ctx.rounded and (of_states or of_weight) else upper
+        with onednn():
+            return (
+                (own @ weight)[: len(upper)].float().view(ctx.shape) if of_states else None,
+                (own.t() @ rows).float() if of_weight else None,
+                upper.sum(0) if of_bias else None,
+                None,
+            )
 
 
 def _rounded(rows: Tensor) -> Tensor:
