@@ -15,7 +15,7 @@ from mtl.encoders.base import EncoderOutput
 from mtl.model.device import Precision
 from mtl.tasks.classification import Classification
 from mtl.tasks.regression import Regression
-from mtl.training.consistency import SIGNALS, shared_tokens
+from mtl.training.consistency import SIGNALS, Alignment, shared_tokens
 from mtl.training.loop import Loop
 from mtl.training.prepare import prepare
 from mtl.training.progress import Usage
@@ -217,6 +217,35 @@ def test_shared_tokens_are_those_in_the_same_order(make: MakeLoop) -> None:
 def test_a_task_type_says_how_predictions_are_compared(task: Any, original: Any, variant: Any, expected: tuple[float, int]) -> None:
     total, followed = task.divergence(torch.tensor(original), torch.tensor(variant), Consistency(confidence=0.9))
     assert (float(total), int(followed)) == (pytest.approx(expected[0], abs=1e-4), expected[1])
+
+
+def test_alignment_brings_the_mean_prediction_to_the_shares_of_the_labels(make: MakeLoop) -> None:
+    task = Classification(Classification.fit(["a", "a", "a", "b"]))
+    assert task.label_shares == [0.75, 0.25]
+    alignment = Alignment({"mood": task}, {"mood": Consistency()})
+    assert (alignment.outputs("mood"), alignment.shift("mood")) == (2, None)
+    probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
+    alignment.learn("mood", probabilities.sum(0).tolist())
+    aligned = probabilities * np.exp(alignment.shift("mood"))
+    # The shift is exact for the mean of the probabilities, before each row is normalised again.
+    assert aligned.mean(0) == pytest.approx([0.75, 0.25])
+    restored = Alignment({"mood": task}, {"mood": Consistency()})
+    restored.load_state_dict(alignment.state_dict())
+    assert restored.shift("mood") == alignment.shift("mood")
+    alignment.learn("mood", [100.0, 0.0])
+    assert alignment.shift("mood")[0] < 0 < alignment.shift("mood")[1]  # type: ignore[index]
+    for other, settings in ((task, Consistency(align=False)), (Regression({"mean": 0.0, "std": 1.0}), Consistency())):
+        assert Alignment({"mood": other}, {"mood": settings}).outputs("mood") == 0
+
+
+def test_a_step_is_aligned_by_the_steps_before_it(make: MakeLoop) -> None:
+    terms = []
+    for align in (False, True):
+        loop = make("mood", spec={"confidence": 0.1, "align": align}, encoder__dropout=0.0, balancing="static")
+        batches = loop._batches()
+        terms.append([loop.gradients.compute(0, batches, {"mood"}).unlabelled["mood"][0] for _ in range(2)])
+    (plain, again), (first, second) = terms
+    assert plain == again == first != second
 
 
 def test_annealing_leaves_out_what_is_predicted_with_more_than_the_threshold() -> None:

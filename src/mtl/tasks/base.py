@@ -344,6 +344,12 @@ class TaskType(ABC):
         """
         raise NotImplementedError(f"{self.name} does not say how predictions are compared")
 
+    @property
+    def label_shares(self) -> Sequence[float] | None:
+        """The share of each output of the head in the labelled train rows, with which predictions on rows without labels are aligned; by
+        default there is no alignment."""
+        return None
+
     def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
         """Targets without the items that are already predicted with confidence (training signal annealing of UDA: Xie et al. 2020).
 

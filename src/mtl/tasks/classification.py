@@ -136,15 +136,20 @@ class Classification(TaskType):
 
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
-        """The sorted classes, their weights if there are any, and the scale of the loss."""
+        """The sorted classes, their shares, their weights if there are any, and the scale of the loss."""
         smoothing = 0.0 if settings is None else settings.label_smoothing
         frequencies = Counter(str(label) for label in labels if label is not None)
-        state: State = {"classes": sorted(frequencies), "loss_scale": loss_scale(frequencies, smoothing), "label_smoothing": smoothing}
-        if settings is None or settings.class_weights is None:
-            return state
-        weights = class_weights(frequencies, settings.class_weights)
-        scale = loss_scale({name: weights[name] * count for name, count in frequencies.items()}, smoothing)
-        return state | {"loss_scale": scale, "class_weights": [weights[name] for name in state["classes"]]}
+        chosen = None if settings is None else settings.class_weights
+        weights = None if chosen is None else class_weights(frequencies, chosen)
+        weighted = {name: count * (weights[name] if weights else 1.0) for name, count in sorted(frequencies.items())}
+        total = sum(weighted.values())
+        return {
+            "classes": list(weighted),
+            "label_shares": [count / total for count in weighted.values()],
+            "loss_scale": loss_scale(weighted, smoothing),
+            "label_smoothing": smoothing,
+            **({"class_weights": [weights[name] for name in weighted]} if weights else {}),
+        }
 
     def head(self, width: int, dropout: float) -> nn.Module:
         """A linear layer on the pooled text."""
@@ -184,6 +189,12 @@ class Classification(TaskType):
     def divergence(self, original: Tensor, variant: Tensor, settings: Consistency) -> tuple[Tensor, Tensor]:
         """Kullback-Leibler divergence of the classes."""
         return sharpened_divergence(original, variant, settings, self.state)
+
+    @property
+    def label_shares(self) -> Sequence[float] | None:
+        """Those of the classes, by their weights in the loss."""
+        shares: Sequence[float] | None = self.state.get("label_shares")
+        return shares
 
     def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
         """Without the rows whose class is predicted with confidence."""

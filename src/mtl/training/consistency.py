@@ -4,6 +4,9 @@ Unsupervised data augmentation (UDA: Xie, Dai, Hovy, Luong & Le 2020). The predi
 weights, without gradient and without dropout. So it is what the model would predict, its confidence is that of a prediction, and the
 dropout masks of the other rows do not depend on it. How predictions are compared is a matter of the task type (``TaskType.divergence``).
 
+Predicted classes are aligned with the labels, where the task type tells their shares: with few labels the model soon predicts one class,
+and following that would make it do so for ever (distribution alignment of ReMixMatch: Berthelot et al. 2020).
+
 The term is a mean over all compared items of the step, followed or not: its size is known before the forward pass, however the step is cut
 into micro-batches and whatever their number. It is a part of the task's loss, so that balancing sees one loss a task.
 """
@@ -142,6 +145,47 @@ def _tokens(batch: Batch, row: int, field: int) -> tuple[list[tuple[int, ...]], 
     return tokens, (row * len(shapes) + first).tolist()
 
 
+class Alignment:
+    """Shifts predictions so that the running mean of their probabilities is the share of each class in the labelled train rows.
+
+    The mean is over the steps before, so that it does not depend on how a step is cut into micro-batches.
+    """
+
+    MOMENTUM = 0.95
+    """Share of the sums before that is left after a step: the mean is over about 20 steps."""
+    LEAST = 1e-4
+    """Mean probability of a class at or below which the shift no longer grows."""
+
+    def __init__(self, tasks: Mapping[str, TaskType], settings: Mapping[str, Consistency]) -> None:
+        """Align the tasks whose settings and type have it; settings are by task."""
+        shares = {name: tasks[name].label_shares for name in sorted(settings) if settings[name].align}
+        self._shares = {name: np.array(own) for name, own in shares.items() if own is not None}
+        self._sums = {name: np.zeros(len(own)) for name, own in self._shares.items()}
+
+    def outputs(self, task: str) -> int:
+        """How many numbers ``learn`` needs: one for each class of an aligned task, otherwise 0."""
+        return len(self._shares.get(task, ()))
+
+    def shift(self, task: str) -> list[float] | None:
+        """What to add to the logits of each class; nothing for a task that is not aligned, or has seen no rows yet."""
+        if task not in self._shares or not (total := self._sums[task].sum()):
+            return None
+        return [*np.log(self._shares[task] / np.maximum(self._sums[task] / total, self.LEAST)).tolist()]
+
+    def learn(self, task: str, predicted: Sequence[float]) -> None:
+        """Use a step's predictions on original rows: the sum of the probabilities of each class, in all processes together."""
+        if task in self._sums:
+            self._sums[task] = self.MOMENTUM * self._sums[task] + predicted
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What a checkpoint must contain."""
+        return {task: sums.tolist() for task, sums in self._sums.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        """Go on from a checkpoint."""
+        self._sums = {task: np.array(sums) for task, sums in state.items()}
+
+
 class Term(NamedTuple):
     """The part of one micro-batch in the consistency terms of a step."""
 
@@ -149,6 +193,8 @@ class Term(NamedTuple):
     """By task, to be added to its loss; with a gradient."""
     followed: dict[str, Tensor]
     """By task, the number of items that are followed."""
+    predicted: dict[str, Tensor]
+    """By task, the sum of the probabilities of each class over the original rows, before alignment, ``[classes]``; empty without it."""
 
 
 def term(
@@ -158,6 +204,7 @@ def term(
     tasks: Sequence[str],
     counts: Mapping[str, int],
     settings: Mapping[str, Consistency],
+    alignment: Alignment,
 ) -> Term:
     """Compare the predictions for a micro-batch.
 
@@ -166,19 +213,23 @@ def term(
         tasks: those with items in the batch.
         counts: items of the whole step by task, in all processes together.
         settings: by task.
+        alignment: of the predictions to follow.
     """
     # Each pass has an autocast of its own: one that has cast the weights without gradient would hand these copies to the other.
     with torch.no_grad(), _without_dropout(model), precision.autocast():
         original = model(batch.originals, tasks)
     with precision.autocast():
         variant = model(batch.variants, tasks)
-    losses, followed = {}, {}
+    losses, followed, predicted = {}, {}, {}
     for task in tasks:
-        own, other = batch.items[task]
-        outputs = original[task].float().flatten(0, -2)[own], variant[task].float().flatten(0, -2)[other]
-        total, followed[task] = model.tasks[task].divergence(*outputs, settings[task])
+        places, other_places = batch.items[task]
+        own, other = original[task].float().flatten(0, -2)[places], variant[task].float().flatten(0, -2)[other_places]
+        predicted[task] = own.softmax(-1).sum(0)[: alignment.outputs(task)]
+        if shift := alignment.shift(task):
+            own = own + own.new_tensor(shift)
+        total, followed[task] = model.tasks[task].divergence(own, other, settings[task])
         losses[task] = total * (settings[task].weight / counts[task])
-    return Term(losses, followed)
+    return Term(losses, followed, predicted)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from mtl.model.device import Precision
 from mtl.model.model import Model
 from mtl.seeds import seed_of
 from mtl.training import balancing
-from mtl.training.consistency import SIGNALS, PairBatch, term
+from mtl.training.consistency import SIGNALS, Alignment, PairBatch, term
 from mtl.training.distributed import Processes
 from mtl.training.feed import StepBatches
 
@@ -68,8 +68,10 @@ class Gradients:
         self.precision = precision
         self.processes = processes
         self.consistency = consistency or {}
+        self.alignment = Alignment(model.tasks, self.consistency)
         self._terms: dict[str, Tensor] = {}
-        """By task with consistency, its term in the step so far and the number of items followed, on the device."""
+        """By task with consistency, its term in the step so far, the number of items followed, and what alignment learns from; on the
+        device."""
         self.scaler = precision.scaler()
         # The first use gives the scaler its scale. It must have one also in a process without a row in the first step.
         self.scaler.scale(torch.zeros((), device=precision.device))
@@ -94,13 +96,15 @@ class Gradients:
         separate: Separate = {}
         measured = self.measures(step, tasks)
         factors = self.balancer.factors(tasks)
-        self._terms = {task: torch.zeros(2, dtype=torch.float64, device=self.precision.device) for task in sorted(batches.compared)}
+        sizes = {task: 2 + self.alignment.outputs(task) for task in sorted(batches.compared)}
+        self._terms = {task: torch.zeros(size, dtype=torch.float64, device=self.precision.device) for task, size in sizes.items()}
         losses = self._backward_apart(batches, tasks, separate) if measured else self._backward(batches, tasks, factors)
         # From here on numbers are those of all processes, so that all of them agree on what is finite.
-        terms = [number for pair in self._terms.values() for number in pair.tolist()]
-        *values, tokens, padded, rows = self.processes.total([*terms, *losses.values(), *self._sizes(batches, tasks)])
-        terms, values = values[: len(terms)], values[len(terms) :]
-        losses = dict(zip(losses, values, strict=True))
+        own = [number for term in self._terms.values() for number in term.tolist()]
+        totals = iter(self.processes.total([*own, *losses.values(), *self._sizes(batches, tasks)]))
+        terms = {task: [next(totals) for _ in range(size)] for task, size in sizes.items()}
+        losses = {task: next(totals) for task in losses}
+        tokens, padded, rows = totals
         if all(map(math.isfinite, losses.values())):
             if measured:
                 reached = {task: [*self.shared, *self.model.own(task)] for task in losses}
@@ -108,10 +112,13 @@ class Gradients:
             else:
                 self.processes.add_up_gradients(self.model.parameters())
             self.balancer.learn(losses)
+            for task, (_, _, *predicted) in terms.items():
+                if task in tasks:
+                    self.alignment.learn(task, predicted)
         kind, factors = ("separate", {}) if measured else ("plain", factors)
         unlabelled = {
-            task: (terms[2 * i], float(batches.compared[task]), terms[2 * i + 1])
-            for i, task in enumerate(self._terms)
+            task: (term, float(batches.compared[task]), followed)
+            for task, (term, followed, *_) in terms.items()
             if task in tasks and batches.compared[task]
         }
         return StepResult(losses, int(tokens), int(padded), int(rows), kind, factors, time.perf_counter() - began, unlabelled)
@@ -194,11 +201,12 @@ class Gradients:
 
     def _consistency(self, pairs: PairBatch, tasks: Sequence[str], compared: Mapping[str, int]) -> dict[str, Tensor]:
         """The part of one micro-batch in the consistency terms of the tasks' losses over a step with so many compared items."""
-        losses, followed = term(self.model, self.precision, pairs, tasks, compared, self.consistency)
-        for task, loss in losses.items():
+        own = term(self.model, self.precision, pairs, tasks, compared, self.consistency, self.alignment)
+        for task, loss in own.losses.items():
             if task in self._terms:
-                self._terms[task] += torch.stack([loss.detach().double(), followed[task].double()])
-        return losses
+                numbers = torch.stack([loss.detach().double(), own.followed[task].double()])
+                self._terms[task] += torch.cat([numbers, own.predicted[task].double()])
+        return own.losses
 
     def _zeros(self, tasks: set[str]) -> dict[str, Tensor]:
         """A sum for each task, on the device: reading a loss would make the host wait for it."""

@@ -281,6 +281,7 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.gradients.scaler.state_dict(),
             "balancer": self.gradients.balancer.state_dict(),
+            "alignment": self.gradients.alignment.state_dict(),
             # Right after the best validation the best weights are the present ones: no need to write them twice.
             "best": None if self.progress.best.step == self.progress.step else self.stopping.best,
             "progress": self.progress.to_json(),
@@ -293,6 +294,7 @@ class Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradients.scaler.load_state_dict(state["scaler"])
         self.gradients.balancer.load_state_dict(state["balancer"])
+        self.gradients.alignment.load_state_dict(state["alignment"])
         self.progress = Progress.from_json(state["progress"])
         if state["memory_limit"]:
             self.memory.set_limit(state["memory_limit"])

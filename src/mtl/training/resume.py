@@ -10,7 +10,7 @@ from mtl.config import Params, Run
 from mtl.training import checkpoint
 from mtl.training.loop import Loop
 
-LAYOUT = 3
+LAYOUT = 4
 """Of a checkpoint's content; raised when the content changes, so that older checkpoints are passed over."""
 VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "torchjd", "transformers")
 
