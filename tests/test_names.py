@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.names import RunName, ShardName, VariantId, group_of
+from mtl.names import RunName, ShardName, VariantId, group_of, phased, phases_of
 
 TASK = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 NUMBER = st.integers(min_value=0, max_value=99_999)
@@ -17,6 +17,8 @@ NUMBER = st.integers(min_value=0, max_value=99_999)
         (RunName("entities", "plain", 1), "single_entities-plain-1"),
         (RunName("joint", "augmented", 2, 150), "joint-augmented-2-150"),
         (RunName(group_of(["entities", "topic"]), "plain", 1), "group_entities+topic-plain-1"),
+        (RunName(phased(["entities", "topic"], "mood"), "plain", 1), "phases_entities+topic~mood-plain-1"),
+        (RunName(phased(["topic"], "mood"), "augmented", 2), "phases_topic~mood-augmented-2"),
         (ShardName("tweets", 0, 2), "tweets-00000-of-00002"),
         (VariantId("r~1", "synonym", 3), "r~1~synonym~3"),
     ],
@@ -30,6 +32,14 @@ def test_names_read_as_documented(name: RunName | ShardName | VariantId, text: s
 def test_run_names_come_back(tasks: list[str], data: str, seed: int, size: int | str) -> None:
     name = RunName(group_of(tasks), data, seed, size)
     assert RunName.parse(str(name)) == name
+
+
+@given(st.lists(TASK, min_size=1, max_size=3), TASK)
+def test_phases_come_back(first: list[str], then: str) -> None:
+    name = RunName(phased(first, then), "plain", 1)
+    assert RunName.parse(str(name)) == name
+    assert phases_of(name.model) == (group_of(first), then)
+    assert phases_of(group_of(first)) is None
 
 
 @given(TASK, NUMBER, NUMBER)

@@ -83,7 +83,8 @@ def train_run(params: Params, job: str, data: Path, out: Path) -> None:
     encoder = data / "raw" / ENCODER
     source = encoder if encoder.exists() else None
     run, live = params.runs()[job], Path("live") / job
-    train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live, subwords=SUBWORDS)
+    start = data / "models" / run.start if run.start else None
+    train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live, subwords=SUBWORDS, start=start)
 
 
 def dismiss() -> None:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_RUN = re.compile(r"(?:(joint)|single_(\w+)|group_(\w+(?:\+\w+)+))-(augmented|plain)-(\d+)(?:-(\d+))?")
+_RUN = re.compile(r"(?:(joint)|single_(\w+)|group_(\w+(?:\+\w+)+)|phases_(\w+(?:\+\w+)*~\w+))-(augmented|plain)-(\d+)(?:-(\d+))?")
 _TOGETHER = "+"
 """Between the tasks of a group."""
+_THEN = "~"
+"""Between those of the first phase and the task of the second."""
 _SHARD = re.compile(r"(.+)-(\d{5,})-of-(\d{5,})(?:\.parquet)?")
 _VARIANT = re.compile(r"(.*)~(\w+)~(\d+)", flags=re.DOTALL)
 
@@ -15,18 +17,19 @@ ACROSS_DATASETS = "across-datasets.json"
 
 
 class RunName(NamedTuple):
-    """The parts of a run's name, such as ``joint-augmented-1``, ``single_entities-plain-1``, ``group_entities+topic-plain-1``, or of 150
-    rows ``joint-augmented-1-150``."""
+    """The parts of a run's name, such as ``joint-augmented-1``, ``single_entities-plain-1``, ``group_entities+topic-plain-1``,
+    ``phases_entities+topic~mood-plain-1``, or of 150 rows ``joint-augmented-1-150``."""
 
     model: str
-    """``joint``, the task of a single-task run, or the tasks of a group (see ``group_of``)."""
+    """``joint``, the task of a single-task run, the tasks of a group (see ``group_of``), or those of two phases (see ``phased``)."""
     data: str
     """``augmented`` or ``plain``."""
     seed: int
     size: int | str = "all"
 
     def __str__(self) -> str:
-        prefix = "" if self.model == "joint" else "group_" if _TOGETHER in self.model else "single_"
+        prefix = "phases_" if _THEN in self.model else "group_" if _TOGETHER in self.model else "single_"
+        prefix = "" if self.model == "joint" else prefix
         return f"{prefix}{self.model}-{self.data}-{self.seed}" + ("" if self.size == "all" else f"-{self.size}")
 
     @classmethod
@@ -36,8 +39,8 @@ class RunName(NamedTuple):
         Raises:
             ValueError: this is not the name of a run.
         """
-        joint, task, group, data, seed, size = _match(_RUN, name, "run")
-        return cls(joint or task or group, data, int(seed), int(size) if size else "all")
+        joint, task, group, phases, data, seed, size = _match(_RUN, name, "run")
+        return cls(joint or task or group or phases, data, int(seed), int(size) if size else "all")
 
 
 def group_of(tasks: Iterable[str]) -> str:
@@ -48,6 +51,17 @@ def group_of(tasks: Iterable[str]) -> str:
 def members_of(model: str) -> list[str]:
     """The tasks of a group by its model: the reverse of ``group_of``."""
     return model.split(_TOGETHER)
+
+
+def phased(first: Iterable[str], then: str) -> str:
+    """The model of a task that is learned after others, such as ``entities+topic~mood``."""
+    return f"{group_of(first)}{_THEN}{then}"
+
+
+def phases_of(model: str) -> tuple[str, str] | None:
+    """The model of the first phase and the task of the second: the reverse of ``phased``; None for a model of one phase."""
+    first, then, task = model.partition(_THEN)
+    return (first, task) if then else None
 
 
 class ShardName(NamedTuple):

@@ -478,6 +478,21 @@ def test_runs_without_the_target_have_only_the_first_seed(content: dict[str, Any
     assert sum(run.seed == 1 for run in runs.values()) == 4  # joint, single-task, two pairs
 
 
+def test_a_second_phase_comes_after_its_first_with_the_same_seed(content: dict[str, Any]) -> None:
+    phases = [{"first": ["intensity", "entities"], "then": "sentiment"}, {"first": ["entities"], "then": "sentiment"}]
+    content["experiment"] = {"seeds": [1, 2], "joint": ["plain"], "single_task": ["plain"], "target": "sentiment"}
+    before = mtl.config.parse(content).runs()
+    content["experiment"]["phases"] = phases
+    runs = mtl.config.parse(content).runs()
+    seconds = {f"phases_{first}~sentiment-plain-{seed}": (first, seed) for seed in (1, 2) for first in ("entities+intensity", "entities")}
+    assert set(runs) - set(before) == {*seconds, *(f"group_entities+intensity-plain-{seed}" for seed in (1, 2)), "single_entities-plain-2"}
+    for name, (first, seed) in seconds.items():
+        start = f"group_{first}-plain-{seed}" if "+" in first else f"single_{first}-plain-{seed}"
+        assert (runs[name].start, runs[name].tasks, runs[name].seed) == (start, ("sentiment",), seed)
+        assert list(runs).index(start) < list(runs).index(name)
+        assert runs[start].start is None
+
+
 @pytest.mark.parametrize(
     ("experiment", "key", "message"),
     [
@@ -486,6 +501,14 @@ def test_runs_without_the_target_have_only_the_first_seed(content: dict[str, Any
         ({"groups": "pair"}, "experiment.groups", "must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not 'pair'"),
         ({"groups": ["entities"]}, "experiment.groups", "must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not ['entities']"),
         ({"groups": "pairs", "single_task": []}, "experiment.single_task", "groups are compared with single-task runs"),
+        ({"phases": [{"first": ["topic"], "then": "entities"}]}, "experiment.phases", "'topic' is not a task; choose from: entities,"),
+        ({"phases": [{"first": ["entities"], "then": "topic"}]}, "experiment.phases", "'topic' is not a task; choose from: entities,"),
+        ({"phases": [{"first": ["entities"], "then": "entities"}]}, "experiment.phases", "entities is learned in both phases"),
+        (
+            {"phases": [{"first": ["entities"], "then": "intensity"}], "single_task": []},
+            "experiment.single_task",
+            "phases are compared with single-task runs",
+        ),
     ],
 )
 def test_groups_must_name_tasks_and_have_something_to_compare_with(

@@ -55,6 +55,20 @@ def test_each_task_of_a_group_has_a_verdict_against_its_single_task_model() -> N
     assert all(item["corrected_low"] < item["low"] and item["corrected_high"] > item["high"] for item in found.values())
 
 
+def test_a_task_learned_after_others_is_compared_and_may_be_chosen() -> None:
+    params = experiment(phases=[{"first": ["rating", "spans"], "then": "mood"}])
+    model = "rating+spans~mood"
+    runs = [run for run in params.runs().values() if run.seed == 1]
+    names = [("single" if run.model == task else run.model, task) for run in runs for task in run.tasks]
+    scores = dict(scores_of(task, name, 0.2 if name == model else 0.0) for name, task in names)
+    validated = {name: dict.fromkeys(run.tasks, 0.8 if run.model == model else 0.6) for name, run in params.runs().items()}
+    found = transfer(params, scores, Training(validated, {}))
+    verdicts = {(item["within"], item["task"]): item["verdict"] for item in found["comparisons"]}
+    assert verdicts.pop((model, "mood")) == "gained"
+    assert set(verdicts.values()) == {"no difference shown"}
+    assert found["groupings"][-1]["serving"] == {"mood": model, "rating": "joint", "spans": "joint"}
+
+
 def test_the_comparisons_of_the_target_are_corrected_apart() -> None:
     found = results(experiment(target="rating"))["comparisons"]
     assert [(item["task"] == "rating", item["corrected_confidence"]) for item in found] == [(True, 0.95)] + [(False, 1 - 0.05 / 3)] * 3

@@ -107,6 +107,19 @@ def runs_of(content: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     }
 
 
+def test_a_second_phase_reads_the_model_of_the_first() -> None:
+    content = read_yaml(ROOT / "examples/tweets/params.yaml")
+    before = runs_of(content)
+    content["experiment"]["phases"] = [{"first": ["entities"], "then": "sentiment"}]
+    after = runs_of(content)
+    new = "phases_entities~sentiment-augmented-1"
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {f"{rule}/{new}" for rule in ("train_run", "card_run", "predict_run")}
+    waits, reads, _ = after[f"train_run/{new}"]
+    assert "train_run/single_entities-augmented-1" in waits
+    assert "models/single_entities-augmented-1/model.safetensors" in reads
+
+
 def test_a_group_builds_its_own_runs_and_a_setting_of_a_task_those_that_have_the_task() -> None:
     content = read_yaml(ROOT / "examples/tweets/params.yaml")
     before = runs_of(content)

@@ -29,6 +29,7 @@ def grouped(make_project: Callable[..., Any], tmp_path_factory: pytest.TempPathF
             {"a": "a+b", "b": "joint", "c": "joint"},
             "train a with b, and use that model for a only; train b with c and a, and use that model for b and c only",
         ),
+        ({"a": "b+c~a", "b": "b", "c": "c"}, "train a after b and c; keep b and c apart"),
         ({"a": "a+b", "b": "b", "c": "c"}, "train a with b, and use that model for a only; keep b and c apart"),
     ],
 )
@@ -45,6 +46,8 @@ def test_the_summary_names_what_is_shown() -> None:
     assert _summary(claims(same), "Keep c apart.") == "Groups: no difference shown for any task. Keep c apart."
     assert _summary(claims(*["gained"] * 4, same), "").startswith("Groups: 4 of 5 comparisons gained.")
     assert _summary([], "Keep c apart.") == "Groups: Keep c apart."
+    after = [{"task": "a", "within": "b~a", "verdict": "gained"}]
+    assert _summary(after, "Train a after b.") == "Groups: a after b gained. Train a after b."
 
 
 def test_every_pair_has_a_cell_with_its_interval_and_verdict(grouped: Any) -> None:

@@ -75,18 +75,29 @@ LONGEST_GROUP = 160
 
 def _group_issues(params: Params) -> list[Issue]:
     """A target or groups of unknown tasks; groups with names that no file can have, or with no single-task runs to compare with."""
-    wanted = params.experiment.groups
-    named = [task for group in wanted for task in group] if isinstance(wanted, tuple) else []
-    unknown = [task for task in dict.fromkeys(named) if task not in params.tasks]
-    issues = [Issue("experiment.groups", f"{task!r} is not a task; choose from: {', '.join(params.tasks)}") for task in unknown]
-    long = next((group for group in params.groups() if len(group_of(group)) > LONGEST_GROUP), None)
+    wanted, phases = params.experiment.groups, params.experiment.phases
+    named = [("groups", task) for group in wanted for task in group] if isinstance(wanted, tuple) else []
+    named += [("phases", task) for item in phases for task in (*item.first, item.then)]
+    unknown = [(key, task) for key, task in dict.fromkeys(named) if task not in params.tasks]
+    issues = [Issue(f"experiment.{key}", f"{task!r} is not a task; choose from: {', '.join(params.tasks)}") for key, task in unknown]
+    issues += [
+        Issue("experiment.phases", f"{item.then} is learned in both phases; name other tasks under first")
+        for item in phases
+        if item.then in item.first
+    ]
+    together = [("groups", group) for group in params.groups()] + [("phases", (*item.first, item.then)) for item in phases]
+    long = next(((key, group) for key, group in together if len(group_of(group)) > LONGEST_GROUP), None)
     if long:
-        issues.append(Issue("experiment.groups", f"the names of {', '.join(long)} have more than {LONGEST_GROUP} characters; shorten them"))
+        key, group = long
+        issues.append(
+            Issue(f"experiment.{key}", f"the names of {', '.join(group)} have more than {LONGEST_GROUP} characters; shorten them")
+        )
     target = params.experiment.target
     if target is not None and target not in params.tasks:
         issues.append(Issue("experiment.target", f"{target!r} is not a task; choose from: {', '.join(params.tasks)}"))
-    if wanted and not params.experiment.single_task:
-        issues.append(Issue("experiment.single_task", "is empty, but groups are compared with single-task runs; name augmented or plain"))
+    if (wanted or phases) and not params.experiment.single_task:
+        what = "groups" if wanted else "phases"
+        issues.append(Issue("experiment.single_task", f"is empty, but {what} are compared with single-task runs; name augmented or plain"))
     return issues
 
 

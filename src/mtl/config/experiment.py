@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mtl.config.base import Count, Name, Section
-from mtl.names import RunName
+from mtl.names import RunName, phases_of
 
 
 def _size(value: Any) -> Any:
@@ -31,9 +31,18 @@ Groups = Annotated[Literal["pairs", "all"] | tuple[Group, ...], BeforeValidator(
 """Sets of tasks."""
 
 
+class Phases(Section):
+    """A task that is learned after others: intermediate training (Phang et al. 2018)."""
+
+    first: Group
+    """Tasks of the first phase: a single-task run or that of a group."""
+    then: Name
+    """The task of the second phase, a run of its own that starts from the weights of the first."""
+
+
 class Experiment(Section):
-    """The matrix of runs: seeds × sizes × {joint, single-task} × {augmented, plain}, and seeds × groups. All have the same budget of
-    updates."""
+    """The matrix of runs: seeds × sizes × {joint, single-task} × {augmented, plain}, seeds × groups, and seeds × phases. All have the same
+    budget of updates, in phases each phase."""
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
     """With several seeds, intervals and verdicts cover the variance over seeds too; five show much more than two."""
@@ -50,6 +59,9 @@ class Experiment(Section):
     groups: Groups = ()
     """Tasks that are also trained together without the others, to see which should share a model: ``pairs``, ``all`` (every set of tasks)
     or lists of tasks, such as ``[[entities, sentiment]]``. Runs learn from all rows of the data that is compared with single-task runs."""
+    phases: tuple[Phases, ...] = ()
+    """Tasks that are also learned after others, such as ``[{first: [films], then: products}]``, to see whether that is better than at the
+    same time."""
 
 
 class Run(Section):
@@ -57,7 +69,7 @@ class Run(Section):
 
     tasks: tuple[str, ...]
     model: str
-    """``joint``, the name of the only task, or those of a group (see ``mtl.names.group_of``)."""
+    """``joint``, the name of the only task, or those of a group or of two phases (see ``mtl.names``)."""
     data: Literal["augmented", "plain"]
     seed: int
     size: Size = "all"
@@ -66,3 +78,9 @@ class Run(Section):
     def name(self) -> str:
         """Such as ``joint-augmented-1`` or ``single_entities-plain-1`` (see ``RunName``)."""
         return str(RunName(self.model, self.data, self.seed, self.size))
+
+    @property
+    def start(self) -> str | None:
+        """The run from whose weights it starts, if it is a second phase."""
+        phases = phases_of(self.model)
+        return None if phases is None else str(RunName(phases[0], self.data, self.seed, self.size))

@@ -19,7 +19,7 @@ from mtl.config.report import Report
 from mtl.config.tasks import Task, WritingSettings, takes
 from mtl.config.train import Train
 from mtl.config.tune import Tune
-from mtl.names import ShardName, group_of
+from mtl.names import ShardName, group_of, phased
 
 UNTRAINED = frozenset({"experiment", "evaluate", "report", "tune", "promote", "audit"})
 """Sections that decide nothing about a model that is trained for given tasks, data and seed."""
@@ -185,10 +185,17 @@ class Params(Section):
         ordered = (tuple(task for task in every if task in group) for group in map(set, sets))
         return tuple(dict.fromkeys(group for group in ordered if 1 < len(group) < len(every)))
 
+    def phases(self) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """The tasks of a first phase, in the order of ``tasks``, and that of the second."""
+        ordered = ((tuple(task for task in self.tasks if task in phases.first), phases.then) for phases in self.experiment.phases)
+        return tuple(dict.fromkeys(ordered))
+
     def runs(self) -> dict[str, "Run"]:
-        """Every run of the experiment by its name, joint ones first and those of groups last."""
-        target, first = self.experiment.target, self.experiment.seeds[0]
-        return {run.name: run for run in self._every_run() if target is None or target in run.tasks or run.seed == first}
+        """Every run of the experiment by its name, joint ones first and those of groups and phases last; each after its start."""
+        target, first, every = self.experiment.target, self.experiment.seeds[0], self._every_run()
+        wanted = {run.name: run for run in every if target is None or target in run.tasks or run.seed == first}
+        starts = {run.start for run in wanted.values()}
+        return {run.name: run for run in every if run.name in wanted or run.name in starts}
 
     def _every_run(self) -> list["Run"]:
         """The runs with every seed."""
@@ -206,8 +213,20 @@ class Params(Section):
                 for data in self.experiment.single_task
                 for task in self.tasks
             ]
-        return runs + [
-            Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
-            for seed in self.experiment.seeds
-            for group in self.groups()
-        ]
+        return (
+            runs
+            + [
+                Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
+                for seed in self.experiment.seeds
+                for group in self.groups()
+            ]
+            + [
+                run
+                for seed in self.experiment.seeds
+                for first, then in self.phases()
+                for run in (
+                    Run(tasks=first, model=group_of(first), data=self.compared_data, seed=seed),
+                    Run(tasks=(then,), model=phased(first, then), data=self.compared_data, seed=seed),
+                )
+            ]
+        )

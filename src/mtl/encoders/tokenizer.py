@@ -236,6 +236,17 @@ class SubwordTokenizer:
         self._tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
         return self.markers(names)
 
+    def in_common(self, other: "SubwordTokenizer") -> int | None:
+        """How many subwords from the first on another tokenizer has too; None unless only markers follow in both."""
+        ours, theirs = self._in_order(), other._in_order()
+        same = next((i for i, (own, its) in enumerate(zip(ours, theirs, strict=False)) if own != its), min(len(ours), len(theirs)))
+        alike = all(map(self._is_special, range(same, len(ours)))) and all(map(other._is_special, range(same, len(theirs))))
+        return same if alike else None
+
+    def _in_order(self) -> list[str]:
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        return sorted(vocabulary, key=vocabulary.__getitem__)
+
     def normalized(self, text: str) -> str:
         """A text as the vocabulary sees it: perhaps in lower case and without accents."""
         normalizer = self._tokenizer.normalizer

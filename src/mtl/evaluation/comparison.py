@@ -19,7 +19,7 @@ class Key(NamedTuple):
 
     task: str
     model: str
-    """``joint``, ``single`` or a group (see ``mtl.names.group_of``)."""
+    """``joint``, ``single``, a group or phases (see ``mtl.names``)."""
     data: str
     """``augmented`` or ``plain``."""
     size: Size = "all"

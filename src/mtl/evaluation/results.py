@@ -44,7 +44,7 @@ def evaluate(params: Params, models: Path, predictions: Path, out: Path) -> None
     by_run = {name: read_predictions(predictions / f"{name}.parquet", run, frozen) for name, run in runs.items()}
     check_paired(by_run)
     histories = {name: read_history(models / name / "history.jsonl") for name in runs}
-    trained = training_of(params, models, histories) if params.experiment.groups else None
+    trained = training_of(params, models, histories) if params.experiment.groups or params.experiment.phases else None
     comparisons = results(params, by_run, trained)
     comparisons["versions"] = versions.groups(models, list(runs))
     comparisons["warnings"] = [*filter(None, [versions.unlike(comparisons["versions"])]), *comparisons["warnings"]]

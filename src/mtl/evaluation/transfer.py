@@ -1,6 +1,7 @@
-"""Which tasks gain from which: groups of tasks against single-task models, and the best models for every number of them.
+"""Which tasks gain from which: groups of tasks, and tasks learned after others, against single-task models, and the best models for every
+number of them.
 
-Groups are compared on test rows. Their comparisons are a family of their own, corrected together, so that another group does not change the
+They are compared on test rows. Their comparisons are a family of their own, corrected together, so that another group does not change the
 verdicts on the joint model. Models are chosen by their validation scores, and what the choice gains is measured on test rows: the best of
 many on the rows that it was chosen by owes much to chance.
 """
@@ -81,12 +82,12 @@ def transfer(params: Params, scores: Mapping[Key, Scores], trained: Training) ->
     """What the report says about groups.
 
     Args:
-        params: the settings, which have groups.
+        params: the settings, which have groups or phases.
         scores: of all settings.
         trained: see ``training_of``.
 
     Returns:
-        ``comparisons``: see ``comparison.compare``; ``kind`` is ``group`` and ``within`` names the tasks trained together.
+        ``comparisons``: see ``comparison.compare``; ``kind`` is ``group`` and ``within`` is the model (see ``RunName``).
         ``groupings``: for each number of models those chosen, see ``_grouping``. ``advised``: the number of models of one of them.
         ``forecast``: what one joint run says of the pairs, see ``_forecast``.
     """

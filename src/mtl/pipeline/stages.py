@@ -241,6 +241,7 @@ def _train(params: Params) -> Iterator[Job]:
     for name, run in params.runs().items():
         settings = {**_of_run(params, run, "encoder", "train"), "order": list(params.datasets), "planned": planned}
         reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
+        reads |= _models([run.start], *MODEL_FILES) if run.start else _Reads()
         own = {**settings, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         if params.decoder and not params.writing.keys().isdisjoint(run.tasks):  # its vocabulary is that of all tasks that write
             own |= {"decoder": params.decoder.model_dump(mode="json"), "writing": list(params.writing)}

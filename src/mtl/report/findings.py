@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from mtl.names import members_of
+from mtl.names import members_of, phases_of
 from mtl.report import charts
 from mtl.report.blocks import Figure, Table
 from mtl.report.inputs import Json
@@ -61,11 +61,18 @@ def claim(item: Json) -> Json:
     }
 
 
+def model_name(model: str) -> str:
+    """A model of ``RunName`` as people read it, such as ``entities + topic`` or ``entities + topic, then mood``."""
+    if phases := phases_of(model):
+        return ", then ".join(map(model_name, phases))
+    return "all tasks" if model == "joint" else " + ".join(members_of(model))
+
+
 def pair_name(item: Json) -> str:
     """Which runs are compared."""
     rows = "" if item["size"] == "all" else f", {item['size']} rows"
     if item["kind"] == "group":
-        return f"{' + '.join(members_of(item['within']))} vs single-task"
+        return f"{model_name(item['within'])} vs single-task"
     if item["kind"] == "joint":
         return f"joint vs single-task, {item['within']} data{rows}"
     return f"augmented vs plain data, {MODELS[item['within']]} model{rows}"

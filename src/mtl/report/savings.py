@@ -7,8 +7,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from mtl.config import Params
-from mtl.names import RunName, members_of
+from mtl.names import RunName, phases_of
 from mtl.report.blocks import Table
+from mtl.report.findings import model_name
 from mtl.report.inputs import Json
 from mtl.report.text import counted, duration, listed, percent, size
 
@@ -22,6 +23,8 @@ class Measure(NamedTuple):
     total: Callable[[Iterable[float]], float] = sum
     words: str = ""
     """What follows the amount in a sentence; empty for one that is shown in the table only."""
+    training: bool = False
+    """Whether a model that another one started from has a share in it."""
 
 
 def _milliseconds(value: float) -> str:
@@ -32,8 +35,8 @@ MEASURES = {
     "on disk": Measure(("serving", "disk_bytes"), size, words="on disk"),
     "weights in memory": Measure(("serving", "weight_bytes"), size),
     "CPU time per text": Measure(("serving", "cpu_ms_per_text"), _milliseconds, words="of CPU time per text"),
-    "training time": Measure(("seconds",), duration, words="of training"),
-    "peak memory of training": Measure(("peak_memory_bytes",), size, max),  # one run after the other
+    "training time": Measure(("seconds",), duration, words="of training", training=True),
+    "peak memory of training": Measure(("peak_memory_bytes",), size, max, training=True),  # one run after the other
 }
 Costs = Mapping[str, float]
 
@@ -46,11 +49,12 @@ def costs(runs: Mapping[str, Json], params: Params, models: Sequence[str]) -> Co
         params: the settings.
         models: as in ``RunName``.
     """
-    known = {}
+    known, starts = {}, [phases[0] for model in models if (phases := phases_of(model))]
     for name, measure in MEASURES.items():
-        by_seed = [[_recorded(runs, params, model, seed, measure) for model in models] for seed in params.experiment.seeds]
+        trained = [*dict.fromkeys([*models, *starts])] if measure.training else models
+        by_seed = [[_recorded(runs, params, model, seed, measure) for model in trained] for seed in params.experiment.seeds]
         values = [[value for value in of_models if value is not None] for of_models in by_seed]
-        whole = [kept for kept in values if len(kept) == len(models) > 0]
+        whole = [kept for kept in values if len(kept) == len(trained) > 0]
         if whole:
             known[name] = fmean(measure.total(kept) for kept in whole)
     return known
@@ -106,11 +110,6 @@ def table(runs: Mapping[str, Json], params: Params, groupings: Sequence[Sequence
 
 def _title(models: Sequence[str]) -> str:
     return f"{counted(len(models), 'model')}: {'; '.join(map(model_name, models))}"
-
-
-def model_name(model: str) -> str:
-    """A model of ``RunName`` as people read it, such as ``entities + topic``."""
-    return "all tasks" if model == "joint" else " + ".join(members_of(model))
 
 
 def _cell(name: str, cost: Costs, whole: Costs) -> str:

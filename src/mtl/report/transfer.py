@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from mtl.config import Params
-from mtl.names import group_of, members_of
+from mtl.names import group_of, members_of, phases_of
 from mtl.report import charts, savings
 from mtl.report.blocks import Figure, Table
 from mtl.report.findings import SIGNS, VERDICT_COLOURS, claim, families, main_metric
@@ -41,6 +41,9 @@ def in_words(serving: Mapping[str, str], tasks: Sequence[str]) -> str:
     served = {model: [task for task in tasks if serving[task] == model] for model in dict.fromkeys(serving.values())}
     sentences = []
     for model, own in served.items():
+        if phases := phases_of(model):
+            sentences.append(f"train {listed(own)} after {listed(members_of(phases[0]))}")
+            continue
         trained = list(tasks) if model == "joint" else members_of(model)
         others = [task for task in trained if task not in own]
         if len(trained) == len(tasks) and not others:
@@ -64,9 +67,14 @@ def _which(items: Sequence[Json], of: int) -> str:
     """Tasks with what they were trained with, or how many where there are many."""
     if len(items) > FEW:
         return f"{len(items)} of {of} comparisons"
-    return listed(
-        [f"{item['task']} with {listed([task for task in members_of(item['within']) if task != item['task']])}" for item in items]
-    )
+    return listed([f"{item['task']} {_company(item)}" for item in items])
+
+
+def _company(item: Json) -> str:
+    """What a task of a comparison was trained with or after."""
+    if phases := phases_of(item["within"]):
+        return f"after {listed(members_of(phases[0]))}"
+    return f"with {listed([task for task in members_of(item['within']) if task != item['task']])}"
 
 
 def _advice(advised: Json | None, tasks: Sequence[str]) -> str:
@@ -101,7 +109,7 @@ def _matrix(params: Params, comparisons: Json, claims: Sequence[Json]) -> Figure
         if (item["kind"], item["within"], item["size"]) == ("joint", params.compared_data, "all")
     ]
     pairs = [{**claim(item), "within": group_of(whole)} for item in joint] if len(whole) == 2 else claims
-    cells = [(item, members_of(item["within"])) for item in pairs]
+    cells = [(item, members_of(item["within"])) for item in pairs if not phases_of(item["within"])]
     rows = [_cell(item, next(task for task in members if task != item["task"])) for item, members in cells if len(members) == 2]
     if not rows:
         return None
@@ -157,7 +165,7 @@ def _groups(comparisons: Json, claims: Sequence[Json], forecast: Json) -> Table 
     frame = pd.DataFrame(
         {
             "task": [item["task"] for item in claims],
-            "trained with": [listed([task for task in members_of(item["within"]) if task != item["task"]]) for item in claims],
+            "trained": [_company(item) for item in claims],
             "metric": [main_metric(comparisons["tasks"][item["task"]]) for item in claims],
             "score": [item["first"] for item in claims],
             "single-task": [item["second"] for item in claims],

@@ -32,6 +32,7 @@ from mtl.training.loop import Loop
 from mtl.training.markers import layout
 from mtl.training.segmentations import segmentations, unlike
 from mtl.training.splits import Splits
+from mtl.training.start import start_from
 from mtl.training.subwords import Subwords
 from mtl.training.texts import Texts, Tokens, variants_of
 
@@ -44,12 +45,14 @@ def prepare(
     precision: Precision,
     processes: Processes = SINGLE_PROCESS,
     subwords: Subwords | None = None,
+    start: Path | None = None,
 ) -> tuple[Loop, list[str]]:
     """The loop of a run, and warnings about settings and data. Without a folder of subwords, all tables are tokenised for this run only.
 
     Raises:
         EncoderError: the encoder cannot be used.
-        TrainingError: a task's settings name a class that does not occur.
+        ModelError: the model folder to start from cannot be read.
+        TrainingError: a task's settings name a class that does not occur, or the model to start from has another encoder.
         UnfitError: more layers are frozen than there are.
     """
     torch.manual_seed(seed_of("encoder", run.seed))
@@ -69,14 +72,22 @@ def prepare(
     markers = tokenizer.add_markers([marker for task in tasks.values() for marker in task.markers])
     encoder.grow_vocabulary(tokenizer.size)
     data, used = encode_data(params, run, splits, rows, encoder, tokenizer, tasks, markers)
+    length, dropout = params.encoder.max_length, params.encoder.dropout
+    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed, decoder=decoder)
+    unfit = [] if start is None else start_from(model, start)
     # Until the model is written: subwords that never occur would only cost the optimiser time and memory.
     encoder.prune_vocabulary(used)
-    length, dropout = params.encoder.max_length, params.encoder.dropout
-    model = Model(encoder, tokenizer, tasks, max_length=length, dropout=dropout, seed=run.seed, decoder=decoder).to(precision.device)
+    model = model.to(precision.device)
     weights = {name: params.tasks[name].weight for name in run.tasks} if len(run.tasks) > 1 else dict.fromkeys(run.tasks, 1.0)
     loop = Loop(model, data, params.train, weights, run.seed, precision, processes)
     fitted = [warning for name, task in tasks.items() for warning in task.fit_targets(splits.train.labels[name])]
-    warnings = (cautions(params, run, splits, precision), unlike(params, run, splits), lost_letters(tokenizer, texts.texts()), fitted)
+    warnings = (
+        cautions(params, run, splits, precision),
+        unlike(params, run, splits),
+        lost_letters(tokenizer, texts.texts()),
+        fitted,
+        unfit,
+    )
     return loop, [*chain(*warnings), *cut_off(tasks, splits.train, data.train.encoded, length)]
 
 

@@ -20,6 +20,7 @@ def identity(params: Params, run: Run, loop: Loop) -> str:
     plan, precision = loop.feed.plan, loop.precision
     content: dict[str, Any] = {
         "layout": LAYOUT,
+        "start": _start(loop),
         "run": run.model_dump(),
         "tasks": {name: task.model_dump() for name, task in params.tasks.items()},
         "encoder": params.encoder.model_dump(),
@@ -35,6 +36,14 @@ def identity(params: Params, run: Run, loop: Loop) -> str:
         "versions": {name: version(name) for name in VERSIONS},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _start(loop: Loop) -> str:
+    """Checksum of the weights that the run starts from."""
+    weights = hashlib.sha256()
+    for parameter in loop.model.parameters():
+        weights.update(parameter.detach().cpu().numpy().tobytes())
+    return weights.hexdigest()
 
 
 def _ids(loop: Loop) -> str:

@@ -40,6 +40,7 @@ def train(
     device: str = "auto",
     live: Path | None = None,
     subwords: Path | None = None,
+    start: Path | None = None,
     watch: Watch = lambda history, done: None,
 ) -> bool:
     """Train one run and write its model folder.
@@ -58,6 +59,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         live: folder for metrics that can be read while the run trains (see ``live.py``).
         subwords: folder of tokenised tables, which runs share (see ``subwords.py``); this run's own if not given.
+        start: folder of a model whose weights the run starts from (see ``start.py``); by default those of the encoder.
         watch: called after each checkpoint, so not after the last validation; may end the run by an exception.
 
     Returns:
@@ -66,6 +68,7 @@ def train(
     Raises:
         DataError: a table or shard is missing or damaged.
         EncoderError: the encoder cannot be used.
+        ModelError: the model to start from cannot be read.
         TrainingError: training cannot go on.
         Preempted: SIGTERM or Ctrl-C came; the state is saved, and the same call goes on from there.
     """
@@ -78,7 +81,7 @@ def train(
         splits = read_splits(params, run, examples, shards)
         checkpoints = out / "checkpoint"
         with _own_random_state(place), memory_errors(place):
-            loop, warnings = prepare(params, run, splits, encoder, precision, processes, Subwords(subwords))
+            loop, warnings = prepare(params, run, splits, encoder, precision, processes, Subwords(subwords), start)
             key = identity(params, run, loop)
             processes.check_equal(key, loop.model)
             warnings += resume(loop, checkpoints, key)
