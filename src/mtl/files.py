@@ -73,6 +73,11 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def there(path: Path) -> Path | None:
+    """The path, if there is something."""
+    return path if path.exists() else None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content. A file with equal content is left untouched, so it keeps its modification time."""
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl.config import AugmentMethod, BackTranslate, Params
-from mtl.files import write_text
+from mtl.files import there, write_text
 from mtl.names import ACROSS_DATASETS, ShardName
 from mtl.pipeline import programs
-from mtl.pipeline.stages import ENCODER, MODEL_FILES, key_of, sources
+from mtl.pipeline.stages import ENCODER, MODEL_FILES, START, key_of, sources
 from mtl.pipeline.state import MISSING, SUBWORDS
 from mtl.progress import warn
 
@@ -80,10 +80,9 @@ def train_run(params: Params, job: str, data: Path, out: Path) -> None:
     if (out / "run.json").exists() and not (out / "checkpoint").exists():  # stopped after all was written
         dismiss()
         return
-    encoder = data / "raw" / ENCODER
-    source = encoder if encoder.exists() else None
     run, live = params.runs()[job], Path("live") / job
-    start = data / "models" / run.start if run.start else None
+    source = there(data / "raw" / ENCODER)
+    start = data / "models" / run.start if run.start else there(data / "raw" / START)
     train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live, subwords=SUBWORDS, start=start)
 
 

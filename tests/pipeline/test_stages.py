@@ -11,7 +11,7 @@ import mtl.config
 import mtl.jobs
 import mtl.plugins
 from mtl.config.reading import read_yaml
-from mtl.pipeline.stages import RULES, STAGES, stage_of
+from mtl.pipeline.stages import RULES, STAGES, START, key_of, sources, stage_of
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(mtl.jobs.__file__).parent
@@ -118,6 +118,17 @@ def test_a_second_phase_reads_the_model_of_the_first() -> None:
     waits, reads, _ = after[f"train_run/{new}"]
     assert "train_run/single_entities-augmented-1" in waits
     assert "models/single_entities-augmented-1/model.safetensors" in reads
+
+
+def test_runs_start_from_the_model_that_the_encoder_names_unless_they_are_a_second_phase() -> None:
+    content = read_yaml(ROOT / "examples/tweets/params.yaml")
+    content["experiment"]["phases"] = [{"first": ["entities"], "then": "sentiment"}]
+    content["encoder"]["start"] = {"url": "data/promoted/v1.0.0"}
+    assert list(sources(mtl.config.parse(content)))[-1] == START
+    assert key_of(START, "") == "encoder.start"
+    reads = {name: reads for name, (_, reads, _) in runs_of(content).items() if name.startswith("train_run/")}
+    starting = {name.removeprefix("train_run/") for name, own in reads.items() if f"raw/{START}/*" in own}
+    assert starting == {name for name, run in mtl.config.parse(content).runs().items() if run.start is None}
 
 
 def test_a_group_builds_its_own_runs_and_a_setting_of_a_task_those_that_have_the_task() -> None:

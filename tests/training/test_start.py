@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtl.config import Params, Run
+from mtl.config import Params, Run, TransformerEncoder
 from mtl.errors import TrainingError
 from mtl.model import folder
 from mtl.model.device import Precision
@@ -83,6 +83,22 @@ def test_a_task_with_other_classes_gets_a_new_head(project: Path, make_settings:
     plain, _ = prepared(make_settings(), of("mood"), project, None)
     assert warnings == [f"mood starts with a new head: in {other} it has other classes"]
     assert all(map(torch.equal, *([*one.model.heads["mood"].parameters()] for one in (loop, plain))))
+
+
+@pytest.mark.parametrize("own_layers", [0, 1])
+def test_a_model_of_the_same_tasks_goes_on_where_it_was(
+    project: Path, make_settings: MakeParams, tiny_bert: Path, tmp_path: Path, own_layers: int
+) -> None:
+    encoder = {"type": "transformer", "source": {"url": "file:///nowhere"}, "max_length": 32, "task_layers": own_layers}
+    params = make_settings(epochs=1).model_copy(update={"encoder": TransformerEncoder.model_validate(encoder)})
+    run = of("names", "mood")
+    splits = read_splits(params, run, project / "examples", project / "shards")
+    train(params, run, project / "examples", project / "shards", tiny_bert, tmp_path)
+    loop, warnings = prepare(params, run, splits, tiny_bert, Precision("fp32", torch.device("cpu")), start=tmp_path)
+    assert not warnings
+    loop.model.encoder.restore_vocabulary()
+    before = folder.load(tmp_path).state_dict()
+    assert all(torch.equal(weight, before[name]) for name, weight in loop.model.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ class PretrainedEncoder(BaseEncoder):
     source: Source
     pooling: Literal["mean", "first"] = "mean"
     """How a text becomes one vector: the mean of its hidden states, or the state of its first subword ([CLS])."""
+    start: Source | None = None
+    """A model folder of this product, of the same encoder, whose weights all runs start from, such as that of the promoted model."""
 
 
 class TransformerEncoder(PretrainedEncoder):

@@ -183,8 +183,12 @@ def _hub_metric(params: Params, score: Score) -> str:
 def _summary(params: Params, run: Run) -> str:
     heads = f"a head for each of {len(run.tasks)} tasks, trained jointly" if len(run.tasks) > 1 else f"a head for the task {run.tasks[0]}"
     summary = f"One encoder and {heads} on {run.data} data, seed {run.seed}."
+    if run.start:
+        summary += f" Training started from the model of the run {code(run.start)}."
     if isinstance(params.encoder, PretrainedEncoder):
         summary += f" The encoder was pretrained: {code(params.encoder.source.url)}."
+        if params.encoder.start and not run.start:
+            summary += f" Training started from the model {code(params.encoder.start.url)}."
         own_layers: int = getattr(params.encoder, "task_layers", 0)
         if len(run.tasks) > 1 and own_layers:
             summary += f" Each task has its own copy of the top layers: {own_layers} of them."

@@ -27,7 +27,7 @@ from mtl.data.folds import folds_of
 from mtl.data.prepare import row_groups
 from mtl.errors import DataError
 from mtl.evaluation.predictions import Row, gather, tokens_for
-from mtl.files import replacing, write_json, write_text
+from mtl.files import replacing, there, write_json, write_text
 from mtl.model.decisions import Decisions, decisions
 from mtl.model.device import Precision
 from mtl.model.joining import encode
@@ -57,7 +57,7 @@ def run_fold(params: Params, number: int, audit: LabelAudit) -> bool:
     """
     if audit.fold(number).exists():
         return False
-    folder, encoder = audit.work / str(number), audit.data / "raw" / ENCODER
+    folder, encoder = audit.work / str(number), there(audit.data / "raw" / ENCODER)
     examples, model = folder / "examples", folder / "model"
     for path in (examples, model):
         path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def run_fold(params: Params, number: int, audit: LabelAudit) -> bool:
     for name in params.datasets:
         _withhold(audit.data / "examples" / f"{name}.parquet", examples / f"{name}.parquet", chosen[name], number)
     if not (model / "run.json").exists():  # written last
-        train(params, audit.run, examples, model, encoder if encoder.exists() else None, model, progress=True)
+        train(params, audit.run, examples, model, encoder, model, progress=True)
     rows = list(judged(params, model, examples))
     with replacing(audit.fold(number)) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=JUDGED), temporary, compression="zstd")

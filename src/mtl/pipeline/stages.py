@@ -12,6 +12,8 @@ from mtl.names import ACROSS_DATASETS, ShardName
 
 ENCODER = "model.encoder"
 """The download of a pretrained encoder; the dot keeps it apart from the names of datasets."""
+START = "start.model"
+"""The download of the model to start from."""
 BESIDE = ("tune/summary.json", "audit/summary.json", "audit/issues.csv", "audit/issues.jsonl")
 """Files below ``data/`` that no stage makes, but that one may read where they are."""
 
@@ -92,6 +94,8 @@ def sources(params: Params) -> dict[str, dict[str, Source]]:
     downloads = {name: dataset.sources for name, dataset in params.datasets.items()}
     if isinstance(params.encoder, PretrainedEncoder):
         downloads[ENCODER] = {"": params.encoder.source}
+        if params.encoder.start:
+            downloads[START] = {"": params.encoder.start}
     for name, method in params.augment.methods.items():
         if method.downloads:
             downloads[f"model.{name}"] = method.downloads
@@ -102,6 +106,8 @@ def key_of(download: str, item: str) -> str:
     """The dotted path in the params file of one of the ``sources``."""
     if download == ENCODER:
         return "encoder.source"
+    if download == START:
+        return "encoder.start"
     if download.startswith("model."):
         return f"augment.methods.{download.removeprefix('model.')}.{item}"
     return f"datasets.{download}.source" + ("" if item == "all" else f".{item}")
@@ -241,7 +247,7 @@ def _train(params: Params) -> Iterator[Job]:
     for name, run in params.runs().items():
         settings = {**_of_run(params, run, "encoder", "train"), "order": list(params.datasets), "planned": planned}
         reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
-        reads |= _models([run.start], *MODEL_FILES) if run.start else _Reads()
+        reads |= _models([run.start], *MODEL_FILES) if run.start else _downloads(params, [START])
         own = {**settings, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         if params.decoder and not params.writing.keys().isdisjoint(run.tasks):  # its vocabulary is that of all tasks that write
             own |= {"decoder": params.decoder.model_dump(mode="json"), "writing": list(params.writing)}

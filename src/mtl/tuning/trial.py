@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mtl.config import Params, space
 from mtl.errors import EncoderError, MtlError, ParamsError, UnfitError
 from mtl.evaluation.results import joint_run
-from mtl.files import write_json
+from mtl.files import there, write_json
 from mtl.pipeline.search import Search
-from mtl.pipeline.stages import ENCODER
+from mtl.pipeline.stages import ENCODER, START
 from mtl.pipeline.state import SUBWORDS
 from mtl.report import text
 from mtl.training.run import train
@@ -132,11 +132,11 @@ def _train(params: Params, values: space.Values, number: int, search: Search, re
         return out
     tried, inputs = space.candidate(params, values), Inputs(params, search.data, search.work)
     inputs.models(tried, raw)
-    run, encoder = joint_run(tried), raw / ENCODER
+    run = joint_run(tried)
     shards = inputs.shards(tried, raw) if run.data == "augmented" else out
     subwords = search.work / SUBWORDS.name
-    source = encoder if encoder.exists() else None
-    train(tried, run, inputs.examples(), shards, source, out, progress=True, subwords=subwords, watch=recorder.watch)
+    source, start = there(raw / ENCODER), there(raw / START)
+    train(tried, run, inputs.examples(), shards, source, out, progress=True, subwords=subwords, start=start, watch=recorder.watch)
     return out
 
 
