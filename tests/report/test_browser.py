@@ -54,6 +54,13 @@ def test_nothing_overflows(browser: Chromium, url: str, width: int) -> None:
     assert browser.value("document.documentElement.scrollWidth") <= width
 
 
+def test_a_table_that_fits_has_no_scroll_bar(browser: Chromium, url: str) -> None:
+    browser.open(url)
+    boxes = "[...document.querySelectorAll('.scroll')].filter(box => box.firstElementChild.offsetWidth <= box.clientWidth)"
+    assert browser.value(f"{boxes}.length") > 5
+    assert browser.value(f"{boxes}.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)") == []
+
+
 def test_on_a_small_screen_wide_tables_fold(browser: Chromium, url: str) -> None:
     browser.open(url, 400)
     folded = "[...document.querySelectorAll('.scroll:has(> .fold)')].every(box => box.scrollWidth <= box.clientWidth)"
