@@ -19,14 +19,24 @@ from mtl.training.distributed import SINGLE_PROCESS, Processes, _buckets
 from mtl.training.run import train
 
 RUN = "joint-augmented-1"
-EQUAL = {
+EQUAL: dict[str, tuple[int, dict[str, Any]]] = {
     "static": (2, {"balancing": "static"}),
     "gradient_norm": (3, {"balancing": "gradient_norm"}),
     "pcgrad": (2, {"balancing": "pcgrad", "epochs": 4}),  # which draws an order of the tasks
+    "consistency": (2, {"consistency": {"datasets": ["places"], "confidence": 0.55}}),  # aligned by the predictions of all processes
 }
 """Name to the number of processes and what is special about the settings."""
 INTERRUPTED = ({"rank": 1, "event": "int:6"}, {"rank": 0, "event": "kill:9"}, {})
 """What happens to a run that is started again and again."""
+
+
+def without_dropout(make_settings: Callable[..., Params], name: str) -> Params:
+    """The settings of a run of ``EQUAL``."""
+    special = dict(EQUAL[name][1])
+    consistency = special.pop("consistency", None)
+    content = make_settings(encoder__dropout=0.0, **special).model_dump(mode="json")
+    content["tasks"]["mood"]["consistency"] = consistency
+    return Params.model_validate(content)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,7 @@ def out(project: Path, make_settings: Callable[..., Params], tmp_path_factory: p
         return {"settings": params.model_dump_json(), "run": RUN, "processes": processes, **paths, **event}
 
     dropout = make_settings(encoder__dropout=0.1)
-    jobs = [job(name, number, make_settings(encoder__dropout=0.0, **more)) for name, (number, more) in EQUAL.items()]
+    jobs = [job(name, number, without_dropout(make_settings, name)) for name, (number, _) in EQUAL.items()]
     jobs += [job("dropout", 2, dropout), job("nan", 2, dropout, rank=1, event="nan:3")]
     jobs += [job("interrupted", 2, dropout, **event) for event in INTERRUPTED]
     (folder / "jobs.json").write_text(json.dumps(jobs))
@@ -61,11 +71,12 @@ def history(folder: Path) -> list[dict[str, Any]]:
 def test_several_processes_train_what_one_trains(
     name: str, out: Path, project: Path, make_settings: Callable[..., Params], empty: Callable[[str], Path]
 ) -> None:
-    number, settings = EQUAL[name]
-    single, params = empty("single"), make_settings(encoder__dropout=0.0, **settings)
+    number, _ = EQUAL[name]
+    single, params = empty("single"), without_dropout(make_settings, name)
     train(params, params.runs()[RUN], project / "examples", project / "shards", None, single)
     expected, result = history(single), history(out / name)
     assert len(result) == len(expected) > 10
+    assert any(record.get("followed", {}).get("mood") for record in expected) == (name == "consistency")
     for one, other in zip(expected, result, strict=True):
         assert (other.keys(), other["kind"]) == (one.keys(), one["kind"])
         for key in set(one) - {"metrics", "kind"}:
@@ -79,8 +90,8 @@ def test_several_processes_train_what_one_trains(
 
 def test_after_a_request_and_a_kill_of_one_process_all_resume_bitwise(out: Path) -> None:
     statuses = json.loads((out / "statuses.json").read_text())
-    killed = statuses.pop(6)
-    assert statuses == [[0, 0], [0, 0, 0], [0, 0], [0, 0], [0, 0], [143, 143], [0, 0]]
+    killed = statuses.pop(7)
+    assert statuses == [[0, 0], [0, 0, 0], [0, 0], [0, 0], [0, 0], [0, 0], [143, 143], [0, 0]]
     assert killed[0] == -signal.SIGKILL
     assert killed[1]  # killed too, or ended by the lost connection
     assert (out / "interrupted/model.safetensors").read_bytes() == (out / "dropout/model.safetensors").read_bytes()
