@@ -73,7 +73,7 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def there(path: Path) -> Path | None:
+def existing(path: Path) -> Path | None:
     """The path, if there is something."""
     return path if path.exists() else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl.config import AugmentMethod, BackTranslate, Params
-from mtl.files import there, write_text
+from mtl.files import existing, write_text
 from mtl.names import ACROSS_DATASETS, ShardName
 from mtl.pipeline import programs
 from mtl.pipeline.stages import ENCODER, MODEL_FILES, START, key_of, sources
@@ -81,8 +81,8 @@ def train_run(params: Params, job: str, data: Path, out: Path) -> None:
         dismiss()
         return
     run, live = params.runs()[job], Path("live") / job
-    source = there(data / "raw" / ENCODER)
-    start = data / "models" / run.start if run.start else there(data / "raw" / START)
+    source = existing(data / "raw" / ENCODER)
+    start = data / "models" / run.start if run.start else existing(data / "raw" / START)
     train(params, run, data / "examples", data / "shards", source, out, progress=True, live=live, subwords=SUBWORDS, start=start)
 
 
@@ -108,11 +108,11 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
 
     run, model = params.runs()[job], data / "models" / job
     facts, config = (json.loads((model / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
-    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.tasks)]
+    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.learned)]
     if run.data == "augmented":
-        files += [data / "shards" / shard.file for shard in params.shards_for(run.tasks)]
+        files += [data / "shards" / shard.file for shard in params.shards_for(run.learned)]
     examples = data / "examples"
-    used = params.used_datasets(run.tasks)
+    used = params.used_datasets(run.learned)
     cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
     across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
     scores = scores_of(params, run, data / "predictions" / f"{job}.parquet")

@@ -493,6 +493,14 @@ def test_a_second_phase_comes_after_its_first_with_the_same_seed(content: dict[s
         assert runs[start].start is None
 
 
+def test_groups_and_phases_learn_from_data_that_single_task_runs_learn_from(content: dict[str, Any]) -> None:
+    phases = [{"first": ["entities"], "then": "sentiment"}]
+    content["experiment"] = {"joint": ["augmented"], "single_task": ["plain"], "groups": "pairs", "phases": phases}
+    params = mtl.config.parse(content)
+    assert params.compared_data == "plain"
+    assert {run.data for run in params.runs().values() if run.model != "joint"} == {"plain"}
+
+
 @pytest.mark.parametrize(
     ("experiment", "key", "message"),
     [
@@ -503,7 +511,17 @@ def test_a_second_phase_comes_after_its_first_with_the_same_seed(content: dict[s
         ({"groups": "pairs", "single_task": []}, "experiment.single_task", "groups are compared with single-task runs"),
         ({"phases": [{"first": ["topic"], "then": "entities"}]}, "experiment.phases", "'topic' is not a task; choose from: entities,"),
         ({"phases": [{"first": ["entities"], "then": "topic"}]}, "experiment.phases", "'topic' is not a task; choose from: entities,"),
-        ({"phases": [{"first": ["entities"], "then": "entities"}]}, "experiment.phases", "entities is learned in both phases"),
+        ({"phases": [{"first": ["entities"], "then": "entities"}]}, "experiment.phases", "'entities' is learned in both phases"),
+        (
+            {"phases": [{"first": "entities", "then": "intensity"}]},
+            "experiment.phases",
+            "must be a list such as [{first: [a, b], then: c}]",
+        ),
+        (
+            {"phases": {"first": ["entities"], "then": "intensity"}},
+            "experiment.phases",
+            "must be a list such as [{first: [a, b], then: c}]",
+        ),
         (
             {"phases": [{"first": ["entities"], "then": "intensity"}], "single_task": []},
             "experiment.single_task",

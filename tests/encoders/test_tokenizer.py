@@ -310,6 +310,23 @@ def test_a_marker_is_an_entry_of_the_vocabulary_and_no_token(tiny_bert: Path, be
     assert (row_of(cut, 0)[1], cut.lost.tolist()) == ([-1, 0, 1, -1], [1])
 
 
+def test_the_shared_prefix_goes_by_indices_and_ends_at_markers(tiny_bert: Path, bert: SubwordTokenizer) -> None:
+    marked, other = (SubwordTokenizer.load(tiny_bert / "tokenizer.json") for _ in range(2))
+    assert bert.shared_prefix(marked) == bert.size
+    marked.add_markers(["<e1>", "<e2>"])
+    other.add_markers(["<e1>", "<x>"])
+    assert bert.shared_prefix(marked) == marked.shared_prefix(bert) == bert.size
+    assert marked.shared_prefix(other) == bert.size + 1
+
+    def words(indices: dict[str, int]) -> SubwordTokenizer:
+        return SubwordTokenizer(Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, **indices}, unk_token="[UNK]")))
+
+    gaps = {"b": 5, "c": 6}
+    assert words(gaps).shared_prefix(words(gaps)) == 7
+    assert words(gaps).shared_prefix(words({"b": 5, "d": 6})) is None
+    assert words(gaps).shared_prefix(words({"b": 5})) is None
+
+
 @given(tokens, st.integers(3, 20))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_spells_a_marker(tiny_bert: Path, bert: SubwordTokenizer, rows: list[list[str]], max_length: int) -> None:

@@ -42,12 +42,12 @@ def test_the_summary_names_what_is_shown() -> None:
         return [{"task": "a", "within": f"a+{other}", "verdict": verdict} for other, verdict in zip("bcdef", verdicts, strict=False)]
 
     same = "no difference shown"
-    assert _summary(claims("gained", "lost", same), "Keep c apart.") == "Groups: a with b gained; a with c lost. Keep c apart."
-    assert _summary(claims(same), "Keep c apart.") == "Groups: no difference shown for any task. Keep c apart."
-    assert _summary(claims(*["gained"] * 4, same), "").startswith("Groups: 4 of 5 comparisons gained.")
-    assert _summary([], "Keep c apart.") == "Groups: Keep c apart."
+    assert _summary(claims("gained", "lost", same), "Keep c apart.") == "Shared training: a with b gained; a with c lost. Keep c apart."
+    assert _summary(claims(same), "Keep c apart.") == "Shared training: no difference shown for any task. Keep c apart."
+    assert _summary(claims(*["gained"] * 4, same), "").startswith("Shared training: 4 of 5 comparisons gained.")
+    assert _summary([], "Keep c apart.") == "Shared training: Keep c apart."
     after = [{"task": "a", "within": "b~a", "verdict": "gained"}]
-    assert _summary(after, "Train a after b.") == "Groups: a after b gained. Train a after b."
+    assert _summary(after, "Train a after b.") == "Shared training: a after b gained. Train a after b."
 
 
 def test_every_pair_has_a_cell_with_its_interval_and_verdict(grouped: Any) -> None:

@@ -14,6 +14,8 @@ from mtl.data import schema
 from mtl.decoders.base import IGNORED
 from mtl.evaluation.predictions import predict
 from mtl.model.device import Precision
+from mtl.model.folder import load
+from mtl.model.model import Model
 from mtl.tasks.generation import Generation
 from mtl.training.prepare import prepare
 from mtl.training.run import train
@@ -92,6 +94,28 @@ def test_two_tasks_write_with_one_decoder_beside_a_classification(texts: Path, t
     [foreign] = model.predict(["東京 に 行く"])  # no train text has such letters
     assert 0 <= foreign["back"]["score"] <= 1
     assert len(foreign["back"]["text"].encode()) <= SMALL["max_length"] * len("Dog Cat")
+
+
+def test_a_run_starts_from_the_decoder_of_another_unless_that_has_another_form(texts: Path, tmp_path: Path) -> None:
+    def prepared(tasks: dict[str, Any], start: Path | None) -> tuple[Model, list[str]]:
+        params = settings(tasks)
+        run = params.runs()["joint-plain-1"]
+        loop, warnings = prepare(
+            params, run, read_splits(params, run, texts, texts), None, Precision("fp32", torch.device("cpu")), start=start
+        )
+        return loop.model, warnings
+
+    params = settings(TASKS, epochs=1)
+    train(params, params.runs()["joint-plain-1"], texts, texts, None, tmp_path)
+    before = load(tmp_path)
+    model, warnings = prepared(TASKS, tmp_path)
+    assert not warnings
+    for name, weight in (*model.decoder.state_dict().items(), *model.heads.state_dict().items()):  # type: ignore[union-attr]
+        assert torch.equal(weight, {**before.decoder.state_dict(), **before.heads.state_dict()}[name])  # type: ignore[union-attr]
+    other = {**TASKS, "back": generation("reverse", decoder=SMALL | {"layers": 2}, label_smoothing=0.0)}
+    (model, warnings), (plain, _) = prepared(other, tmp_path), prepared(other, None)
+    assert warnings == ["the decoder is not taken over: its vocabulary or form differs"]
+    assert torch.equal(model.heads["back"].start, plain.heads["back"].start)
 
 
 def test_micro_batches_have_room_for_the_targets(texts: Path) -> None:

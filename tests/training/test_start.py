@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mtl.config import Params, Run, TransformerEncoder
-from mtl.errors import TrainingError
+from mtl.errors import UnfitError
 from mtl.model import folder
 from mtl.model.device import Precision
 from mtl.model.model import Model
@@ -81,7 +81,7 @@ def test_a_task_with_other_classes_gets_a_new_head(project: Path, make_settings:
     config.write_text(config.read_text(encoding="utf-8").replace('"good"', '"fine"'), encoding="utf-8")
     loop, warnings = prepared(make_settings(), of("mood"), project, other)
     plain, _ = prepared(make_settings(), of("mood"), project, None)
-    assert warnings == [f"mood starts with a new head: in {other} it has other classes"]
+    assert warnings == ["mood: its head and own layers are not taken over, because its type or classes differ"]
     assert all(map(torch.equal, *([*one.model.heads["mood"].parameters()] for one in (loop, plain))))
 
 
@@ -110,5 +110,5 @@ def test_a_model_of_the_same_tasks_goes_on_where_it_was(
     ],
 )
 def test_another_encoder_is_refused(project: Path, make_settings: MakeParams, first: Path, change: dict[str, int], message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(UnfitError, match=message):
         prepared(make_settings(**change), of("mood"), project, first)

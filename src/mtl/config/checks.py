@@ -74,14 +74,14 @@ LONGEST_GROUP = 160
 
 
 def _group_issues(params: Params) -> list[Issue]:
-    """A target or groups of unknown tasks; groups with names that no file can have, or with no single-task runs to compare with."""
+    """A target, groups or phases of unknown tasks; groups with names that no file can have, or with no single-task runs to compare with."""
     wanted, phases = params.experiment.groups, params.experiment.phases
     named = [("groups", task) for group in wanted for task in group] if isinstance(wanted, tuple) else []
     named += [("phases", task) for item in phases for task in (*item.first, item.then)]
     unknown = [(key, task) for key, task in dict.fromkeys(named) if task not in params.tasks]
     issues = [Issue(f"experiment.{key}", f"{task!r} is not a task; choose from: {', '.join(params.tasks)}") for key, task in unknown]
     issues += [
-        Issue("experiment.phases", f"{item.then} is learned in both phases; name other tasks under first")
+        Issue("experiment.phases", f"{item.then!r} is learned in both phases; name other tasks under first")
         for item in phases
         if item.then in item.first
     ]

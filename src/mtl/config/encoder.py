@@ -30,7 +30,8 @@ class PretrainedEncoder(BaseEncoder):
     pooling: Literal["mean", "first"] = "mean"
     """How a text becomes one vector: the mean of its hidden states, or the state of its first subword ([CLS])."""
     start: Source | None = None
-    """A model folder of this product, of the same encoder, whose weights all runs start from, such as that of the promoted model."""
+    """A folder that ``mtl`` has written, such as that of the promoted model, with the same encoder. Runs start from its weights, except
+    second phases and the label audit."""
 
 
 class TransformerEncoder(PretrainedEncoder):

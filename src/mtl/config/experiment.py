@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mtl.config.base import Count, Name, Section
-from mtl.names import RunName, phases_of
+from mtl.names import RunName, members_of, phases_of
 
 
 def _size(value: Any) -> Any:
@@ -20,6 +20,17 @@ def _groups(value: Any) -> Any:
     if value in ("pairs", "all") or (isinstance(value, list | tuple) and all(isinstance(group, list | tuple) for group in value)):
         return value
     raise ValueError(f"must be pairs, all, or lists of tasks such as [[a, b], [a, c]], not {value!r}")
+
+
+def _phases(value: Any) -> Any:
+    """A list of mappings, checked here so that there is one issue, which shows the form."""
+    if isinstance(value, list | tuple) and all(isinstance(item, Phases) or _is_phases(item) for item in value):
+        return value
+    raise ValueError(f"must be a list such as [{{first: [a, b], then: c}}], not {value!r}")
+
+
+def _is_phases(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("first"), list | tuple) and isinstance(item.get("then"), str)
 
 
 Size = Annotated[Count | Literal["all"], BeforeValidator(_size)]
@@ -42,7 +53,7 @@ class Phases(Section):
 
 class Experiment(Section):
     """The matrix of runs: seeds × sizes × {joint, single-task} × {augmented, plain}, seeds × groups, and seeds × phases. All have the same
-    budget of updates, in phases each phase."""
+    budget of updates; each of two phases has it."""
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (1,)
     """With several seeds, intervals and verdicts cover the variance over seeds too; five show much more than two."""
@@ -54,12 +65,12 @@ class Experiment(Section):
     single_task: tuple[Literal["augmented", "plain"], ...] = ("augmented",)
     """Data of the single-task runs, one per task; by default plain where ``augment`` has no methods."""
     target: Name | None = None
-    """The task that the experiment is about. Runs that it learns in have all seeds, the others only the first; and its comparisons are
-    corrected among themselves, apart from those of the other tasks."""
+    """The task that the experiment is about. Runs that it learns in have all seeds, and so have those that they start from; the others have
+    only the first. Its comparisons are corrected among themselves, apart from those of the other tasks."""
     groups: Groups = ()
     """Tasks that are also trained together without the others, to see which should share a model: ``pairs``, ``all`` (every set of tasks)
     or lists of tasks, such as ``[[entities, sentiment]]``. Runs learn from all rows of the data that is compared with single-task runs."""
-    phases: tuple[Phases, ...] = ()
+    phases: Annotated[tuple[Phases, ...], BeforeValidator(_phases)] = ()
     """Tasks that are also learned after others, such as ``[{first: [films], then: products}]``, to see whether that is better than at the
     same time."""
 
@@ -78,6 +89,12 @@ class Run(Section):
     def name(self) -> str:
         """Such as ``joint-augmented-1`` or ``single_entities-plain-1`` (see ``RunName``)."""
         return str(RunName(self.model, self.data, self.seed, self.size))
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """All tasks that its weights have learned, those of a first phase too."""
+        phases = phases_of(self.model)
+        return self.tasks if phases is None else (*members_of(phases[0]), *self.tasks)
 
     @property
     def start(self) -> str | None:

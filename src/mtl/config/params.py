@@ -170,7 +170,7 @@ class Params(Section):
     def compared_data(self) -> Literal["augmented", "plain"]:
         """Data on which the runs of several tasks are compared with single-task runs: the headline's, if both learn from it."""
         joint, single = self.experiment.joint, self.experiment.single_task
-        both = [data for data in single if data in joint] or [*single, *joint]
+        both = [data for data in single if data in joint] or list(single) or list(joint)
         return "augmented" if "augmented" in both else "plain"
 
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -193,9 +193,9 @@ class Params(Section):
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first and those of groups and phases last; each after its start."""
         target, first, every = self.experiment.target, self.experiment.seeds[0], self._every_run()
-        wanted = {run.name: run for run in every if target is None or target in run.tasks or run.seed == first}
-        starts = {run.start for run in wanted.values()}
-        return {run.name: run for run in every if run.name in wanted or run.name in starts}
+        own = [run for run in every if target is None or target in run.tasks or run.seed == first]
+        names = {run.name for run in own} | {run.start for run in own}
+        return {run.name: run for run in every if run.name in names}
 
     def _every_run(self) -> list["Run"]:
         """The runs with every seed."""

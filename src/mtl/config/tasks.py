@@ -30,8 +30,9 @@ class Consistency(Section):
     temperature: Rate = 0.4
     """What the logits of the original row are divided by, which makes its prediction sharper; 1 leaves it. Numbers have none."""
     align: bool = True
-    """Shifts predicted classes so that their running mean is the share of each class in the labelled train rows (distribution alignment:
-    Berthelot et al. 2020). Turn it off where rows without labels have other shares. Tags and numbers have no alignment."""
+    """Shifts predicted classes so that their running mean is the share of each class in the labelled train rows, weighted by
+    ``class_weights`` if there are any (distribution alignment: Berthelot et al. 2020). Turn it off where rows without labels have other
+    shares. Tags and numbers have no alignment."""
     anneal: Literal["linear", "log", "exp"] | None = None
     """Training signal annealing: labelled rows or tokens whose class is predicted with more than a probability are left out. It rises from
     chance to 1 over the run: most slowly at first with ``exp``, fastest with ``log``. Null: no annealing. Numbers have none."""

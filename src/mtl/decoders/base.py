@@ -27,6 +27,9 @@ class Vocabulary(Protocol):
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of subwords, with white space normalised to single spaces as in target texts."""
 
+    def dump(self) -> str:
+        """All of it, as JSON."""
+
 
 class Cache(Protocol):
     """What decoding keeps from position to position."""

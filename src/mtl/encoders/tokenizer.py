@@ -236,16 +236,16 @@ class SubwordTokenizer:
         self._tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
         return self.markers(names)
 
-    def in_common(self, other: "SubwordTokenizer") -> int | None:
-        """How many subwords from the first on another tokenizer has too; None unless only markers follow in both."""
-        ours, theirs = self._in_order(), other._in_order()
-        same = next((i for i, (own, its) in enumerate(zip(ours, theirs, strict=False)) if own != its), min(len(ours), len(theirs)))
-        alike = all(map(self._is_special, range(same, len(ours)))) and all(map(other._is_special, range(same, len(theirs))))
-        return same if alike else None
+    def shared_prefix(self, other: "SubwordTokenizer") -> int | None:
+        """How many indices from the first on mean the same subword in another tokenizer; None unless only markers follow in both."""
+        own, others = self._by_index(), other._by_index()
+        size = max(self.size, other.size)
+        first = next((index for index in range(size) if own.get(index) != others.get(index)), size)
+        rest = [(tokenizer, index) for tokenizer, known in ((self, own), (other, others)) for index in known if index >= first]
+        return first if all(tokenizer._is_special(index) for tokenizer, index in rest) else None
 
-    def _in_order(self) -> list[str]:
-        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
-        return sorted(vocabulary, key=vocabulary.__getitem__)
+    def _by_index(self) -> dict[int, str]:
+        return {index: subword for subword, index in self._tokenizer.get_vocab(with_added_tokens=True).items()}
 
     def normalized(self, text: str) -> str:
         """A text as the vocabulary sees it: perhaps in lower case and without accents."""

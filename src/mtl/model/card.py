@@ -70,7 +70,7 @@ class Leak(NamedTuple):
 def leaks(params: Params, run: Run, cards: Mapping[str, Mapping[str, Any]], across: Mapping[str, Any]) -> list[Leak]:
     """What a run learns from and is scored by, from data cards and the comparison of datasets. Nothing is in the list twice."""
     own = [{"held_out": name, "train": name, **card.get("leakage", {})} for name, card in cards.items()]
-    learners = {name: [task for task in run.tasks if name in params.used_datasets([task])] for name in cards}
+    learners = {name: [task for task in run.learned if name in params.used_datasets([task])] for name in cards}
     return [
         Leak(name, train, tuple(task for task in learners[name] if task in learners[train]), entry.get("exact", {}), entry.get("near", {}))
         for entry in (*own, *across.get("leakage", ()))
@@ -99,7 +99,7 @@ def card(
         leaked: held-out texts in its train rows.
         languages: tags of BCP 47 of its datasets.
     """
-    used = list(params.used_datasets(run.tasks))
+    used = list(params.used_datasets(run.learned))
     paragraphs = [
         f"---\n{front_matter(params, run, used, scores, languages)}\n---",
         f"# {run.name}",
@@ -188,7 +188,7 @@ def _summary(params: Params, run: Run) -> str:
     if isinstance(params.encoder, PretrainedEncoder):
         summary += f" The encoder was pretrained: {code(params.encoder.source.url)}."
         if params.encoder.start and not run.start:
-            summary += f" Training started from the model {code(params.encoder.start.url)}."
+            summary += f" Training started from the model {code(params.encoder.start.url)}, whose training data is not listed here."
         own_layers: int = getattr(params.encoder, "task_layers", 0)
         if len(run.tasks) > 1 and own_layers:
             summary += f" Each task has its own copy of the top layers: {own_layers} of them."
@@ -299,7 +299,7 @@ def _learnt_from(params: Params, run: Run, method: str) -> bool:
     """Whether any task of the run learns from a method's variants."""
     if run.size != "all" and params.augment.methods[method].borrows:
         return False
-    learners = (task for task in run.tasks if params.tasks[task].learns_from(method, 0))
+    learners = (task for task in run.learned if params.tasks[task].learns_from(method, 0))
     return any(method in params.methods_of(dataset) for task in learners for dataset in params.datasets_of(task))
 
 

@@ -27,7 +27,7 @@ from mtl.data.folds import folds_of
 from mtl.data.prepare import row_groups
 from mtl.errors import DataError
 from mtl.evaluation.predictions import Row, gather, tokens_for
-from mtl.files import replacing, there, write_json, write_text
+from mtl.files import existing, replacing, write_json, write_text
 from mtl.model.decisions import Decisions, decisions
 from mtl.model.device import Precision
 from mtl.model.joining import encode
@@ -57,14 +57,14 @@ def run_fold(params: Params, number: int, audit: LabelAudit) -> bool:
     """
     if audit.fold(number).exists():
         return False
-    folder, encoder = audit.work / str(number), there(audit.data / "raw" / ENCODER)
+    folder, encoder = audit.work / str(number), existing(audit.data / "raw" / ENCODER)
     examples, model = folder / "examples", folder / "model"
     for path in (examples, model):
         path.mkdir(parents=True, exist_ok=True)
     chosen = _assigned(params, audit)
     for name in params.datasets:
         _withhold(audit.data / "examples" / f"{name}.parquet", examples / f"{name}.parquet", chosen[name], number)
-    if not (model / "run.json").exists():  # written last
+    if not (model / "run.json").exists():  # written last; not from encoder.start, which may have learned the rows withheld
         train(params, audit.run, examples, model, encoder, model, progress=True)
     rows = list(judged(params, model, examples))
     with replacing(audit.fold(number)) as temporary:

@@ -154,9 +154,9 @@ def _predictions(runs: Iterable[str]) -> _Reads:
     return _Reads(tuple(f"predict_run/{name}" for name in names), tuple(f"predictions/{name}.parquet" for name in names))
 
 
-def _learnt(params: Params, run: Run) -> _Reads:
-    """The shards of an augmented run."""
-    return _shards(params, params.used_datasets(run.tasks)) if run.data == "augmented" else _Reads()
+def _variants(params: Params, run: Run, tasks: Iterable[str]) -> _Reads:
+    """The shards of some tasks of an augmented run."""
+    return _shards(params, params.used_datasets(tasks)) if run.data == "augmented" else _Reads()
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def _train(params: Params) -> Iterator[Job]:
     planned = {task: [spec.label, params.datasets_of(task), params.unlabelled_of(task)] for task, spec in params.tasks.items()}
     for name, run in params.runs().items():
         settings = {**_of_run(params, run, "encoder", "train"), "order": list(params.datasets), "planned": planned}
-        reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _learnt(params, run)
+        reads = _examples(params.used_datasets(params.tasks)) | CHECKED | _downloads(params, [ENCODER]) | _variants(params, run, run.tasks)
         reads |= _models([run.start], *MODEL_FILES) if run.start else _downloads(params, [START])
         own = {**settings, "run": run.model_dump(mode="json"), "share": params.augment.share if run.data == "augmented" else 0.0}
         if params.decoder and not params.writing.keys().isdisjoint(run.tasks):  # its vocabulary is that of all tasks that write
@@ -265,9 +265,9 @@ def _predict(params: Params) -> Iterator[Job]:
 def _card(params: Params) -> Iterator[Job]:
     for name, run in params.runs().items():
         content = _of_run(params, run, "encoder", "augment")
-        used = params.used_datasets(run.tasks)
+        used = params.used_datasets(run.learned)
         reads = _models([name], *MODEL_FILES, "run.json") | _predictions([name])
-        reads |= _examples(used, ".parquet", ".json") | COMPARED | _learnt(params, run)
+        reads |= _examples(used, ".parquet", ".json") | COMPARED | _variants(params, run, run.learned)
         settings = {
             "run": run.model_dump(mode="json"),
             "tasks": {task: [content["tasks"][task], params.datasets_of(task)] for task in run.tasks},

@@ -18,8 +18,7 @@ def checksums(params: Params, inputs: Inputs) -> list[Table]:
     """SHA-256 of sources, data and models. Those of sources are stated in the settings; the download checked them."""
     sources = [(source["url"], source["sha256"]) for card in inputs.cards.values() for source in card.get("sources", {}).values()]
     if isinstance(params.encoder, PretrainedEncoder):
-        used = [params.encoder.source, *([params.encoder.start] if params.encoder.start else [])]
-        sources += [(source.url, source.sha256) for source in used]
+        sources += [(source.url, source.sha256) for source in filter(None, (params.encoder.source, params.encoder.start))]
     data = [*inputs.examples.values(), *(path for paths in inputs.shards.values() for path in paths)]
     models = [path for folder in inputs.models.values() for path in sorted(folder.glob("*")) if path.suffix in {".safetensors", ".json"}]
     stated = pd.DataFrame([(url, sha256 or NOT_STATED) for url, sha256 in sources], columns=["address", "SHA-256"])

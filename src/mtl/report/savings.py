@@ -105,6 +105,8 @@ def table(runs: Mapping[str, Json], params: Params, groupings: Sequence[Sequence
         return None
     rows = [{"models": title, **{name: _cell(name, cost, whole) for name in MEASURES}} for title, cost in found.items()]
     note = "All tasks served; in brackets the share of the single-task models. Peak memory of training: of the largest run."
+    if params.experiment.phases:
+        note += " Training of a second phase includes the first."
     return Table("What one model saves", note, pd.DataFrame(rows), dict.fromkeys(MEASURES, str))
 
 

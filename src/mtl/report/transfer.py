@@ -60,7 +60,7 @@ def _summary(claims: Sequence[Json], advice: str) -> str:
     named = {verdict: [item for item in claims if item["verdict"] == verdict] for verdict in SIGNS if verdict != "no difference shown"}
     parts = [f"{_which(items, len(claims))} {verdict}" for verdict, items in named.items() if items]
     shown = f"{'; '.join(parts) or 'no difference shown for any task'}. " if claims else ""
-    return f"Groups: {shown}{advice}"
+    return f"Shared training: {shown}{advice}"
 
 
 def _which(items: Sequence[Json], of: int) -> str:
@@ -159,7 +159,7 @@ def _groupings(params: Params, inputs: Inputs, groupings: Sequence[Json]) -> Tab
 
 
 def _groups(comparisons: Json, claims: Sequence[Json], forecast: Json) -> Table | None:
-    """Every task of every group against its single-task model."""
+    """Every task of every group, and of every second phase, against its single-task model."""
     if not claims:
         return None
     frame = pd.DataFrame(
@@ -178,7 +178,7 @@ def _groups(comparisons: Json, claims: Sequence[Json], forecast: Json) -> Table 
     note = f"Intervals have the {comparisons['correction']} correction{families(comparisons, claims)}, apart from those of the summary."
     formats = {"difference": signed, COSINE: lambda cosine: signed(cosine, 2)}
     return Table(
-        "Every group",
+        "Every group and second phase" if any(phases_of(item["within"]) for item in claims) else "Every group",
         note + (_forecast(forecast) if COSINE in frame else ""),
         frame,
         {name: formats[name] for name in formats if name in frame},

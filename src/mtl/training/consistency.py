@@ -5,7 +5,7 @@ weights, without gradient and without dropout. So it is what the model would pre
 dropout masks of the other rows do not depend on it. How predictions are compared is a matter of the task type (``TaskType.divergence``).
 
 Predicted classes are aligned with the labels, where the task type tells their shares: with few labels the model soon predicts one class,
-and following that would make it do so for ever (distribution alignment of ReMixMatch: Berthelot et al. 2020).
+and following that reinforces it (distribution alignment of ReMixMatch: Berthelot et al. 2020).
 
 The term is a mean over all compared items of the step, followed or not: its size is known before the forward pass, however the step is cut
 into micro-batches and whatever their number. It is a part of the task's loss, so that balancing sees one loss a task.
@@ -224,7 +224,7 @@ def term(
     for task in tasks:
         places, other_places = batch.items[task]
         own, other = original[task].float().flatten(0, -2)[places], variant[task].float().flatten(0, -2)[other_places]
-        predicted[task] = own.softmax(-1).sum(0)[: alignment.outputs(task)]
+        predicted[task] = own.softmax(-1).sum(0) if alignment.outputs(task) else own.new_empty(0)
         if shift := alignment.shift(task):
             own = own + own.new_tensor(shift)
         total, followed[task] = model.tasks[task].divergence(own, other, settings[task])

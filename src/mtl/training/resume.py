@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Params, Run
+from mtl.files import checksum
+from mtl.model.folder import WEIGHTS
 from mtl.training import checkpoint
 from mtl.training.loop import Loop
 
@@ -15,12 +17,13 @@ LAYOUT = 4
 VERSIONS = ("mtl", "numpy", "safetensors", "tokenizers", "torch", "torchjd", "transformers")
 
 
-def identity(params: Params, run: Run, loop: Loop) -> str:
-    """Fingerprint of all that must be equal for a checkpoint to be this run's own: settings, data, and the code that draws numbers."""
+def identity(params: Params, run: Run, loop: Loop, start: Path | None = None) -> str:
+    """Fingerprint of all that must be equal for a checkpoint to be this run's own: settings, data, the model folder that it starts from,
+    and the code that draws numbers."""
     plan, precision = loop.feed.plan, loop.precision
     content: dict[str, Any] = {
         "layout": LAYOUT,
-        "start": _start(loop),
+        "start": None if start is None else checksum(start / WEIGHTS),
         "run": run.model_dump(),
         "tasks": {name: task.model_dump() for name, task in params.tasks.items()},
         "encoder": params.encoder.model_dump(),
@@ -36,14 +39,6 @@ def identity(params: Params, run: Run, loop: Loop) -> str:
         "versions": {name: version(name) for name in VERSIONS},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _start(loop: Loop) -> str:
-    """Checksum of the weights that the run starts from."""
-    weights = hashlib.sha256()
-    for parameter in loop.model.parameters():
-        weights.update(parameter.detach().cpu().numpy().tobytes())
-    return weights.hexdigest()
 
 
 def _ids(loop: Loop) -> str:

@@ -82,7 +82,7 @@ def train(
         checkpoints = out / "checkpoint"
         with _own_random_state(place), memory_errors(place):
             loop, warnings = prepare(params, run, splits, encoder, precision, processes, Subwords(subwords), start)
-            key = identity(params, run, loop)
+            key = identity(params, run, loop, start)
             processes.check_equal(key, loop.model)
             warnings += resume(loop, checkpoints, key)
             save = _saver(loop, checkpoints, key, watch)

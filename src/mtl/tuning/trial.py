@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mtl.config import Params, space
 from mtl.errors import EncoderError, MtlError, ParamsError, UnfitError
 from mtl.evaluation.results import joint_run
-from mtl.files import there, write_json
+from mtl.files import existing, write_json
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, START
 from mtl.pipeline.state import SUBWORDS
@@ -135,7 +135,7 @@ def _train(params: Params, values: space.Values, number: int, search: Search, re
     run = joint_run(tried)
     shards = inputs.shards(tried, raw) if run.data == "augmented" else out
     subwords = search.work / SUBWORDS.name
-    source, start = there(raw / ENCODER), there(raw / START)
+    source, start = existing(raw / ENCODER), existing(raw / START)
     train(tried, run, inputs.examples(), shards, source, out, progress=True, subwords=subwords, start=start, watch=recorder.watch)
     return out
 
