@@ -10,7 +10,7 @@ drawn by seed from what is left, so that fewer rows lie within more. Three ways 
 | way | learns from |
 |---|---|
 | supervised | the labelled rows |
-| consistency | the same, and the pool by ``consistency`` with ``anneal: linear``, on back-translations and synonyms |
+| consistency | the same, and the pool by ``consistency``, on back-translations and synonyms |
 | self_training | the same, and the pool with the predictions of the supervised model that are confident enough as its labels |
 
 All make the same number of updates, each over as many subwords of labelled rows, and those with the pool over ``--ratio`` times as many of
@@ -144,7 +144,8 @@ def settings(options: argparse.Namespace, job: Job, epochs: float) -> Params:
     source = {"source": {"url": "made-here"}, "reader": {"format": "jsonl"}, "language": "en"}
     labelled = source | {"labels": {"label": {"type": label_type, "column": "label"}}, "split": {"train": 0.5, "test": 0.5}}
     pool = {"consistency": {"pool": source}, "self_training": {"pool": labelled}}.get(job.way, {})
-    consistency = {"consistency": {"datasets": ["pool"], "anneal": "linear"}} if job.way == "consistency" else {}
+    spec = {"datasets": ["pool"], "anneal": None if options.anneal == "none" else options.anneal}
+    consistency = {"consistency": spec} if job.way == "consistency" else {}
     shares = {"type": "fixed", "shares": {"labelled": 1.0, "pool": options.ratio}}
     pretrained = {"type": "transformer", "source": {"url": "made-here"}, "max_length": MAX_LENGTH, "word_shape": True, "pooling": "mean"}
     rate = 1e-4 if options.encoder else 3e-3
@@ -313,6 +314,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=100, help="updates of each run")
     parser.add_argument("--batch-tokens", type=int, default=256, help="subwords of labelled rows in an update")
     parser.add_argument("--ratio", type=int, default=2, help="subwords of rows without labels in an update, in units of those")
+    parser.add_argument("--anneal", choices=["none", "linear", "log", "exp"], default="linear", help="of consistency; has its own --work")
     parser.add_argument("--json", action="store_true")
     return parser
 
