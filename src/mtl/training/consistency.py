@@ -151,8 +151,9 @@ class Alignment:
     The mean is over the steps before, so that it does not depend on how a step is cut into micro-batches.
     """
 
-    MOMENTUM = 0.95
-    """Share of the sums before that is left after a step: the mean is over about 20 steps."""
+    ITEMS = 20
+    """For each class, that the mean is about. With more, it lags behind a model that turns from one class to another within some steps;
+    with fewer, it is noise where there are many classes."""
     LEAST = 1e-4
     """Mean probability of a class at or below which the shift no longer grows."""
 
@@ -175,7 +176,8 @@ class Alignment:
     def learn(self, task: str, predicted: Sequence[float]) -> None:
         """Use a step's predictions on original rows: the sum of the probabilities of each class, in all processes together."""
         if task in self._sums:
-            self._sums[task] = self.MOMENTUM * self._sums[task] + predicted
+            window = self.ITEMS * len(predicted)
+            self._sums[task] = self._sums[task] * window / (window + sum(predicted)) + predicted
 
     def state_dict(self) -> dict[str, list[float]]:
         """What a checkpoint must contain."""
