@@ -117,5 +117,5 @@ def _title(models: Sequence[str]) -> str:
 def _cell(name: str, cost: Costs, whole: Costs) -> str:
     if name not in cost:
         return "–"
-    share = f" ({percent(cost[name] / whole[name])})" if whole.get(name) else ""
+    share = f" ({percent(round(cost[name] / whole[name], 2))})" if whole.get(name) else ""
     return f"{MEASURES[name].text(cost[name])}{share}"
