@@ -108,11 +108,10 @@ def card_run(params: Params, job: str, data: Path, out: Path) -> None:
 
     run, model = params.runs()[job], data / "models" / job
     facts, config = (json.loads((model / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
-    files = [model / name for name in MODEL_FILES] + [data / "examples" / f"{name}.parquet" for name in params.used_datasets(run.learned)]
+    examples, used = data / "examples", params.used_datasets(run.learned)
+    files = [model / name for name in MODEL_FILES] + [examples / f"{name}.parquet" for name in used]
     if run.data == "augmented":
         files += [data / "shards" / shard.file for shard in params.shards_for(run.learned)]
-    examples = data / "examples"
-    used = params.used_datasets(run.learned)
     cards = {name: json.loads((examples / f"{name}.json").read_text(encoding="utf-8")) for name in used}
     across = json.loads((examples / ACROSS_DATASETS).read_text(encoding="utf-8"))
     scores = scores_of(params, run, data / "predictions" / f"{job}.parquet")

@@ -1,7 +1,7 @@
 """All sections together."""
 
-from collections.abc import Iterable, Mapping
-from itertools import chain, combinations
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, combinations, product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -192,41 +192,21 @@ class Params(Section):
 
     def runs(self) -> dict[str, "Run"]:
         """Every run of the experiment by its name, joint ones first and those of groups and phases last; each after its start."""
-        target, first, every = self.experiment.target, self.experiment.seeds[0], self._every_run()
+        target, first, every = self.experiment.target, self.experiment.seeds[0], list(self._every_run())
         own = [run for run in every if target is None or target in run.tasks or run.seed == first]
         names = {run.name for run in own} | {run.start for run in own}
         return {run.name: run for run in every if run.name in names}
 
-    def _every_run(self) -> list["Run"]:
-        """The runs with every seed."""
-        runs = [
-            Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
-            for seed in self.experiment.seeds
-            for size in self.experiment.sizes
-            for data in self.experiment.joint
-        ]
+    def _every_run(self) -> Iterator["Run"]:
+        """The runs with every seed; a first phase comes again where it is a single-task run or a group too."""
+        experiment, compared = self.experiment, self.compared_data
+        for seed, size, data in product(experiment.seeds, experiment.sizes, experiment.joint):
+            yield Run(tasks=tuple(self.tasks), model="joint", data=data, seed=seed, size=size)
         if len(self.tasks) > 1:
-            runs += [
-                Run(tasks=(task,), model=task, data=data, seed=seed, size=size)
-                for seed in self.experiment.seeds
-                for size in self.experiment.sizes
-                for data in self.experiment.single_task
-                for task in self.tasks
-            ]
-        return (
-            runs
-            + [
-                Run(tasks=group, model=group_of(group), data=self.compared_data, seed=seed)
-                for seed in self.experiment.seeds
-                for group in self.groups()
-            ]
-            + [
-                run
-                for seed in self.experiment.seeds
-                for first, then in self.phases()
-                for run in (
-                    Run(tasks=first, model=group_of(first), data=self.compared_data, seed=seed),
-                    Run(tasks=(then,), model=phased(first, then), data=self.compared_data, seed=seed),
-                )
-            ]
-        )
+            for seed, size, data, task in product(experiment.seeds, experiment.sizes, experiment.single_task, self.tasks):
+                yield Run(tasks=(task,), model=task, data=data, seed=seed, size=size)
+        for seed, group in product(experiment.seeds, self.groups()):
+            yield Run(tasks=group, model=group_of(group), data=compared, seed=seed)
+        for seed, (first, then) in product(experiment.seeds, self.phases()):
+            yield Run(tasks=first, model=group_of(first), data=compared, seed=seed)
+            yield Run(tasks=(then,), model=phased(first, then), data=compared, seed=seed)

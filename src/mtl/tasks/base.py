@@ -346,9 +346,10 @@ class TaskType(ABC):
 
     @property
     def label_shares(self) -> Sequence[float] | None:
-        """The share of each output of the head in the labelled train rows, with which predictions on rows without labels are aligned; by
-        default there is no alignment."""
-        return None
+        """The share of each output of the head in the labelled train rows, with which predictions on rows without labels are aligned.
+        Without shares in the state there is no alignment."""
+        shares: Sequence[float] | None = self.state.get("label_shares")
+        return shares
 
     def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
         """Targets without the items that are already predicted with confidence (training signal annealing of UDA: Xie et al. 2020).

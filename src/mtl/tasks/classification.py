@@ -136,7 +136,7 @@ class Classification(TaskType):
 
     @staticmethod
     def fit(labels: Sequence[Label | None], settings: Any = None) -> State:
-        """The sorted classes, their shares, their weights if there are any, and the scale of the loss."""
+        """The sorted classes, their shares by weight, their weights if there are any, and the scale of the loss."""
         smoothing = 0.0 if settings is None else settings.label_smoothing
         frequencies = Counter(str(label) for label in labels if label is not None)
         chosen = None if settings is None else settings.class_weights
@@ -189,12 +189,6 @@ class Classification(TaskType):
     def divergence(self, original: Tensor, variant: Tensor, settings: Consistency) -> tuple[Tensor, Tensor]:
         """Kullback-Leibler divergence of the classes."""
         return sharpened_divergence(original, variant, settings, self.state)
-
-    @property
-    def label_shares(self) -> Sequence[float] | None:
-        """Those of the classes, by their weights in the loss."""
-        shares: Sequence[float] | None = self.state.get("label_shares")
-        return shares
 
     def annealed(self, logits: Tensor, targets: Tensor, share: float) -> Tensor:
         """Without the rows whose class is predicted with confidence."""

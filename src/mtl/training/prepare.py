@@ -52,8 +52,8 @@ def prepare(
     Raises:
         EncoderError: the encoder cannot be used.
         ModelError: the model folder to start from cannot be read.
-        TrainingError: a task's settings name a class that does not occur, or the model to start from has another encoder.
-        UnfitError: more layers are frozen than there are.
+        TrainingError: a task's settings name a class that does not occur.
+        UnfitError: more layers are frozen than there are, or the model to start from has another encoder.
     """
     torch.manual_seed(seed_of("encoder", run.seed))
     # Every run of the same settings gets the same vocabulary, and so the same subwords, lengths and plan.

@@ -39,11 +39,9 @@ def start_from(model: Model, path: Path) -> list[str]:
         embedding[:subwords] = old_embedding[:subwords]
         _copy(shared, old_shared)
         decoder = _start_decoder(model, before)
-        warnings = (
-            []
-            if decoder or model.decoder is None or before.decoder is None
-            else ["the decoder is not taken over: its vocabulary or form differs"]
-        )
+        warnings = []
+        if not decoder and model.decoder is not None and before.decoder is not None:
+            warnings.append("the decoder is not taken over: its vocabulary or form differs")
         for name, task in model.tasks.items():
             if name not in before.tasks or (task.writes and not decoder):
                 continue
