@@ -22,6 +22,7 @@ from mtl.jobs import JOBS, RESUMABLE, dismiss
 from mtl.pipeline import versions
 from mtl.pipeline.audit import LabelAudit
 from mtl.pipeline.flow import workflow_lock
+from mtl.pipeline.race import Race
 from mtl.pipeline.search import Search
 from mtl.pipeline.stages import ENCODER, RULES, STAGES, key_of, sources, stage_of
 from mtl.pipeline.state import State
@@ -187,6 +188,11 @@ def _add_workflow_commands(commands: Commands) -> None:
     trial.set_defaults(run=_tune_trial)
     tune = _workflow_command(commands, "tune", "write the results of the search")
     tune.set_defaults(run=_tune)
+    racing = _workflow_command(commands, "race_run", "train one run of the race, unless it can be spared")
+    racing.add_argument("--job", required=True, help="name of the run")
+    racing.set_defaults(run=_race_run)
+    race = _workflow_command(commands, "race", "write the outcome of the race")
+    race.set_defaults(run=_race)
     fold = _workflow_command(commands, "audit_fold", "judge the labels of one fold of the train rows")
     fold.add_argument("--number", type=int, required=True, help="number of the fold, from 0")
     fold.set_defaults(run=_audit_fold)
@@ -239,6 +245,26 @@ def _tune(options: argparse.Namespace) -> None:
 
     params = mtl.config.load(options.settings)
     print(write_summary(params, Search(params)))
+
+
+def _race_run(options: argparse.Namespace) -> None:
+    from mtl.tuning.race import run_one
+
+    params = mtl.config.load(options.settings)
+    state = State(params)
+
+    def train() -> Path:
+        state.build("train_run", options.job, functools.partial(JOBS["train_run"], params, options.job), resume=True)
+        return state.folder("train_run", options.job)
+
+    print(run_one(Race(params), options.job, train))
+
+
+def _race(options: argparse.Namespace) -> None:
+    from mtl.tuning.race import write_outcome
+
+    params = mtl.config.load(options.settings)
+    print(write_outcome(Race(params)))
 
 
 def _audit_fold(options: argparse.Namespace) -> None:

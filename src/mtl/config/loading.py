@@ -1,5 +1,6 @@
 """From plain values to settings; every issue is reported at once, with its dotted path."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,6 +47,16 @@ def parse(content: Mapping[str, Any], source: str = "params") -> Params:
 def dump(params: Params) -> str:
     """All settings, defaults included, as JSON in the order given: that of datasets and tasks decides results."""
     return json.dumps(params.model_dump(mode="json"), indent=1) + "\n"
+
+
+def as_yaml(params: Params, note: str) -> str:
+    """A whole params file with every setting, below a comment."""
+    from ruamel.yaml import YAML
+
+    content, yaml = io.StringIO(), YAML()
+    yaml.width = 1_000_000
+    yaml.dump(params.model_dump(mode="json"), content)
+    return f"# {note}\n{content.getvalue()}"
 
 
 def _numbers_written_as_booleans(raw: Any, parsed: Any, path: tuple[str, ...] = ()) -> Iterator[Issue]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mtl.config import Params
+from mtl.config import Params, Run
 from mtl.evaluation.bootstrap import Array
 from mtl.evaluation.comparison import Key, Pair, Scores, common_seeds, compared, corrected_confidence, delta_m, of_seeds, relative_gain
 from mtl.evaluation.grouping import best_models, serving
@@ -46,16 +46,24 @@ def training_of(params: Params, models: Path, histories: Histories) -> Training:
 
 
 def _validation(params: Params, models: Path, histories: Histories) -> Validation:
-    """The scores by which runs kept their weights: means over the last ``train.score_window`` validations before them."""
-    found = {}
-    for name, run in params.runs().items():
-        best = json.loads((models / name / "run.json").read_text(encoding="utf-8"))["best_step"]
-        records = [record for record in histories[name] if record["kind"] == "validation" and record["step"] <= best]
-        window = [record["metrics"] for record in records[-params.train.score_window :]]
-        metrics = {task: params.tasks[task].main_metric.name for task in run.tasks}
-        kept = {task: [record[task][metric] for record in window if task in record] for task, metric in metrics.items()}
-        found[name] = {task: fmean(values) for task, values in kept.items() if values}
-    return found
+    return {name: validation_scores(params, run, models / name, histories[name]) for name, run in params.runs().items()}
+
+
+def validation_scores(params: Params, run: Run, folder: Path, history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The scores by which a run kept its weights: means over the last ``train.score_window`` validations before them.
+
+    Args:
+        params: the settings.
+        run: whose tasks are scored; one without validation rows is left out.
+        folder: of its model.
+        history: its records.
+    """
+    best = json.loads((folder / "run.json").read_text(encoding="utf-8"))["best_step"]
+    records = [record for record in history if record["kind"] == "validation" and record["step"] <= best]
+    window = [record["metrics"] for record in records[-params.train.score_window :]]
+    metrics = {task: params.tasks[task].main_metric.name for task in run.tasks}
+    kept = {task: [record[task][metric] for record in window if task in record] for task, metric in metrics.items()}
+    return {task: fmean(values) for task, values in kept.items() if values}
 
 
 def _cosines(params: Params, histories: Histories) -> dict[str, float]:

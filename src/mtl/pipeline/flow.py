@@ -152,13 +152,18 @@ class Flow:
         """The state files of a stage's jobs, where Snakemake may have to run one."""
         return self._job_markers(job.id for job in self.state.jobs_of(stage))
 
-    def inputs(self, rule: str, name: str) -> list[str]:
+    def inputs(self, rule: str, name: str, without: str | None = None) -> list[str]:
         """The state files of the jobs that a job reads, where Snakemake may have to run one of them.
 
         A job that does not exist says so when it runs.
+
+        Args:
+            rule: of the job.
+            name: of the job.
+            without: a rule whose jobs are left out.
         """
         job = self.state.jobs.get(f"{rule}/{name}")
-        return self._job_markers(job.after if job else ())
+        return self._job_markers(after for after in (job.after if job else ()) if after.partition("/")[0] != without)
 
     def _job_markers(self, jobs: Iterable[str]) -> list[str]:
         """State files, without those of valid stages: what need not run needs no place in the graph, which thousands of runs make slow.

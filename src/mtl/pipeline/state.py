@@ -213,6 +213,15 @@ class State:
             self._mark(job, key, self.store.finish(key))
         return True
 
+    def folder(self, rule: str, name: str) -> Path:
+        """The folder in the store with the files of a job that is built.
+
+        Raises:
+            PipelineError: it is not.
+        """
+        job = self.job(rule, name)
+        return self.store.folder / str(self._built(job, self._read_record(stage_of(rule)))["key"])
+
     def help_to_build(self, rule: str, name: str, process: int, produce: Callable[[Path], None]) -> None:
         """Run a further process of a job: it reads what the first one reads, and writes nothing.
 

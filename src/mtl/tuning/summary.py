@@ -1,6 +1,5 @@
 """The results of a search below ``data/tune/``: ``summary.json``, the best params file, a table and a page of figures."""
 
-import io
 import json
 from importlib import resources
 from pathlib import Path
@@ -10,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
-from ruamel.yaml import YAML
 
 from mtl.config import Params, space
+from mtl.config.loading import as_yaml
 from mtl.errors import PipelineError
 from mtl.evaluation.results import joint_run
 from mtl.evaluation.tables import harmless
@@ -91,12 +90,8 @@ def _importance(params: Params, study: Study) -> dict[str, float]:
 
 def _best_file(params: Params, summary: dict[str, Any], best: dict[str, Any]) -> str:
     """The params file of the best trial, with every param."""
-    content = io.StringIO()
-    yaml = YAML()
-    yaml.width = 1_000_000
-    yaml.dump(space.candidate(params, best["params"]).model_dump(mode="json"), content)
     note = f"number {best['number']}: {best['score']:.4f} times the validation score of trial 0"
-    return f"# The best of {len(summary['trials'])} trials, {note}.\n{content.getvalue()}"
+    return as_yaml(space.candidate(params, best["params"]), f"The best of {len(summary['trials'])} trials, {note}.")
 
 
 def _table(summary: dict[str, Any]) -> str:
