@@ -29,8 +29,9 @@ from mtl.pipeline.state import State
 from mtl.plan import language_issues, plan
 from mtl.words import plural
 
-SERVED_PRODUCTS = "32"
-"""How many prepared matrix products `mtl serve` keeps. Each size of a batch has its own; torch would keep 1024, several hundred MiB."""
+KEPT_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "32"}
+"""Variables that torch reads when it is imported: how many prepared matrix products it keeps. Each size of a batch has its own; 1024 of
+them would take hundreds of MiB and save no time."""
 FORMS = """onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads; package: a folder that
 predicts by itself"""
 """What `mtl export` can write."""
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for what a command looked for and found (such as drift), 2 for an error that the user
     can mend, 143 for a job that was asked to stop."""
     options = parser().parse_args(arguments)
+    os.environ.update(KEPT_PRODUCTS | os.environ)
     try:
         options.run(options)
     except MtlError as error:
@@ -399,8 +401,6 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     """Serve a model until SIGTERM or SIGINT."""
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read when torch is imported
-        os.environ.setdefault(name, SERVED_PRODUCTS)
     from mtl.serving.server import Server
     from mtl.serving.settings import Limits, Settings, read_token
 
