@@ -1,10 +1,12 @@
 """Texts written by the shared decoder, through the real pipeline: learnt, scored, resumed and bounded."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -12,7 +14,9 @@ import mtl
 from mtl.config import Params
 from mtl.data import schema
 from mtl.decoders.base import IGNORED
+from mtl.evaluation.bootstrap import draws
 from mtl.evaluation.predictions import predict
+from mtl.evaluation.scored import predictions_of
 from mtl.model.device import Precision
 from mtl.model.folder import load
 from mtl.model.model import Model
@@ -80,7 +84,20 @@ def test_two_tasks_write_with_one_decoder_beside_a_classification(texts: Path, t
     last = [record["loss"] for record in losses if record["kind"] == "train"][-1]
 
     assert max(last["back"], last["same"]) < 0.02
-    found = [row for row in predict(params, run, tmp_path, texts).to_pylist() if row["task"] == "back"]
+    table = predict(params, run, tmp_path, texts)
+    found = [row for row in table.to_pylist() if row["task"] == "back"]
+    right = [row for row in found if row["prediction"] == row["gold"]]
+    assert right
+    for row in right:  # what is predicted is as probable as what is expected
+        assert math.exp(-row["surprise"] / row["subwords"]) == pytest.approx(row["confidence"], rel=1e-4)
+    assert table.filter(pc.equal(table["task"], "first"))["surprise"].null_count == 80
+    by_task = predictions_of(params.tasks, table)
+    assert [list(by_task[task].measured) for task in TASKS] == [["perplexity"], [], ["perplexity"]]
+    mean = sum(row["surprise"] for row in found) / sum(row["subwords"] for row in found)
+    back = by_task["back"]
+    values, drawn = draws("generation", back.gold, back.prediction, [np.ones((2, len(found)))], None, back.measured)
+    assert values["perplexity"] == pytest.approx(math.exp(mean)) == pytest.approx(drawn["perplexity"][0])
+    assert values["perplexity"] < 1.5
     scores = Generation.metrics([row["gold"] for row in found], [row["prediction"] for row in found])
 
     assert scores["bleu"] > 90

@@ -8,7 +8,8 @@ resampling: macro-F1 most of all, because rare classes are missing from many res
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from mtl import plugins
 
 Array = npt.NDArray[np.float64]
+Weighted = Callable[[Array], Array]
 MAX_CELLS = 1 << 22
 """Largest number of weights in memory at once (32 MiB), whatever the size of the test split."""
 
@@ -39,7 +41,12 @@ def resample(keys: Sequence[str], resamples: int) -> Iterator[Array]:
 
 
 def draws(
-    task_type: str, gold: Sequence[str], prediction: Sequence[str], blocks: Iterable[Array], metric: str | None = None
+    task_type: str,
+    gold: Sequence[str],
+    prediction: Sequence[str],
+    blocks: Iterable[Array],
+    metric: str | None = None,
+    measured: Mapping[str, Weighted] = MappingProxyType({}),
 ) -> tuple[dict[str, float], dict[str, Array]]:
     """The metrics of a task on its rows, and on every resample of them: ``{metric: [resamples]}``, centred on the former.
 
@@ -49,11 +56,13 @@ def draws(
         prediction: predictions ``[rows]``, in the same format.
         blocks: weights ``[n, rows]`` from ``resample``.
         metric: name of the task's main metric; the default one of its type if not given.
+        measured: further metrics, which need more than labels and predictions, as functions of row weights.
     """
     type_ = plugins.task_type(task_type)
     main = type_.metric(metric)
-    scores = type_.scores(gold, prediction, main)
-    functions = type_.resampled(gold, prediction, main)
+    every_row = np.ones((1, len(gold)))
+    scores = type_.scores(gold, prediction, main) | {name: float(function(every_row)[0]) for name, function in measured.items()}
+    functions = {**type_.resampled(gold, prediction, main), **measured}
     values: dict[str, list[Array]] = {name: [] for name in functions}
     for weights in blocks:
         for name, function in functions.items():

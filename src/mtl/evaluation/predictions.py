@@ -23,10 +23,18 @@ from mtl.tasks.base import Prediction, TaskType, TextRow, to_text
 
 TEXTS = ("task", "dataset", "id", "text", "gold", "prediction", "raw_gold", "raw_prediction")
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in TEXTS] + [("confidence", pa.float64()), ("calibrated", CHECKED), ("uncalibrated", CHECKED)]
+    [(name, pa.string()) for name in TEXTS]
+    + [
+        ("confidence", pa.float64()),
+        ("calibrated", CHECKED),
+        ("uncalibrated", CHECKED),
+        ("surprise", pa.float64()),
+        ("subwords", pa.int64()),
+    ]
 )
 """``raw_gold`` and ``raw_prediction`` are labels of the characters of the raw text, null where a task is not about tokens. ``calibrated``
-and ``uncalibrated`` are the confidences that a row states with the fitted temperature and with 1, null where a task has none."""
+and ``uncalibrated`` are the confidences that a row states with the fitted temperature and with 1, null where a task has none. ``surprise``
+and ``subwords`` are the negative log-probability of the label's subwords and their number, null where a task does not write."""
 
 
 PART = 8192
@@ -134,6 +142,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
     types = predictor.model.tasks
     uncalibrated = {task: types[task].uncalibrated() for task in tasks if types[task].has_temperature}
     predictions = predictor.predict([tokens_for(row, types) for row in rows], tasks, beside=uncalibrated)
+    written = {task: _surprise(predictor, task, rows) for task in tasks if types[task].writes}
     raw = {task: _raw(predictor, task, rows, predictions[task]) for task in tasks if types[task].token_level}
     for i, row in enumerate(rows):
         for task, gold in row.gold.items():
@@ -151,6 +160,7 @@ def _predictions(predictor: Predictor, params: Params, rows: list[Row]) -> Itera
                 "confidence": prediction.confidence,
                 **({name: checked_rows(type_.checked(predictions[of][i], gold)) for name, (of, type_) in stated.items()}),
                 **(raw[task][row.id]._asdict() if task in raw else {}),
+                **(written[task][row.id] if task in written else {}),
             }
 
 
@@ -160,6 +170,14 @@ def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequ
     tokens, texts, gold = zip(*((row.tokens, [field.text for field in row.fields], row.gold[task]) for row, _ in own), strict=True)
     found = on_raw_text(predictor, task, tokens, texts, gold, [prediction for _, prediction in own])
     return {row.id: labels for (row, _), labels in zip(own, found, strict=True)}
+
+
+def _surprise(predictor: Predictor, task: str, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """By id, how unexpected the text of each labelled row is to a task that writes."""
+    own = [row for row in rows if task in row.gold]
+    found, counts = predictor.surprise([row.tokens for row in own], task, [row.gold[task] for row in own])
+    values = zip(found.tolist(), counts.tolist(), strict=True)
+    return {row.id: {"surprise": surprise, "subwords": count} for row, (surprise, count) in zip(own, values, strict=True)}
 
 
 def tokens_for(row: Row, tasks: Mapping[str, TaskType]) -> TokenRow:

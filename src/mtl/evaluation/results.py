@@ -174,9 +174,9 @@ def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions
     spec, confidence = params.tasks[task], params.evaluate.confidence
     type_ = plugins.task_type(spec.type)
     sampled = {}
-    for name, (keys, gold, prediction, raw_text, calibration) in predictions.items():
-        values, drawn = draws(spec.type, gold, prediction, resample(keys, params.evaluate.resamples), spec.metric)
-        metrics = {metric: _measured(value, drawn[metric], confidence, type_.metric(metric)) for metric, value in values.items()}
+    for name, (keys, gold, prediction, raw_text, calibration, measured) in predictions.items():
+        values, drawn = draws(spec.type, gold, prediction, resample(keys, params.evaluate.resamples), spec.metric, measured)
+        metrics = {metric: _measured(value, drawn[metric], confidence, type_.shown_metric(metric)) for metric, value in values.items()}
         per_class, confusion = type_.per_class(gold, prediction), type_.confusion(gold, prediction)
         details[name]["tasks"][task] = {"metrics": metrics, "per_class": per_class, **({"confusion": confusion} if confusion else {})}
         if raw_text:

@@ -1,15 +1,31 @@
 """Gold labels and predictions of a predictions file, as metrics take them."""
 
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtl.evaluation.bootstrap import Weighted
 from mtl.evaluation.calibration import Calibration, calibration_of
 from mtl.evaluation.parity import Labels
+from mtl.tasks.text_scores import perplexity
 
-COLUMNS = ["task", "dataset", "id", "gold", "prediction", "raw_gold", "raw_prediction", "calibrated", "uncalibrated"]
+COLUMNS = [
+    "task",
+    "dataset",
+    "id",
+    "gold",
+    "prediction",
+    "raw_gold",
+    "raw_prediction",
+    "calibrated",
+    "uncalibrated",
+    "surprise",
+    "subwords",
+]
 """Those of the file that are needed."""
 
 
@@ -23,6 +39,8 @@ class Predictions(NamedTuple):
     """Of the characters of the raw texts, for a task that is about tokens."""
     calibration: Calibration | None = None
     """Of the confidences, for a task that has a temperature."""
+    measured: Mapping[str, Weighted] = MappingProxyType({})
+    """The metrics that need more than labels and predictions, as functions of row weights."""
 
 
 def predictions_of(tasks: Iterable[str], table: pa.Table, datasets: Mapping[str, Collection[str]] | None = None) -> dict[str, Predictions]:
@@ -39,10 +57,18 @@ def _of_task(rows: pa.Table) -> Predictions:
     keys = pc.binary_join_element_wise(rows.column("dataset"), rows.column("id"), "\x1e")
     gold, prediction = (_strings(rows.column(side)) for side in ("gold", "prediction"))
     calibration = calibration_of(*(rows.column(name).to_pylist() for name in ("calibrated", "uncalibrated")))
-    if not len(rows) or rows.column("raw_gold").null_count:
-        return Predictions(tuple(keys.to_pylist()), gold, prediction, None, calibration)
-    raw_text = Labels(_strings(rows.column("raw_gold")), _strings(rows.column("raw_prediction")))
-    return Predictions(tuple(keys.to_pylist()), gold, prediction, raw_text, calibration)
+    raw_text = None
+    if len(rows) and not rows.column("raw_gold").null_count:
+        raw_text = Labels(_strings(rows.column("raw_gold")), _strings(rows.column("raw_prediction")))
+    return Predictions(tuple(keys.to_pylist()), gold, prediction, raw_text, calibration, _measured(rows))
+
+
+def _measured(rows: pa.Table) -> dict[str, Weighted]:
+    """Perplexity, of a task that writes."""
+    if not len(rows) or rows.column("surprise").null_count:
+        return {}
+    surprise, subwords = (np.asarray(rows.column(name), dtype=np.float64) for name in ("surprise", "subwords"))
+    return {"perplexity": perplexity(surprise, subwords)}
 
 
 def _strings(column: pa.ChunkedArray) -> tuple[str, ...]:

@@ -26,11 +26,11 @@ def scores_of(params: Params, run: Run, predictions: Path) -> list[Score]:
 
 def _scores(params: Params, task: str, rows: Predictions) -> Iterator[Score]:
     spec = params.tasks[task]
-    keys, gold, prediction, _, calibrated = rows
+    keys, gold, prediction, _, calibrated, measured = rows
     calibration = Calibration(*calibrated) if calibrated else None
-    values, drawn = draws(spec.type, gold, prediction, resample(keys, RESAMPLES), spec.metric)
+    values, drawn = draws(spec.type, gold, prediction, resample(keys, RESAMPLES), spec.metric, measured)
     for name in sorted(values, key=lambda name: name != spec.main_metric.name):
-        metric = plugins.task_type(spec.type).metric(name)
+        metric = plugins.task_type(spec.type).shown_metric(name)
         ends = interval(drawn[name], CONFIDENCE, metric.low, metric.high)
         about = (_raw_text(params, task, rows), calibration) if name == spec.main_metric.name else ()
         yield Score(task, name, values[name], *ends, len(keys), *about)

@@ -84,6 +84,15 @@ class Model(nn.Module):
         states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, {task: needed}, batch.rows, batch.segment_ids)
         return self._output(batch, states[task], {}).pooled
 
+    def surprise(self, batch: Batch, task: str) -> Tensor:
+        """The summed negative log-probability (nats) of each row's target text, float32 ``[rows]``; one row is computed at a time."""
+        assert self.decoder is not None
+        needed = {task: batch.mask}
+        states = self.encoder.by_task(batch.subwords, batch.mask, batch.word_shape_ids, needed, batch.rows, batch.segment_ids)[task]
+        start, targets = self.heads[task].start, batch.targets[task]
+        rows = [(targets[i, None], states[i, None], batch.mask[i, None]) for i in range(len(targets))]
+        return torch.stack([self.decoder.loss_sum(start, *row, label_smoothing=0.0) for row in rows])
+
     def _output(self, batch: Batch, states: Tensor, markers: Mapping[str, Tensor]) -> EncoderOutput:
         return EncoderOutput(states, batch.mask, batch.word_ids, self.encoder.pool, batch.segment_ids, markers)
 

@@ -143,6 +143,27 @@ class Predictor:
         encoded = encode(self.model.tokenizer, rows, self.model.max_length, [self.model.tasks[name] for name in wanted])
         return predictions(self.model, encoded, counts_of(rows), wanted, batch_tokens=batch_tokens, precision=self.precision, beside=beside)
 
+    def surprise(self, rows: Sequence[TokenRow], task: str, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """How unexpected texts are to a task that writes, each after the beginning of its row: what perplexity is made of.
+
+        Args:
+            rows: the sources, each a sequence of tokens or a ``Pair`` of two.
+            task: its name.
+            texts: the text of each row, which is cut where the longest prediction ends.
+
+        Returns:
+            The summed negative log-probability (nats) of each text's subwords, and their number, ``[rows]``.
+        """
+        model, own = self.model, self.model.tasks[task]
+        encoded = encode_rows(model.tokenizer, rows, model.max_length, windows=False)
+        found = np.zeros(len(rows), dtype=np.float64)
+        with torch.inference_mode(), self.precision.autocast():
+            for places in model.micro_batches(encoded.lengths, BATCH_TOKENS[model.device.type]):
+                batch = collate(encoded, places)
+                batch.targets[task] = own.targets([texts[place] for place in places])
+                found[places] = model.surprise(batch.to(model.device), task).float().cpu().numpy()
+        return found, own.target_lengths(texts)
+
     def embed(self, rows: Sequence[TokenRow], task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:
         """The pooled hidden states of each row's beginning, ``[rows, width]``.
 

@@ -193,6 +193,8 @@ class TaskType(ABC):
     name: ClassVar[str]
     """The ``type`` of its settings."""
     all_metrics: ClassVar[tuple[Metric, ...]]
+    measured: ClassVar[tuple[Metric, ...]] = ()
+    """Metrics that need more than labels and predictions: shown on the test split, and never the main one."""
     """All metrics. A task's ``metric`` names its main one, by default the first: weights are kept by it, and headlines show it."""
     hub_task: ClassVar[str]
     """The pipeline tag of the Hugging Face hub."""
@@ -528,6 +530,11 @@ class TaskType(ABC):
             of_class = [f"{score}:NAME (of one {cls.noun})" for score in CLASS_SCORES] if cls._has_classes() else []
             raise ValueError(f"{name!r} is not a metric of {cls.name}; choose from: {', '.join([*found, *of_class])}")
         return found[name]
+
+    @classmethod
+    def shown_metric(cls, name: str) -> Metric:
+        """A metric by its name, one of ``measured`` too."""
+        return next((metric for metric in cls.measured if metric.name == name), None) or cls.metric(name)
 
     @classmethod
     def _has_classes(cls) -> bool:

@@ -71,6 +71,7 @@ class Generation(TaskType):
         Metric("distinct2", title="distinct-2"),
         Metric("length_ratio", high=math.inf, title="length ratio"),
     )
+    measured = (Metric("perplexity", low=1.0, high=math.inf, higher_is_better=False),)
     hub_task = "text-generation"
     views = ()
     noun = "text"

@@ -59,6 +59,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())  # type: ignore[no-any-return]
 
 
+def perplexity(surprise: Array, subwords: Array) -> Weighted:
+    """The exponential of the mean negative log-probability of a subword, given that of each row's subwords and their number, ``[rows]``."""
+    return lambda weights: np.exp((weights @ surprise) / np.maximum(weights @ subwords, 1))
+
+
 def distinct(prediction: Sequence[str], size: int) -> Weighted:
     """The number of different n-grams over the number of all (Li et al. 2016, NAACL); low where a model repeats itself."""
     numbers: dict[tuple[str, ...], int] = {}
