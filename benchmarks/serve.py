@@ -1,6 +1,6 @@
 """The service beside one Hugging Face pipeline per task behind the same web framework, and bulk prediction beside a loop of pipelines.
 
-    python benchmarks/serve.py [--seconds 20] [--turns 3] [--lines 2000] [--quick] [--json]
+    python benchmarks/serve.py [--seconds 20] [--turns 3] [--lines 2000] [--precision bf16] [--quick] [--json]
 
 All sides have random weights of the default encoder's shape (BERT, 6 layers of width 384) and predict three tasks: a class, a number and
 tags. Our side is one process of `mtl serve` with a joint model; the other side is a process per task with FastAPI, uvicorn and a
@@ -11,6 +11,7 @@ throughput_vs_pipelines   texts per second with all tasks predicted, 32 clients,
 p95_ms                    95th percentile of the time to a reply for one text, on our side without other requests
 bulk_vs_pipeline          CPU seconds for the lines, without loading models, on one thread; pipelines take 32 texts at a time
 memory_mib                resident memory of our process after the load
+memory_growth_mib         how much of that came after the first turn of 32 clients; a failed request ends the benchmark
 
 With --json the last line is one JSON object.
 """
@@ -184,43 +185,51 @@ def running(*commands: Sequence[str]) -> Iterator[list[tuple[subprocess.Popen[st
             process.wait()
 
 
-def compare_services(folder: Path, turns: int, seconds: float) -> dict[str, Any]:
+def resident(process: subprocess.Popen[str]) -> float:
+    """Memory of a process in MiB."""
+    return float(psutil.Process(process.pid).memory_info().rss / 2**20)
+
+
+def compare_services(folder: Path, turns: int, seconds: float, precision: str) -> dict[str, Any]:
     """Throughput of both sides, and our latency and memory."""
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts(256)]
-    ours = [sys.executable, "-m", "mtl", "serve", "--model", str(folder / "joint"), "--port", "0"]
+    ours = [sys.executable, "-m", "mtl", "serve", "--model", str(folder / "joint"), "--port", "0", "--precision", precision]
     theirs = [[sys.executable, __file__, "--serve", str(folder / task)] for task in TASKS]
     rates: dict[str, list[float]] = {"ours": [], "pipelines": []}
     with running(ours) as ((process, port),), running(*theirs) as others:
         ports = {"ours": [port], "pipelines": [other for _, other in others]}
         for own in ports.values():
             asyncio.run(throughput(own, bodies, min(seconds, 3)))
+        warm: list[float] = []
         for _ in range(turns):
             for side, own in ports.items():
                 rates[side].append(asyncio.run(throughput(own, bodies, seconds)))
+            warm.append(resident(process))
         milliseconds = asyncio.run(latencies(port, bodies))
-        memory = [psutil.Process(each.pid).memory_info().rss / 2**20 for each in (process, *(other for other, _ in others))]
+        memory, their_memory = resident(process), sum(resident(other) for other, _ in others)
     return {
         "throughput_vs_pipelines": round(median(rates["ours"]) / median(rates["pipelines"]), 2),
         "texts_per_second": round(median(rates["ours"])),
         "pipelines_texts_per_second": round(median(rates["pipelines"])),
         "p95_ms": round(quantiles(milliseconds, n=20)[-1], 1),
         "median_ms": round(median(milliseconds), 1),
-        "memory_mib": round(memory[0]),
-        "pipelines_memory_mib": round(sum(memory[1:])),
+        "memory_mib": round(memory),
+        "memory_growth_mib": round(memory - warm[0], 1),
+        "pipelines_memory_mib": round(their_memory),
     }
 
 
 # --- bulk -------------------------------------------------------------------------------------------------------------
 
 
-def compare_bulk(folder: Path, lines: int, turns: int) -> dict[str, Any]:
+def compare_bulk(folder: Path, lines: int, turns: int, precision: str) -> dict[str, Any]:
     """Seconds of CPU time of both sides."""
     import torch
 
     import mtl
 
     torch.set_num_threads(1)
-    model, pipelines = mtl.load(folder / "joint", "cpu"), [load_pipeline(folder / task) for task in TASKS]
+    model, pipelines = mtl.load(folder / "joint", "cpu", precision), [load_pipeline(folder / task) for task in TASKS]
     rows = texts(lines)
     sides = {"ours": lambda: model.predict(rows), "pipelines": lambda: [pipeline(rows) for pipeline in pipelines]}
     seconds: dict[str, list[float]] = {side: [] for side in sides}
@@ -241,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=20, help="of a turn (%(default)s)")
     parser.add_argument("--turns", type=int, default=3, help="of each side (%(default)s)")
     parser.add_argument("--lines", type=int, default=2000, help="of bulk prediction (%(default)s)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of our side (%(default)s); pipelines take fp32")
     parser.add_argument("--quick", action="store_true", help="one short turn: shows that it works, its figures say little")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
@@ -251,8 +261,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seconds, turns, lines = (1.0, 1, 64) if options.quick else (options.seconds, options.turns, options.lines)
     with TemporaryDirectory() as folder:
         write_models(Path(folder))
-        results = compare_services(Path(folder), turns, seconds) | compare_bulk(Path(folder), lines, turns)
-    show(results | {"clients": CLIENTS, "tasks": len(TASKS)}, options.json)
+        results = compare_services(Path(folder), turns, seconds, options.precision)
+        results |= compare_bulk(Path(folder), lines, turns, options.precision)
+    show(results | {"precision": options.precision, "clients": CLIENTS, "tasks": len(TASKS)}, options.json)
 
 
 if __name__ == "__main__":
