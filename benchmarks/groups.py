@@ -185,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     small = {"type": "fnn", "width": 32, "layers": 1, "vocabulary": 2_000, "max_length": 64}
     params = settings(options.data, options.work, small if options.small else default_encoder(), options.epochs, options.seeds)
     (options.work / "params.yaml").write_text(json.dumps(params, indent=1), encoding="utf-8")
+    if not (code := options.work / "src").exists():
+        code.symlink_to(ROOT / "src")  # jobs take the package of their folder
     workflow = ["--snakefile", ROOT / "workflow/Snakefile", "--cores", options.cores]
     subprocess.run([sys.executable, "-c", SNAKEMAKE, "evaluate", *workflow], cwd=options.work, check=True)
     comparisons = json.loads((options.work / "data/results/comparisons.json").read_text(encoding="utf-8"))

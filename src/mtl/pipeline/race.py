@@ -5,7 +5,7 @@ from pathlib import Path
 from mtl.config import UNTRAINED, Params, Run
 from mtl.errors import Issue, ParamsError
 from mtl.names import phases_of
-from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
+from mtl.pipeline.fingerprint import fingerprint, fingerprint_code, remembered_code
 from mtl.pipeline.stages import RULES
 
 LEAST_SEEDS = 3
@@ -21,7 +21,7 @@ class Race:
         self.out = root / "data" / "race"
         self.runs = _runs(params)
         """By name, seed by seed, each after the one that it starts from."""
-        self.work = root / "work" / "race" / _key(params, list(dict.fromkeys(run.model for run in self.runs.values())))
+        self.work = root / "work" / "race" / _key(params, list(dict.fromkeys(run.model for run in self.runs.values())), root)
 
     def result(self, run: str) -> Path:
         """What came of a run: its validation scores, or why it was spared."""
@@ -67,8 +67,9 @@ def starts_of(models: set[str]) -> set[str]:
     return {phases[0] for phases in map(phases_of, models) if phases}
 
 
-def _key(params: Params, models: list[str]) -> str:
+def _key(params: Params, models: list[str], root: Path) -> str:
     """A fingerprint of all that decides what came of a run. More seeds leave it as it is."""
     content = params.model_dump(mode="json", exclude=set(UNTRAINED))
     own = [models, params.compared_data, params.experiment.target, params.evaluate.confidence]
-    return fingerprint([content, own, fingerprint_code((*RULES["train_run"].code, *CODE))])[:16]
+    code = fingerprint_code((*RULES["train_run"].code, *CODE), remembered_code(root).of)
+    return fingerprint([content, own, code])[:16]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mtl.config import UNTRAINED, Params, space
 from mtl.errors import Issue, ParamsError
-from mtl.pipeline.fingerprint import fingerprint, fingerprint_code
+from mtl.pipeline.fingerprint import fingerprint, fingerprint_code, remembered_code
 from mtl.pipeline.stages import MODEL
 
 CODE = ("data", "augment", "decoders", "encoders", "tasks", *MODEL, "training", "tuning", "config/space.py", "names.py")
@@ -17,7 +17,7 @@ class Search:
         self.params = params
         self.data = root / "data"
         self.out = root / "data" / "tune"
-        key = _key(params) if params.tune else "none"
+        key = _key(params, root) if params.tune else "none"
         self.study = self.out / f"study-{key}.log"
         """Optuna's journal: every trial that was run, whatever is deleted elsewhere."""
         self.work = root / "work" / "tune" / key
@@ -41,8 +41,8 @@ class Search:
         return [] if number == "0" else [str(self.trial(0))]
 
 
-def _key(params: Params) -> str:
+def _key(params: Params, root: Path) -> str:
     """A fingerprint of all that decides a trial. More trials, or more runs in the experiment, leave it as it is."""
     content = params.model_dump(mode="json", exclude=dict.fromkeys(UNTRAINED, True) | {"tune": {"trials"}})
     run = ["augmented" in params.experiment.joint, params.experiment.seeds[0]]
-    return fingerprint([content, run, fingerprint_code(CODE)])[:16]
+    return fingerprint([content, run, fingerprint_code(CODE, remembered_code(root).of)])[:16]

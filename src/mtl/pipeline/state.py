@@ -22,7 +22,7 @@ from mtl.config import Params
 from mtl.errors import MtlError, PipelineError
 from mtl.files import write_json, write_text
 from mtl.pipeline import programs
-from mtl.pipeline.fingerprint import FileChecksums, checksum_code, fingerprint, fingerprint_code, read_mapping
+from mtl.pipeline.fingerprint import FileChecksums, fingerprint, fingerprint_code, read_mapping, remembered_code
 from mtl.pipeline.stages import BESIDE, RULES, STAGES, Job, Stage, before, stage_of
 from mtl.pipeline.store import Files, Store, are_files, files_below, link
 
@@ -74,7 +74,7 @@ class State:
         self.checksums = FileChecksums(root / "work" / "checksums")
         self.store = Store(root / "work" / "store", self.checksums)
         self._code: dict[str, str] = {}
-        self._code_checksums = FileChecksums(root / "work" / "checksums", checksum_code)
+        self._code_checksums = remembered_code(root)
 
     @functools.cached_property
     def jobs(self) -> dict[str, Job]:
