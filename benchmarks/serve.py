@@ -200,11 +200,11 @@ def compare_services(folder: Path, turns: int, seconds: float, precision: str) -
         ports = {"ours": [port], "pipelines": [other for _, other in others]}
         for own in ports.values():
             asyncio.run(throughput(own, bodies, min(seconds, 3)))
-        warm: list[float] = []
+        warm = 0.0
         for _ in range(turns):
             for side, own in ports.items():
                 rates[side].append(asyncio.run(throughput(own, bodies, seconds)))
-            warm.append(resident(process))
+            warm = warm or resident(process)
         milliseconds = asyncio.run(latencies(port, bodies))
         memory, their_memory = resident(process), sum(resident(other) for other, _ in others)
     return {
@@ -214,7 +214,7 @@ def compare_services(folder: Path, turns: int, seconds: float, precision: str) -
         "p95_ms": round(quantiles(milliseconds, n=20)[-1], 1),
         "median_ms": round(median(milliseconds), 1),
         "memory_mib": round(memory),
-        "memory_growth_mib": round(memory - warm[0], 1),
+        "memory_growth_mib": round(memory - warm, 1),
         "pipelines_memory_mib": round(their_memory),
     }
 

@@ -37,6 +37,11 @@ def test_a_choice_in_words(serving: dict[str, str], words: str) -> None:
     assert in_words(serving, "abc") == words
 
 
+def test_the_choice_for_a_target_alone_in_words() -> None:
+    assert in_words({"a": "a"}, "a") == "keep a apart"
+    assert in_words({"a": "joint"}, "a") == "train all tasks together"
+
+
 def test_the_summary_names_what_is_shown() -> None:
     def claims(*verdicts: str) -> list[dict[str, str]]:
         return [{"task": "a", "within": f"a+{other}", "verdict": verdict} for other, verdict in zip("bcdef", verdicts, strict=False)]

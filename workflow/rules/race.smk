@@ -15,9 +15,9 @@ rule race_run:
         lambda wildcards: flow.inputs("train_run", wildcards.job, without="train_run"),
         lambda wildcards: race.before(wildcards.job),
     output:
-        race.result("{job}"),
+        race.work / "{seeds}/{job}.json",
     log:
-        "logs/race_run/{job}.log",
+        "logs/race_run/{seeds}/{job}.log",
     threads: 1
     resources:
         gpu=flow.gpus_of_run(),

@@ -8,16 +8,16 @@ resampling: macro-F1 most of all, because rare classes are missing from many res
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from mtl import plugins
+from mtl.tasks.text_scores import Weighted
 
 Array = npt.NDArray[np.float64]
-Weighted = Callable[[Array], Array]
 MAX_CELLS = 1 << 22
 """Largest number of weights in memory at once (32 MiB), whatever the size of the test split."""
 

@@ -175,7 +175,7 @@ def _raw(predictor: Predictor, task: str, rows: Sequence[Row], predictions: Sequ
 def _surprise(predictor: Predictor, task: str, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """By id, how unexpected the text of each labelled row is to a task that writes."""
     own = [row for row in rows if task in row.gold]
-    found, counts = predictor.surprise([row.tokens for row in own], task, [row.gold[task] for row in own])
+    found, counts = predictor.surprise([tokens_for(row, predictor.tasks) for row in own], task, [row.gold[task] for row in own])
     values = zip(found.tolist(), counts.tolist(), strict=True)
     return {row.id: {"surprise": surprise, "subwords": count} for row, (surprise, count) in zip(own, values, strict=True)}
 

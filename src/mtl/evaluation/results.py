@@ -176,7 +176,7 @@ def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions
     sampled = {}
     for name, (keys, gold, prediction, raw_text, calibration, measured) in predictions.items():
         values, drawn = draws(spec.type, gold, prediction, resample(keys, params.evaluate.resamples), spec.metric, measured)
-        metrics = {metric: _measured(value, drawn[metric], confidence, type_.shown_metric(metric)) for metric, value in values.items()}
+        metrics = {metric: _measured(value, drawn[metric], confidence, type_.test_metric(metric)) for metric, value in values.items()}
         per_class, confusion = type_.per_class(gold, prediction), type_.confusion(gold, prediction)
         details[name]["tasks"][task] = {"metrics": metrics, "per_class": per_class, **({"confusion": confusion} if confusion else {})}
         if raw_text:

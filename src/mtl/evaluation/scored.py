@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl.evaluation.bootstrap import Weighted
 from mtl.evaluation.calibration import Calibration, calibration_of
 from mtl.evaluation.parity import Labels
-from mtl.tasks.text_scores import perplexity
+from mtl.tasks.text_scores import Weighted, perplexity
 
 COLUMNS = [
     "task",

@@ -30,7 +30,7 @@ def _scores(params: Params, task: str, rows: Predictions) -> Iterator[Score]:
     calibration = Calibration(*calibrated) if calibrated else None
     values, drawn = draws(spec.type, gold, prediction, resample(keys, RESAMPLES), spec.metric, measured)
     for name in sorted(values, key=lambda name: name != spec.main_metric.name):
-        metric = plugins.task_type(spec.type).shown_metric(name)
+        metric = plugins.task_type(spec.type).test_metric(name)
         ends = interval(drawn[name], CONFIDENCE, metric.low, metric.high)
         about = (_raw_text(params, task, rows), calibration) if name == spec.main_metric.name else ()
         yield Score(task, name, values[name], *ends, len(keys), *about)

@@ -177,7 +177,7 @@ def _result(params: Params, score: Score) -> EvalResult:
 
 def _hub_metric(params: Params, score: Score) -> str:
     """The name of a metric on the hub."""
-    return plugins.task_type(params.tasks[score.task].type).shown_metric(score.metric).hub or score.metric
+    return plugins.task_type(params.tasks[score.task].type).test_metric(score.metric).hub or score.metric
 
 
 def _summary(params: Params, run: Run) -> str:

@@ -161,7 +161,7 @@ class Predictor:
             for places in model.micro_batches(encoded.lengths, BATCH_TOKENS[model.device.type]):
                 batch = collate(encoded, places)
                 batch.targets[task] = own.targets([texts[place] for place in places])
-                found[places] = model.surprise(batch.to(model.device), task).float().cpu().numpy()
+                found[places] = model.surprise(batch.to(model.device), task).float().nan_to_num(nan=torch.inf).cpu().numpy()
         return found, own.target_lengths(texts)
 
     def embed(self, rows: Sequence[TokenRow], task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:

@@ -46,7 +46,7 @@ def in_words(serving: Mapping[str, str], tasks: Sequence[str]) -> str:
             continue
         trained = list(tasks) if model == "joint" else members_of(model)
         others = [task for task in trained if task not in own]
-        if len(trained) == len(tasks) and not others:
+        if model == "joint" and not others:
             sentences.append("train all tasks together")
         elif len(trained) > 1:
             learned = f"train {own[0]} with {listed([*own[1:], *others])}"

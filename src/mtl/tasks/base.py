@@ -193,9 +193,9 @@ class TaskType(ABC):
     name: ClassVar[str]
     """The ``type`` of its settings."""
     all_metrics: ClassVar[tuple[Metric, ...]]
-    measured: ClassVar[tuple[Metric, ...]] = ()
-    """Metrics that need more than labels and predictions: shown on the test split, and never the main one."""
     """All metrics. A task's ``metric`` names its main one, by default the first: weights are kept by it, and headlines show it."""
+    measured: ClassVar[tuple[Metric, ...]] = ()
+    """Metrics that need more than labels and predictions: on the test split only, and never the main one."""
     hub_task: ClassVar[str]
     """The pipeline tag of the Hugging Face hub."""
     views: ClassVar[tuple[str, ...]] = ("per_class",)
@@ -532,7 +532,7 @@ class TaskType(ABC):
         return found[name]
 
     @classmethod
-    def shown_metric(cls, name: str) -> Metric:
+    def test_metric(cls, name: str) -> Metric:
         """A metric by its name, one of ``measured`` too."""
         return next((metric for metric in cls.measured if metric.name == name), None) or cls.metric(name)
 

@@ -10,6 +10,8 @@ import regex
 Array = npt.NDArray[np.float64]
 _ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = regex.compile(rf"[{_ALONE}]|[[\p{{L}}\p{{M}}\p{{N}}]--[{_ALONE}]]+", regex.V1)
+HIGHEST = 100.0
+"""Mean negative log-probability that perplexity takes, at most, so that it is finite."""
 Weighted = Callable[[Array], Array]
 
 
@@ -61,7 +63,7 @@ def words(text: str) -> list[str]:
 
 def perplexity(surprise: Array, subwords: Array) -> Weighted:
     """The exponential of the mean negative log-probability of a subword, given that of each row's subwords and their number, ``[rows]``."""
-    return lambda weights: np.exp((weights @ surprise) / np.maximum(weights @ subwords, 1))
+    return lambda weights: np.exp(np.minimum((weights @ surprise) / np.maximum(weights @ subwords, 1), HIGHEST))
 
 
 def distinct(prediction: Sequence[str], size: int) -> Weighted:

@@ -56,29 +56,29 @@ def run_one(race: Race, name: str, train: Callable[[], Path]) -> str:
     Raises:
         TrainingError: it cannot be trained, or a task has no validation rows.
     """
-    if reason := spared(race, name, read_results(race.before(name))):
+    if reason := spared(race, name, read_results(race, race.before_seed(race.runs[name].seed))):
         write_json(race.result(name), {"reason": reason})
         return f"spared {name}: {reason}"
-    scores = scores_of(race.params, race.runs[name], train())
+    scores = scores_of(race, race.runs[name], train())
     write_json(race.result(name), {"scores": scores})
     return f"raced {name}: {', '.join(f'{task} {score:.4f}' for task, score in scores.items())}"
 
 
-def read_results(paths: Iterable[str]) -> dict[str, Any]:
+def read_results(race: Race, runs: Iterable[str]) -> dict[str, Any]:
     """By run what came of it."""
-    return {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
+    return {name: json.loads(race.result(name).read_text(encoding="utf-8")) for name in runs}
 
 
-def scores_of(params: Params, run: Run, folder: Path) -> dict[str, float]:
+def scores_of(race: Race, run: Run, folder: Path) -> dict[str, float]:
     """The validation scores of a trained run.
 
     Raises:
-        TrainingError: a task has no validation rows.
+        TrainingError: a task that is raced for has no validation rows.
     """
-    found = validation_scores(params, run, folder, read_history(folder / "history.jsonl"))
-    if missing := set(run.tasks) - found.keys():
+    scores = validation_scores(race.params, run, folder, read_history(folder / "history.jsonl"))
+    if missing := _models(race).keys() & set(run.tasks) - scores.keys():
         raise TrainingError(f"task {min(missing)!r}: no validation row has its label, so no run can be judged by it")
-    return found
+    return scores
 
 
 def spared(race: Race, name: str, results: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -91,8 +91,8 @@ def spared(race: Race, name: str, results: Mapping[str, Mapping[str, Any]]) -> s
     """
     model, seeds = race.runs[name].model, race.earlier(race.runs[name].seed)
     left = models_left(race, left_out(race, _scores(race, results), seeds))
-    unclear = {model for models in left.values() if len(models) > 1 for model in models}
-    if model in unclear | starts_of(unclear):
+    unclear = {one for models in left.values() if len(models) > 1 for one in models}
+    if len(seeds) < 2 or model in unclear | starts_of(unclear):
         return None
     return f"after {counted(len(seeds), 'seed')} it is clear for each of its tasks whether this model is the best"
 
@@ -113,17 +113,18 @@ def models_left(race: Race, out: Mapping[str, Mapping[str, Out]]) -> dict[str, l
 
 
 def _worse(params: Params, task: str, values: Mapping[str, Sequence[float]]) -> dict[str, Out]:
-    """Those of some models whose difference from the best one, by t over seeds, is below 0."""
+    """Those of some models whose difference from the best one, by t over seeds, is below 0. Differences that are all the same tell nothing
+    of their variance."""
     sign = params.tasks[task].main_metric.sign
     of = {model: sign * np.array(own) for model, own in values.items()}
     best = max(of, key=lambda model: float(of[model].mean()))
-    found = {}
+    worse = {}
     for model, own in of.items():
         difference, count = of[best] - own, len(own)
         half = special.stdtrit(count - 1, (1 + params.evaluate.confidence) / 2) * difference.std(ddof=1) / np.sqrt(count)
-        if (low := float(difference.mean() - half)) > 0:
-            found[model] = Out(count, best, low, float(difference.mean() + half))
-    return found
+        if half > 0 and (low := float(difference.mean() - half)) > 0:
+            worse[model] = Out(count, best, low, float(difference.mean() + half))
+    return worse
 
 
 def _models(race: Race) -> dict[str, list[str]]:
@@ -134,11 +135,11 @@ def _models(race: Race) -> dict[str, list[str]]:
 
 
 def _scores(race: Race, results: Mapping[str, Mapping[str, Any]]) -> Scores:
-    found: dict[str, dict[int, Mapping[str, float]]] = {run.model: {} for run in race.runs.values()}
+    scores: dict[str, dict[int, Mapping[str, float]]] = {run.model: {} for run in race.runs.values()}
     for name, result in results.items():
         if "scores" in result:
-            found[race.runs[name].model][race.runs[name].seed] = result["scores"]
-    return found
+            scores[race.runs[name].model][race.runs[name].seed] = result["scores"]
+    return scores
 
 
 # --- outcome ----------------------------------------------------------------------------------------------------------
@@ -171,14 +172,16 @@ def write_outcome(race: Race) -> str:
     Returns:
         The outcome in words.
     """
-    results = read_results(race.results())
+    results = read_results(race, race.runs)
     outcome = decide(race, results)
     write_text(race.out / "race.csv", _table(race.params, outcome))
-    write_text(race.out / "best.yaml", _best_file(race.params, set(outcome.serving.values())))
-    spared = sum("reason" in result for result in results.values())
+    best = with_chosen(race.params, set(outcome.serving.values()))
+    write_text(race.out / "best.yaml", as_yaml(best, "The groups and phases that validation rows speak for."))
+    spared = {name for name, result in results.items() if "reason" in result}
     return "\n".join(
         [
-            f"{len(results) - spared} of {counted(len(results), 'run')} trained, {spared} spared.",
+            f"{len(results) - len(spared)} of {counted(len(results), 'run')} trained, {len(spared)} spared, "
+            f"of which the command below trains {len(spared & best.runs().keys())}.",
             f"Best on validation rows: {in_words(outcome.serving, list(outcome.serving))}.",
             f"  {race.out / 'race.csv'}",
             f"  snakemake --cores all --configfile {race.out / 'best.yaml'}",
@@ -187,12 +190,12 @@ def write_outcome(race: Race) -> str:
 
 
 def _gains(race: Race, scores: Scores) -> dict[str, dict[str, float]]:
-    """By model and task the relative gain of its mean score over that of the single-task model, on the seeds that both have."""
+    """By model and task the relative gain of its mean score over that of the single-task model. Models still in the race have the same
+    seeds."""
     gains: dict[str, dict[str, float]] = {}
     for task, own in _models(race).items():
         for model in own:
-            both = scores[model].keys() & scores[task].keys()
-            first, second = (fmean(scores[side][seed][task] for seed in both) for side in (model, task))
+            first, second = (fmean(values[task] for values in scores[side].values()) for side in (model, task))
             gains.setdefault(model, {})[task] = race.params.tasks[task].main_metric.relative_gain(first, second)
     return gains
 
@@ -206,7 +209,7 @@ def _table(params: Params, outcome: Outcome) -> str:
             "seeds": len(outcome.scores[model]),
             "validation score": round(fmean(by_task[task] for by_task in outcome.scores[model].values()), 4),
             "gain in percent": round(100 * gains[task], 1),
-            "outcome": "chosen" if outcome.serving[task] == model else _told(out.get(model)),
+            "outcome": "chosen" if outcome.serving[task] == model else _in_the_race(out.get(model)),
         }
         for task, out in outcome.out.items()
         for model, gains in outcome.gains.items()
@@ -215,16 +218,16 @@ def _table(params: Params, outcome: Outcome) -> str:
     return harmless(pd.DataFrame(rows)).to_csv(index=False, lineterminator="\n")
 
 
-def _told(out: Out | None) -> str:
+def _in_the_race(out: Out | None) -> str:
     if out is None:
         return "not shown to be worse"
     return f"out after {counted(out.seeds, 'seed')}: {out.better} is better by {out.low:.3f} to {out.high:.3f}"
 
 
-def _best_file(params: Params, chosen: Iterable[str]) -> str:
-    """The settings with the groups and phases among these models."""
+def with_chosen(params: Params, chosen: Iterable[str]) -> Params:
+    """The settings with the groups and phases among these models, and no others."""
     phases = [{"first": members_of(both[0]), "then": both[1]} for both in map(phases_of, sorted(chosen)) if both]
     groups = [members_of(model) for model in sorted(chosen) if len(members_of(model)) > 1 and not phases_of(model)]
     content = params.model_dump(mode="json")
     content["experiment"] |= {"groups": groups, "phases": phases}
-    return as_yaml(parse(content), "The groups and phases that validation rows speak for.")
+    return parse(content)
