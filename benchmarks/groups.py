@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from baselines import show
-from transfer import read
+from transfer import TRAIN, read
 
 import mtl.config
 from mtl.config import Params
@@ -113,16 +113,7 @@ def settings(data: Path, folder: Path, encoder: dict[str, Any], epochs: float, s
         "tasks": {name: {"type": TYPES[source.type], "label": name} for name, source in SETS.items()},
         "augment": {},
         "encoder": encoder,
-        "train": {
-            "epochs": epochs,
-            "batch_tokens": 512,
-            "learning_rate": 2e-4,
-            "head_learning_rate": 1e-3,
-            "sampling": {"type": "temperature", "temperature": 2},
-            "eval_every": 25,
-            "patience": 100,
-            "score_window": 2,
-        },
+        "train": {**TRAIN, "epochs": epochs, "score_window": 2},
         "experiment": {"seeds": list(range(1, seeds + 1)), "joint": ["plain"], "single_task": ["plain"], "groups": "pairs"},
     }
 

@@ -51,6 +51,14 @@ CONTROLS = {
     "trec": Control(("trec/train.txt",), "sst2/train.txt", "class", (100, 100, 800), positive=False),
 }
 OTHER_ROWS = (1000, 50, 50)
+TRAIN = {
+    "batch_tokens": 512,
+    "learning_rate": 2e-4,
+    "head_learning_rate": 1e-3,
+    "sampling": {"type": "temperature", "temperature": 2},
+    "eval_every": 25,
+    "patience": 100,
+}
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -107,16 +115,7 @@ def settings(control: Control, encoder: Path | None, epochs: float, seeds: Seque
             "tasks": {name: {"type": type_, "label": "label", "datasets": [name]} for name in (TARGET, OTHER)},
             "augment": {},
             "encoder": pretrained if encoder else {"type": "fnn", "width": 32, "layers": 1, "vocabulary": 2_000, "max_length": 64},
-            "train": {
-                "epochs": epochs,
-                "batch_tokens": 512,
-                "learning_rate": 2e-4,
-                "head_learning_rate": 1e-3,
-                "sampling": {"type": "temperature", "temperature": 2},
-                "eval_every": 25,
-                "patience": 100,
-                "score": TARGET,
-            },
+            "train": {**TRAIN, "epochs": epochs, "score": TARGET},
             "experiment": {"seeds": list(seeds), "joint": ["plain"], "single_task": ["plain"]},
         }
     )
