@@ -91,6 +91,19 @@ def test_more_models_are_advised_only_where_test_rows_show_that_they_are_better(
     assert found["advised"] == 1
 
 
+def test_models_below_single_task_models_are_not_advised() -> None:
+    params = experiment(groups=[["mood", "rating"]])
+    scores = dict(scores_of(task, "single", 0.0) for task in params.tasks)
+    scores |= dict(scores_of(task, "joint", -0.002) for task in params.tasks)
+    scores |= dict(scores_of(task, "mood+rating", -0.002) for task in ("mood", "rating"))
+    validated = {name: dict.fromkeys(run.tasks, 0.6 if len(run.tasks) == 1 else 0.59) for name, run in params.runs().items()}
+    found = transfer(params, scores, Training(validated, {}))
+    one, *_, apart = found["groupings"]
+    assert (one["chosen"], apart["delta_m"]) == (["joint"], 0)
+    assert one["high"] < 0  # though with the correction no larger number of models is shown to be better
+    assert found["advised"] == 2
+
+
 def test_without_validation_scores_nothing_is_chosen() -> None:
     params = experiment()
     scores = dict(scores_of(task, model, 0.0) for task in params.tasks for model in ("single", "joint"))

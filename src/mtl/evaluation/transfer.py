@@ -166,10 +166,12 @@ def _sides(params: Params, scores: Mapping[Key, Scores], served: Mapping[str, st
 
 
 def _advised(params: Params, scores: Mapping[Key, Scores], groupings: Sequence[Mapping[str, Any]]) -> int | None:
-    """The fewest models such that no larger number of them is shown to be better; None where nothing can be said."""
+    """The fewest models that are not below single-task models by their interval, such that no larger number of them is shown to be better;
+    None where nothing can be said."""
     parts: dict[int, tuple[Array, Array]] = {item["models"]: relative_gain(_sides(params, scores, item["serving"])) for item in groupings}
     corrected = corrected_confidence(params.evaluate.confidence, len(parts) * (len(parts) - 1) // 2)
-    for models, (values, draws) in sorted(parts.items()):
+    sound = {item["models"] for item in groupings if item["high"] >= 0} or set(parts)
+    for models, (values, draws) in sorted((models, part) for models, part in parts.items() if models in sound):
         others = [(v - values, d - draws) for number, (v, d) in parts.items() if number > models]
         if all(over_seeds(v, d, corrected)[0] <= 0 for v, d in others):
             return models

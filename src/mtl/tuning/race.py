@@ -2,7 +2,7 @@
 
 Runs of later seeds are spent where it is unclear which model is best (racing: Maron & Moore 1994; Birattari et al. 2002). Everything is
 judged on validation rows, so the test rows are still new to what is chosen. A model is left out of a task when the interval of its
-difference from the best one, paired by seed, is below 0: over training seeds, on these validation rows, and not corrected for many looks.
+difference from the best one is below 0: over training seeds, on these validation rows, and not corrected for many looks.
 The runs are those of the experiment, which finds them trained.
 """
 
@@ -31,6 +31,10 @@ from mtl.report.transfer import in_words
 
 Scores = Mapping[str, Mapping[int, Mapping[str, float]]]
 """By model and seed the validation score of each of its tasks."""
+
+
+RESOLUTION = 1e-9
+"""Rounding errors of scores are below this."""
 
 
 class Out(NamedTuple):
@@ -113,18 +117,23 @@ def models_left(race: Race, out: Mapping[str, Mapping[str, Out]]) -> dict[str, l
 
 
 def _worse(params: Params, task: str, values: Mapping[str, Sequence[float]]) -> dict[str, Out]:
-    """Those of some models whose difference from the best one, by t over seeds, is below 0. Differences that are all the same tell nothing
-    of their variance."""
-    sign = params.tasks[task].main_metric.sign
-    of = {model: sign * np.array(own) for model, own in values.items()}
-    best = max(of, key=lambda model: float(of[model].mean()))
-    worse = {}
-    for model, own in of.items():
-        difference, count = of[best] - own, len(own)
-        half = special.stdtrit(count - 1, (1 + params.evaluate.confidence) / 2) * difference.std(ddof=1) / np.sqrt(count)
-        if half > 0 and (low := float(difference.mean() - half)) > 0:
-            worse[model] = Out(count, best, low, float(difference.mean() + half))
-    return worse
+    """Those of some models whose difference from the best one is below 0, by t over seeds.
+
+    Scores are taken for sums of what the model and what the seed brings, and of a rest of the same variance for all models (a two-way
+    layout, as Friedman's test in an F-race has it). Few seeds then say more than by the differences of two models. Of two models it is the
+    paired test. A rest of 0 says nothing of the variance.
+    """
+    scores = params.tasks[task].main_metric.sign * np.array(list(values.values()))
+    count, seeds = scores.shape
+    means = scores.mean(1)
+    rest = scores - means[:, None] - scores.mean(0) + scores.mean()
+    degrees = (count - 1) * (seeds - 1)
+    error = np.sqrt(2 * np.square(rest).sum() / degrees / seeds)
+    half = float(special.stdtrit(degrees, (1 + params.evaluate.confidence) / 2) * error)
+    models, best = list(values), int(means.argmax())
+    gaps = means[best] - means
+    is_worse = gaps > half if error > RESOLUTION else np.zeros(count, dtype=np.bool_)
+    return {models[i]: Out(seeds, models[best], float(gaps[i] - half), float(gaps[i] + half)) for i in np.flatnonzero(is_worse)}
 
 
 def _models(race: Race) -> dict[str, list[str]]:
