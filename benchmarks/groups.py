@@ -175,8 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     small = {"type": "fnn", "width": 32, "layers": 1, "vocabulary": 2_000, "max_length": 64}
-    params = settings(options.data, options.work, small if options.small else default_encoder(), options.epochs, options.seeds)
-    (options.work / "params.yaml").write_text(json.dumps(params, indent=1), encoding="utf-8")
+    content = settings(options.data, options.work, small if options.small else default_encoder(), options.epochs, options.seeds)
+    (options.work / "params.yaml").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    params = mtl.config.parse(content)
     if not (code := options.work / "src").exists():
         code.symlink_to(ROOT / "src")  # jobs take the package of their folder
     workflow = ["--snakefile", ROOT / "workflow/Snakefile", "--cores", options.cores]
@@ -184,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparisons = json.loads((options.work / "data/results/comparisons.json").read_text(encoding="utf-8"))
     table, forecast = scores(comparisons), comparisons["transfer"]["forecast"]
     picked = picks(comparisons["transfer"]["groupings"][-1]["serving"], table)
-    unneeded, chosen = race(mtl.config.parse(params), options.work / "data/models")
+    unneeded, chosen = race(params, options.work / "data/models")
     raced = picks(chosen, table)
     print(table.to_string(float_format="{:.3f}".format), picked.to_string(), raced.to_string(), sep="\n\n")
     figures = {
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rank_correlation": forecast["rank_correlation"],
         "picks_within_a_point": int((picked["shortfall"] < POINT).sum()),
         "largest_shortfall": round(float(picked["shortfall"].max()), 4),
-        "race_spared": round(len(unneeded) / len(mtl.config.parse(params).runs()), 3),
+        "race_spared": round(len(unneeded) / len(params.runs()), 3),
         "race_within_a_point": int((raced["shortfall"] < POINT).sum()),
     }
     show(figures, options.json)

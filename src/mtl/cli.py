@@ -217,18 +217,22 @@ def _job(options: argparse.Namespace) -> None:
         _slim_arrow()
     params = mtl.config.load(options.settings)
     state = State(params)
-    job = functools.partial(JOBS[options.rule], params, options.job)
     processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
     if rank:  # the first of several processes builds the job; this one helps it to train, and writes nothing
-        state.help_to_build(options.rule, options.job, rank, lambda data: job(data, Path()))
+        state.help_to_build(options.rule, options.job, rank, lambda data: JOBS[options.rule](params, options.job, data, Path()))
         return
     start = time.monotonic()
-    if state.build(options.rule, options.job, job, resume=options.rule in RESUMABLE):
+    if _build(state, options.rule, options.job):
         print(f"built {options.rule} {options.job} in {time.monotonic() - start:.1f} s")
         return
     if processes > 1:
         dismiss()
     print(f"kept {options.rule} {options.job}: inputs, settings and code have not changed")
+
+
+def _build(state: State, rule: str, name: str) -> bool:
+    """Build one job, unless it is built; returns whether it was built."""
+    return state.build(rule, name, functools.partial(JOBS[rule], state.params, name), resume=rule in RESUMABLE)
 
 
 def _tune_trial(options: argparse.Namespace) -> None:
@@ -256,7 +260,7 @@ def _race_run(options: argparse.Namespace) -> None:
     state = State(params)
 
     def train() -> Path:
-        state.build("train_run", options.job, functools.partial(JOBS["train_run"], params, options.job), resume=True)
+        _build(state, "train_run", options.job)
         return state.folder("train_run", options.job)
 
     print(run_one(Race(params), options.job, train))

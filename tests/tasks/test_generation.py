@@ -14,9 +14,10 @@ from mtl.config import Decoder as Settings
 from mtl.config import Params, parse
 from mtl.decoders import END, build
 from mtl.errors import ParamsError
+from mtl.model.prediction import LARGEST
 from mtl.tasks.base import TextRow
 from mtl.tasks.generation import IGNORED, Generation, GenerationSettings
-from mtl.tasks.text_scores import words
+from mtl.tasks.text_scores import perplexity, words
 
 GOLD = ["Zwei Hunde spielen im Schnee.", "Ein Mann liest ein Buch .", "A small cat sat on the mat", "東京に行く"]
 PREDICTION = ["Zwei Hunde rennen im Schnee.", "Ein Mann liest .", "", "東京へ行く"]
@@ -147,3 +148,8 @@ def test_a_text_that_is_drawn_depends_on_the_source_alone() -> None:
     with torch.inference_mode():
         found = head(states, mask, decoder, subwords=torch.tensor([[5, 6], [5, 9], [5, 6]]))[:, 1:].tolist()
     assert found[0] == found[2] != found[1]
+
+
+def test_perplexity_is_finite_also_where_a_probability_is_not_a_number() -> None:
+    score = perplexity(np.array([2.0, LARGEST]), np.array([4.0, 3.0]))
+    assert score(np.array([[1.0, 0.0], [1.0, 1.0]])).tolist() == pytest.approx([np.exp(0.5), np.exp(100.0)])

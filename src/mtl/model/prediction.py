@@ -20,6 +20,8 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
 """Largest size of a batch by device, in subwords. A CPU spends more time on asking the system for the memory of larger ones."""
 
 
+LARGEST = float(torch.finfo(torch.float32).max)
+"""What counts for a sum that is not a number; times a weight of 0 it is 0, unlike infinity."""
 NOTHING: Mapping[str, TaskType] = {}
 
 
@@ -161,7 +163,7 @@ class Predictor:
             for places in model.micro_batches(encoded.lengths, BATCH_TOKENS[model.device.type]):
                 batch = collate(encoded, places)
                 batch.targets[task] = own.targets([texts[place] for place in places])
-                found[places] = model.surprise(batch.to(model.device), task).float().nan_to_num(nan=torch.inf).cpu().numpy()
+                found[places] = model.surprise(batch.to(model.device), task).float().nan_to_num(nan=LARGEST).cpu().numpy()
         return found, own.target_lengths(texts)
 
     def embed(self, rows: Sequence[TokenRow], task: str | None = None, batch_tokens: int | None = None) -> npt.NDArray[np.float32]:

@@ -31,8 +31,6 @@ from mtl.report.transfer import in_words
 
 Scores = Mapping[str, Mapping[int, Mapping[str, float]]]
 """By model and seed the validation score of each of its tasks."""
-
-
 RESOLUTION = 1e-9
 """Rounding errors of scores are below this."""
 
