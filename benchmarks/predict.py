@@ -16,6 +16,7 @@ vs_pipelines, ...      with --pipelines: beside a Hugging Face pipeline per task
 
 bf16_vs_fp32, ...      on a CPU with instructions for bfloat16: ours in bf16 beside ours in fp32; bf16_unequal_share is the share of classes
                        and tags that differ
+int8_vs_fp32, ...      the same in int8
 
 window_growth          seconds per row to join the windows of 800 rows of 200 words, beside those of 100 rows: 1 is linear in the rows
 
@@ -38,7 +39,7 @@ from baselines import Clock, device_name, padded, ratio, show
 from torch import nn
 
 from mtl.data import schema
-from mtl.encoders.products import has_bf16_units
+from mtl.encoders.products import has_bf16_units, has_int8_units
 from mtl.encoders.transformer import TransformerEncoder
 from mtl.encoders.windows import best_windows, encode_windows
 from mtl.model import folder as models
@@ -50,8 +51,8 @@ from mtl.model.prediction import Predictor, predictions
 from mtl.tasks.base import Prediction
 
 WIDTH, ROWS, PIPELINE_ROWS = 128, 16, 32
-BF16 = "bf16_"
-"""The side of ours in bf16."""
+UNITS = {"bf16": has_bf16_units, "int8": has_int8_units}
+"""Formats of fewer bits, in which ours is a side of its own where the CPU has instructions for them."""
 
 
 class Request(NamedTuple):
@@ -202,9 +203,9 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
     if exact:
         sides["unfused_"] = ours(unfused, precision)
     compared = list(sides)[1:]
-    rounded = exact and has_bf16_units()
-    if rounded:
-        sides[BF16] = ours(Predictor.load(folder, precision="bf16"), precision)
+    rounded = [name for name, has_units in UNITS.items() if exact and has_units()]
+    for name in rounded:
+        sides[f"{name}_"] = ours(Predictor.load(folder, precision=name), precision)
     if with_pipelines:
         sides["pipelines_"] = pipelines(folder, model, precision)
     every = [Request([row for request in own for row in request.rows], list(model.tasks))]
@@ -214,7 +215,7 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
         side([Request(request.rows[:ROWS], request.tasks) for request in own])
     seconds: dict[str, list[float]] = {}
     differences: list[Difference] = []
-    roundings: list[Difference] = []
+    roundings: dict[str, list[Difference]] = {name: [] for name in rounded}
     for _ in range(turns):
         for name, requests in kinds.items():
             predicted = {}
@@ -223,14 +224,14 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
                 predicted[side] = prediction(requests)
                 seconds.setdefault(f"{side}{name}", []).append(clock() - start)
             differences += [difference(predicted[""], predicted[side], exact=exact) for side in compared]
-            if rounded:
-                roundings.append(difference(predicted[""], predicted[BF16], exact=False))
+            for name, found in roundings.items():
+                found.append(difference(predicted[""], predicted[f"{name}_"], exact=False))
     return {
-        **(in_bf16(seconds, roundings) if rounded else {}),
+        **{key: value for name, found in roundings.items() for key, value in in_fewer_bits(name, seconds, found).items()},
         **{
             f"vs_{side.removesuffix('_')}{name}": round(ratio(seconds[f"{side}{name}"], seconds[name]), 3)
             for side in list(sides)[1:]
-            if side != BF16
+            if side.removesuffix("_") not in rounded
             for name in kinds
         },
         **{f"{side}subwords_per_second{name}": round(subwords / median(seconds[f"{side}{name}"])) for side in sides for name in kinds},
@@ -249,15 +250,15 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
     }
 
 
-def in_bf16(seconds: dict[str, list[float]], differences: Sequence[Difference]) -> dict[str, float]:
-    """Ours in bf16 beside ours in fp32 and the tutorial way in fp32, for both sorts of requests."""
+def in_fewer_bits(format_: str, seconds: dict[str, list[float]], differences: Sequence[Difference]) -> dict[str, float]:
+    """Ours in a format beside ours in fp32 and the tutorial way in fp32, for both sorts of requests."""
     speeds = {
-        f"bf16_vs_{key}{name}": round(ratio(seconds[f"{side}{name}"], seconds[f"{BF16}{name}"]), 3)
+        f"{format_}_vs_{key}{name}": round(ratio(seconds[f"{side}{name}"], seconds[f"{format_}_{name}"]), 3)
         for key, side in (("fp32", ""), ("tutorial", "tutorial_"))
         for name in ("", "_all_tasks")
     }
     unequal, worst = (max(values) for values in zip(*((each.unequal, each.number) for each in differences), strict=True))
-    return speeds | {"bf16_unequal_share": unequal, "bf16_difference": worst}
+    return speeds | {f"{format_}_unequal_share": unequal, f"{format_}_difference": worst}
 
 
 def window_growth(model: Model, turns: int = 3) -> float:

@@ -121,7 +121,7 @@ def test_in_bf16_the_service_s_and_the_command_line_s_predictions_are_about_the_
             assert (row["mood"] is None) == (other["mood"] is None)
             if row["mood"] is not None:
                 assert row["mood"]["probability"] == pytest.approx(other["mood"]["probability"], abs=0.05)
-    with pytest.raises(TrainingError, match="precision 'int4' is not known; choose from: fp32, bf16"):
+    with pytest.raises(TrainingError, match="precision 'int4' is not known; choose from: fp32, bf16, int8"):
         mtl.load(folder, precision="int4")
 
 

@@ -35,6 +35,8 @@ them would take hundreds of MiB and save no time."""
 FORMS = """onnx: one graph with all heads, for ONNX Runtime; hf: for each task a folder that transformers loads; package: a folder that
 predicts by itself"""
 """What `mtl export` can write."""
+INT8 = """8-bit weights, compared with float32 on a file with texts, or on the validation rows of a folder of examples, which are then
+scored too"""
 REFERENCE = """texts to compare with: a file, or a folder of examples, whose validation and test rows are compared (those of training would
 differ from any others); default: data/examples"""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -93,7 +95,7 @@ def _add_user_commands(commands: Commands) -> None:
     predict.add_argument("--task", action="append", help="predict this task only; repeat for more tasks")
     predict.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: decided by the first line")
     predict.add_argument("--min-confidence", type=_share, default=0.0, metavar="P", help="answer null below this confidence, in 0..1")
-    predict.add_argument("--precision", default="fp32", help="fp32, or bf16: faster where the device has it, and rounded")
+    predict.add_argument("--precision", default="fp32", help="fp32; bf16 or int8: faster where the device has it, and rounded")
     predict.add_argument("file", nargs="?", default="-", help="text lines or JSON lines; - for standard input")
     predict.set_defaults(run=_predict)
     _add_serve(commands)
@@ -122,7 +124,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--insecure", action="store_true", help="listen beyond this machine without a token")
     serve.add_argument("--corrections", type=Path, metavar="FILE", help="JSON lines file that corrected predictions are appended to")
     serve.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    serve.add_argument("--precision", default="fp32", help="fp32, or bf16: faster where the device has it, and rounded")
+    serve.add_argument("--precision", default="fp32", help="fp32; bf16 or int8: faster where the device has it, and rounded")
     serve.add_argument("--max-body", type=_positive, default=2**20, metavar="BYTES", help="size of a request")
     serve.add_argument("--max-texts", type=_positive, default=256, metavar="N", help="texts of a request")
     serve.add_argument("--max-characters", type=_positive, default=20_000, metavar="N", help="characters of a text")
@@ -137,7 +139,7 @@ def _add_export(commands: Commands) -> None:
     export.add_argument("--to", choices=("onnx", "hf", "package"), required=True, help=FORMS)
     export.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
     export.add_argument("--task", action="append", help="export this task only; repeat for more tasks")
-    export.add_argument("--int8", type=Path, metavar="TEXTS", help="onnx and package: 8-bit weights, compared with float32 on these texts")
+    export.add_argument("--int8", type=Path, metavar="TEXTS", help=f"onnx and package: {INT8}")
     export.set_defaults(run=_export, extra="export")
 
 
@@ -439,7 +441,7 @@ def _export(options: argparse.Namespace) -> None:
     elif options.to == "hf":
         raise ExportError("--int8: folders for transformers have float32 weights; choose --to onnx or --to package")
     else:
-        names = export(options.model, options.out, options.task, options.int8.read_text(encoding="utf-8").splitlines())
+        names = export(options.model, options.out, options.task, options.int8)
     print(f"{options.out}: {plural(len(names), 'task')}: {', '.join(names)}")
 
 

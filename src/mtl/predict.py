@@ -162,7 +162,7 @@ def predict_lines(
         form: ``auto`` takes all lines as JSON if the first one that is not blank is a JSON object, else as text. A first line that
             begins like JSON but is not an object is an error, and so is a JSON object among lines of text.
         min_confidence: in 0..1; a task with less confidence is null for the line, and entities with less are left out.
-        precision: of a model folder, ``fp32`` or ``bf16``.
+        precision: of a model folder, ``fp32``, ``bf16`` or ``int8``.
 
     Yields:
         The input object (of a text line: ``{"text": …}``) with one key per task: ``{"label", "probability"}``, ``{"value"}`` or

@@ -6,7 +6,6 @@ from types import ModuleType
 
 import pytest
 
-from mtl.encoders.products import has_bf16_units
 from mtl.model import folder as models
 from mtl.tasks.base import Prediction
 
@@ -43,11 +42,11 @@ def test_the_last_line_has_all_figures(predict: ModuleType, joint_project: Path,
     assert 0.5 < found["padding_share_of_tutorial"] < 1
     assert 0 < found["window_growth"] < 4  # it would be 8 if each row looked at all
     assert found["device"].startswith("cpu")
-    if has_bf16_units():
-        assert min(found["bf16_vs_fp32"], found["bf16_vs_tutorial_all_tasks"]) > 0
-        assert found["bf16_unequal_share"] < 0.5
-    else:
-        assert "bf16_vs_fp32" not in found
+    for name, has_units in predict.UNITS.items():
+        assert (f"{name}_vs_fp32" in found) == has_units()
+        if has_units():
+            assert min(found[f"{name}_vs_fp32"], found[f"{name}_vs_tutorial_all_tasks"]) > 0
+            assert found[f"{name}_unequal_share"] < 0.5
 
 
 def test_another_format_and_pipelines(predict: ModuleType, joint_project: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

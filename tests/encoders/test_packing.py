@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from mtl.encoders import fused
@@ -210,6 +210,7 @@ def test_no_text_sees_another(kind: str) -> None:
     assert changed.tolist() == [False, False, True, False, False, False, False]
 
 
+needs_int8 = pytest.mark.skipif(not fused.available(torch.int8), reason="this CPU or torch has no 8-bit products")
 needs_fused = pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
 
 
@@ -228,11 +229,12 @@ def test_fused_is_the_same(kind: str, name: str) -> None:
 
 
 @needs_fused
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.int8, marks=needs_int8)])
 @pytest.mark.parametrize("name", SELECTIONS)
-def test_fused_in_bfloat16_is_about_the_same_and_float32_outside_of_products(name: str) -> None:
+def test_fused_in_fewer_bits_is_about_the_same_and_float32_outside_of_products(name: str, dtype: torch.dtype) -> None:
     encoder, (subwords, mask, word_shape_ids) = encoder_of("bert").eval(), inputs()
     same, selected = copy.deepcopy(encoder), selected_of(name, mask)
-    same.fuse(torch.bfloat16)
+    assert same.fuse(dtype)
     with torch.inference_mode():
         expected, found = (one(subwords, mask, word_shape_ids, selected, None) for one in (encoder, same))
     assert found.dtype == torch.float32
@@ -240,11 +242,31 @@ def test_fused_in_bfloat16_is_about_the_same_and_float32_outside_of_products(nam
     assert name == "none" or not torch.equal(found, expected)
 
 
+@needs_int8
+def test_8_bits_hold_any_range_and_the_nearest_integers() -> None:
+    linear = nn.Linear(64, 32)
+    layer = fused.Int8Linear(linear)
+    states = torch.linspace(-1, 3, 40 * 64).view(40, 64)
+    rounded = layer.rounded(states)
+    restored = (rounded.values.float() - rounded.zero) * rounded.scale
+    assert (restored - states).abs().max() <= rounded.scale / 2 * 1.001
+    assert layer.rounded(torch.tensor([[0.0, 1.0]])).values[0, 0] == layer.rounded(torch.tensor([[0.0, 1.0]])).zero
+    with torch.no_grad():
+        torch.testing.assert_close(layer(states), linear(states), rtol=0.02, atol=0.02)
+        for constant in (0.0, 2.0, -2.0):
+            flat = torch.full((3, 64), constant)
+            torch.testing.assert_close(layer(flat), linear(flat), rtol=0.02, atol=0.02)
+    for value in (float("nan"), float("inf"), -1e30, 1e-42):
+        states[0, 0] = value
+        assert layer(states).isfinite().all()
+    assert layer(states[:0]).shape == (0, 32)
+
+
 @pytest.mark.parametrize("kind", ["albert", "distilbert"])
 def test_other_kinds_stay_as_they_are(kind: str) -> None:
     encoder = encoder_of(kind)
     before = list(encoder.modules())
-    encoder.fuse()
+    assert not encoder.fuse()
     assert list(encoder.modules()) == before
 
 
@@ -277,13 +299,13 @@ def test_of_one_position_a_row_fused_makes_no_keys_in_the_last_layer(monkeypatch
     encoder, (subwords, mask, word_shape_ids) = encoder_of("bert").eval(), inputs()
     encoder.fuse()
     computed: list[int] = []
-    product = fused.FusedLinear.__call__
+    product = fused.FusedLinear.product
 
-    def counted(self: fused.FusedLinear, states: Tensor) -> Tensor:
-        computed.append(len(states))
-        return product(self, states)
+    def counted(self: fused.FusedLinear, rounded: fused.Inputs) -> Tensor:
+        computed.append(len(rounded.values))
+        return product(self, rounded)
 
-    monkeypatch.setattr(fused.FusedLinear, "__call__", counted)
+    monkeypatch.setattr(fused.FusedLinear, "product", counted)
     with torch.inference_mode():
         encoder(subwords, mask, word_shape_ids, selected_of("the first of a row", mask))
     assert computed == [sum(LENGTHS)] * 4 + [len(LENGTHS)] * 2

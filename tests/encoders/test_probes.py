@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import mtl
 from mtl.encoders import fused, packing, probes
+from mtl.encoders.products import has_int8_units
 from mtl.encoders.transformer import PACKING, TransformerEncoder
 from mtl.training import optimizers
 
@@ -22,6 +23,7 @@ SOURCE = Path(mtl.__file__).parent
 ABOUT: dict[str, list[tuple[Any, ...]]] = {
     "attention": [()],
     "fused_linear": [()],
+    "int8_linear": [()],
     "fused_adam": [(optimizers.Adam,), (optimizers.AdamW,)],
     "packing": [(kind,) for kind in sorted(PACKING)],
     "last_layer": [(kind,) for kind in sorted(PACKING)],
@@ -40,6 +42,8 @@ def fresh() -> Iterator[None]:
 def test_what_is_installed_has_the_private_names(name: str, about: tuple[Any, ...]) -> None:
     if name == "fused_linear" and not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         pytest.skip("a CPU that fused products are not used on")
+    if name == "int8_linear" and not has_int8_units():
+        pytest.skip("a CPU without instructions for products of 8-bit numbers")
     assert ABOUT.keys() == probes.PROBES.keys()
     assert probes.PROBES[name].check(*about)
 
@@ -48,7 +52,7 @@ def test_the_variable_takes_probes_away(monkeypatch: pytest.MonkeyPatch) -> None
     cases = {"attention": {"attention"}, "fused_adam,attention": {"attention", "fused_adam"}, "all": {*ABOUT}, "": set()}
     for value, gone in cases.items():
         monkeypatch.setenv(probes.VARIABLE, value)
-        assert {name for name in ABOUT if not probes.available(name, *ABOUT[name][0])} - gone <= {"fused_linear"}
+        assert {name for name in ABOUT if not probes.available(name, *ABOUT[name][0])} - gone <= {"fused_linear", "int8_linear"}
         assert not any(probes.available(name, *ABOUT[name][0]) for name in gone)
 
 
@@ -68,7 +72,9 @@ def wrong(result: Any) -> Any:
     [
         ("attention", packing.FlashAttention, "forward"),
         ("attention", packing.FlashAttention, "backward"),
-        ("fused_linear", fused.FusedLinear, "__call__"),
+        ("fused_linear", fused.FusedLinear, "product"),
+        ("int8_linear", fused.Int8Linear, "__init__"),
+        ("int8_linear", fused.Int8Linear, "product"),
         ("fused_linear", fused.FusedLinear, "plus"),
         ("packing", packing, "attend"),
         ("last_layer", packing, "attend_once"),

@@ -8,8 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 from tests.export.values import largest_difference
+from tests.training.loops import canonical
+
+from mtl.data import schema
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("onnxscript", reason="needs the extra export")
@@ -47,6 +52,24 @@ def test_predictions_of_all_task_types_are_those_of_torch(model: Path, exported:
     tasks = ("mood", "topics", "stars", "names", "follows", "cause", "answer")
     assert all(any(row.get(name) for row in expected) for name in tasks)
     assert expected[0]["names"]["entities"][-1]["end"] > 200  # far beyond the first window
+
+
+def test_the_graph_itself_says_which_classes_reach_their_threshold(exported: Path) -> None:
+    import onnxruntime
+
+    from mtl.export.runtime import INPUTS, OnnxPredictor
+    from mtl.model.batch import pad
+    from mtl.model.joining import encode
+
+    predictor, rows = OnnxPredictor(exported, threads=1), [["boring"] * number for number in range(1, 20)]
+    batch = pad(encode(predictor.tokenizer, rows, predictor.max_length, [predictor.tasks["topics"]]), np.arange(len(rows)))
+    feed = dict(zip(INPUTS, (batch.subwords, batch.mask, batch.word_shape_ids, np.zeros_like(batch.subwords)), strict=True))
+    session = onnxruntime.InferenceSession(exported / "model.onnx", providers=["CPUExecutionProvider"])
+    (labels,) = session.run(["task.topics.labels"], feed)
+    predicted = [set(one.value["classes"]) for one in predictor.predict(rows, ["topics"])["topics"]]
+    classes = predictor.tasks["topics"].class_names
+    assert [{classes[i] for i in np.flatnonzero(row)} for row in labels] == predicted
+    assert any(predicted)
 
 
 def test_a_task_can_be_chosen(exported: Path) -> None:
@@ -147,11 +170,13 @@ def test_8_bit_weights_come_with_what_they_change(exported: Path, lines: list[st
     from mtl.errors import ExportError
     from mtl.export.int8 import quantize
 
-    folder = shutil.copytree(exported, tmp_path / "graph")
-    with pytest.raises(ExportError, match="the file holds none"):
-        quantize(folder, [" "])
+    folder, texts = shutil.copytree(exported, tmp_path / "graph"), tmp_path / "texts.jsonl"
+    texts.write_text(" \n")
+    with pytest.raises(ExportError, match=r"texts.jsonl holds none"):
+        quantize(folder, texts)
+    texts.write_text("\n".join(lines))
     size = (folder / "model.onnx").stat().st_size
-    quantize(folder, lines)
+    quantize(folder, texts)
     report = json.loads((folder / "int8.json").read_text())
     assert (folder / "model.onnx").stat().st_size < size
     assert report["rows"] == len(lines)
@@ -160,6 +185,36 @@ def test_8_bit_weights_come_with_what_they_change(exported: Path, lines: list[st
     assert all(0 <= task["same_labels"] <= 1 for task in report["tasks"].values())
     assert report["tasks"]["stars"]["largest_change"] > 0
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "int8.json", "model.onnx", "tokenizer.json"]
+
+
+def test_8_bit_weights_are_scored_on_labelled_rows(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtl.cli import main
+    from mtl.export.runtime import OnnxPredictor
+
+    named, examples = shutil.copytree(model, tmp_path / "model"), tmp_path / "examples"
+    config = json.loads((named / "config.json").read_text())
+    for name, spec in config["tasks"].items():
+        spec["label"] = name
+    (named / "config.json").write_text(json.dumps(config))
+    texts = [f"the {word} film".split() for word in ("good", "bad", "boring", "great", "long") * 4]
+    rows = [
+        {"id": f"all-{i}", "split": "test" if i < 4 else "validation", "tokens": tokens, "mood": "good", "topics": ["film"], "names": None}
+        for i, tokens in enumerate(texts)
+    ]
+    rows[5]["mood"], rows[6]["names"] = None, ["O", "B-person", "O"]
+    examples.mkdir()
+    schema.write(canonical(rows, {"mood": "class", "topics": "classes", "names": "tags"}), examples / "reviews.parquet")
+    chosen = [option for task in ("mood", "topics", "names") for option in ("--task", task)]
+    common = ["export", "--model", str(named), "--to", "onnx", "--int8", str(examples)]
+    assert main([*common, "--out", str(tmp_path / "int8"), *chosen]) == 0
+    report = json.loads((tmp_path / "int8" / "int8.json").read_text())
+    predicted = OnnxPredictor(tmp_path / "int8", threads=1).predict(texts[4:], ["mood"])["mood"]
+    gold, texts_of = ["good"] * 15, [one.text for i, one in enumerate(predicted, start=4) if i != 5]
+    assert report["rows"] == 16
+    assert {name: one["metric"] for name, one in report["tasks"].items()} == {"mood": "macro_f1", "topics": "macro_f1", "names": "f1"}
+    assert report["tasks"]["mood"]["int8"] == pytest.approx(f1_score(gold, texts_of, average="macro"))
+    assert main([*common, "--out", str(tmp_path / "all")]) == 2
+    assert "no validation row has a label of stars, follows, cause, answer" in capsys.readouterr().err
 
 
 def test_8_bit_weights_are_not_for_transformers(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,15 @@ def test_the_front_matter_holds_what_the_hub_asks_for(trained: Trained) -> None:
     assert [result["task"]["name"] for result in model["results"]] == ["entities", "sentiment", "intensity"]
 
 
+def test_it_says_what_8_bits_change(trained: Trained, tmp_path: Path) -> None:
+    assert "int8" not in trained.text.split("```")[0]  # an encoder that has no such products
+    folder, data = shutil.copytree(trained.folder, tmp_path / "models" / "rounded"), shutil.copytree(trained.data, tmp_path / "data")
+    facts = json.loads((folder / "run.json").read_text()) | {"int8": {"sentiment": {"metric": "macro_f1", "fp32": 0.75, "int8": 0.7425}}}
+    (folder / "run.json").write_text(json.dumps(facts))
+    card_run(trained.params, trained.run.name, data, folder)
+    assert "| sentiment | macro_f1 | 0.7500 | 0.7425 | -0.0075 |" in (folder / NAME).read_text()
+
+
 def test_it_says_how_calibrated_the_confidences_are(trained: Trained) -> None:
     config = json.loads((trained.folder / "config.json").read_text())
     assert "expected calibration error, 15 bins of equal width" in trained.text

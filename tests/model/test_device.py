@@ -43,10 +43,18 @@ def test_bf16_is_refused_for_prediction_where_it_is_slow(monkeypatch: pytest.Mon
     assert for_prediction("fp32", CPU).name == "fp32"
     with pytest.raises(TrainingError, match="needs a CPU with avx512_bf16 or amx_bf16"):
         for_prediction("bf16", CPU)
-    with pytest.raises(TrainingError, match="'fp16' is not known; choose from: fp32, bf16"):
+    with pytest.raises(TrainingError, match="'fp16' is not known; choose from: fp32, bf16, int8"):
         for_prediction("fp16", CPU)
     monkeypatch.setattr("mtl.model.device.has_bf16_units", lambda: True)
     assert for_prediction("bf16", CPU).dtype == torch.bfloat16
+
+
+def test_int8_is_refused_where_sums_may_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for units, device in ((False, CPU), (True, torch.device("cuda"))):
+        monkeypatch.setattr("mtl.model.device.has_int8_units", lambda units=units: units)
+        with pytest.raises(TrainingError, match="needs a CPU with avx512_vnni, avx_vnni or amx_int8"):
+            for_prediction("int8", device)
+    assert for_prediction("int8", CPU).dtype is None
 
 
 def rounding() -> tuple[str, bool]:

@@ -185,6 +185,8 @@ class Train(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """auto: bf16 on a GPU that supports it, fp16 with loss scaling on other GPUs, fp32 on a CPU. tf32: fp32 with matrix products rounded
     to 10 bits on a GPU."""
+    int8: bool = False
+    """Also measure what prediction in int8 changes in the scores of the validation rows, for the model folder."""
     balancing: Balancing = GradientNormBalancing(type="gradient_norm")
     """How the tasks' gradients on the shared encoder are balanced: a name, or ``{type: name, ...}`` with its settings."""
     sampling: Sampling = PlainSampling(type="proportional")

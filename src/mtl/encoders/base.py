@@ -143,11 +143,15 @@ class Encoder(nn.Module, ABC):
     def pad(self) -> None:
         """Compute padding on every device, as a graph for another runtime does."""
 
-    def fuse(self, dtype: torch.dtype = torch.float32) -> None:
+    def fuse(self, dtype: torch.dtype = torch.float32) -> bool:
         """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved.
 
-        ``dtype`` is the format of products: float32, or bfloat16 on a CPU with instructions for it.
+        ``dtype`` is the format of the layers' products: float32, or bfloat16 or int8 on a CPU with instructions for it.
+
+        Returns:
+            Whether there was something to prepare. If not, the encoder is as it was.
         """
+        return False
 
     @abstractmethod
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:

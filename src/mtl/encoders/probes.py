@@ -95,6 +95,23 @@ def _fused_linear() -> bool:
         return same and _close(FusedLinear(linear, "gelu")(states), nn.functional.gelu(plain))
 
 
+def _int8_linear() -> bool:
+    """Products are those of the rounded numbers, on a CPU whose instructions add up products of 8-bit numbers without overflow."""
+    from mtl.encoders.fused import Int8Linear
+    from mtl.encoders.products import has_int8_units
+
+    if not has_int8_units() or not _fused_linear():
+        return False
+    linear, states, other = nn.Linear(64, 24), torch.randn(5, 64), torch.randn(5, 24)
+    with torch.no_grad():
+        layer = Int8Linear(linear)
+        inputs, scales = layer.rounded(states), layer.scales[:, None]
+        restored = (inputs.values.float() - inputs.zero) * inputs.scale
+        plain = nn.functional.linear(restored, (linear.weight / scales).round() * scales, linear.bias)
+        same = _close(layer(states), plain) and _close(layer.plus(states, other), plain + other)
+        return same and _close(Int8Linear(linear, "gelu")(states), nn.functional.gelu(plain))
+
+
 def _fused_adam(kind: type[Any]) -> bool:
     """The step divides the gradients of each group by its divisor."""
     weights, gradients, divisors = torch.randn(2, 8), torch.randn(2, 8), {"": torch.tensor(3.0), "task": torch.tensor(0.5)}
@@ -160,6 +177,12 @@ PROBES: dict[str, Probe] = {
         "layers for prediction with weights laid out for oneDNN (encoders/fused.py)",
         "the model's own layers, of nn.Linear",
         _fused_linear,
+    ),
+    "int8_linear": Probe(
+        ("torch.ops.onednn.qlinear_prepack", "torch.ops.onednn.qlinear_pointwise"),
+        "layers for prediction with 8-bit weights (encoders/fused.py)",
+        "none: prediction in int8 is refused",
+        _int8_linear,
     ),
     "fused_adam": Probe(
         ("torch.optim.Adam._init_group", "torch.optim.Adam.grad_scale"),

@@ -147,3 +147,9 @@ def has_bf16_units() -> bool:
     """Whether this CPU multiplies bfloat16 numbers by instructions of its own."""
     found = capabilities()
     return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+
+
+def has_int8_units() -> bool:
+    """Whether this CPU adds up products of 8-bit numbers by instructions of its own, which cannot overflow."""
+    found = capabilities()
+    return bool(found.get("amx_int8") or found.get("avx512_vnni") or found.get("avx_vnni"))

@@ -198,14 +198,16 @@ class TransformerEncoder(Encoder):
             self._attend_by("sdpa")
         self._packs = False
 
-    def fuse(self, dtype: torch.dtype = torch.float32) -> None:
+    def fuse(self, dtype: torch.dtype = torch.float32) -> bool:
         """See ``Encoder.fuse``."""
-        if not self._prunes_last_layer or not fused.available() or any(isinstance(module, fused.FusedLayer) for module in self.modules()):
-            return
+        done = any(isinstance(module, fused.FusedLayer) for module in self.modules())
+        if done or not self._prunes_last_layer or not fused.available(dtype):
+            return False
         for layers in (self._stack(), *(branches.copies[task] for branches in self._branches for task in branches.copies)):
             for i, layer in enumerate(layers):
                 if not isinstance(layer, Branches):
                     layers[i] = fused.FusedLayer(layer, last=i == len(layers) - 1, dtype=dtype)
+        return True
 
     def padded(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
         """Hidden states ``[rows, positions, width]``, those of padding computed too."""

@@ -89,7 +89,7 @@ def check_rows(params: Params, tasks: Iterable[str], examples: Path) -> None:
     """
     for task in tasks:
         label = params.tasks[task].label
-        tables = [part for name in params.datasets_of(task) for part in _test_rows(examples / f"{name}.parquet", [label], [label])]
+        tables = [part for name in params.datasets_of(task) for part in _rows_in(examples / f"{name}.parquet", [label], [label])]
         if all(table.column(label).null_count == len(table) for table in tables):
             names = ", ".join(params.datasets_of(task))
             raise DataError(f"task {task}: no test row of {names} has its label; give the split test a share or a source")
@@ -104,23 +104,35 @@ def gather(params: Params, tasks: Iterable[str], examples: Path) -> Iterator[lis
     for dataset in params.datasets:
         labels = {task: params.tasks[task].label for task in tasks if dataset in params.datasets_of(task)}
         if labels:
-            yield from filter(None, _rows_of(dataset, labels, examples / f"{dataset}.parquet"))
+            yield from labelled_rows(dataset, labels, examples / f"{dataset}.parquet")
 
 
-def _test_rows(path: Path, labels: Iterable[str], columns: Iterable[str]) -> Iterator[pa.Table]:
-    """Columns of the test rows of a table that has these labels, some rows at a time."""
+def _rows_in(path: Path, labels: Iterable[str], columns: Iterable[str], split: str = "test") -> Iterator[pa.Table]:
+    """Columns of the rows of a split of a table that has these labels, some rows at a time."""
     known = labels_of(read_schema(path))
     for label in labels:
         if label not in known:
             raise DataError(f"{path}: has no label {label!r}; it has: {', '.join(known) or 'none'}")
     for part in read_parts(path, PART, list(dict.fromkeys(["split", *columns]))):
-        yield plain(part.filter(pc.equal(part.column("split"), "test")))
+        yield plain(part.filter(pc.equal(part.column("split"), split)))
 
 
-def _rows_of(dataset: str, labels: dict[str, str], path: Path) -> Iterator[list[Row]]:
+def labelled_rows(dataset: str, labels: Mapping[str, str], path: Path, split: str = "test") -> Iterator[list[Row]]:
+    """The rows of a split with a label of any task, some rows at a time.
+
+    Args:
+        dataset: its name.
+        labels: by task.
+        path: of the canonical table.
+        split: ``train``, ``validation`` or ``test``.
+
+    Raises:
+        DataError: the table is missing or lacks a label.
+    """
     columns = {field: columns_of(field) for field in text_fields(read_schema(path))}
-    for table in _test_rows(path, labels.values(), ["id", *chain(*columns.values()), *labels.values()]):
-        yield [row for content in table.to_pylist() if (row := _row(dataset, content, columns, labels)).gold]
+    for table in _rows_in(path, labels.values(), ["id", *chain(*columns.values()), *labels.values()], split):
+        if rows := [row for content in table.to_pylist() if (row := _row(dataset, content, columns, labels)).gold]:
+            yield rows
 
 
 def _row(dataset: str, content: Mapping[str, Any], columns: Mapping[str, tuple[str, str]], labels: Mapping[str, str]) -> Row:

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mtl.encoders.tokenizer import Marker
 from mtl.errors import ExportError
 from mtl.export.int8 import quantize
-from mtl.export.runtime import CONFIG, FORMAT, GRAPH, INPUTS, TOKENIZER, OnnxPredictor, output_name
+from mtl.export.runtime import CONFIG, FORMAT, GRAPH, INPUTS, TOKENIZER, OnnxPredictor, labels_name, output_name
 from mtl.export.target import new_folder
 from mtl.files import write_json
 from mtl.model import folder as models
@@ -41,24 +41,29 @@ class Graph(nn.Module):
         super().__init__()
         model.encoder.pad()
         self.model, self.names = model.eval(), list(tasks)
+        thresholds = {name: model.tasks[name].thresholds for name in self.names}
+        self.thresholds = {name: torch.tensor(values) for name, values in thresholds.items() if values is not None}
+        self.outputs = [*map(output_name, self.names), *map(labels_name, self.thresholds)]
 
     def forward(self, subwords: Tensor, mask: Tensor, word_shape_ids: Tensor, segment_ids: Tensor) -> tuple[Tensor, ...]:
-        """One tensor per task; see ``INPUTS``."""
+        """One tensor per task, and which classes reach their threshold where a task has thresholds; see ``INPUTS``."""
         first: Any = torch.where(word_shape_ids % 2 == 1, 0, -1)  # heads only ask where tokens start
         batch = Batch(subwords, mask, word_shape_ids, first, targets={}, counts={}, segment_ids=segment_ids)
         # As in ``mtl.model.prediction``: a logit that is NaN counts as 0.
         outputs = {name: logits.float().nan_to_num(nan=0.0) for name, logits in self.model(batch, self.names).items()}
-        return tuple(self.model.tasks[name].activate(outputs[name]) for name in self.names)
+        activated = {name: self.model.tasks[name].activate(outputs[name]) for name in self.names}
+        return *activated.values(), *(activated[name] >= values for name, values in self.thresholds.items())
 
 
-def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None, int8: Sequence[str] | None = None) -> list[str]:
+def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None, int8: Path | None = None) -> list[str]:
     """Write a folder that ``OnnxPredictor`` reads, and compare it with the model. Returns the names of its tasks.
 
     Args:
         model_folder: of a trained model.
         out: a new folder.
         tasks: names of the tasks to export; without it, all.
-        int8: texts on which to compare a graph with 8-bit weights, which is then written instead; see ``mtl.export.int8``.
+        int8: texts or examples on which to compare a graph with 8-bit weights, which is then written instead; see
+            ``mtl.export.int8.quantize``.
 
     Raises:
         ExportError: the encoder or a task cannot be exported, or the graph computes something else; ``out`` exists.
@@ -106,7 +111,7 @@ def _write_graph(graph: Graph, path: Path, source: Path) -> None:
                 dynamo=True,
                 dynamic_shapes=shapes,
                 input_names=list(INPUTS),
-                output_names=[output_name(name) for name in graph.names],
+                output_names=graph.outputs,
                 verbose=False,
             )
     except Exception as error:  # its reasons fill pages
@@ -153,7 +158,7 @@ def compare(graph: Graph, predictor: OnnxPredictor, source: Path) -> None:
         with torch.inference_mode():
             expected = graph(batch.subwords, batch.mask, batch.word_shape_ids, segment_ids)
         actual = predictor.outputs(encoded, places, graph.names)
-        for name, own in zip(graph.names, expected, strict=True):
+        for name, own in zip(graph.names, expected, strict=False):
             a, b = own.numpy(), actual[name][0]
             if a.ndim == 3:
                 a, b = a[batch.mask.numpy()], b[batch.mask.numpy()]

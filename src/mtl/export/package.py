@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -37,7 +37,7 @@ and add `--no-index --find-links wheels` to `pip install`.
 """
 
 
-def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None, int8: Sequence[str] | None = None) -> list[str]:
+def export(model_folder: Path, out: Path, tasks: Iterable[str] | None = None, int8: Path | None = None) -> list[str]:
     """Write a folder with the graph of ``mtl.export.onnx``, a script, modules and a lock file. Returns the names of its tasks.
 
     Args:

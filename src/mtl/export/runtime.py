@@ -38,6 +38,11 @@ def output_name(task: str) -> str:
     return f"task.{task}"
 
 
+def labels_name(task: str) -> str:
+    """The output of the graph that says which classes reach their threshold, for a task that has thresholds."""
+    return f"{output_name(task)}.labels"
+
+
 class OnnxPredictor:
     """An exported model. Its predictions are those of ``mtl.model.prediction.Predictor``."""
 

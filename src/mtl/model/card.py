@@ -110,6 +110,7 @@ def card(
         _score_table(run, scores),
         _raw_text_table(config, scores),
         _calibration_table(config, scores),
+        _int8_table(facts),
         "## Data",
         _table(["dataset", "source", "sha256"], _sources(params, used)),
         _leaked(leaked),
@@ -234,6 +235,18 @@ def _raw_text_table(config: Mapping[str, Any], scores: Sequence[Score]) -> str:
     note = "A new text has no tokens until the model splits it. The same test rows, by their tokens and by their raw text:"
     head = ["task", "metric", "new texts are split into", "on tokens", "on raw text", "interval of the difference"]
     return f"{note}\n\n{_table(head, rows)}"
+
+
+def _int8_table(facts: Mapping[str, Any]) -> str:
+    measured: Mapping[str, Any] = facts.get("int8", {})
+    if not measured:
+        return ""
+    rows = [
+        [task, one["metric"], f"{one['fp32']:.4f}", f"{one['int8']:.4f}", f"{one['int8'] - one['fp32']:+.4f}"]
+        for task, one in measured.items()
+    ]
+    note = "Prediction in int8 (`--precision int8`) on the validation rows:"
+    return f"{note}\n\n{_table(['task', 'metric', 'fp32', 'int8', 'difference'], rows)}"
 
 
 def _calibration_table(config: Mapping[str, Any], scores: Sequence[Score]) -> str:

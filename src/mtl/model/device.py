@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from mtl.encoders.products import bf16_products, fast_float32, has_bf16_units
+from mtl.encoders.products import bf16_products, fast_float32, has_bf16_units, has_int8_units
 from mtl.errors import TrainingError
 from mtl.model import speed
 
@@ -21,13 +21,14 @@ MICRO_BATCH = {"cpu": (512, 48), "cuda": (32_768, 4_096)}
 A CPU wants what fits its caches and pays little for one more; a GPU wants few and large ones."""
 PACKED_MICRO_BATCH = (1024, 256)
 """The same where padding is not computed (on a CPU): unlike lengths can share a micro-batch, so there may be few."""
-PREDICTION = ("fp32", "bf16")
+PREDICTION = ("fp32", "bf16", "int8")
 """Number formats to predict in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """A number format for the forward pass: ``fp32``, ``tf32``, ``bf16``, or ``fp16``, which needs loss scaling."""
+    """A number format for the forward pass: ``fp32``, ``tf32``, ``bf16``, ``fp16``, which needs loss scaling, or ``int8``, which is for
+    prediction."""
 
     name: str
     device: torch.device
@@ -38,6 +39,11 @@ class Precision:
     def dtype(self) -> torch.dtype | None:
         """The 16-bit format, ``None`` without one."""
         return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name)
+
+    @property
+    def products(self) -> torch.dtype:
+        """The format of products in layers for prediction on a CPU (see ``Encoder.fuse``)."""
+        return {"bf16": torch.bfloat16, "int8": torch.int8}.get(self.name, torch.float32)
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward pass and losses. With bf16 on a CPU only linear layers are in it (see ``encoders/products.py``)."""
@@ -138,6 +144,8 @@ def for_prediction(name: str, device: torch.device) -> Precision:
         raise TrainingError(f"precision {name!r} is not known; choose from: {', '.join(PREDICTION)}")
     if name == "bf16" and device.type == "cpu" and not has_bf16_units():
         raise TrainingError("precision 'bf16' needs a CPU with avx512_bf16 or amx_bf16 (see lscpu), which this one has not; choose fp32")
+    if name == "int8" and not (device.type == "cpu" and has_int8_units()):
+        raise TrainingError("precision 'int8' needs a CPU with avx512_vnni, avx_vnni or amx_int8 (see lscpu); choose fp32 or bf16")
     return Precision(name, device)
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from mtl.encoders import Encoded
-from mtl.errors import ModelError, one_line
+from mtl.errors import ModelError, TrainingError, one_line
 from mtl.model.batch import Pair, TokenRow, collate, encode_rows
 from mtl.model.device import Precision, choose_device, for_prediction
 from mtl.model.folder import load
@@ -82,15 +82,17 @@ class Predictor:
     """A trained model on a device. It takes the model over: see ``Encoder.fuse``."""
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "fp32") -> None:
-        """``precision`` is ``fp32`` or ``bf16``.
+        """``precision`` is ``fp32``, ``bf16``, or ``int8``: then the products of the encoder's layers are of 8-bit numbers, and all else is
+        float32.
 
         Raises:
-            TrainingError: the device is not there, or lacks the precision.
+            TrainingError: the device is not there, or it or the encoder lacks the precision.
         """
         self.model = model.to(choose_device(device)).eval()
         self.precision = for_prediction(precision, self.model.device)
-        if self.model.device.type == "cpu":
-            self.model.encoder.fuse(self.precision.dtype or torch.float32)
+        fused = self.model.device.type == "cpu" and model.encoder.fuse(self.precision.products)
+        if precision == "int8" and not fused:
+            raise TrainingError("precision 'int8' is for encoders like BERT, which this one is not; choose fp32 or bf16")
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "fp32") -> "Predictor":

@@ -51,7 +51,7 @@ class Settings:
     """JSON lines file that corrected predictions are appended to."""
     device: str = "auto"
     precision: str = "fp32"
-    """``fp32`` or ``bf16``."""
+    """``fp32``, ``bf16`` or ``int8``."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

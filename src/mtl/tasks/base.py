@@ -369,6 +369,13 @@ class TaskType(ABC):
         """What ``predict`` reads, such as probabilities, from the float32 output of the head. Exported graphs compute it."""
         return logits
 
+    @property
+    def thresholds(self) -> Outputs | None:
+        """The probability of each class, as ``activate`` gives it, from which the class is predicted, ``[classes]``; ``None`` where another
+        rule decides.
+        """
+        return None
+
     def predict(self, outputs: Outputs, word_ids: WordIds | None = None, lengths: Sequence[int] | None = None) -> list[Prediction]:
         """One prediction per row from ``activate``'s result, without torch. A task type that has its own ``decode`` can do without it; only
         export needs it.

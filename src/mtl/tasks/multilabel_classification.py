@@ -132,7 +132,7 @@ class MultilabelClassification(TaskType):
 
     def _prediction(self, probabilities: Numbers) -> Prediction:
         """The confidence is the probability of the least certain decision."""
-        chosen, stated = probabilities >= self._thresholds(), self._tempered(probabilities)
+        chosen, stated = probabilities >= self.thresholds, self._tempered(probabilities)
         decisions = np.where(chosen, stated, 1 - stated)
         value = {
             "classes": [self.classes[i] for i in np.flatnonzero(chosen)],
@@ -140,7 +140,8 @@ class MultilabelClassification(TaskType):
         }
         return Prediction(value, float(decisions.min(initial=1.0)))
 
-    def _thresholds(self) -> Numbers:
+    @property
+    def thresholds(self) -> Numbers:
         """Of the probabilities that ``activate`` gives."""
         fixed = DEFAULT if self.calibrates else self.state["threshold"]
         return np.array(self.state.get("thresholds", [fixed] * len(self.classes)), dtype=np.float32)

@@ -20,6 +20,7 @@ from mtl.model.device import peak_memory
 from mtl.model.folder import save
 from mtl.training.columns import Mask
 from mtl.training.costs import balance_cost
+from mtl.training.int8 import int8_scores
 from mtl.training.loop import Loop
 from mtl.training.resume import VERSIONS
 from mtl.training.serving import serving_cost
@@ -37,10 +38,11 @@ def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings
         StorageError: the disk is full or read-only.
         TrainingError: the model cannot be written for another reason.
     """
+    int8, more = _int8(params, loop)
     loop.model.encoder.restore_vocabulary()
     tasks = {name: {"type": params.tasks[name].type, "label": params.tasks[name].label} for name in run.tasks}
     used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
-    facts = _facts(params, run, splits, loop) | {"warnings": [*warnings, *loop.warnings()]}
+    facts = _facts(params, run, splits, loop) | int8 | {"warnings": [*warnings, *loop.warnings(), *more]}
     try:
         save(loop.model, out, {"tasks": tasks, "run": run.model_dump(mode="json"), "params": used})
         history = [{key: value for key, value in record.items() if key != SPEED} for record in loop.progress.history]
@@ -74,6 +76,16 @@ def _facts(params: Params, run: Run, splits: Splits, loop: Loop) -> dict[str, An
         "parameters": sum(parameter.numel() for parameter in loop.model.parameters()),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
     }
+
+
+def _int8(params: Params, loop: Loop) -> tuple[dict[str, Any], list[str]]:
+    """What run.json says of prediction in int8, if it is to be measured, and a warning if it cannot be."""
+    if not params.train.int8:
+        return {}, []
+    try:
+        return {"int8": int8_scores(loop.model, loop.feed.data)}, []
+    except TrainingError as error:
+        return {}, [f"train.int8: not measured: {error}"]
 
 
 def _course(loop: Loop) -> dict[str, Any]:

@@ -17,11 +17,12 @@ Metrics = dict[str, dict[str, float]]
 """By task, its metrics by name."""
 
 
-def validate(model: Model, data: Data, precision: Precision, limit: int | None) -> tuple[Metrics, list[str]]:
-    """Metrics on the rows that have a task's label, and warnings. A task without such rows has no metrics. Calibrates the tasks.
+def validate(model: Model, data: Data, precision: Precision, limit: int | None, *, calibrate: bool = True) -> tuple[Metrics, list[str]]:
+    """Metrics on the rows that have a task's label, and warnings. A task without such rows has no metrics.
 
     Args:
         limit: largest size of a batch in subwords, where the device's memory is short.
+        calibrate: first fit what tasks learn from validation rows, such as thresholds.
     """
     metrics: Metrics = {}
     warnings = []
@@ -35,7 +36,7 @@ def validate(model: Model, data: Data, precision: Precision, limit: int | None) 
             continue
         predicted = by_task[name]
         gold = [to_text(label) for label in labels]
-        if task.calibrates:
+        if calibrate and task.calibrates:
             predicted = task.calibrate(labels, predicted)
         if task.quotes:
             predicted = quoted(task, predicted, data, name)
