@@ -160,7 +160,7 @@ def _add_promote(commands: Commands) -> None:
     promote = commands.add_parser("promote", help="let a newly trained model replace the promoted one, if no task falls")
     promote.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="params file; default: params.yaml")
     promote.add_argument("--model", type=Path, help="folder of the new model; default: that of the first joint run in data/models")
-    promote.add_argument("--drift", type=Path, metavar="FILE", help="results of mtl drift --json; with drift, no task needs to gain")
+    promote.add_argument("--drift", type=Path, metavar="FILE", help="results of mtl drift --json; default: promote.drift")
     promote.add_argument("--rollback", action="store_true", help="return to the version before")
     promote.set_defaults(run=_promote)
 
@@ -484,9 +484,9 @@ def _promote(options: argparse.Namespace) -> None:
         print(f"{folder / 'current'} is {NAME}@{Versions(folder).rollback()} again")
         return
     params = mtl.config.load(options.file)
-    drift = bool(options.drift and _has_drift(options.drift))
+    file = options.drift or (params.promote or mtl.config.Promote()).drift
     model = options.model or Path("data/models") / joint_run(params).name
-    decision = promote(params, model, Path("data/examples"), folder, drift=drift)
+    decision = promote(params, model, Path("data/examples"), folder, drift=file is not None and _has_drift(Path(file)))
     for one in decision["compared"]:
         scores = f"{one['promoted']:.3f} -> {one['candidate']:.3f}"
         print(

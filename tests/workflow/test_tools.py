@@ -25,6 +25,17 @@ BELOW_TRAIN = [
     "train_run joint-augmented-1",
 ]
 
+COLLECTED = """\
+  collected:
+    incoming: incoming
+    source: {url: collected.jsonl}
+    reader: {format: jsonl}
+    labels:
+      mood: {type: class, column: mood}
+    split: {train: 0.6, test: 0.4}
+tasks:
+"""
+
 
 def test_a_first_run_leaves_both_tools_with_nothing_to_do(project: Project) -> None:
     project.clean()
@@ -127,6 +138,26 @@ def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) ->
     project.clean()
     project.run("dvc", "exp", "apply", "short")
     assert project.results() != before
+    project.clean()
+
+
+def test_new_rows_are_versioned_and_a_new_model_is_promoted_after_drift(project: Project) -> None:
+    project.run("snakemake", "--cores", "2", "retrain")
+    project.edit("params.yaml", "tasks:\n", COLLECTED)
+    project.edit("params.yaml", "evaluate:", "promote: {drift: drift.json, margin: 1}\nevaluate:")
+    (project.folder / "incoming").mkdir()
+    words = [(number, word, mood) for number in range(20) for word, mood in (("dire", "bad"), ("neat", "good"))]
+    rows = [{"text": f"it was {word}, {number}", "mood": mood} for number, word, mood in words]
+    (project.folder / "incoming/corrections.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    output = project.run("snakemake", "--cores", "1", "ingest")
+    assert "collected: 40 new rows from 1 file" in output
+    assert project.checksum("collected.jsonl") in (project.folder / "params.yaml").read_text()
+    assert "No such file" in project.run("snakemake", "--cores", "2", "retrain", check=False)
+    (project.folder / "drift.json").write_text('{"drift": true}')
+    project.run("snakemake", "--cores", "2", "retrain")
+    decision = json.loads((project.folder / "data/promoted/decisions.jsonl").read_text().splitlines()[-1])
+    assert (decision["drift"], decision["version"]) == (True, "v1.1.0")
+    assert project.checksum("data/raw/collected.all") == project.checksum("collected.jsonl")
     project.clean()
 
 

@@ -11,6 +11,9 @@ class Promote(Section):
     margins: dict[Name, Share] = {}
     """Margins of single tasks, by name."""
 
+    drift: str | None = None
+    """File with the results of ``mtl drift --json``; with drift, no task needs to gain."""
+
     def of(self, task: str) -> float:
         """The margin of a task."""
         return self.margins.get(task, self.margin)

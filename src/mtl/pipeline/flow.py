@@ -140,6 +140,11 @@ class Flow:
         except OSError as error:
             raise WorkflowError(describe(error)) from None
 
+    @property
+    def params_file(self) -> str:
+        """``params.yaml``, or the last file of ``--configfile``."""
+        return str([PARAMS_FILE, *self._workflow.config_settings.configfiles][-1])
+
     def after(self, stage: str) -> list[str]:
         """The state files of the stages that a stage reads; of an outdated stage also a new file, which makes Snakemake publish again.
 
