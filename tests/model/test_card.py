@@ -79,7 +79,8 @@ def test_the_front_matter_holds_what_the_hub_asks_for(trained: Trained) -> None:
 
 def test_it_says_what_8_bits_change(trained: Trained, tmp_path: Path) -> None:
     assert "int8" not in trained.text.split("```")[0]  # an encoder that has no such products
-    folder, data = shutil.copytree(trained.folder, tmp_path / "models" / "rounded"), shutil.copytree(trained.data, tmp_path / "data")
+    data = shutil.copytree(trained.data, tmp_path / "data")
+    folder = data / "models" / trained.run.name
     facts = json.loads((folder / "run.json").read_text()) | {"int8": {"sentiment": {"metric": "macro_f1", "fp32": 0.75, "int8": 0.7425}}}
     (folder / "run.json").write_text(json.dumps(facts))
     card_run(trained.params, trained.run.name, data, folder)

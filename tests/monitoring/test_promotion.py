@@ -187,12 +187,12 @@ def test_versions_are_promoted_and_rolled_back(project: Path, capsys: pytest.Cap
     assert main(["promote", "--model", str(folders["always"])]) == 0
     assert "promoted as joint@v1.1.0 (gain: mood (frozen))" in capsys.readouterr().out
     assert current.resolve().name == "v1.1.0"
-    (project / "drift.json").write_text('{"drift": true}')
     with (project / "params.yaml").open("a") as file:
-        file.write("promote: {drift: nothing.json}\n")
+        file.write("promote: {drift: drift.json}\n")
     assert main(["promote", "--model", str(folders["never"])]) == 2
-    assert "nothing.json" in capsys.readouterr().err
-    assert main(["promote", "--model", str(folders["never"]), "--drift", "drift.json"]) == 0
+    assert "drift.json: No such file" in capsys.readouterr().err
+    (project / "drift.json").write_text('{"drift": true}')
+    assert main(["promote", "--model", str(folders["never"])]) == 0
     assert "refused; the promoted model stays joint@v1.1.0 (not shown to be within the margin: mood (frozen))" in capsys.readouterr().out
     assert main(["promote", "--rollback"]) == 0
     assert (current.resolve().name, capsys.readouterr().out) == ("v1.0.0", "data/promoted/current is joint@v1.0.0 again\n")

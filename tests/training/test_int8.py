@@ -78,7 +78,7 @@ def test_where_it_cannot_be_had_it_is_refused_and_training_says_so(
     assert warning.startswith("train.int8: not measured: precision 'int8'")
     assert "int8" not in facts(tmp_path)
     monkeypatch.setattr("mtl.model.device.has_int8_units", lambda: True)
-    with pytest.raises(TrainingError, match="is for encoders like BERT, which this one is not"):
+    with pytest.raises(TrainingError, match="needs an encoder like BERT"):
         Predictor(load(tmp_path), "cpu", "int8")
     monkeypatch.setattr("mtl.model.device.has_int8_units", lambda: False)
     assert main(["predict", "--model", str(trained[1]), "--precision", "int8", "/dev/null"]) == 2

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mtl.pipeline.stages import STAGES
-from workflow.make_project import ROOT, Project, only
+from workflow.make_project import BAD, GOOD, ROOT, Project, only
 
 pytestmark = pytest.mark.workflow
 
@@ -144,20 +144,21 @@ def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) ->
 def test_new_rows_are_versioned_and_a_new_model_is_promoted_after_drift(project: Project) -> None:
     project.run("snakemake", "--cores", "2", "retrain")
     project.edit("params.yaml", "tasks:\n", COLLECTED)
-    project.edit("params.yaml", "evaluate:", "promote: {drift: drift.json, margin: 1}\nevaluate:")
+    project.edit("params.yaml", "evaluate:", "promote: {drift: drift.json, margin: 0.9}\nevaluate:")
     (project.folder / "incoming").mkdir()
-    words = [(number, word, mood) for number in range(20) for word, mood in (("dire", "bad"), ("neat", "good"))]
-    rows = [{"text": f"it was {word}, {number}", "mood": mood} for number, word, mood in words]
+    words = [(number, word, mood) for number in range(60) for word, mood in ((BAD[0], "bad"), (GOOD[0], "good"))]
+    rows = [{"text": f"all {word} and {word} in part {number}", "mood": mood} for number, word, mood in words]
     (project.folder / "incoming/corrections.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     output = project.run("snakemake", "--cores", "1", "ingest")
-    assert "collected: 40 new rows from 1 file" in output
+    assert "collected: 120 new rows from 1 file" in output
     assert project.checksum("collected.jsonl") in (project.folder / "params.yaml").read_text()
     assert "No such file" in project.run("snakemake", "--cores", "2", "retrain", check=False)
     (project.folder / "drift.json").write_text('{"drift": true}')
     project.run("snakemake", "--cores", "2", "retrain")
     decision = json.loads((project.folder / "data/promoted/decisions.jsonl").read_text().splitlines()[-1])
-    assert (decision["drift"], decision["version"]) == (True, "v1.1.0")
-    assert project.checksum("data/raw/collected.all") == project.checksum("collected.jsonl")
+    assert (decision["drift"], decision["version"]) == (True, "v1.1.0"), decision["reason"]
+    assert project.checksum("data/raw/collected/all/collected.jsonl") == project.checksum("collected.jsonl")
+    project.snakemake()
     project.clean()
 
 

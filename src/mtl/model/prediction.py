@@ -92,7 +92,7 @@ class Predictor:
         self.precision = for_prediction(precision, self.model.device)
         fused = self.model.device.type == "cpu" and model.encoder.fuse(self.precision.products)
         if precision == "int8" and not fused:
-            raise TrainingError("precision 'int8' is for encoders like BERT, which this one is not; choose fp32 or bf16")
+            raise TrainingError("precision 'int8' needs an encoder like BERT, and torch's 8-bit products; choose fp32 or bf16")
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "fp32") -> "Predictor":
