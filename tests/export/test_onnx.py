@@ -194,7 +194,7 @@ def test_8_bit_weights_are_scored_on_labelled_rows(model: Path, tmp_path: Path, 
     named, examples = shutil.copytree(model, tmp_path / "model"), tmp_path / "examples"
     config = json.loads((named / "config.json").read_text())
     for name, spec in config["tasks"].items():
-        spec["label"] = name
+        spec |= {"label": name, "datasets": ["reviews"]}
     (named / "config.json").write_text(json.dumps(config))
     texts = [f"the {word} film".split() for word in ("good", "bad", "boring", "great", "long") * 4]
     rows = [
@@ -204,6 +204,8 @@ def test_8_bit_weights_are_scored_on_labelled_rows(model: Path, tmp_path: Path, 
     rows[5]["mood"], rows[6]["names"] = None, ["O", "B-person", "O"]
     examples.mkdir()
     schema.write(canonical(rows, {"mood": "class", "topics": "classes", "names": "tags"}), examples / "reviews.parquet")
+    others = [row | {"mood": "bad"} for row in rows]  # of a dataset that the tasks did not learn from
+    schema.write(canonical(others, {"mood": "class"}), examples / "others.parquet")
     chosen = [option for task in ("mood", "topics", "names") for option in ("--task", task)]
     common = ["export", "--model", str(named), "--to", "onnx", "--int8", str(examples)]
     assert main([*common, "--out", str(tmp_path / "int8"), *chosen]) == 0
@@ -211,6 +213,7 @@ def test_8_bit_weights_are_scored_on_labelled_rows(model: Path, tmp_path: Path, 
     predicted = OnnxPredictor(tmp_path / "int8", threads=1).predict(texts[4:], ["mood"])["mood"]
     gold, texts_of = ["good"] * 15, [one.text for i, one in enumerate(predicted, start=4) if i != 5]
     assert report["rows"] == 16
+    assert all(one["largest_change"] > 0 for one in report["tasks"].values())
     assert {name: one["metric"] for name, one in report["tasks"].items()} == {"mood": "macro_f1", "topics": "macro_f1", "names": "f1"}
     assert report["tasks"]["mood"]["int8"] == pytest.approx(f1_score(gold, texts_of, average="macro"))
     assert main([*common, "--out", str(tmp_path / "all")]) == 2

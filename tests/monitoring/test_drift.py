@@ -10,6 +10,7 @@ from scipy import stats
 
 from monitoring.conftest import texts
 from mtl.cli import main
+from mtl.errors import DataError
 from mtl.monitoring import drift
 from mtl.tasks.base import Prediction
 from mtl.tasks.classification import Classification
@@ -105,6 +106,12 @@ def test_the_command_tells_by_its_exit_status(model: Path, examples: Path, tmp_p
     assert "The new texts differ: embeddings of mood" in page.read_text()
     assert main([*options[:-1], str(other)]) == 1
     assert "drift  mood: embeddings" in capsys.readouterr().out
+
+
+def test_only_datasets_that_a_task_learned_from_are_its_reference(examples: Path) -> None:
+    assert len(drift.unseen_texts(examples, {"label": "mood", "datasets": ["reviews", "others"]}, MOOD)) == 150
+    with pytest.raises(DataError, match="no validation or test rows with the label 'mood'"):
+        drift.unseen_texts(examples, {"label": "mood", "datasets": ["others"]}, MOOD)
 
 
 def test_files_are_compared_for_all_tasks(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

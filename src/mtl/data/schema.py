@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -241,6 +241,18 @@ def read_schema(path: Path) -> pa.Schema:
     """
     with _errors_named(path):
         return pq.read_schema(path)
+
+
+def tables_of(folder: Path, task: Mapping[str, Any]) -> list[Path]:
+    """The canonical tables in a folder that a task of a trained model learned from.
+
+    Args:
+        folder: of the tables.
+        task: as in the model's ``config.json``: with ``label``, and ``datasets``, without which all tables that have the label count.
+    """
+    label, names = task.get("label"), task.get("datasets")
+    paths = [path for path in sorted(folder.glob("*.parquet")) if names is None or path.stem in names]
+    return [path for path in paths if label in labels_of(read_schema(path))]
 
 
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:

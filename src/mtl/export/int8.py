@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtl.data.schema import labels_of, read_schema
+from mtl.data.schema import tables_of
 from mtl.errors import ExportError
-from mtl.evaluation.predictions import Row, labelled_rows, tokens_for
+from mtl.evaluation.predictions import labelled_rows, tokens_for
 from mtl.export.runtime import CONFIG, GRAPH, OnnxPredictor
 from mtl.files import replacing, write_json
 from mtl.predict import predict_lines
@@ -44,8 +44,8 @@ def quantize(folder: Path, source: Path) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    labels = {name: spec.get("label", "") for name, spec in json.loads((folder / CONFIG).read_text(encoding="utf-8"))["tasks"].items()}
-    texts = _of_examples(source, labels) if source.is_dir() else _of_lines(source)
+    specs = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["tasks"]
+    texts = _of_examples(source, specs) if source.is_dir() else _of_lines(source)
     before = _predicted(folder, texts)
     with replacing(folder / GRAPH) as temporary:
         logging.disable(logging.WARNING)
@@ -82,19 +82,19 @@ def _of_lines(path: Path) -> Texts:
     return Texts(len(lines), values)
 
 
-def _of_examples(folder: Path, labels: Mapping[str, str]) -> Texts:
-    """The validation rows of all tables that have a label of a task."""
-    parts: list[list[Row]] = []
-    for path in sorted(folder.glob("*.parquet")):
-        known = labels_of(read_schema(path))
-        if own := {task: label for task, label in labels.items() if label in known}:
-            parts += labelled_rows(path.stem, own, path, "validation")
-    gold = {task: [to_text(row.gold[task]) for part in parts for row in part if task in row.gold] for task in labels}
+def _of_examples(folder: Path, specs: Mapping[str, Mapping[str, Any]]) -> Texts:
+    """The labelled validation rows of the datasets of the tasks."""
+    labels: dict[Path, dict[str, str]] = {}
+    for task, spec in specs.items():
+        for path in tables_of(folder, spec):
+            labels.setdefault(path, {})[task] = spec["label"]
+    parts = [part for path, own in labels.items() for part in labelled_rows(path.stem, own, path, "validation")]
+    gold = {task: [to_text(row.gold[task]) for part in parts for row in part if task in row.gold] for task in specs}
     if lacking := [task for task, rows in gold.items() if not rows]:
         raise ExportError(f"{folder}: no validation row has a label of {', '.join(lacking)}; name other examples, or a file with texts")
 
     def values(predictor: OnnxPredictor) -> Values:
-        result: Values = {task: [] for task in labels}
+        result: Values = {task: [] for task in specs}
         for part in parts:
             tasks = list(dict.fromkeys(task for row in part for task in row.gold))
             found = predictor.predict([tokens_for(row, predictor.tasks) for row in part], tasks)
@@ -123,7 +123,7 @@ def _changed(before: list[Any], after: list[Any]) -> dict[str, Any]:
 
 
 def _plain(prediction: Any) -> Any:
-    return prediction.value if isinstance(prediction, Prediction) else prediction
+    return {"value": prediction.value, "confidence": prediction.confidence} if isinstance(prediction, Prediction) else prediction
 
 
 def _labels(value: Any) -> Any:

@@ -95,17 +95,21 @@ def read_texts(path: Path, tasks: Mapping[str, TaskType]) -> list[Fields]:
         raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def unseen_texts(examples: Path, label: str, task: TaskType) -> list[Fields]:
-    """The validation and test texts of all datasets with a label; from raw text, as new ones are.
+def unseen_texts(examples: Path, spec: Mapping[str, Any], task: TaskType) -> list[Fields]:
+    """The validation and test texts of the datasets of a task; from raw text, as new ones are.
+
+    Args:
+        examples: folder of the canonical tables.
+        spec: of the task in the model's ``config.json``.
+        task: the task.
 
     Raises:
         DataError: no canonical table in the folder has the label and such rows.
     """
-    rows = [
-        row for path in sorted(examples.glob("*.parquet")) if label in schema.labels_of(schema.read_schema(path)) for row in _rows(path)
-    ]
+    rows = [row for path in schema.tables_of(examples, spec) for row in _rows(path)]
     fields = [fields_of(row, {"task": task}) for row in rows if row.keys() >= set(task.fields)]
     if not fields:
+        label = spec.get("label", "")
         raise DataError(
             f"{examples}: holds no validation or test rows with the label {label!r}; name texts to compare with: --reference FILE"
         )
@@ -304,10 +308,10 @@ def drift(
         DataError: a file cannot be read, or no task has enough texts.
     """
     predictor = Predictor.load(model)
-    labels = {name: spec.get("label", "") for name, spec in read_config(model)["tasks"].items()}
+    specs = read_config(model)["tasks"]
     chosen = {name: predictor.model.tasks[name] for name in predictor.chosen(tasks)}
     new = sampled(read_texts(file, chosen), most, "new")
-    old = (lambda name: unseen_texts(reference, labels[name], chosen[name])) if reference.is_dir() else _once(read_texts, reference, chosen)
+    old = (lambda name: unseen_texts(reference, specs[name], chosen[name])) if reference.is_dir() else _once(read_texts, reference, chosen)
     sides = {name: [sample_of(predictor, name, rows) for rows in (sampled(old(name), most, name), new)] for name in chosen}
     compared = {name: side for name, side in sides.items() if min(len(sample.texts) for sample in side) >= LEAST_TEXTS}
     if not compared:

@@ -40,7 +40,10 @@ def write_results(params: Params, run: Run, splits: Splits, loop: Loop, warnings
     """
     int8, more = _int8(params, loop)
     loop.model.encoder.restore_vocabulary()
-    tasks = {name: {"type": params.tasks[name].type, "label": params.tasks[name].label} for name in run.tasks}
+    tasks = {
+        name: {"type": params.tasks[name].type, "label": params.tasks[name].label, "datasets": params.datasets_of(name)}
+        for name in run.tasks
+    }
     used = params.model_dump(include={"encoder", "train"}, mode="json") | {"share": params.augment.share}
     facts = _facts(params, run, splits, loop) | int8 | {"warnings": [*warnings, *loop.warnings(), *more]}
     try:
