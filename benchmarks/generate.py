@@ -25,6 +25,7 @@ from transformers import BertConfig, EncoderDecoderConfig, EncoderDecoderModel, 
 from mtl.config import Decoder as Settings
 from mtl.decoders import Decoder, Search, build, generate
 from mtl.decoders.base import IGNORED
+from mtl.model.device import Precision
 
 VOCABULARY, WIDTH, HEADS, LAYERS, BATCH = 8000, 256, 4, 3, 32
 END = 1
@@ -126,10 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     own.train(), other.train()
     subwords = sum(rows.real for rows in parts)
     result: dict[str, object] = {"device": device_name(device)}
-    result |= compared("training", train_own, train_other, subwords, options.turns, device)
+    with Precision("fp32", device).autocast():
+        result |= compared("training", train_own, train_other, subwords, options.turns, device)
     own.decoder.max_length = options.length
     own.eval(), other.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), Precision("fp32", device).autocast():
         result |= compared("decoding", write_own, write_other, options.rows * options.length, options.turns, device)
     print(json.dumps(result) if options.json else "")
 

@@ -46,9 +46,10 @@ class Precision:
         return {"bf16": torch.bfloat16, "int8": torch.int8}.get(self.name, torch.float32)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The context of forward pass and losses. With bf16 on a CPU only linear layers are in it (see ``encoders/products.py``)."""
-        if self.name == "bf16" and self.device.type == "cpu":
-            return bf16_products()
+        """The context of forward pass and losses. On a CPU only products of linear layers change in it, unless the format is fp16 (see
+        ``encoders/products.py``)."""
+        if self.device.type == "cpu" and self.dtype != torch.float16:
+            return bf16_products() if self.name == "bf16" else fast_float32()
         return nullcontext() if self.dtype is None else torch.autocast(self.device.type, dtype=self.dtype)
 
     @contextmanager
