@@ -4,6 +4,7 @@ import copy
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -250,7 +251,10 @@ def test_8_bits_hold_any_range_and_the_nearest_integers() -> None:
     rounded = layer.rounded(states)
     restored = (rounded.values.float() - rounded.zero) * rounded.scale
     assert (restored - states).abs().max() <= rounded.scale / 2 * 1.001
-    assert layer.rounded(torch.tensor([[0.0, 1.0]])).values[0, 0] == layer.rounded(torch.tensor([[0.0, 1.0]])).zero
+    for low in np.linspace(-255, 0, 1021).tolist():  # halves of steps too, which the integer of 0 is rounded up for
+        rounded = layer.rounded(torch.tensor([[low, 0.0, 255 + low]]))
+        assert rounded.values[0, 1] == rounded.zero
+        assert rounded.values[0].tolist() == sorted(rounded.values[0].tolist())
     with torch.no_grad():
         torch.testing.assert_close(layer(states), linear(states), rtol=0.02, atol=0.02)
         for constant in (0.0, 2.0, -2.0):

@@ -78,12 +78,12 @@ class Int8Linear(FusedLinear):
         self.activation, self.dtype = activation, dtype
 
     def rounded(self, states: Tensor) -> Inputs:
-        """In 0 to 255, so that 0 is exact."""
+        """In 0 to 255, so that 0 is exact. The range is one step short of that: with it, rounding 0 cannot lift the largest above 255."""
         low, high = _range(states)
         if not math.isfinite(high - low):
             states = states.nan_to_num().clamp(-LARGEST, LARGEST)
             low, high = _range(states)
-        scale = max((high - low) / 255, 1 / LARGEST)
+        scale = max((high - low) / 254, 1 / LARGEST)
         zero = round(-low / scale)
         # Taken as an integer, a number loses its fraction: half added first, it is the nearest one.
         return Inputs(torch.add(torch.tensor(zero + 0.5), states, alpha=1 / scale).to(torch.uint8), scale, zero)
