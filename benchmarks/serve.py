@@ -36,6 +36,8 @@ import psutil
 from baselines import show
 from project import VOCABULARY, filler, write_encoder
 
+from mtl.model.device import PREDICTION
+
 CLIENTS, PIPELINE_ROWS = 32, 32
 TASKS = {"mood": "text-classification", "rating": "text-classification", "names": "token-classification"}
 SHAPE = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -250,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=20, help="of a turn (%(default)s)")
     parser.add_argument("--turns", type=int, default=3, help="of each side (%(default)s)")
     parser.add_argument("--lines", type=int, default=2000, help="of bulk prediction (%(default)s)")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of our side (%(default)s); pipelines take fp32")
+    parser.add_argument("--precision", choices=PREDICTION, default="fp32", help="of our side (%(default)s); pipelines take fp32")
     parser.add_argument("--quick", action="store_true", help="one short turn: shows that it works, its figures say little")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)

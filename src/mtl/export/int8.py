@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtl.data.schema import tables_of
 from mtl.errors import ExportError
-from mtl.evaluation.predictions import labelled_rows, tokens_for
 from mtl.export.runtime import CONFIG, GRAPH, OnnxPredictor
 from mtl.files import replacing, write_json
 from mtl.predict import predict_lines
@@ -84,6 +82,10 @@ def _of_lines(path: Path) -> Texts:
 
 def _of_examples(folder: Path, specs: Mapping[str, Mapping[str, Any]]) -> Texts:
     """The labelled validation rows of the datasets of the tasks."""
+    # They read Parquet, which predicting and exporting do without.
+    from mtl.data.schema import tables_of
+    from mtl.evaluation.predictions import labelled_rows, tokens_for
+
     labels: dict[Path, dict[str, str]] = {}
     for task, spec in specs.items():
         for path in tables_of(folder, spec):
