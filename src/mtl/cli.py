@@ -160,7 +160,9 @@ def _add_promote(commands: Commands) -> None:
     promote = commands.add_parser("promote", help="let a newly trained model replace the promoted one, if no task falls")
     promote.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="params file; default: params.yaml")
     promote.add_argument("--model", type=Path, help="folder of the new model; default: that of the first joint run in data/models")
-    promote.add_argument("--drift", type=Path, metavar="FILE", help="results of mtl drift --json; default: promote.drift")
+    promote.add_argument(
+        "--drift", type=Path, metavar="FILE", help="results of mtl drift --json; with drift, no task needs to gain; default: promote.drift"
+    )
     promote.add_argument("--rollback", action="store_true", help="return to the version before")
     promote.set_defaults(run=_promote)
 

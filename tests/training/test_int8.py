@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import mtl
+from encoders.test_packing import needs_int8
 from mtl.cli import main
 from mtl.config import Params, TransformerEncoder
-from mtl.encoders import fused
 from mtl.errors import TrainingError
 from mtl.model.folder import load
 from mtl.model.prediction import Predictor
@@ -19,7 +18,6 @@ from mtl.serving.served import ServedModel
 from mtl.training.run import train
 
 MakeParams = Callable[..., Params]
-needs_int8 = pytest.mark.skipif(not fused.available(torch.int8), reason="this CPU or torch has no 8-bit products")
 RUN = "joint-plain-1"
 TEXTS = ["the film was great", "we saw Oslo and Lima", "the film was really awful"]
 

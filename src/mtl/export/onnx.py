@@ -158,7 +158,7 @@ def compare(graph: Graph, predictor: OnnxPredictor, source: Path) -> None:
         with torch.inference_mode():
             expected = graph(batch.subwords, batch.mask, batch.word_shape_ids, segment_ids)
         actual = predictor.outputs(encoded, places, graph.names)
-        for name, own in zip(graph.names, expected, strict=False):
+        for name, own in zip(graph.names, expected, strict=False):  # labels follow them, and come from the same probabilities
             a, b = own.numpy(), actual[name][0]
             if a.ndim == 3:
                 a, b = a[batch.mask.numpy()], b[batch.mask.numpy()]
