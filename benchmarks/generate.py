@@ -1,31 +1,43 @@
 """Writing text beside transformers' ``EncoderDecoderModel``: target subwords per second of CPU time (on a GPU: of wall time).
 
     python benchmarks/generate.py [--rows 64] [--beams 4] [--turns 5] [--json]
+    python benchmarks/generate.py --model DIR --task NAME --file FILE [--rows 512] [--turns 5] [--json]
 
 Both sides have BERT-type encoders and decoders of the same sizes with random weights, and the same sources and targets, whose lengths are
 those of captions. They take turns in one process.
 
-training   forward and backward passes over batches of 32 rows in order of length; transformers pads its targets
-decoding   beam search for texts of ``--length`` subwords with equal beams, since random weights hardly ever end one
+training        forward and backward passes over batches of 32 rows in order of length; transformers pads its targets
+decoding        beam search for texts of ``--length`` subwords with equal beams, since random weights hardly ever end one
+decoding_bf16   the same with our products in bfloat16, on a CPU with instructions for it; transformers keeps float32
+
+With a trained model, both sides write the texts of a task on the lines of a file: ours as ``mtl predict`` does, transformers by the export
+of that task, on 32 lines at a time in order of length. The shares of equal texts are printed too.
 
 That both searches write the same texts with the same weights is shown by tests/decoders/test_transformers.py.
 With --json the last line is one JSON object.
 """
 
 import argparse
+import copy
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
 from baselines import Clock, device_name
 from torch import Tensor, nn
-from transformers import BertConfig, EncoderDecoderConfig, EncoderDecoderModel, GenerationConfig
+from transformers import AutoTokenizer, BertConfig, EncoderDecoderConfig, EncoderDecoderModel, GenerationConfig
 
 from mtl.config import Decoder as Settings
 from mtl.decoders import Decoder, Search, build, generate
-from mtl.decoders.base import IGNORED
+from mtl.decoders.base import IGNORED, Tied
+from mtl.encoders.products import has_bf16_units
+from mtl.export import hf
 from mtl.model.device import Precision
+from mtl.model.prediction import Predictor
 
 VOCABULARY, WIDTH, HEADS, LAYERS, BATCH = 8000, 256, 4, 3, 32
 END = 1
@@ -87,12 +99,16 @@ def ours(encoder: nn.Module, length: int) -> Ours:
     decoder = build(Settings(layers=LAYERS, width=WIDTH, heads=HEADS, max_length=max(length, 64)), [], WIDTH, seed=1)
     decoder.subwords = nn.Embedding(VOCABULARY, WIDTH)
     nn.init.normal_(decoder.subwords.weight, std=0.02)
+    decoder.output = Tied(decoder.subwords, VOCABULARY)
     decoder.max_length = length
     return Ours(encoder, decoder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of a trained model, instead of random weights")
+    parser.add_argument("--task", help="of this model")
+    parser.add_argument("--file", type=Path, help="texts, one a line")
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--beams", type=int, default=4)
     parser.add_argument("--length", type=int, default=24)
@@ -101,6 +117,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
+    clock = Clock(device)
+    if options.model:
+        lines = options.file.read_text(encoding="utf-8").splitlines()[: options.rows]
+        result = {"device": device_name(device), **of_model(options.model, options.task, lines, options.turns, clock)}
+    else:
+        result = {"device": device_name(device), **of_random_weights(options, clock)}
+    print(json.dumps(result) if options.json else "")
+
+
+def of_random_weights(options: argparse.Namespace, clock: Clock) -> dict[str, float]:
+    """Training and decoding."""
+    device, turns = clock.device, options.turns
     other = theirs().to(device)
     own, parts = ours(other.encoder, 64).to(device), batches(options.rows, device)
 
@@ -114,9 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             other(input_ids=rows.sources, attention_mask=rows.mask, labels=rows.targets).loss.backward()
         other.zero_grad()
 
-    def write_own() -> None:
-        for rows in parts:
-            generate(own.decoder, own.start, own.states(rows), rows.mask, Search(options.beams))
+    def write_own(side: Ours, precision: Precision) -> None:
+        with precision.autocast():
+            for rows in parts:
+                generate(side.decoder, side.start, side.states(rows), rows.mask, Search(options.beams))
 
     def write_other() -> None:
         for rows in parts:
@@ -126,22 +155,66 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     own.train(), other.train()
     subwords = sum(rows.real for rows in parts)
-    result: dict[str, object] = {"device": device_name(device)}
     with Precision("fp32", device).autocast():
-        result |= compared("training", train_own, train_other, subwords, options.turns, device)
+        result = compared("training", train_own, train_other, subwords, turns, clock)
     own.decoder.max_length = options.length
     own.eval(), other.eval()
-    with torch.inference_mode(), Precision("fp32", device).autocast():
-        result |= compared("decoding", write_own, write_other, options.rows * options.length, options.turns, device)
-    print(json.dumps(result) if options.json else "")
+    for name, precision in precisions(device).items():
+        side = Ours(own.encoder, copy.deepcopy(own.decoder)).eval()
+        if device.type == "cpu":
+            side.decoder.fuse(precision.products)
+        with torch.inference_mode():
+            result |= compared(name, partial(write_own, side, precision), write_other, options.rows * options.length, turns, clock)
+    return result
+
+
+def of_model(folder: Path, task: str, lines: Sequence[str], turns: int, clock: Clock) -> dict[str, float]:
+    """Decoding with trained weights."""
+    rows = [line.split() for line in lines]
+    with TemporaryDirectory() as out:
+        hf.export(folder, Path(out, "exported"), [task])
+        source = Path(out, "exported", task)
+        other = EncoderDecoderModel.from_pretrained(source).eval().to(clock.device)
+        reading, writing = AutoTokenizer.from_pretrained(source), AutoTokenizer.from_pretrained(source / "target")
+
+    def write_other() -> list[str]:
+        order = sorted(range(len(rows)), key=lambda i: len(lines[i]))
+        found = [""] * len(rows)
+        for start in range(0, len(rows), BATCH):
+            places = order[start : start + BATCH]
+            inputs = reading([rows[i] for i in places], is_split_into_words=True, truncation=True, padding=True, return_tensors="pt")
+            texts = writing.batch_decode(other.generate(**inputs.to(clock.device)), skip_special_tokens=True)
+            for place, text in zip(places, texts, strict=True):
+                found[place] = " ".join(text.split())
+        return found
+
+    result: dict[str, float] = {}
+    with torch.inference_mode():
+        expected = write_other()
+        subwords = sum(len(ids) for ids in writing(expected).input_ids)
+        for name, precision in precisions(clock.device).items():
+            predictor = Predictor.load(folder, str(clock.device), precision.name)
+            found = [str(prediction.value) for prediction in predictor.predict(rows, [task])[task]]
+            equal = sum(a == b for a, b in zip(found, expected, strict=True)) / len(rows)
+            print(f"{name}: {equal:.4f} of {len(rows)} texts are equal")
+            result |= {f"{name}_equal_texts": equal}
+            result |= compared(name, partial(predictor.predict, rows, [task]), write_other, subwords, turns, clock)
+    return result
+
+
+def precisions(device: torch.device) -> dict[str, Precision]:
+    """By name of the comparison, the precision of our side."""
+    found = {"decoding": Precision("fp32", device)}
+    if device.type == "cpu" and has_bf16_units():
+        found["decoding_bf16"] = Precision("bf16", device)
+    return found
 
 
 def compared(
-    name: str, own: Callable[[], None], other: Callable[[], None], subwords: int, turns: int, device: torch.device
+    name: str, own: Callable[[], object], other: Callable[[], object], subwords: int, turns: int, clock: Clock
 ) -> dict[str, float]:
     """Subwords per second of both sides, and the median of their ratios over the turns; the first turn is not counted."""
-    clock = Clock(device)
-    seconds = []
+    seconds: list[list[float]] = []
     for _ in range(turns + 1):
         seconds.append([])
         for side in (own, other):

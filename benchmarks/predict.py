@@ -9,7 +9,7 @@ and numbers equal to rounding. Elsewhere the order of additions differs, and the
 
 vs_tutorial            the requested tasks of each text are those of its own dataset, as in the workflow before it evaluates
 vs_tutorial_all_tasks  all tasks are requested of each text, as by `mtl predict`
-vs_unfused, ...        beside the same without ``Encoder.fuse``, in fp32 on a CPU: no fused products, and where one position of a text is
+vs_unfused, ...        beside the same without ``Model.fuse``, in fp32 on a CPU: no fused products, and where one position of a text is
                        needed, keys and values in the last layer
 vs_pipelines, ...      with --pipelines: beside a Hugging Face pipeline per task, 32 texts at a time, with random weights of the same
                        architecture, whose predictions are not compared
@@ -18,6 +18,7 @@ bf16_vs_fp32, ...      on a CPU with instructions for bfloat16: ours in bf16 bes
                        and tags that differ
 int8_vs_fp32, ...      the same in int8
 
+first_line_seconds     wall time of `mtl predict` from its start to its end, given one line
 window_growth          seconds per row to join the windows of 800 rows of 200 words, beside those of 100 rows: 1 is linear in the rows
 
 With --json the last line is one JSON object.
@@ -25,6 +26,8 @@ With --json the last line is one JSON object.
 
 import argparse
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -40,7 +43,6 @@ from torch import nn
 
 from mtl.data import schema
 from mtl.encoders.products import has_bf16_units, has_int8_units
-from mtl.encoders.transformer import TransformerEncoder
 from mtl.encoders.windows import best_windows, encode_windows
 from mtl.model import folder as models
 from mtl.model.batch import Batch, collate
@@ -191,8 +193,8 @@ def compare(folder: Path, own: list[Request], turns: int, format_: str = "fp32",
         format_: number format of all sides.
         with_pipelines: whether pipelines are a side too.
     """
-    with mock.patch.object(TransformerEncoder, "fuse"):
-        unfused = Predictor.load(folder)
+    with mock.patch.object(Model, "fuse"):
+        unfused = Predictor(models.load(folder))
     precision = Precision(format_, unfused.model.device)
     exact = precision.device.type == "cpu" and precision.dtype is None
     model, other = unfused.model, padded(unfused.model).eval()
@@ -261,6 +263,16 @@ def in_fewer_bits(format_: str, seconds: dict[str, list[float]], differences: Se
     return speeds | {f"{format_}_unequal_share": unequal, f"{format_}_difference": worst}
 
 
+def first_line_seconds(folder: Path, turns: int) -> float:
+    """Of `mtl predict`."""
+    command, seconds = [sys.executable, "-m", "mtl", "predict", "--model", folder], []
+    for _ in range(turns):
+        start = time.perf_counter()
+        subprocess.run(command, input=b"a line\n", check=True, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
+
+
 def window_growth(model: Model, turns: int = 3) -> float:
     """Seconds per row to join the windows of long rows: of many rows beside few ones."""
     few, many = 100, 800
@@ -298,9 +310,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = [row["tokens"] for row in table.to_pylist() if row["split"] == "test"][:: 20 if options.quick else 1]
         known = schema.labels_of(pq.read_schema(path))
         requests.append(Request(rows, [task for task, label in labels.items() if label in known]))
-    results = compare(options.model, requests, 1 if options.quick else options.turns, options.precision, with_pipelines=options.pipelines)
-    growth = {"window_growth": round(window_growth(Predictor.load(options.model).model), 2)}
-    show(results | growth, options.json)
+    turns = 1 if options.quick else options.turns
+    results = compare(options.model, requests, turns, options.precision, with_pipelines=options.pipelines)
+    results["first_line_seconds"] = round(first_line_seconds(options.model, turns), 2)
+    results["window_growth"] = round(window_growth(Predictor.load(options.model).model), 2)
+    show(results, options.json)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
+
+from mtl.encoders.fused import FixedLinear, available
+from mtl.encoders.products import linear
 
 IGNORED = -100
 """Target of a position without a subword."""
@@ -43,6 +47,38 @@ class Cache(Protocol):
         """
 
 
+class Borrowed(nn.Module):
+    """An embedding that another module owns, with its parameters."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.owner = (embedding,)  # modules in a tuple are not registered twice
+
+    def forward(self, subwords: Tensor) -> Tensor:
+        """Its vectors."""
+        embedded: Tensor = self.owner[0](subwords)
+        return embedded
+
+
+class Tied(Borrowed):
+    """An output layer whose weights are an embedding (Press & Wolf 2017)."""
+
+    bias = None
+
+    def __init__(self, embedding: nn.Embedding, rows: int) -> None:
+        super().__init__(embedding)
+        self.rows = rows
+
+    @property
+    def weight(self) -> Tensor:
+        """``[rows, width]``."""
+        return self.owner[0].weight[: self.rows]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Logits of the first subwords."""
+        return linear(hidden, self.weight)
+
+
 class Decoder(nn.Module, ABC):
     """Writes a text, subword by subword."""
 
@@ -67,6 +103,15 @@ class Decoder(nn.Module, ABC):
     def begin_with(self) -> Tensor | None:
         """What stands before the first subword of a task that was not trained yet, ``[width]``; None if it is to be drawn."""
         return None
+
+    def fuse(self, dtype: torch.dtype = torch.float32) -> None:
+        """Prepare for prediction on a CPU, with products in this format. Afterwards it cannot be trained, saved, copied or moved."""
+        if not available():
+            return
+        for module in list(self.modules()):
+            for name, part in module.named_children():
+                if isinstance(part, nn.Linear | Tied):
+                    setattr(module, name, FixedLinear(part, dtype))
 
     @abstractmethod
     def loss_sum(self, start: Tensor, targets: Tensor, states: Tensor, mask: Tensor, label_smoothing: float) -> Tensor:

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl.decoders.base import IGNORED, Decoder
+from mtl.decoders.base import IGNORED, Decoder, Tied
 from mtl.decoders.vocabulary import TargetVocabulary
 from mtl.encoders.cheap import make_cheap
-from mtl.encoders.products import linear
 
 KeysValues = tuple[Tensor, Tensor]
 """Of an attention layer, each ``[rows, heads, positions, width of a head]``."""
@@ -136,7 +135,7 @@ class Layer(nn.Module):
 
 
 class TransformerDecoder(Decoder):
-    """A decoder trained from scratch. Its output layer is the embedding of its subwords (Press & Wolf 2017)."""
+    """A decoder trained from scratch. Its output layer is the embedding of its subwords."""
 
     def __init__(
         self,
@@ -161,6 +160,7 @@ class TransformerDecoder(Decoder):
         self.source_norm = nn.LayerNorm(encoder_width)
         self.layers = nn.ModuleList(Layer(width, heads, encoder_width, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
+        self.output = Tied(self.subwords, vocabulary.size)
         self.dropout = nn.Dropout(dropout)
         make_cheap(self)
 
@@ -178,7 +178,7 @@ class TransformerDecoder(Decoder):
         states = self.source_norm(states)
         for layer in self._layers:
             hidden = layer(hidden, layout, layer.of_source(states), mask[:, None, None])
-        logits, wanted = self._logits(self.norm(hidden)).float(), targets.flatten().index_select(0, places)
+        logits, wanted = self.output(self.norm(hidden)).float(), targets.flatten().index_select(0, places)
         return nn.functional.cross_entropy(logits, wanted, label_smoothing=label_smoothing, reduction="sum")
 
     def begin(self, start: Tensor, states: Tensor, mask: Tensor, beams: int) -> tuple[Tensor, Cache]:
@@ -197,11 +197,9 @@ class TransformerDecoder(Decoder):
         layout = Layout(len(cache.mask), cache.beams)
         for number, layer in enumerate(self._layers):
             hidden = layer(hidden, layout, cache.source[number], cache.mask, (cache, number))
-        return self._logits(self.norm(hidden))
+        logits: Tensor = self.output(self.norm(hidden))
+        return logits
 
     @property
     def _layers(self) -> Sequence[Any]:
         return list(self.layers)
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return linear(hidden, self.subwords.weight)

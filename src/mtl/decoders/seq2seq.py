@@ -16,11 +16,10 @@ from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from mtl.config import BaseEncoder, EncoderDecoder
-from mtl.decoders.base import IGNORED, Decoder
+from mtl.decoders.base import IGNORED, Borrowed, Decoder, Tied
 from mtl.decoders.vocabulary import clean
 from mtl.encoders import marian
 from mtl.encoders.cheap import make_cheap
-from mtl.encoders.products import linear
 from mtl.encoders.tokenizer import SubwordTokenizer
 from mtl.encoders.transformer import TransformerEncoder, check, read_config, read_model, read_tokenizer, set_dropout, subword_tokenizer
 from mtl.errors import EncoderError, ModelError, one_line
@@ -104,31 +103,6 @@ class Seq2SeqEncoder(TransformerEncoder):
         if target is None:
             raise ModelError("the settings of the decoder are missing")
         return Seq2SeqDecoder(self._source[0], self.embedding, self.rows, target)
-
-
-class Borrowed(nn.Module):
-    """An embedding that another module owns, with its parameters."""
-
-    def __init__(self, embedding: nn.Embedding) -> None:
-        super().__init__()
-        self.owner = (embedding,)
-
-    def forward(self, subwords: Tensor) -> Tensor:
-        """Its vectors."""
-        embedded: Tensor = self.owner[0](subwords)
-        return embedded
-
-
-class Tied(Borrowed):
-    """An output layer whose weights are an embedding (Press & Wolf 2017)."""
-
-    def __init__(self, embedding: nn.Embedding, rows: int) -> None:
-        super().__init__(embedding)
-        self.rows = rows
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Logits of the first subwords."""
-        return linear(hidden, self.owner[0].weight[: self.rows])
 
 
 class WrittenSubwords:
@@ -227,8 +201,7 @@ class Seq2SeqDecoder(Decoder):
 
     def output_weights(self) -> Tensor:
         """``[vocabulary, width]``."""
-        layer: Any = self.whole.lm_head
-        weights: Tensor = layer.owner[0].weight[: layer.rows] if isinstance(layer, Tied) else layer.weight
+        weights: Tensor = self.whole.lm_head.weight
         return weights
 
     def begin_with(self) -> Tensor:

@@ -74,8 +74,8 @@ def _try_out(encoder: Encoder, tokenizer: SubwordTokenizer, max_length: int) -> 
         module.training = training
 
 
-def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, SubwordTokenizer]:
-    """Rebuild an encoder from its ``config()`` and saved tokenizer. The caller loads the weights.
+def restore(config: Mapping[str, Any], tokenizer: Path, *, to_fuse: bool = False) -> tuple[Encoder, SubwordTokenizer]:
+    """Rebuild an encoder from its ``config()`` and saved tokenizer. The caller loads the weights, and calls ``fuse`` if ``to_fuse`` is set.
 
     The ambient generator does not change.
 
@@ -84,7 +84,7 @@ def restore(config: Mapping[str, Any], tokenizer: Path) -> tuple[Encoder, Subwor
     """
     cls = encoder_class(str(config.get("type")))
     with torch.random.fork_rng(devices=[]):
-        return cls.restore(config), SubwordTokenizer.load(tokenizer)
+        return cls.restore_to_fuse(config) if to_fuse else cls.restore(config), SubwordTokenizer.load(tokenizer)
 
 
 __all__ = ["Encoded", "Encoder", "SubwordTokenizer", "build", "encoder_class", "restore"]

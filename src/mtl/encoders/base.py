@@ -77,6 +77,11 @@ class Encoder(nn.Module, ABC):
     def restore(cls, config: Mapping[str, Any]) -> Self:
         """The same architecture. The caller loads the weights."""
 
+    @classmethod
+    def restore_to_fuse(cls, config: Mapping[str, Any]) -> Self:
+        """The same. The caller loads the weights, then calls ``fuse``; an encoder can lack what it needs before that."""
+        return cls.restore(config)
+
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """All that ``restore`` needs, JSON-able, with the key ``type``."""

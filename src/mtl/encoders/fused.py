@@ -1,11 +1,11 @@
-"""The layers of a BERT-like transformer for prediction on a CPU, with fixed weights.
+"""Layers for prediction on a CPU, with fixed weights: those of a BERT-like transformer, and linear ones.
 
 Weights are laid out once in the form that oneDNN multiplies. Bias, GELU and the residual sum are computed within the product. These are the
 operators that torch's own compiler, Inductor, makes of a frozen model. Called by name, they need no compiler and no minutes.
 """
 
 import math
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +34,24 @@ class Inputs(NamedTuple):
     """The integer that stands for 0."""
 
 
+class Weights(Protocol):
+    """What a linear layer multiplies by and adds, such as those of ``nn.Linear``."""
+
+    @property
+    def weight(self) -> Tensor:
+        """``[outs, ins]``."""
+
+    @property
+    def bias(self) -> Tensor | None:
+        """``[outs]``."""
+
+
 class FusedLinear:
     """A linear layer with fixed weights, of ``[packed, ins]`` to ``[packed, outs]``; in bfloat16 if told so."""
 
-    def __init__(self, linear: nn.Linear, activation: str = "none", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, linear: Weights, activation: str = "none", dtype: torch.dtype = torch.float32) -> None:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(dtype), ROWS)
-        self.bias = linear.bias.detach().to(dtype)
+        self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
         self.activation, self.dtype = activation, dtype
 
     def __call__(self, states: Tensor) -> Tensor:
@@ -108,12 +120,40 @@ def _range(states: Tensor) -> tuple[float, float]:
     return min(float(low), 0.0), max(float(high), 0.0)
 
 
-class FusedLayer(nn.Module):
-    """Takes the place of a packed model's layer, with its weights. It cannot be trained, saved, copied or moved to another device.
+class Fixed(nn.Module):
+    """A module with fixed weights. It cannot be trained, saved, copied or moved to another device.
 
     Raises:
         TypeError: it is trained or saved; copying and moving raise errors of torch's.
     """
+
+    def train(self, mode: bool = True) -> Self:
+        """Evaluation mode only."""
+        if mode:
+            raise TypeError("a model prepared for prediction cannot be trained")
+        return super().train(mode)
+
+    def _save_to_state_dict(self, *_: Any, **__: Any) -> None:
+        raise TypeError("a model prepared for prediction cannot be saved")
+
+
+class FixedLinear(Fixed):
+    """Takes the place of a linear layer, with its weights. The result is float32, whatever the format of the product."""
+
+    weight = None
+    """Transformers asks some layers of T5 for it."""
+
+    def __init__(self, linear: Weights, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.product = FusedLinear(linear, dtype=dtype)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """``[…, ins]`` to ``[…, outs]``."""
+        return self.product(states.flatten(0, -2)).float().view(*states.shape[:-1], -1)
+
+
+class FusedLayer(Fixed):
+    """Takes the place of a packed model's layer, with its weights."""
 
     def __init__(self, layer: Any, *, last: bool, dtype: torch.dtype = torch.float32) -> None:
         """``dtype`` is the format of the products; attention, norms and residual connections are float32."""
@@ -123,6 +163,7 @@ class FusedLayer(nn.Module):
         self.projections = [fused_linear(part, dtype=dtype) for part in (attention.query, attention.key, attention.value)]
         if last:
             self.key, self.value = attention.key.weight.detach(), attention.value.weight.detach()
+            self.bias: Tensor = attention.value.bias.detach()
         self.attended, self.norm = fused_linear(layer.attention.output.dense, dtype=dtype), layer.attention.output.LayerNorm
         activation = layer.intermediate.intermediate_act_fn
         gelu = getattr(activation, "act", None) is nn.functional.gelu
@@ -141,15 +182,6 @@ class FusedLayer(nn.Module):
         result: Tensor = self.down_norm(self.down.plus(self.act(self.up(states)), states))
         return result[None]
 
-    def train(self, mode: bool = True) -> Self:
-        """Evaluation mode only."""
-        if mode:
-            raise TypeError("an encoder prepared for prediction cannot be trained")
-        return super().train(mode)
-
-    def _save_to_state_dict(self, *_: Any, **__: Any) -> None:
-        raise TypeError("an encoder prepared for prediction cannot be saved")
-
     def _attend(self, states: Tensor, packed: Packed) -> Tensor:
         inputs = self.projections[0].rounded(states)
         query, key, value = (part.product(inputs).float().view(1, -1, self.heads, self.width).transpose(1, 2) for part in self.projections)
@@ -157,4 +189,4 @@ class FusedLayer(nn.Module):
 
     def _attend_once(self, states: Tensor, positions: Tensor, runs: Runs) -> Tensor:
         query = self.projections[0](states[positions]).float().view(-1, self.heads, self.width)
-        return attend_once(query, self.key, self.value, states, runs, self.scaling) + self.projections[2].bias
+        return attend_once(query, self.key, self.value, states, runs, self.scaling) + self.bias

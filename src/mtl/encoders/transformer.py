@@ -1,5 +1,7 @@
 """Any Hugging Face encoder: a folder with ``config.json``, safetensors weights and a tokenizer."""
 
+from __future__ import annotations
+
 import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,25 +9,29 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
-from transformers.utils import logging
 
 from mtl.config import BaseEncoder
 from mtl.config import TransformerEncoder as TransformerSettings
 from mtl.data import model_files
 from mtl.encoders import fused, probes
 from mtl.encoders.base import ByTask, Encoder, Layers, mean_pool, shape_embedding
+from mtl.encoders.bert import Bert, fits
 from mtl.encoders.cheap import make_cheap
 from mtl.encoders.packing import SELECTED, Packed, Runs, attend_at, attend_once, packed_attention
 from mtl.encoders.products import setting
 from mtl.encoders.tokenizer import SubwordTokenizer, parse_tokenizer, without_panic_message
 from mtl.errors import EncoderError, one_line
+from mtl.lazy import lazy
+
+if TYPE_CHECKING:
+    import transformers
+else:
+    transformers = lazy("transformers")
 
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout", "dropout_rate")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
@@ -50,8 +56,6 @@ class Part(NamedTuple):
 PARTS: ContextVar[tuple[Mapping[str, Part], dict[str, Tensor]]] = ContextVar("parts")
 """By task, what its own layers compute in the present thread's forward pass, and their hidden states."""
 
-AttentionInterface.register("packed", packed_attention)
-
 
 class TransformerEncoder(Encoder):
     """A pretrained transformer without its pooler, with an optional word-shape embedding added to the word embeddings."""
@@ -71,11 +75,12 @@ class TransformerEncoder(Encoder):
         self._branches: tuple[Branches, ...] = ()  # modules in a tuple are not registered twice
         self.word_shape_ids = shape_embedding(int(model.get_input_embeddings().embedding_dim)) if word_shape else None
         self._embeds_types = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in signature(model.forward).parameters
-        model_type, self._attention = model.config.model_type, ""
-        self._packs = model_type in PACKING and probes.available("packing", model_type)
+        model_type, own = model.config.model_type, isinstance(model, Bert)
+        self._attention = "packed" if own else ""
+        self._packs = model_type in PACKING and (own or probes.available("packing", model_type))
         # ALBERT's stack does not have this module: its layers share their weights, and each computes all positions.
         attention: Any = getattr(self._stack()[-1], "attention", None)
-        self._prunes_last_layer = self._packs and attention is not None and probes.available("last_layer", model_type)
+        self._prunes_last_layer = self._packs and attention is not None and (own or probes.available("last_layer", model_type))
         if self._prunes_last_layer:
             attention.self.__class__ = _pruned(type(attention.self))
             attention.output.register_forward_pre_hook(_prune_residual)
@@ -103,9 +108,19 @@ class TransformerEncoder(Encoder):
     def restore(cls, config: Mapping[str, Any]) -> Self:
         """The same architecture. The caller loads the weights."""
         kept = dict(config["model"])
-        model_config = AutoConfig.for_model(kept.pop("model_type"), **kept)
-        auto: Any = AutoModel  # transformers leaves this method untyped
-        model = auto.from_config(model_config, dtype=torch.float32)
+        model_config = transformers.AutoConfig.for_model(kept.pop("model_type"), **kept)
+        auto: Any = transformers.AutoModel  # transformers leaves this method untyped
+        return cls._around(auto.from_config(model_config, dtype=torch.float32), config)
+
+    @classmethod
+    def restore_to_fuse(cls, config: Mapping[str, Any]) -> Self:
+        """See ``Encoder.restore_to_fuse``. It does without transformers if it can."""
+        if not (fused.available() and fits(config["model"])):
+            return cls.restore(config)
+        return cls._around(Bert(config["model"]), config)
+
+    @classmethod
+    def _around(cls, model: Any, config: Mapping[str, Any]) -> Self:
         more = {"pooling": config.get("pooling", "mean"), "task_layers": config.get("task_layers", 0)}
         return cls(model, word_shape=config["word_shape"], **more)
 
@@ -233,6 +248,7 @@ class TransformerEncoder(Encoder):
     def _attend_by(self, implementation: str) -> None:
         if self._attention != implementation:  # a call goes through all modules
             model: Any = self.model
+            transformers.AttentionInterface.register("packed", packed_attention)
             model.set_attn_implementation(implementation)
             self._attention = implementation
 
@@ -375,11 +391,12 @@ def _parameter_count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _read_config(folder: Path) -> PretrainedConfig:
+def _read_config(folder: Path) -> transformers.PretrainedConfig:
     """The model's configuration, if it is that of an encoder."""
     config = read_config(folder)
     model_type = config.model_type
-    decoder_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    auto = transformers.models.auto.modeling_auto
+    decoder_only = model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if getattr(config, "is_encoder_decoder", False):
         raise EncoderError(f"{folder / 'config.json'}: model_type {model_type!r} has a decoder too; set encoder.type: encoder_decoder")
     if getattr(config, "is_decoder", False) or decoder_only:
@@ -387,7 +404,7 @@ def _read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
-def read_config(folder: Path) -> PretrainedConfig:
+def read_config(folder: Path) -> transformers.PretrainedConfig:
     """The configuration of a model in a folder that may be read.
 
     Raises:
@@ -403,11 +420,12 @@ def read_config(folder: Path) -> PretrainedConfig:
     with one_line(EncoderError, str(folder)):
         model_files.check(folder)
     with one_line(EncoderError, f"{folder / 'config.json'}: cannot be used"):
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        auto: Any = transformers.AutoConfig
+        config: transformers.PretrainedConfig = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return config
 
 
-def set_dropout(config: PretrainedConfig, dropout: float) -> None:
+def set_dropout(config: transformers.PretrainedConfig, dropout: float) -> None:
     """Set the dropout of hidden states; that of attention is off: it costs 6-12 % of the time, and hidden dropout regularises enough."""
     for names, value in ((HIDDEN_DROPOUT, dropout), (ATTENTION_DROPOUT, 0.0)):
         for name in names:
@@ -418,7 +436,7 @@ def set_dropout(config: PretrainedConfig, dropout: float) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bar and no table of unused weights: what matters is checked and raised."""
-    library: Any = logging  # untyped
+    library: Any = transformers.utils.logging  # untyped
     verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
     library.set_verbosity_error()
     library.disable_progress_bar()
@@ -430,10 +448,10 @@ def quiet() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def read_model(folder: Path, config: PretrainedConfig, auto: Any = AutoModel) -> Any:
-    """The weights in float32; a weight that the folder lacks is an error, not a random one."""
+def read_model(folder: Path, config: transformers.PretrainedConfig, auto: Any = None) -> Any:
+    """The weights in float32, of ``AutoModel`` or another class; a weight that the folder lacks is an error, not a random one."""
     with one_line(EncoderError, f"{folder}: weights cannot be read"), quiet():
-        model, info = auto.from_pretrained(
+        model, info = (auto or transformers.AutoModel).from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -465,7 +483,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise EncoderError(f"{folder}: is not an encoder: neither tokenizer.json nor any of {', '.join(VOCABULARIES)}")
     with one_line(EncoderError, f"{folder}: no tokenizer can be made from its vocabulary"), quiet(), without_panic_message():
-        loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        loaded = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         backend = getattr(loaded, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise EncoderError(f"{folder}: its tokenizer does not have a fast form (tokenizer.json)")

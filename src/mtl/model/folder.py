@@ -70,8 +70,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load(folder: Path) -> Model:
-    """Rebuild a model from its folder alone, on the CPU, in evaluation mode.
+def load(folder: Path, *, to_fuse: bool = False) -> Model:
+    """Rebuild a model from its folder alone, on the CPU, in evaluation mode. With ``to_fuse``, the caller must call ``Model.fuse`` next.
 
     Raises:
         ModelError: a file is missing, damaged or of another version.
@@ -79,14 +79,14 @@ def load(folder: Path) -> Model:
     config = read_config(folder)
     with one_line(ModelError, f"{folder / WEIGHTS}: does not fit {CONFIG}"):
         try:
-            return _built(config, folder)
+            return _built(config, folder, to_fuse)
         except KeyError as error:
             raise ModelError(f"{folder / CONFIG}: lacks {error}, or names something unknown by it") from None
 
 
-def _built(config: Mapping[str, Any], folder: Path) -> Model:
+def _built(config: Mapping[str, Any], folder: Path, to_fuse: bool) -> Model:
     model_files.check_config(config["encoder"], folder / WEIGHTS)
-    encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER)
+    encoder, tokenizer = encoders.restore(config["encoder"], folder / TOKENIZER, to_fuse=to_fuse)
     max_length, limit = config["max_length"], encoder.positions or LONGEST
     if not isinstance(max_length, int) or not 1 <= max_length <= limit:
         raise ModelError(f"{folder / CONFIG}: max_length is {str(max_length)[:80]!r}; it must be a number of subwords up to {limit}")

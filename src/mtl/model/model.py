@@ -113,6 +113,12 @@ class Model(nn.Module):
         known = self.tasks[task].labelled(batch.targets[task])
         return needed & known.unsqueeze(1) if known.ndim == 1 else known
 
+    def fuse(self, dtype: torch.dtype = torch.float32) -> bool:
+        """Prepare for prediction on a CPU: see ``Encoder.fuse``. A decoder's products are float32 where the encoder's are int8."""
+        if self.decoder is not None:
+            self.decoder.fuse(torch.float32 if dtype == torch.int8 else dtype)
+        return self.encoder.fuse(dtype)
+
     def own(self, task: str) -> list[nn.Parameter]:
         """What is learnt for one task alone: its head, what the encoder has for it, and the decoder if no other task writes."""
         decoder = self._decoder_parameters() if self.tasks[task].writes and not self._decoder_is_shared else []

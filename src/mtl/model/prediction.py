@@ -79,7 +79,7 @@ def _decoder(task: TaskType) -> Decoder:
 
 
 class Predictor:
-    """A trained model on a device. It takes the model over: see ``Encoder.fuse``."""
+    """A trained model on a device. It takes the model over: see ``Model.fuse``."""
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "fp32") -> None:
         """``precision`` is ``fp32``, ``bf16``, or ``int8``: then the products of the encoder's layers are of 8-bit numbers, and all else is
@@ -90,7 +90,7 @@ class Predictor:
         """
         self.model = model.to(choose_device(device)).eval()
         self.precision = for_prediction(precision, self.model.device)
-        fused = self.model.device.type == "cpu" and model.encoder.fuse(self.precision.products)
+        fused = self.model.device.type == "cpu" and model.fuse(self.precision.products)
         if precision == "int8" and not fused:
             raise TrainingError("precision 'int8' needs an encoder like BERT, and torch's 8-bit products; choose fp32 or bf16")
 
@@ -102,7 +102,7 @@ class Predictor:
             ModelError: the folder is not a whole model of this version.
             TrainingError: the device is not there, or lacks the precision.
         """
-        predictor = cls(load(folder), device, precision)
+        predictor = cls(load(folder, to_fuse=choose_device(device).type == "cpu"), device, precision)
         with one_line(ModelError, f"{folder}: cannot predict"):
             predictor._try_out()
         return predictor
