@@ -36,7 +36,7 @@ MEASURES = {
     "weights in memory": Measure(("serving", "weight_bytes"), size),
     "CPU time per text": Measure(("serving", "cpu_ms_per_text"), _milliseconds, words="of CPU time per text"),
     "training time": Measure(("seconds",), duration, words="of training", training=True),
-    "peak memory of training": Measure(("peak_memory_bytes",), size, max, training=True),  # one run after the other
+    "training memory": Measure(("peak_memory_bytes",), size, max, training=True),  # one run after the other
 }
 Costs = Mapping[str, float]
 
@@ -104,7 +104,7 @@ def table(runs: Mapping[str, Json], params: Params, groupings: Sequence[Sequence
     if not whole or not any(found.values()):
         return None
     rows = [{"models": title, **{name: _cell(name, cost, whole) for name in MEASURES}} for title, cost in found.items()]
-    note = "All tasks served; in brackets the share of the single-task models. Peak memory of training: of the largest run."
+    note = "All tasks served; in brackets the share of the single-task models. Training memory: the peak of the largest run."
     if params.experiment.phases:
         note += " Training of a second phase includes the first."
     return Table("What one model saves", note, pd.DataFrame(rows), dict.fromkeys(MEASURES, str))
