@@ -228,7 +228,7 @@ class Peak:
     def __call__(self) -> float:
         """Subwords per second, were there nothing else to do."""
         start = self.clock()
-        with self.precision.float32_products(), onednn() if FORMAT.get() == "onednn" else nullcontext():
+        with self.precision.float32_products(), self.precision.autocast(), onednn() if FORMAT.get() == "onednn" else nullcontext():
             for product in self.order:
                 inputs, weight, gradient = self.work[product]
                 nn.functional.linear(inputs, weight), gradient @ weight, gradient.t() @ inputs

@@ -55,12 +55,10 @@ class Precision:
     @contextmanager
     def float32_products(self) -> Iterator[None]:
         """Within it, float32 products on a GPU are rounded to TF32 if that is the format, and not if it is another; afterwards all is as
-        before. torch by itself rounds convolutions and recurrent layers, but not matrix products. On a CPU they are computed by the faster
-        library.
+        before. torch by itself rounds convolutions and recurrent layers, but not matrix products. On a CPU nothing changes.
         """
         if self.device.type != "cuda":
-            with fast_float32():
-                yield
+            yield
             return
         rounded = self.name == "tf32"
         before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
