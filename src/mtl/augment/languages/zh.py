@@ -219,9 +219,11 @@ def _fitting(groups: Sequence[Sequence[str]], language: Chinese) -> Synonyms:
     def agree(word: str, other: str) -> bool:
         return all(one == another or not of[one].isdisjoint(of[another]) for one, another in zip(word, other, strict=True))
 
+    frequency = {word: _frequency(word) for word in of if len(word) > 1 and len(of[word]) <= _MEANINGS and word not in _ODD}
+    speech = cache(lambda word: _segmenter().tag(word)[0][1])
     synonyms: dict[str, list[str]] = {}
     for group in groups:
-        clear = [word for word in dict.fromkeys(group) if len(word) > 1 and len(of[word]) <= _MEANINGS and word not in _ODD]
+        clear = [word for word in dict.fromkeys(group) if frequency.get(word, 0) >= _RARE and language.is_plain(word)]
         sharing = defaultdict(list)  # by length, and a character in its place
         for word in clear:
             for place, character in enumerate(word):
@@ -230,19 +232,17 @@ def _fitting(groups: Sequence[Sequence[str]], language: Chinese) -> Synonyms:
         for words in (words for words in sharing.values() if len(words) > 1):
             for word in words:
                 alike[word].update(other for other in words if other != word and agree(word, other))
-        known = {word: found for word in clear if alike[word] and language.is_plain(word) and (found := _entry(word))}
-        for word, (speech, frequency) in known.items():
-            near = [other for other in clear if other in alike[word] and other in known and known[other][0] == speech]
-            if frequent := [other for other in near if known[other][1] >= _FREQUENT * frequency]:
-                synonyms[word] = list(dict.fromkeys([*synonyms.get(word, ()), *frequent]))
+        for word in clear:
+            usual = [other for other in clear if other in alike[word] and frequency[other] >= _FREQUENT * frequency[word]]
+            if near := [other for other in usual if speech(other) == speech(word)]:
+                synonyms[word] = list(dict.fromkeys([*synonyms.get(word, ()), *near]))
     return synonyms
 
 
-def _entry(word: str) -> tuple[str, int] | None:
-    """Part of speech and frequency of a word in the segmenter's dictionary; None if it is not there, or rare."""
+def _frequency(word: str) -> int:
+    """Of a word in the segmenter's dictionary; 0 if it is not there."""
     segmenter = _segmenter()
-    frequency = segmenter.suggest_freq(word) if segmenter.has_word(word) else 0
-    return None if frequency < _RARE else (segmenter.tag(word)[0][1], frequency)
+    return segmenter.suggest_freq(word) if segmenter.has_word(word) else 0
 
 
 def _alike(strokes: Mapping[str, str], structure: Mapping[str, str], corners: Mapping[str, str]) -> dict[str, list[str]]:
