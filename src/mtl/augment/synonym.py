@@ -286,7 +286,7 @@ class UnspacedSynonymAugmenter(WordSynonymAugmenter):
     def augment(self, rows: pa.Table) -> pa.Table:
         """Variants of rows; they do not depend on one another."""
         tokens = Lists.of(rows["tokens"])
-        if 2 * len(_rows_with(tokens, _WHOLE)) >= len(rows):
+        if 2 * np.count_nonzero(tokens.having(_matching(tokens, _WHOLE))) >= len(rows):
             return self._columns.augment(rows)
         return super().augment(plain(rows)).cast(schema_of(tag_columns(rows), coded=True))
 
@@ -295,7 +295,7 @@ class _WordColumns(SynonymAugmenter):
     """Leaves words of handles, hashtags and the like as they are."""
 
     def _allowed(self, rows: pa.Table, tokens: Lists, swappable: Swappable) -> Swappable:
-        marked = _rows_with(tokens, _MARK)
+        marked = np.flatnonzero(tokens.having(_matching(tokens, _MARK)))
         allowed = ~np.isin(swappable.row, marked)
         for number, row in zip(marked.tolist(), rows_of(plain(take(rows, marked))), strict=True):
             whole = [word.start for word in self.language.bare(row) if word.end == word.start + 1]
@@ -304,6 +304,6 @@ class _WordColumns(SynonymAugmenter):
         return Swappable(*(field[allowed] for field in swappable))
 
 
-def _rows_with(tokens: Lists, pattern: str) -> Integers:
-    """The rows with a token that a regular expression matches."""
-    return np.unique(tokens.owners()[look_up(_bools(pc.match_substring_regex(tokens.words, pattern)), tokens.codes)])
+def _matching(tokens: Lists, pattern: str) -> Mask:
+    """Whether a regular expression matches distinct tokens, [distinct]."""
+    return _bools(pc.match_substring_regex(tokens.words, pattern))

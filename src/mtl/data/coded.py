@@ -77,10 +77,13 @@ class Lists(NamedTuple):
 
     def blank(self) -> npt.NDArray[np.bool_]:
         """Whether a row has only empty strings, or no items, [rows]."""
-        empty = pc.binary_length(self.words).to_numpy() == 0
-        filled = np.bincount(self.owners()[~look_up(empty, self.codes)], minlength=len(self.lengths)) if empty.any() else self.lengths
-        blank: npt.NDArray[np.bool_] = filled == 0
-        return blank
+        filled = pc.binary_length(self.words).to_numpy() > 0
+        return self.lengths == 0 if filled.all() else ~self.having(filled)
+
+    def having(self, words: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether a row has an item that is one of some of the distinct strings, [rows]."""
+        found: npt.NDArray[np.bool_] = np.bincount(self.owners()[look_up(words, self.codes)], minlength=len(self.lengths)) > 0
+        return found
 
     def array(self) -> pa.Array:
         """The column as lists of codes, without nulls."""
