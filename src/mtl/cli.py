@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.name is None or error.name.partition(".")[0] == "mtl":
             raise
         extra = getattr(options, "extra", "workflow")
-        print(f'{error.name} is not installed; the extra has it: pip install "mtl[{extra}]", or ".[{extra}]" here', file=sys.stderr)
+        print(f'{error.name} is not installed; the extra has it: pip install "mtl[{extra}]", or -e ".[{extra}]" here', file=sys.stderr)
         return 2
     except OSError as error:
         print(printable(describe(error)), file=sys.stderr)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.workflow
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+(OWN_DATA,) = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 OTHERWISE = {
     "make test": "it runs this test",
     "source .venv/bin/activate": "the tests' environment is active",
@@ -55,7 +56,7 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
     assert "joint-augmented-1: names, intensity, mood" in outputs["python -m mtl check"]
     assert "built train_run joint-augmented-1" in outputs['snakemake --cores 8 train --config "train={epochs: 1}"']
     assert "built train_run joint-augmented-1" in outputs["dvc exp run -S train.learning_rate=0.0001"]
-    assert "learning_rate" in outputs["dvc params diff"]
+    assert "learning_rate" in outputs["dvc metrics diff && dvc params diff"]
     assert "Ran experiment(s)" in outputs["dvc exp run --run-all --jobs 2"]
     (command,) = (command for command in COMMANDS if command.startswith("dvc exp show"))
     assert all(rate in outputs[command] for rate in ("0.001", "0.0002", "0.0003"))
@@ -75,12 +76,9 @@ def test_the_everyday_commands_run(project: Project, tmp_path: Path) -> None:
 
 
 def test_the_example_of_own_data_runs(tmp_path: Path) -> None:
-    """The README's datasets and tasks, put into params.yaml, with files such as it describes."""
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    """The README's sections, put into params.yaml, with files such as it describes."""
     project = Project.make(tmp_path / "project")
-    content = (project.folder / "params.yaml").read_text()
-    before, after = content.split("datasets:\n")[0], content.split("\naugment:\n")[1]
-    (project.folder / "params.yaml").write_text(f"{before}{block}\naugment:\n{after}")
+    (project.folder / "params.yaml").write_text(with_own_data((project.folder / "params.yaml").read_text()))
     (project.folder / "mine").mkdir()
     shutil.copy(project.folder / "input/names.conll", project.folder / "mine/names.conll")
     rows = (project.folder / "input/mood.csv").read_text().replace("rating,text", "stars,text").replace("-1.5,", "2,").replace("1.5,", "4,")
@@ -90,6 +88,21 @@ def test_the_example_of_own_data_runs(tmp_path: Path) -> None:
     assert "train_run joint-augmented-1" in project.snakemake()
     params = mtl.config.load(project.folder / "params.yaml")
     assert set(json.loads((project.folder / "data/results/metrics.json").read_text())) >= set(params.tasks)
+
+
+def with_own_data(settings: str) -> str:
+    """What the README says to do with params.yaml."""
+    kept = re.findall("`(.*?)`", re.findall(r"In `params\.yaml`, keep (.*?)\.", README)[0])
+    sections = re.split(r"^(?=\w+:)", settings, flags=re.MULTILINE)
+    return "".join(section for section in sections if section.partition(":")[0] in kept) + OWN_DATA
+
+
+def test_the_example_of_own_data_fits_the_settings_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(with_own_data((ROOT / "params.yaml").read_text()))
+    params = mtl.config.load(tmp_path / "params.yaml")
+    assert set(params.tasks) == {"names", "mood", "stars"}
+    assert set(params.runs()) >= {"joint-augmented-1", "joint-plain-1", "single_names-augmented-1"}
+    assert OWN_DATA in (ROOT / "docs/how-to/own-data.md").read_text()
 
 
 def test_it_is_short() -> None:

@@ -78,7 +78,7 @@ def _jieba() -> Any:
     try:
         import rjieba
     except ModuleNotFoundError:
-        raise PluginError('rjieba is not installed; it is for Chinese: pip install "mtl[chinese]", or ".[chinese]" here') from None
+        raise PluginError('rjieba is not installed; it is for Chinese: pip install "mtl[chinese]", or -e ".[chinese]" here') from None
     return rjieba
 
 

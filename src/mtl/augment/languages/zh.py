@@ -360,7 +360,7 @@ def _opencc(name: str) -> Any:
 
 
 def _missing(package: str) -> AugmentError:
-    return AugmentError(f'{package} is not installed; it is for Chinese: pip install "mtl[chinese]", or ".[chinese]" here')
+    return AugmentError(f'{package} is not installed; it is for Chinese: pip install "mtl[chinese]", or -e ".[chinese]" here')
 
 
 @cache
