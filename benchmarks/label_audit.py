@@ -205,12 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoder", type=Path, help="folder of the pretrained encoder; a small network without it")
     parser.add_argument("--work", type=Path, required=True, help="folder where finished folds are kept")
     parser.add_argument("--rows", type=int, default=0, help="rows that are drawn; 0: all")
-    parser.add_argument("--noise", type=float, default=0.05, help="share of the train labels that is changed")
+    parser.add_argument("--noise", type=float, default=0.05, help="share of the train labels that is changed, without --corrected")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
+    if options.more and not options.corrected:
+        parser.error("--more needs --corrected")
     figures = measure(options)
     print(
         f"{figures['wrong']} wrong labels among {figures['labels']}: {figures['named']} named, recall {figures['recall']:.3f}, "

@@ -11,6 +11,8 @@ from mtl import decoders
 from mtl.config import Decoder as Settings
 from mtl.decoders import Decoder
 from mtl.encoders import build, fused
+from mtl.model.model import Model
+from mtl.tasks.classification import Classification
 from training.pairs import make, pair
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="this machine's torch has no fused products")
@@ -53,6 +55,30 @@ def test_it_writes_the_same(kind: str, tmp_path: Path) -> None:
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected[0])
     torch.testing.assert_close(found, expected[0], rtol=0.1, atol=0.1 * float(expected[0].std()))
+
+
+def test_layers_that_inherit_stay_as_they_are(tmp_path: Path) -> None:
+    class Doubled(torch.nn.Linear):
+        def forward(self, states: Tensor) -> Tensor:
+            return 2 * super().forward(states)
+
+    decoder, states, mask = decoder_of("own", tmp_path)
+    next(module for module in decoder.modules() if isinstance(module, torch.nn.Linear)).__class__ = Doubled
+    expected = logits_of(decoder, states, mask)
+    decoder.fuse()
+    assert sum(isinstance(module, Doubled) for module in decoder.modules()) == 1
+    assert any(isinstance(module, fused.FixedLinear) for module in decoder.modules())
+    torch.testing.assert_close(logits_of(decoder, states, mask), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_cannot_be_prepared_for_int8_stays_as_it_was(tmp_path: Path) -> None:
+    encoder, tokenizer = build(pair(), make("marian", tmp_path), [])
+    tasks = {"mood": Classification(Classification.fit(["good", "bad"]))}
+    model = Model(encoder, tokenizer, tasks, max_length=32, dropout=0.0, decoder=encoder.decoder()).eval()
+    assert not model.fuse(torch.int8)
+    assert not any(isinstance(module, fused.FixedLinear) for module in model.modules())
+    model.fuse()
+    assert any(isinstance(module, fused.FixedLinear) for module in model.modules())
 
 
 def test_it_is_for_good(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 import torch
@@ -56,6 +57,38 @@ def test_layers_of_tasks_are_equal(count: int) -> None:
 def test_other_models_are_those_of_transformers(kind: str, more: dict[str, str]) -> None:
     encoder = encoder_of(kind, **more)
     assert type(restored(encoder, []).model) is type(encoder.model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_attention_heads": 5},
+        {"num_attention_heads": True},
+        {"hidden_size": "24"},
+        {"type_vocab_size": 0},
+        {"layer_norm_eps": -1.0},
+        {"pad_token_id": "1"},
+        *({key: None} for key in (*bert.SIZES, "layer_norm_eps", "hidden_act")),
+    ],
+)
+def test_odd_configurations_are_left_to_transformers(change: dict[str, Any]) -> None:
+    config = encoder_of("roberta").config()["model"]
+    assert bert.fits(config)
+    assert not bert.fits({**config, **change})
+    assert not bert.fits({key: value for key, value in config.items() if key not in change})
+
+
+def test_encoders_that_inherit_are_restored_by_their_own_method() -> None:
+    class Scaled(TransformerEncoder):
+        scale = 1.0
+
+        @classmethod
+        def restore(cls, config: Mapping[str, Any]) -> Self:
+            found = super().restore(config)
+            found.scale = config["scale"]
+            return found
+
+    assert Scaled.restore_to_fuse({**encoder_of("bert").config(), "scale": 3.0}).scale == 3.0
 
 
 @needs_fused

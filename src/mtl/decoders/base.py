@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from mtl.encoders.cheap import Linear
 from mtl.encoders.fused import FixedLinear, available
 from mtl.encoders.products import linear
 
@@ -105,12 +106,13 @@ class Decoder(nn.Module, ABC):
         return None
 
     def fuse(self, dtype: torch.dtype = torch.float32) -> None:
-        """Prepare for prediction on a CPU, with products in this format. Afterwards it cannot be trained, saved, copied or moved."""
+        """Prepare for prediction on a CPU, with products in this format. Afterwards it cannot be trained, saved or copied, and
+        must not be moved. Layers of other classes stay as they are, also those that inherit from ``nn.Linear``."""
         if not available():
             return
         for module in list(self.modules()):
             for name, part in module.named_children():
-                if isinstance(part, nn.Linear | Tied):
+                if isinstance(part, nn.Linear | Tied) and type(part) in (nn.Linear, Linear, Tied):
                     setattr(module, name, FixedLinear(part, dtype))
 
     @abstractmethod

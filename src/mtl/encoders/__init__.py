@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
 
 
 def encoder_class(name: str) -> type[Encoder]:
-    """The class of an encoder type, imported only now: transformers takes seconds to import.
+    """The class of an encoder type, imported only now: some of them import what takes seconds.
 
     Raises:
         EncoderError: the type is unknown.

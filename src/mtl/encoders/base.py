@@ -149,7 +149,7 @@ class Encoder(nn.Module, ABC):
         """Compute padding on every device, as a graph for another runtime does."""
 
     def fuse(self, dtype: torch.dtype = torch.float32) -> bool:
-        """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved, copied or moved.
+        """Prepare for prediction on the present device. Afterwards the encoder cannot be trained, saved or copied, and must not be moved.
 
         ``dtype`` is the format of the layers' products: float32, or bfloat16 or int8 on a CPU with instructions for it.
 

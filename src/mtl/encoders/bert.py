@@ -10,6 +10,16 @@ from mtl.encoders.packing import Packed
 
 TYPES = {"bert", "camembert", "roberta", "xlm-roberta"}
 """Model types that it computes. All but BERT keep the positions up to their padding index to themselves."""
+SIZES = (
+    "vocab_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+)
+"""Keys of whole numbers above 0."""
 
 
 class Bert(nn.Module):
@@ -19,12 +29,13 @@ class Bert(nn.Module):
         """``config`` is the Hugging Face configuration, for which ``fits`` is true."""
         super().__init__()
         self.config = SimpleNamespace(**config)
-        width, names = self.config.hidden_size, ("word_embeddings", "position_embeddings", "token_type_embeddings")
-        sizes = (self.config.vocab_size, self.config.max_position_embeddings, self.config.type_vocab_size)
-        parts: dict[str, nn.Module] = {name: nn.Embedding(size, width) for name, size in zip(names, sizes, strict=True)}
-        if self.config.model_type != "bert":
-            parts["position_embeddings"] = nn.Embedding(sizes[1], width, padding_idx=self.config.pad_token_id)
-        self.embeddings = _module(**parts, LayerNorm=self._norm())
+        width, padding = self.config.hidden_size, None if self.config.model_type == "bert" else self.config.pad_token_id
+        self.embeddings = _module(
+            word_embeddings=_Embedding(self.config.vocab_size, width),
+            position_embeddings=_Embedding(self.config.max_position_embeddings, width, padding_idx=padding),
+            token_type_embeddings=_Embedding(self.config.type_vocab_size, width),
+            LayerNorm=self._norm(),
+        )
         self.encoder = _module(layer=nn.ModuleList(self._layer() for _ in range(self.config.num_hidden_layers)))
 
     def _norm(self) -> nn.LayerNorm:
@@ -32,14 +43,14 @@ class Bert(nn.Module):
 
     def _layer(self) -> nn.Module:
         width, inner, heads = self.config.hidden_size, self.config.intermediate_size, self.config.num_attention_heads
-        attention = _module(**{name: nn.Linear(width, width) for name in ("query", "key", "value")})
+        attention = _module(**{name: _Linear(width, width) for name in ("query", "key", "value")})
         attention.num_attention_heads, attention.attention_head_size, attention.scaling = heads, width // heads, (width // heads) ** -0.5
-        intermediate = _module(dense=nn.Linear(width, inner))
+        intermediate = _module(dense=_Linear(width, inner))
         intermediate.intermediate_act_fn = SimpleNamespace(act=nn.functional.gelu)
         layer: nn.Module = _module(
-            attention=_module(self=attention, output=_module(dense=nn.Linear(width, width), LayerNorm=self._norm())),
+            attention=_module(self=attention, output=_module(dense=_Linear(width, width), LayerNorm=self._norm())),
             intermediate=intermediate,
-            output=_module(dense=nn.Linear(inner, width), LayerNorm=self._norm()),
+            output=_module(dense=_Linear(inner, width), LayerNorm=self._norm()),
         )
         return layer
 
@@ -59,9 +70,27 @@ class Bert(nn.Module):
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Whether this is the configuration of a model that ``Bert`` computes."""
+    """Whether this is the configuration of a model that ``Bert`` computes. Others are for transformers to complete or refuse."""
     usual = config.get("hidden_act") == "gelu" and config.get("position_embedding_type", "absolute") == "absolute"
-    return config.get("model_type") in TYPES and usual
+    if config.get("model_type") not in TYPES or not usual or not all(type(config.get(key)) is int and config[key] > 0 for key in SIZES):
+        return False
+    padding, epsilon = config.get("pad_token_id", ""), config.get("layer_norm_eps")
+    even = config["hidden_size"] % config["num_attention_heads"] == 0
+    return even and isinstance(padding, int | None) and isinstance(epsilon, float) and epsilon > 0
+
+
+class _Embedding(nn.Embedding):
+    """Without random weights, which take longer to draw than those of a file to read."""
+
+    def reset_parameters(self) -> None:
+        """The caller loads them."""
+
+
+class _Linear(nn.Linear):
+    """The same."""
+
+    def reset_parameters(self) -> None:
+        """The caller loads them."""
 
 
 def _module(**parts: nn.Module) -> Any:

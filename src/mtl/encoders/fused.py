@@ -121,10 +121,10 @@ def _range(states: Tensor) -> tuple[float, float]:
 
 
 class Fixed(nn.Module):
-    """A module with fixed weights. It cannot be trained, saved, copied or moved to another device.
+    """A module with fixed weights. It cannot be trained, saved or copied, and must not be moved: its weights would stay where they are.
 
     Raises:
-        TypeError: it is trained or saved; copying and moving raise errors of torch's.
+        TypeError: it is trained or saved; copying raises an error of torch's.
     """
 
     def train(self, mode: bool = True) -> Self:

@@ -115,7 +115,7 @@ class TransformerEncoder(Encoder):
     @classmethod
     def restore_to_fuse(cls, config: Mapping[str, Any]) -> Self:
         """See ``Encoder.restore_to_fuse``. It does without transformers if it can."""
-        if not (fused.available() and fits(config["model"])):
+        if cls is not TransformerEncoder or not fused.available() or not fits(config["model"]):
             return cls.restore(config)
         return cls._around(Bert(config["model"]), config)
 

@@ -115,9 +115,10 @@ class Model(nn.Module):
 
     def fuse(self, dtype: torch.dtype = torch.float32) -> bool:
         """Prepare for prediction on a CPU: see ``Encoder.fuse``. A decoder's products are float32 where the encoder's are int8."""
-        if self.decoder is not None:
-            self.decoder.fuse(torch.float32 if dtype == torch.int8 else dtype)
-        return self.encoder.fuse(dtype)
+        prepared, int8 = self.encoder.fuse(dtype), dtype == torch.int8
+        if self.decoder is not None and (prepared or not int8):
+            self.decoder.fuse(torch.float32 if int8 else dtype)
+        return prepared
 
     def own(self, task: str) -> list[nn.Parameter]:
         """What is learnt for one task alone: its head, what the encoder has for it, and the decoder if no other task writes."""
