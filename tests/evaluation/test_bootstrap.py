@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtl import plugins
-from mtl.evaluation.bootstrap import MAX_CELLS, centred, draws, generator, interval, resample
+from mtl.evaluation.bootstrap import MAX_CELLS, centred, draws, generator, interval, interval_about, resample
 from mtl.tasks.base import to_text
 
 KEYS = tuple(f"d\x1e{i}" for i in range(40))
@@ -59,7 +59,7 @@ SIDES: dict[str, tuple[Callable[[np.random.Generator], Any], Callable[[np.random
 
 
 @pytest.mark.parametrize("task_type", plugins.names(plugins.TASKS))
-def test_draws_equal_the_metrics_of_the_resampled_rows_but_for_their_mean(task_type: str) -> None:
+def test_draws_equal_the_metrics_of_the_resampled_rows(task_type: str) -> None:
     type_ = plugins.task_type(task_type)
     rng = np.random.default_rng(1)
     gold, prediction = ([to_text(make(rng)) for _ in KEYS] for make in SIDES[task_type])
@@ -74,14 +74,13 @@ def test_draws_equal_the_metrics_of_the_resampled_rows_but_for_their_mean(task_t
         assert result.keys() == scores.keys()
         for name, values in result.items():
             expected = np.array([found[name] for found in each])
-            assert values == pytest.approx(expected - expected.mean() + scores[name])
+            assert values == pytest.approx(np.where(np.isnan(expected), scores[name], expected))
 
 
 MORE = {"classification": ["f1:a", "recall:b"], "token_classification": ["f1:x", "precision:y"]}
 
 
 def test_a_resample_without_a_score_has_that_of_all_rows() -> None:
-    assert centred(np.array([0.5, np.nan, 0.7]), 0.6) == pytest.approx([0.5, 0.6, 0.7])
     gold, prediction = ["1.0", "2.0"], ["1.0", "3.0"]  # half of the resamples of two rows draw one of them twice
     for values in draws("regression", gold, prediction, resample(["a", "b"], 50))[1].values():
         assert np.isfinite(values).all()
@@ -94,9 +93,23 @@ def test_the_interval_of_macro_f1_with_rare_classes_is_around_the_score() -> Non
     gold = [f"c{i:02}" for i, size in enumerate(sizes) for _ in range(size)]
     prediction = ["c00" if int(label[1:]) >= 15 else label for label in gold]
     scores, drawn = draws("classification", gold, prediction, resample([str(i) for i in range(len(gold))], 1000))
-    low, high = interval(drawn["macro_f1"], 0.95)
-    assert low < scores["macro_f1"] < high
-    assert np.mean(drawn["macro_f1"] > scores["macro_f1"]) == pytest.approx(0.5, abs=0.1)
+    score = scores["macro_f1"]
+    low, high = interval_about(score, drawn["macro_f1"], 0.95)
+    assert low < score < high
+    assert np.mean(centred(drawn["macro_f1"], score) > score) == pytest.approx(0.5, abs=0.1)
+
+
+def test_one_row_that_differs_is_no_difference() -> None:
+    """37 % of the resamples lack the row. Whatever the others show, the interval contains zero."""
+    gold = ["a", "b", "c"] * 30
+    worse = ["b", *gold[1:]]
+    blocks = list(resample([str(i) for i in range(len(gold))], 1000))
+    (first, drawn), (second, other) = (draws("classification", gold, side, blocks) for side in (gold, worse))
+    for metric in ("macro_f1", "accuracy"):
+        difference = first[metric] - second[metric]
+        low, high = interval_about(difference, drawn[metric] - other[metric], 0.95)
+        assert low == 0 < difference < high
+        assert interval_about(-difference, other[metric] - drawn[metric], 0.95) == pytest.approx((-high, 0))
 
 
 @pytest.mark.parametrize(("rare", "least"), [((3, 3, 2, 2, 1), 0.8), ((20,) * 5, 0.92)])
@@ -111,7 +124,8 @@ def test_the_interval_of_macro_f1_covers_the_true_one(rare: tuple[int, ...], lea
     for _ in range(100):
         cells = rng.choice(400, size=sizes.sum(), p=joint.ravel() / joint.sum())
         gold, prediction = ([str(label) for label in side] for side in divmod(cells, 20))
-        low, high = interval(draws("classification", gold, prediction, blocks)[1]["macro_f1"], 0.95)
+        scores, drawn = draws("classification", gold, prediction, blocks)
+        low, high = interval_about(scores["macro_f1"], drawn["macro_f1"], 0.95)
         hits += low <= truth <= high
     assert hits / 100 >= least
 

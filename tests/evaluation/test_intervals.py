@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mtl.evaluation.bootstrap import Array, interval
+from mtl.evaluation.bootstrap import Array, interval_about
 from mtl.evaluation.intervals import over_seeds, shared_variance
 
 ROWS, RESAMPLES, TIMES = 100, 150, 400
@@ -21,7 +21,7 @@ def experiment(draw: np.random.Generator, seeds: int, rows: float, both: float, 
 
 def test_one_seed_has_the_percentile_interval_of_the_rows() -> None:
     values, draws = experiment(np.random.default_rng(1), 1, 1, 0, 0)
-    assert over_seeds(values, draws, 0.9) == interval(draws[0], 0.9)
+    assert over_seeds(values, draws, 0.9) == interval_about(values[0], draws[0], 0.9)
 
 
 def test_without_rows_to_resample_it_is_students_interval() -> None:
@@ -34,14 +34,14 @@ def test_seeds_that_agree_have_the_interval_of_the_rows() -> None:
     _, draws = experiment(np.random.default_rng(2), 1, 1, 0, 0)
     same = np.repeat(draws, 3, axis=0)
     half = 1.96 * draws.std(ddof=1)
-    low, high = interval(draws[0], 0.95)
+    low, high = interval_about(0, draws[0], 0.95)
     assert over_seeds(np.zeros(3), same, 0.95) == pytest.approx((min(low, -half), max(high, half)), rel=1e-3)
     assert shared_variance(draws * np.array([[1], [-1]])) == 0  # a covariance below 0 is no variance
 
 
 def test_seeds_that_agree_by_chance_do_not_hide_the_variance_over_rows() -> None:
     _, draws = experiment(np.random.default_rng(3), 3, 0, 1, 0)
-    assert over_seeds(np.full(3, 0.2), draws, 0.95) == interval(draws.mean(0), 0.95)
+    assert over_seeds(np.full(3, 0.2), draws, 0.95) == pytest.approx(interval_about(0.2, draws.mean(0), 0.95))
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

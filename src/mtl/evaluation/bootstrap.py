@@ -3,8 +3,9 @@
 A resample is a vector of weights: how often each test row is drawn. Metrics that are functions of sums over rows then cost one
 matrix product for all resamples together.
 
-The scores of the resamples are moved so that their mean is the score itself. A metric that is not linear in the rows is biased under
-resampling: macro-F1 most of all, because rare classes are missing from many resamples.
+For intervals, the scores of the resamples are moved so that their mean is the score itself. A metric that is not linear in the rows is
+biased under resampling: macro-F1 most of all, because rare classes are missing from many resamples. Differences that are zero stay zero:
+where the predictions for few rows differ, many resamples have none of them, and show no difference.
 """
 
 import hashlib
@@ -20,6 +21,9 @@ from mtl.tasks.text_scores import Weighted
 Array = npt.NDArray[np.float64]
 MAX_CELLS = 1 << 22
 """Largest number of weights in memory at once (32 MiB), whatever the size of the test split."""
+
+ROUNDING = 1e-12
+"""Differences below it come from the order of sums."""
 
 
 def generator(*names: str) -> np.random.Generator:
@@ -48,7 +52,8 @@ def draws(
     metric: str | None = None,
     measured: Mapping[str, Weighted] = MappingProxyType({}),
 ) -> tuple[dict[str, float], dict[str, Array]]:
-    """The metrics of a task on its rows, and on every resample of them: ``{metric: [resamples]}``, centred on the former.
+    """The metrics of a task on its rows, and on every resample of them: ``{metric: [resamples]}``. A resample that defines none has that of
+    all rows.
 
     Args:
         task_type: its name in ``params.yaml``.
@@ -67,14 +72,18 @@ def draws(
     for weights in blocks:
         for name, function in functions.items():
             values[name].append(function(weights))
-    return scores, {name: centred(np.concatenate(parts), scores[name]) for name, parts in values.items()}
+    found = {name: np.concatenate(parts) for name, parts in values.items()}
+    return scores, {name: np.where(np.isnan(drawn), scores[name], drawn) for name, drawn in found.items()}
 
 
 def centred(values: Array, score: float) -> Array:
-    """Scores of resamples, moved so that their mean is the score of all rows. Where a resample has none, it is that score."""
-    defined = np.where(np.isnan(values), score, values)
-    moved: Array = defined + (score - defined.mean())
-    return moved
+    """Scores or differences of resamples, moved by how far their mean is from that of all rows; zeros stay."""
+    return np.where(np.abs(values) < ROUNDING, 0.0, values + (score - values.mean()))
+
+
+def interval_about(score: float, values: Array, confidence: float, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
+    """The interval of a score or difference on all rows, from those of the resamples."""
+    return interval(centred(values, score), confidence, low, high)
 
 
 def interval(values: Array, confidence: float, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:

@@ -21,7 +21,7 @@ import math
 import numpy as np
 from scipy import special
 
-from mtl.evaluation.bootstrap import Array, interval
+from mtl.evaluation.bootstrap import Array, interval_about
 
 
 def over_seeds(values: Array, draws: Array, confidence: float) -> tuple[float, float]:
@@ -33,7 +33,7 @@ def over_seeds(values: Array, draws: Array, confidence: float) -> tuple[float, f
         values: ``[seeds]`` on the whole test split.
         draws: ``[seeds, resamples]`` on resampled test rows, the same for all seeds.
     """
-    low, high = interval(draws.mean(0), confidence)
+    low, high = interval_about(float(values.mean()), draws.mean(0), confidence)
     if len(values) == 1:
         return low, high
     upper = (1 + confidence) / 2

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mtl import plugins
 from mtl.config import Params, Run
 from mtl.errors import DataError, PipelineError
-from mtl.evaluation.bootstrap import Array, draws, interval, resample
+from mtl.evaluation.bootstrap import Array, draws, interval_about, resample
 from mtl.evaluation.comparison import Key, Scores, compare, corrected_confidence, largest_family, overall, spread
 from mtl.evaluation.intervals import over_seeds
 from mtl.evaluation.parity import Labels, Parity, parity
@@ -189,7 +189,7 @@ def _score_task(params: Params, task: str, predictions: Mapping[str, Predictions
 
 
 def _measured(value: float, drawn: Array, confidence: float, metric: Metric) -> dict[str, float]:
-    low, high = interval(drawn, confidence, metric.low, metric.high)
+    low, high = interval_about(value, drawn, confidence, metric.low, metric.high)
     return {"value": value, "low": low, "high": high}
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from mtl import plugins
 from mtl.config import Params, Run
-from mtl.evaluation.bootstrap import draws, interval, resample
+from mtl.evaluation.bootstrap import draws, interval_about, resample
 from mtl.evaluation.parity import Labels, parity
 from mtl.evaluation.scored import COLUMNS, Predictions, predictions_of
 from mtl.model.card import CONFIDENCE, RESAMPLES, Calibration, RawText, Score
@@ -31,7 +31,7 @@ def _scores(params: Params, task: str, rows: Predictions) -> Iterator[Score]:
     values, drawn = draws(spec.type, gold, prediction, resample(keys, RESAMPLES), spec.metric, measured)
     for name in sorted(values, key=lambda name: name != spec.main_metric.name):
         metric = plugins.task_type(spec.type).test_metric(name)
-        ends = interval(drawn[name], CONFIDENCE, metric.low, metric.high)
+        ends = interval_about(values[name], drawn[name], CONFIDENCE, metric.low, metric.high)
         about = (_raw_text(params, task, rows), calibration) if name == spec.main_metric.name else ()
         yield Score(task, name, values[name], *ends, len(keys), *about)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mtl.config import Params, Promote
 from mtl.errors import ModelError, PipelineError
-from mtl.evaluation.bootstrap import draws, interval, resample
+from mtl.evaluation.bootstrap import draws, interval_about, resample
 from mtl.evaluation.comparison import corrected_confidence
 from mtl.evaluation.predictions import predict
 from mtl.evaluation.results import joint_run
@@ -123,9 +123,10 @@ def _compared(params: Params, key: tuple[str, str], promoted: Rows, candidate: R
         draws(spec.type, gold, [row["prediction"] for row in rows], resample(keys, params.evaluate.resamples), spec.metric)
         for rows in (promoted, candidate)
     )
-    low, high = interval(metric.sign * (new_draws[metric.name] - old_draws[metric.name]), confidence)
     scores = old[metric.name], new[metric.name]
-    return Compared(task, split, metric.name, len(keys), *scores, metric.sign * (scores[1] - scores[0]), low, high, promote.of(task))
+    gain, gains = (metric.sign * (second - first) for first, second in (scores, (old_draws[metric.name], new_draws[metric.name])))
+    low, high = interval_about(gain, gains, confidence)
+    return Compared(task, split, metric.name, len(keys), *scores, gain, low, high, promote.of(task))
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[str, str, str]:
