@@ -72,8 +72,11 @@ def test_entities_are_marked_by_characters(browser: Chromium, serving: Serving) 
 def test_a_class_is_corrected_by_keyboard(browser: Chromium, serving: Serving, corrections: Path) -> None:
     opened(browser, serving)
     predicted(browser, "a wonderful film")
+    shown = "getComputedStyle(document.querySelector('article .task form')).display !== 'none'"
+    assert browser.value(shown) is False
     browser.value("document.querySelector('article .task button').focus()")
     browser.press("Enter")
+    assert browser.value(shown) is True
     browser.press("Tab")
     other = browser.value("document.activeElement.value")
     browser.press("b" if other == "good" else "g")

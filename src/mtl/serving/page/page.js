@@ -167,7 +167,7 @@ function correctionForm(prediction, classes, source) {
     form.append(...boxes.map(box => make("label", {}, box, ` ${box.value}`)));
     form.correction = () => ({labels: boxes.filter(box => box.checked).map(box => box.value)});
   } else if ("value" in prediction) {
-    const number = make("input", {type: "number", step: "any", required: true, value: prediction.value, ariaLabel: "value"});
+    const number = make("input", {type: "number", step: "any", required: true, value: Number(prediction.value.toFixed(3)), ariaLabel: "value"});
     form.append(number);
     form.correction = () => ({value: number.valueAsNumber});
   } else if ("entities" in prediction) {
