@@ -63,4 +63,4 @@ chromium:
 	$(call program,chromium,chromium,the test of the report in a browser)
 
 clean:
-	rm -rf .venv work logs .snakemake data/raw data/examples data/shards data/models data/predictions data/results data/report data/records data/tune data/race data/audit
+	rm -rf .venv work logs .snakemake data/raw data/examples data/shards data/models data/predictions data/results data/report data/records data/race data/tune/* data/audit/*

@@ -103,7 +103,9 @@ class Project:
             ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
             shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder / name)
         (folder / "input").mkdir()
-        (folder / "data").mkdir()
+        for name in ("tune", "audit"):
+            (folder / "data" / name).mkdir(parents=True)
+            shutil.copy(ROOT / "data" / name / ".gitkeep", folder / "data" / name)
         (folder / "input/mood.csv").write_text(ratings(60))
         (folder / "input/names.conll").write_text(entities(60))
         (folder / "params.yaml").write_text(

@@ -48,7 +48,7 @@ def test_the_words_of_dvc_are_shown_where_it_fails(project: Project) -> None:
 def test_what_runs_no_job_writes_nothing_outside_of_work(project: Project, options: list[str]) -> None:
     for path in ("dvc.lock", "work/handed_over.json"):
         (project.folder / path).unlink()
-    (project.folder / "data/tune").rmdir()
+    shutil.rmtree(project.folder / "data/tune")
     before = files(project)
     project.run("snakemake", *(["--cores", "2"] if options in (["--dry-run"], ["--touch"]) else []), *options, check=False)
     assert files(project) == before

@@ -141,6 +141,12 @@ def test_an_experiment_in_a_folder_of_its_own_retrains_only(project: Project) ->
     project.clean()
 
 
+def test_an_experiment_that_changes_nothing_has_all_that_its_stages_depend_on(project: Project) -> None:
+    output = project.run("dvc", "exp", "run", "--temp", "-n", "same")
+    assert "Stage 'report' didn't change" in output
+    project.clean()
+
+
 def test_new_rows_are_versioned_and_a_new_model_is_promoted_after_drift(project: Project) -> None:
     project.run("snakemake", "--cores", "2", "retrain")
     project.edit("params.yaml", "tasks:\n", COLLECTED)
