@@ -29,8 +29,10 @@ import numpy as np
 import pyarrow as pa
 
 import mtl.config
-from mtl.config import Params
+from mtl.config import ConllReader, Params
 from mtl.data import schema
+from mtl.data.readers import conll
+from mtl.data.readers.rows import Malformed
 
 NAME = "texts"
 Label = tuple[str, int]
@@ -69,24 +71,26 @@ def planted(rows: Sequence[Labelled], share: float, seed: int) -> list[Labelled]
     ]
 
 
-def tagged(path: Path, corrected: Path | None) -> list[Labelled]:
+def tagged(path: Path, corrected: Path) -> list[Labelled]:
     """The sentences of a CoNLL file; wrong are the tags that another one corrects."""
     rows = []
-    for own, right in itertools.zip_longest(sentences(path), sentences(corrected or path)):
-        if own is None or right is None or own[0] != right[0]:
-            raise SystemExit(f"{corrected}: the tokens differ from those of {path}: {own and own[0]}, {right and right[0]}")
-        wrong = {place for place, (old, new) in enumerate(zip(own[1], right[1], strict=True)) if old != new}
-        rows.append(Labelled(own[0], own[1], wrong if corrected else None))
+    for own, right in itertools.zip_longest(sentences(path), sentences(corrected)):
+        if own is None or right is None or own.tokens != right.tokens:
+            raise SystemExit(f"{corrected}: the tokens differ from those of {path}: {own and own.tokens}, {right and right.tokens}")
+        wrong = {place for place, (old, new) in enumerate(zip(own.label, right.label, strict=True)) if old != new}
+        rows.append(Labelled(own.tokens, own.label, wrong))
     return rows
 
 
-def sentences(path: Path) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Tokens and tags."""
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    for given, group in itertools.groupby(lines, key=lambda cells: bool(cells) and cells[0] != "-DOCSTART-"):
-        if given:
-            cells = list(group)
-            yield tuple(row[0] for row in cells), [row[-1] for row in cells]
+def sentences(path: Path) -> Iterator[Labelled]:
+    """Those of a CoNLL file, with nothing known of wrong tags."""
+    with path.open(encoding="utf-8") as file:
+        skipped = len(file.readline().split()) - 2
+    settings = ConllReader(format="conll", columns=("token", *["_"] * skipped, "tags"))
+    for row in conll.read(path, settings, ["utf-8"], ["token", "tags"], print):
+        if isinstance(row, Malformed):
+            raise SystemExit(f"{path}, line {row.line}: {row.reason}")
+        yield Labelled(tuple(row.values["token"]), row.values["tags"], None)
 
 
 def write(options: argparse.Namespace, folder: Path) -> list[Labelled]:
@@ -96,8 +100,10 @@ def write(options: argparse.Namespace, folder: Path) -> list[Labelled]:
     rows = [found[number] for number in order.tolist()]
     train = rows[: len(rows) - len(rows) // 10]
     validation = rows[len(train) :]
-    train = train + tagged(options.more, None) if options.corrected and options.more else train
-    train = train if options.corrected else planted(train, options.noise, options.seed)
+    if not options.corrected:
+        train = planted(train, options.noise, options.seed)
+    elif options.more:
+        train += sentences(options.more)
     made = [
         {
             "id": f"all-{number}",

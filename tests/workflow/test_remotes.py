@@ -67,8 +67,7 @@ def test_a_second_clone_pulls_a_model_and_predicts(remote, project: Project, tmp
         credentials(clone)
         clone.run("dvc", "pull", MODEL)
     assert (clone.folder / MODEL / "model.safetensors").read_bytes() == (project.folder / MODEL / "model.safetensors").read_bytes()
-    in_git = {"tune", "audit"}
-    assert {path.name for path in (clone.folder / "data").iterdir() if path.is_dir()} - in_git == {"models"}
+    assert {path.name for path in (clone.folder / "data").iterdir() if path.is_dir()} == {"models", "tune", "audit"}  # two are in git
     (clone.folder / "texts.txt").write_text("Ann saw a lovely car in Paris\n")
     prediction = json.loads(clone.run("python", "-m", "mtl", "predict", "--model", MODEL, "texts.txt").splitlines()[-1])
     assert prediction["mood"]["label"] in {"good", "bad"}

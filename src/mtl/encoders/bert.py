@@ -87,7 +87,7 @@ class _Embedding(nn.Embedding):
 
 
 class _Linear(nn.Linear):
-    """The same."""
+    """Without them too."""
 
     def reset_parameters(self) -> None:
         """The caller loads them."""

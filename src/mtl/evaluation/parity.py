@@ -51,6 +51,6 @@ def parity(
     type_ = plugins.task_type(task_type)
     tokens, raw_text = (float(type_.scores(*side, metric)[metric.name]) for side in (on_tokens, on_raw_text))
     drawn, raw_drawn = (type_.resampled(*side, metric)[metric.name] for side in (on_tokens, on_raw_text))
-    # Not centred, unlike the intervals of scores: where few rows differ, that would take zero out of the interval.
+    # Not centred, unlike other differences: both sides are predictions of one model, and biased alike.
     differences = np.concatenate([raw_drawn(weights) - drawn(weights) for weights in resample(keys, resamples)])
     return Parity(tokens, raw_text, raw_text - tokens, *interval(np.nan_to_num(differences), confidence))
